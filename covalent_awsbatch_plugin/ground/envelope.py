@@ -1,0 +1,108 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What travels out of the container: one authenticated object that says how each task ended.
+
+Bytes: magic (8), HMAC-SHA256 of the rest (32), length of the header (8, big-endian), header (JSON), inline parts.
+The key lies in the task's image and on the client only, so a result is checked before anything in it is unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from dataclasses import asdict, dataclass, field
+
+from .layout import FORMAT_VERSION
+
+MAGIC = b"CVAWSB\x00\x01"
+_MAC = slice(8, 40)
+_LENGTH = slice(40, 48)
+_HEADER_AT = 48
+
+# How one task ended.
+RETURNED = "returned"
+RAISED = "raised"
+UNPICKLABLE = "unpicklable"  # returned a value that can't be pickled
+EXITED = "exited"  # sys.exit, os._exit
+KILLED = "killed"  # by a signal that nobody here sent
+TERMINATED = "terminated"  # by SIGTERM: timeout, cancel, Spot notice
+NOT_RUN = "not_run"  # an earlier task of its group, whose value it needs, did not return
+
+# What a task leaves. Values are Covalent's archives; `error` is the remote traceback as UTF-8 text; `exception` is pickled.
+OUTPUT, STDOUT, STDERR, ERROR, EXCEPTION = PARTS = ("output", "stdout", "stderr", "error", "exception")
+
+
+class BadEnvelope(ValueError):
+    """The bytes are no envelope, were cut, or were not written with this task's key."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing a task left: inline at `offset` of the body, or, when None, an object of its own (`layout.part_key`)."""
+
+    size: int
+    sha256: str
+    offset: int | None = None
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """`exit_code` is the task's own (None while it never ran); `signal` the number that killed it."""
+
+    node_id: int
+    outcome: str
+    exit_code: int | None = None
+    signal: int | None = None
+    exception_type: str | None = None
+    parts: dict[str, Part] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """The result of one attempt of one job."""
+
+    job_id: str
+    attempt: int
+    python: str
+    tasks: tuple[TaskResult, ...]
+    body: bytes = b""
+
+    def inline(self, part: Part) -> bytes:
+        """The bytes of an inline part; raises BadEnvelope when the header lies about them."""
+        if part.offset is None:
+            raise BadEnvelope("this part is an object of its own")
+        data = self.body[part.offset : part.offset + part.size]
+        if len(data) != part.size or hashlib.sha256(data).hexdigest() != part.sha256:
+            raise BadEnvelope("an inline part is not what the header says")
+        return data
+
+
+def seal(envelope: Envelope, key: bytes) -> bytes:
+    """The bytes to write."""
+    fields = {k: v for k, v in asdict(envelope).items() if k != "body"}
+    header = json.dumps({"version": FORMAT_VERSION, **fields}, sort_keys=True).encode()
+    signed = len(header).to_bytes(8, "big") + header + envelope.body
+    return MAGIC + hmac.digest(key, signed, "sha256") + signed
+
+
+def unseal(data: bytes, key: bytes, *, job_id: str, attempt: int) -> Envelope:
+    """The envelope of this very attempt; raises BadEnvelope for any other bytes."""
+    if data[: len(MAGIC)] != MAGIC or len(data) < _HEADER_AT:
+        raise BadEnvelope("these bytes are no result of a task, or a later format")
+    if not hmac.compare_digest(hmac.digest(key, data[_LENGTH.start :], "sha256"), data[_MAC]):
+        raise BadEnvelope("the result was not written with this task's key, or was cut or changed")
+    end = _HEADER_AT + int.from_bytes(data[_LENGTH], "big")
+    header = json.loads(data[_HEADER_AT:end])
+    if (header["job_id"], header["attempt"]) != (job_id, attempt):
+        raise BadEnvelope(
+            f"the result is of job {header['job_id']}, attempt {header['attempt']}; expected {job_id}, {attempt}"
+        )
+    return Envelope(job_id, attempt, header["python"], tuple(map(_task_result, header["tasks"])), data[end:])
+
+
+def _task_result(body: dict[str, object]) -> TaskResult:
+    parts = body.pop("parts")
+    assert isinstance(parts, dict)
+    return TaskResult(**body, parts={name: Part(**part) for name, part in parts.items()})  # type: ignore[arg-type]

@@ -1,0 +1,90 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What travels into the container: one description of a task group, and the objects it names by content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .layout import FORMAT_VERSION
+
+IN_IMAGE = "image"
+IN_S3 = "s3"
+
+
+@dataclass(frozen=True)
+class ObjectRef:
+    """A function, an argument or a hooks file, named by what it contains.
+
+    `place` is `IN_IMAGE` (`layout.object_file`) or `IN_S3` (`layout.object_key`); `size` is in bytes.
+    """
+
+    sha256: str
+    size: int
+    place: str
+
+    @classmethod
+    def of(cls, data: bytes, place: str) -> ObjectRef:
+        return cls(hashlib.sha256(data).hexdigest(), len(data), place)
+
+    def verify(self, data: bytes) -> bytes:
+        """The same bytes; raises ValueError when they are not what was packed."""
+        if len(data) != self.size or hashlib.sha256(data).hexdigest() != self.sha256:
+            raise ValueError(f"object {self.sha256} was packed with {self.size} bytes, and {len(data)} others came")
+        return data
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """One electron: `args` and `kwargs` give the node ids of its inputs, in Covalent's sense."""
+
+    node_id: int
+    name: str
+    function: ObjectRef
+    hooks: ObjectRef
+    args: tuple[int, ...] = ()
+    kwargs: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TaskFile:
+    """A task group: `tasks` run in this order; an input is a value in `inputs` or the output of an earlier task.
+
+    `result_key` authenticates the result (hex, 32 bytes). It lies in the image alone, never in the job's environment.
+    """
+
+    result_key: str
+    tasks: tuple[TaskSpec, ...]
+    inputs: dict[int, ObjectRef]
+
+    def to_json(self) -> bytes:
+        """The same task gives the same bytes, on every machine."""
+        body = {"version": FORMAT_VERSION, **asdict(self)}
+        return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> TaskFile:
+        """Raises ValueError for a version this code does not read."""
+        body = json.loads(text)
+        if body.pop("version") != FORMAT_VERSION:
+            raise ValueError(f"this runner reads task files of version {FORMAT_VERSION} only")
+        return cls(
+            result_key=body["result_key"],
+            tasks=tuple(_task_spec(t) for t in body["tasks"]),
+            inputs={int(node): ObjectRef(**ref) for node, ref in body["inputs"].items()},
+        )
+
+
+def _task_spec(body: dict[str, Any]) -> TaskSpec:
+    return TaskSpec(
+        node_id=body["node_id"],
+        name=body["name"],
+        function=ObjectRef(**body["function"]),
+        hooks=ObjectRef(**body["hooks"]),
+        args=tuple(body["args"]),
+        kwargs=dict(body["kwargs"]),
+    )
