@@ -1,0 +1,63 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+VENV ?= .venv
+# PYTHON=/path/to/python makes the environment of that one; else the first that tools/python.sh finds
+PYTHON ?=
+# more for pytest, e.g. make test ARGS='tests/image -x'
+ARGS ?=
+RUN := $(VENV)/bin
+
+.PHONY: help venv dev demo test test-fast test-engine lint format coverage bench engine engine-down clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+venv: # what users get, and what the tests need
+	@tools/venv.sh $(VENV) test $(PYTHON)
+
+dev: # the same, and the tools that read the code
+	@tools/venv.sh $(VENV) dev $(PYTHON)
+
+demo: venv ## a Covalent workflow on an AWS that runs on this machine; no account, and no Docker engine needed
+	@$(RUN)/python examples/demo.py
+
+test: venv ## every test that can run here; says which can't (no Docker engine: `make engine`)
+	@$(RUN)/python -m pytest $(ARGS)
+
+test-fast: venv ## the tests that need neither a Docker engine nor a Covalent server; under a minute
+	@$(RUN)/python -m pytest -m "not engine and not server" $(ARGS)
+
+test-engine: venv ## the tests with a Docker engine only
+	@REQUIRE_ALL=1 $(RUN)/python -m pytest -m engine $(ARGS)
+
+lint: dev ## ruff and mypy --strict
+	@$(RUN)/ruff check .
+	@$(RUN)/ruff format --check .
+	@$(RUN)/mypy
+
+format: dev ## ruff's formatting and its safe repairs
+	@$(RUN)/ruff check --fix .
+	@$(RUN)/ruff format .
+
+coverage: venv ## the tests, and which lines they did not reach
+	@rm -f .coverage .coverage.*
+	@$(RUN)/coverage run -m pytest $(ARGS)
+	@$(RUN)/coverage combine --quiet
+	@$(RUN)/coverage report
+
+bench: venv ## the numbers of docs/numbers.md, measured here
+	@$(RUN)/python benchmarks/run.py $(ARGS)
+
+engine: ## a Docker engine from Debian's packages (root; without systemd too)
+	@tools/engine.sh up
+
+engine-down: ## stops the engine that `make engine` started, and no other
+	@tools/engine.sh down
+
+clean: ## removes what the other targets made in this folder
+	@rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.* htmlcov
+	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
