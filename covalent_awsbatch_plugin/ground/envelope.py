@@ -30,7 +30,7 @@ KILLED = "killed"  # by a signal that nobody here sent
 TERMINATED = "terminated"  # by SIGTERM: timeout, cancel, Spot notice
 NOT_RUN = "not_run"  # an earlier task of its group, whose value it needs, did not return
 
-# What a task leaves. Values are Covalent's archives; `error` is the remote traceback as UTF-8 text; `exception` is pickled.
+# What a task leaves. Values are Covalent's archives; `error` is the remote traceback, UTF-8; `exception` is pickled.
 OUTPUT, STDOUT, STDERR, ERROR, EXCEPTION = PARTS = ("output", "stdout", "stderr", "error", "exception")
 
 
@@ -40,7 +40,7 @@ class BadEnvelope(ValueError):
 
 @dataclass(frozen=True)
 class Part:
-    """One thing a task left: inline at `offset` of the body, or, when None, an object of its own (`layout.part_key`)."""
+    """One thing a task left: inline at `offset` of the body, or, when None, its own object (`layout.part_key`)."""
 
     size: int
     sha256: str

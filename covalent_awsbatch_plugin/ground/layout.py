@@ -32,7 +32,7 @@ def object_file(sha256: str) -> str:
     return f"{OBJECTS_DIR}/{sha256}"
 
 
-# ---- in the job's environment: places and names, never secrets; nothing grows with the number of tasks -----------------
+# ---- in the job's environment: places and names, never secrets; nothing grows with the number of tasks ---------------
 ENV_DISPATCH_ID = "COVALENT_AWSBATCH_DISPATCH_ID"
 ENV_BUCKET = "COVALENT_AWSBATCH_BUCKET"
 ENV_RESULTS_PREFIX = "COVALENT_AWSBATCH_RESULTS_PREFIX"
