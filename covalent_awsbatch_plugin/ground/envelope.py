@@ -27,7 +27,9 @@ RAISED = "raised"
 UNPICKLABLE = "unpicklable"  # returned a value that can't be pickled
 EXITED = "exited"  # sys.exit, os._exit
 KILLED = "killed"  # by a signal that nobody here sent
+OUT_OF_MEMORY = "out_of_memory"  # by the kernel, for the container's memory was used up
 TERMINATED = "terminated"  # by SIGTERM: timeout, cancel, Spot notice
+NO_INPUT = "no_input"  # its function, hooks or an argument could not be read, or is not what was packed
 NOT_RUN = "not_run"  # an earlier task of its group, whose value it needs, did not return
 
 # What a task leaves. Values are Covalent's archives; `error` is the remote traceback, UTF-8; `exception` is pickled.
@@ -49,7 +51,7 @@ class Part:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """`exit_code` is the task's own (None while it never ran); `signal` the number that killed it."""
+    """`exit_code` is the task's own, 128 + N for signal N, None if it never ran; `signal` is what killed it."""
 
     node_id: int
     outcome: str

@@ -36,6 +36,7 @@ def object_file(sha256: str) -> str:
 ENV_DISPATCH_ID = "COVALENT_AWSBATCH_DISPATCH_ID"
 ENV_BUCKET = "COVALENT_AWSBATCH_BUCKET"
 ENV_RESULTS_PREFIX = "COVALENT_AWSBATCH_RESULTS_PREFIX"
+ENV_REGION = "COVALENT_AWSBATCH_REGION"  # the bucket's; unset, AWS_REGION and AWS_DEFAULT_REGION are asked
 
 # Set by AWS Batch: https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html
 ENV_JOB_ID = "AWS_BATCH_JOB_ID"
@@ -72,6 +73,12 @@ def part_key(prefix: str, job_id: str, attempt: int, sha256: str) -> str:
 
 
 INLINE_PART_BYTES = 256 * 1024  # a bigger value or stream gets an object of its own beside the envelope
+STREAM_KEEP_BYTES = 256 * 1024 * 1024  # of each stream of a task; CloudWatch gets all of it
+
+# ---- when the container is told to stop ------------------------------------------------------------------------------
+# Batch sends SIGTERM, and SIGKILL 30 s later: https://docs.aws.amazon.com/batch/latest/userguide/job_timeouts.html
+STOP_GRACE_S = 14.0  # for the task to end by itself, before it is killed
+STOP_COMMIT_S = 12.0  # for writing what is there
 
 
 # ---- exit codes of the container ----------------------------------------------------------------------------------

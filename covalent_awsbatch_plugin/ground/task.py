@@ -55,11 +55,13 @@ class TaskFile:
     """A task group: `tasks` run in this order; an input is a value in `inputs` or the output of an earlier task.
 
     `result_key` authenticates the result (hex, 32 bytes). It lies in the image alone, never in the job's environment.
+    `covalent` is the client's version, for the sentence that says what an image lacks; "" when nobody knows.
     """
 
     result_key: str
     tasks: tuple[TaskSpec, ...]
     inputs: dict[int, ObjectRef]
+    covalent: str = ""
 
     def to_json(self) -> bytes:
         """The same task gives the same bytes, on every machine."""
@@ -76,6 +78,7 @@ class TaskFile:
             result_key=body["result_key"],
             tasks=tuple(_task_spec(t) for t in body["tasks"]),
             inputs={int(node): ObjectRef(**ref) for node, ref in body["inputs"].items()},
+            covalent=body["covalent"],
         )
 
 
