@@ -20,8 +20,7 @@ import pytest
 PACKAGE = "covalent_awsbatch_plugin"
 SOURCE = Path(__file__).parent.parent / PACKAGE
 
-# Who may import whom, inside. A floor may import itself and what is named here; the doors are the root's own files.
-DOORS = {"awsbatch.py", "cli.py", "__init__.py"}
+# Who may import whom, inside: itself, and what is named here. The doors are files of the package's root.
 BELOW = {
     "awsbatch.py": {"story", "hands", "thought", "ground", "__init__.py"},
     "cli.py": {"story", "hands", "thought", "ground", "local", "__init__.py"},

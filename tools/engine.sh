@@ -17,9 +17,8 @@ STATE=${ENGINE_STATE:-/var/lib/covalent-awsbatch-engine}
 WAIT=${ENGINE_WAIT:-90}
 PID_FILE=$STATE/dockerd.pid
 LOG=$STATE/dockerd.log
-# docker.io: the engine. iptables: dockerd's bridge needs it, docker.io only recommends it.
-# docker-registry and htpasswd: the real registry of the conformance tests.
-PACKAGES="docker.io iptables docker-registry apache2-utils ca-certificates"
+ENGINE_PACKAGES="docker.io iptables ca-certificates" # dockerd's bridge needs iptables, docker.io only recommends it
+REGISTRY_PACKAGES="docker-registry apache2-utils"    # the real registry of the conformance tests, and its htpasswd
 
 say() { echo "engine: $*"; }
 die() { echo "engine: $*" >&2; exit 1; }
@@ -32,8 +31,11 @@ describe() {
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
+# Never docker.io beside another engine, running or not: apt would remove Docker's own packages for it.
 missing() {
-    for package in $PACKAGES; do
+    packages=$REGISTRY_PACKAGES
+    command -v dockerd >/dev/null 2>&1 || answers || packages="$ENGINE_PACKAGES $packages"
+    for package in $packages; do
         installed "$package" || printf '%s ' "$package"
     done
 }
@@ -110,7 +112,7 @@ ours() {
 up() {
     if answers; then
         say "one answers already: $(describe)"
-        [ "$(id -u)" = 0 ] && [ -z "${DOCKER_HOST:-}" ] && install_packages
+        [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1 || install_packages
         return 0
     fi
     [ -z "${DOCKER_HOST:-}" ] || die "DOCKER_HOST is $DOCKER_HOST, and nothing answers there; start it, or unset the variable"
