@@ -1,0 +1,171 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The command line's door. Covalent is imported only where its config is written: it takes a second."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import __version__
+from .hands.config_file import config_file, section
+from .story.explain import explanation
+from .thought.errors import AWSBatchError
+from .thought.settings import Given, Settings, resolve
+
+
+class _Letters(click.Group):
+    """Errors of ours are told as the letters they are, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AWSBatchError as error:
+            raise click.ClickException(error.letter()) from error
+
+
+@click.group(cls=_Letters, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="covalent-awsbatch")
+def main() -> None:
+    """Run Python functions on AWS Batch from a Covalent workflow.
+
+    \b
+    Start here, without an AWS account:
+      covalent-awsbatch local up --write   # a whole AWS on this machine
+      covalent-awsbatch hello              # one task through it
+    """
+
+
+def _settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """One option for each setting, named, typed and described by the setting itself."""
+    for name, field in reversed(Settings.model_fields.items()):
+        option = click.option(f"--{name.replace('_', '-')}", name, default=None, help=field.description)
+        command = option(command)
+    return command
+
+
+def _resolved(options: dict[str, Any]) -> Settings:
+    known = {name: value for name, value in section().items() if name in Settings.model_fields}
+    return resolve(Given(options, "on the command line"), Given(known, f"in [executors.awsbatch] of {config_file()}"))
+
+
+@main.command()
+@_settings_options
+def explain(**options: Any) -> None:
+    """Show what would be sent for one task: layers and sizes, job definition, submission.
+
+    Nothing is sent, and no credentials are needed. Settings come from [executors.awsbatch] and from the options here.
+    """
+    click.echo(explanation(_resolved(options)))
+
+
+@main.command()
+@_settings_options
+def hello(**options: Any) -> None:
+    """Run one tiny task through whatever is configured, and say how long each step took."""
+    asyncio.run(_hello(_resolved(options)))
+
+
+async def _hello(settings: Settings) -> None:
+    from .hands.aws import close_shared
+    from .story import cloud, collecting, journey
+    from .story.direct import stage_call, value_of
+    from .story.inflight import Ticket
+
+    dispatch = f"hello-{uuid.uuid4()}"
+    say = _Stopwatch()
+    try:
+        with tempfile.TemporaryDirectory(prefix="covalent-awsbatch-") as folder:
+            group = stage_call(_greeting, (), {}, Path(folder), dispatch_id=dispatch, node_id=0)
+            async with cloud(settings) as aws:
+                say("Making the image, pushing it, submitting ...")
+                handle = await journey.send(aws, settings, group, Ticket(((dispatch, 0),)))
+                say(f"Job {handle.job_id} is submitted, with image {handle.image}. Waiting for its end ...")
+                job = await journey.watch(aws, settings, handle)
+                say(f"AWS Batch says {job.status}. Reading the result ...")
+                (result,) = await collecting.collect(aws, settings, handle, job, group.node_ids, Path(folder))
+            if result.error:
+                raise result.error
+            say(f"It answers: {value_of(result)}")
+    finally:
+        await close_shared()
+
+
+def _greeting() -> str:
+    import platform
+
+    return f"Hello from Python {platform.python_version()} on {platform.machine()}!"
+
+
+class _Stopwatch:
+    """Prints lines with the seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        click.echo(f"{time.monotonic() - self._began:6.1f} s  {text}")
+
+
+@main.group()
+def local() -> None:
+    """A whole AWS on this machine: S3, ECR, Batch, logs. No account, no Docker needed."""
+
+
+@local.command()
+@click.option("--name", default="default", show_default=True, help="Several can run side by side under different names.")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "docker", "process"]),
+    default="auto",
+    show_default=True,
+    help="What runs the jobs: real containers, or plain processes (which isolate nothing).",
+)
+@click.option("--write", is_flag=True, help="Write the [executors.awsbatch] section into Covalent's config file.")
+def up(name: str, engine: str, write: bool) -> None:
+    """Start it in the background, and print the config section that uses it."""
+    from .local import daemon
+
+    state = daemon.up(name, engine, progress=lambda text: click.echo(text, err=True))
+    _show_section(state.section, write)
+
+
+def _show_section(values: dict[str, Any], write: bool) -> None:
+    if write:
+        from .awsbatch import write_section
+
+        click.echo(f"Written to [executors.awsbatch] of {write_section(values)}.", err=True)
+    else:
+        click.echo("[executors.awsbatch]")
+        for key, value in values.items():
+            click.echo(f"{key} = {json.dumps(value)}")
+
+
+@local.command()
+@click.option("--name", default="default", show_default=True)
+def down(name: str) -> None:
+    """Stop it, with every job that still runs on it."""
+    from .local import daemon
+
+    click.echo(daemon.down(name))
+
+
+@local.command()
+@click.option("--name", default="default", show_default=True)
+def status(name: str) -> None:
+    """Say whether it runs, where, and since when. Exit code 1 when it does not."""
+    from .local import daemon
+
+    text, running = daemon.status(name)
+    click.echo(text)
+    sys.exit(0 if running else 1)

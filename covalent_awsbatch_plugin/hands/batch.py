@@ -1,0 +1,106 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""AWS Batch: queues, definitions, jobs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..thought.errors import NotFound, Refused, SettingError
+from ..thought.jobs import JobState, state_of
+from .aws import AWS
+
+IDS_PER_CALL = 100  # https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A job queue that takes jobs; `fargate` says what its first compute environment is."""
+
+    arn: str
+    fargate: bool
+
+
+class Batch:
+    """Batch's calls, with the definitions known to be registered."""
+
+    def __init__(self, aws: AWS) -> None:
+        self._aws = aws
+        self._defined: dict[str, asyncio.Task[str]] = {}
+
+    async def queue(self, name: str) -> Queue:
+        """Raises NotFound or SettingError when the queue does not exist or takes no jobs."""
+        answer = await self._aws.call("batch", "DescribeJobQueues", of=f"job queue `{name}`", jobQueues=[name])
+        if not answer["jobQueues"]:
+            raise NotFound(
+                f"There is no job queue `{name}` in this account and Region.",
+                advice="Correct batch_queue or region in [executors.awsbatch].",
+            )
+        queue = answer["jobQueues"][0]
+        if queue.get("state", "ENABLED") != "ENABLED" or queue.get("status", "VALID") not in ("VALID", "UPDATING"):
+            raise SettingError(
+                f"The job queue `{name}` takes no jobs: it is {queue.get('state')}, {queue.get('status')}.",
+                says=f"AWS says: {queue['statusReason']}" if queue.get("statusReason") else "",
+                advice=f"Run `aws batch update-job-queue --job-queue {name} --state ENABLED`, or name another queue.",
+            )
+        return Queue(queue["jobQueueArn"], await self._is_fargate(queue))
+
+    async def _is_fargate(self, queue: Mapping[str, Any]) -> bool:
+        order = sorted(queue.get("computeEnvironmentOrder", ()), key=lambda entry: entry["order"])
+        if not order:
+            return False
+        first = order[0]["computeEnvironment"]
+        answer = await self._aws.call(
+            "batch", "DescribeComputeEnvironments", of=f"compute environment `{first}`", computeEnvironments=[first]
+        )
+        kinds = [env.get("computeResources", {}).get("type", "") for env in answer["computeEnvironments"]]
+        return any(kind.startswith("FARGATE") for kind in kinds)
+
+    async def define(self, definition: Mapping[str, Any]) -> str:
+        """The ARN, with its revision, of a definition that is named by content: registered once, then found again."""
+        name = definition["jobDefinitionName"]
+        if name not in self._defined:
+            self._defined[name] = asyncio.ensure_future(self._find_or_register(definition))
+        try:
+            return await asyncio.shield(self._defined[name])
+        except BaseException:
+            if self._defined[name].done():
+                self._defined.pop(name, None)  # a failure is not remembered
+            raise
+
+    async def _find_or_register(self, definition: Mapping[str, Any]) -> str:
+        name = definition["jobDefinitionName"]
+        of = f"job definition `{name}`"
+        answer = await self._aws.call(
+            "batch", "DescribeJobDefinitions", of=of, jobDefinitionName=name, status="ACTIVE", maxResults=1
+        )
+        if not answer["jobDefinitions"]:
+            answer = await self._aws.call("batch", "RegisterJobDefinition", of=of, **definition)
+            return str(answer["jobDefinitionArn"])
+        return str(answer["jobDefinitions"][0]["jobDefinitionArn"])
+
+    async def submit(self, request: Mapping[str, Any]) -> str:
+        """The new job's id."""
+        of = f"job queue `{request['jobQueue']}`"
+        answer = await self._aws.call("batch", "SubmitJob", of=of, **request)
+        return str(answer["jobId"])
+
+    async def describe(self, job_ids: Sequence[str]) -> dict[str, JobState]:
+        """The jobs that AWS Batch knows, by id; any number of ids, 100 a call."""
+        found: dict[str, JobState] = {}
+        for start in range(0, len(job_ids), IDS_PER_CALL):
+            ids = list(job_ids[start : start + IDS_PER_CALL])
+            answer = await self._aws.call("batch", "DescribeJobs", of="the jobs", jobs=ids)
+            found |= {detail["jobId"]: state_of(detail) for detail in answer["jobs"]}
+        return found
+
+    async def terminate(self, job_id: str, reason: str) -> None:
+        """Ends a job in any state; one that has ended, or that AWS Batch has forgotten, is fine too."""
+        try:
+            await self._aws.call("batch", "TerminateJob", of=f"job `{job_id}`", jobId=job_id, reason=reason)
+        except (NotFound, Refused):
+            return

@@ -1,0 +1,49 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""ECR: where the repository is and how to log in there, from ECR's own answers."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from datetime import UTC, datetime, timedelta
+
+from ..thought.errors import NotFound
+from .aws import AWS
+from .builder import Login, Repository
+
+EARLY = timedelta(minutes=30)  # a push that begins with a token's last minutes would end without it
+
+
+class ECR:
+    """Repositories of one account and Region. A token is asked for once and used for its life (12 h at AWS)."""
+
+    def __init__(self, aws: AWS) -> None:
+        self._aws = aws
+        self._logins: dict[str, tuple[datetime, Login]] = {}
+        self._asking = asyncio.Lock()
+
+    async def repository(self, name: str) -> Repository:
+        """The repository, with a login that is good for half an hour at least. Raises NotFound with what to do."""
+        try:
+            answer = await self._aws.call(
+                "ecr", "DescribeRepositories", of=f"ECR repository `{name}`", repositoryNames=[name]
+            )
+        except NotFound as error:
+            error.advice = f"Correct ecr_repo_name, or run `aws ecr create-repository --repository-name {name}`."
+            raise
+        found = answer["repositories"][0]
+        host, path = found["repositoryUri"].split("/", 1)
+        user, password = await self._login(found["registryId"])
+        return Repository(host, path, Login(user, password))
+
+    async def _login(self, registry: str) -> tuple[str, str]:
+        async with self._asking:
+            expires, user, password = self._logins.get(registry, (datetime.min.replace(tzinfo=UTC), "", ""))
+            if expires - EARLY < datetime.now(UTC):
+                answer = await self._aws.call("ecr", "GetAuthorizationToken", of="the ECR registry")
+                token = answer["authorizationData"][0]
+                user, password = base64.b64decode(token["authorizationToken"]).decode().split(":", 1)
+                self._logins[registry] = (token["expiresAt"], user, password)
+        return user, password

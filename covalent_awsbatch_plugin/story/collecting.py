@@ -1,0 +1,144 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""From an ended job to what each of its tasks left: files on this machine, and an error where there is no value."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..ground import envelope as env
+from ..ground import layout
+from ..hands.logs import Logs, link
+from ..hands.secret import result_key
+from ..hands.store import Store
+from ..thought import errors, outcome
+from ..thought.jobs import JobState
+from ..thought.settings import Settings
+from .cloud import Cloud
+from .journey import JobHandle
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """How one electron ended. `error` is None for a value; `files` are what it left, by `envelope.PARTS`."""
+
+    node_id: int
+    error: errors.JobFailed | None
+    files: dict[str, Path] = field(default_factory=dict)
+
+
+async def collect(
+    cloud: Cloud, settings: Settings, handle: JobHandle, job: JobState, node_ids: tuple[int, ...], into: Path
+) -> list[NodeResult]:
+    """The result of every node, read once; the same again when called again. Nothing is unpickled."""
+    site = await cloud.site(settings)
+    store = Store(cloud.aws, handle.bucket, site.place.account)
+    who = f"`{handle.name}` (Batch job {handle.job_id})"
+    asked = outcome.Asked(who, settings.memory, settings.time_limit)
+    found = await _newest_envelope(store, handle, job)
+    if found is None:
+        return await _without_result(cloud, settings, asked, job, node_ids, into)
+    folder = _Folder(store, handle, found, into)
+    return list(await asyncio.gather(*(_node_result(folder, asked, job, task) for task in found.tasks)))
+
+
+async def _newest_envelope(store: Store, handle: JobHandle, job: JobState) -> env.Envelope | None:
+    """The committed result of the newest attempt that has one; raises Lost when it can't be trusted."""
+    newest = max(len(job.attempts), 1)
+    key = result_key(handle.content)
+    for attempt in range(newest, 0, -1):
+        where = layout.result_key(handle.prefix, handle.job_id, attempt)
+        data = await store.get(where)
+        if data is None:
+            continue
+        try:
+            return env.unseal(data, key, job_id=handle.job_id, attempt=attempt)
+        except env.BadEnvelope as error:
+            raise errors.Lost(
+                f"The result at s3://{store.bucket}/{where} is not the one that the task wrote: {error}.",
+                advice="Look at who may write to the bucket, then run the task again.",
+            ) from error
+    return None
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """Where the parts of a result go on this machine."""
+
+    store: Store
+    handle: JobHandle
+    envelope: env.Envelope
+    path: Path
+
+    async def fetch(self, task: env.TaskResult) -> dict[str, Path]:
+        names = list(task.parts)
+        paths = await asyncio.gather(*(self._part(task.node_id, name, task.parts[name]) for name in names))
+        return dict(zip(names, paths, strict=True))
+
+    async def _part(self, node_id: int, name: str, part: env.Part) -> Path:
+        path = self.path / f"{name}-{node_id}"
+        if part.offset is not None:
+            path.write_bytes(self.envelope.inline(part))
+            return path
+        key = layout.part_key(self.handle.prefix, self.handle.job_id, self.envelope.attempt, part.sha256)
+        there = await self.store.get_file(key, path)
+        if not there or path.stat().st_size != part.size or _sha256(path) != part.sha256:
+            raise errors.Lost(
+                f"The {name} of node {node_id} at s3://{self.store.bucket}/{key} is gone, or is not what the task wrote.",
+                advice="Look at what deletes or writes objects in the bucket, then run the task again.",
+            )
+        return path
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+async def _node_result(folder: _Folder, asked: outcome.Asked, job: JobState, task: env.TaskResult) -> NodeResult:
+    files = await folder.fetch(task)
+    error = outcome.task_failure(task, job, asked)
+    if error:
+        _tell(error, files, folder.path, task.node_id)
+    return NodeResult(task.node_id, error, files)
+
+
+def _tell(error: errors.JobFailed, files: dict[str, Path], into: Path, node_id: int) -> None:
+    """Our letter stands above the remote traceback, in the one file that Covalent shows as the error."""
+    remote = files[env.ERROR].read_text(errors="replace") if env.ERROR in files else ""
+    files[env.ERROR] = _written(into / f"{env.ERROR}-{node_id}", "\n\n".join(filter(None, (error.letter(), remote))))
+
+
+async def _without_result(
+    cloud: Cloud, settings: Settings, asked: outcome.Asked, job: JobState, node_ids: tuple[int, ...], into: Path
+) -> list[NodeResult]:
+    """A job that left nothing in the bucket: what CloudWatch has of it is the output of all its nodes."""
+    error = outcome.failure(job, asked)
+    printed = await _log_tail(cloud, settings, job)
+    if stream := job.last.log_stream:
+        region = (await cloud.site(settings)).place.region
+        error.advice = "\n".join(filter(None, (error.advice, link(region, settings.batch_job_log_group_name, stream))))
+    results = []
+    for node_id in node_ids:
+        files = {env.STDOUT: _written(into / f"{env.STDOUT}-{node_id}", printed)} if printed else {}
+        _tell(error, files, into, node_id)
+        results.append(NodeResult(node_id, error, files))
+    return results
+
+
+async def _log_tail(cloud: Cloud, settings: Settings, job: JobState) -> str:
+    if not job.last.log_stream:
+        return ""
+    try:
+        return await Logs(cloud.aws, settings.batch_job_log_group_name).tail(job.last.log_stream)
+    except errors.AWSBatchError as error:  # the job's own error matters more than that its log can't be read
+        return f"[the log can't be read: {error}]\n"
+
+
+def _written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path

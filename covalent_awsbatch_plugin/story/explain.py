@@ -1,0 +1,79 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What would be sent, as text: made by the same functions that send it, with names where AWS would answer ARNs."""
+
+from __future__ import annotations
+
+import json
+import platform
+import tempfile
+from pathlib import Path
+
+from ..ground import layout
+from ..hands.runner_layer import runner_files
+from ..thought import jobs, naming
+from ..thought.layers import Layer, layer
+from ..thought.settings import Settings
+from .cloud import base_image
+from .direct import stage_call
+from .packing import pack
+
+DISPATCH = "00000000-0000-0000-0000-000000000000"
+
+
+def explanation(settings: Settings) -> str:
+    """Settings, layers with their sizes in bytes, and the two requests, for a task that adds two numbers."""
+    definition = jobs.job_definition(settings, _place(settings), f"{settings.ecr_repo_name}@sha256:<digest>")
+    environment = jobs.environment(DISPATCH, settings.s3_bucket_name, layout.results_prefix(DISPATCH, 0))
+    submission = jobs.submission(
+        settings,
+        name=naming.job_name(DISPATCH, 0),
+        definition=f"{definition['jobDefinitionName']}:<revision>",
+        queue=settings.batch_queue,
+        environment=environment,
+        tags=naming.tags(DISPATCH, 0, platform.node()),
+    )
+    return "\n\n".join(
+        (
+            "Settings\n" + "\n".join(f"  {name} = {value!r}" for name, value in settings),
+            "Image, bottom up\n" + "\n".join(_image(settings)),
+            "RegisterJobDefinition\n" + json.dumps(definition, indent=2),
+            "SubmitJob\n" + json.dumps(submission, indent=2),
+        )
+    )
+
+
+def _image(settings: Settings) -> list[str]:
+    base = base_image(settings, platform.python_version())
+    lines = [f"  base      {base}"]
+    for made in (_runner(settings), _example(settings)):
+        lines.append(f"  {made.comment:<9} {made.size:>10,} bytes  {made.digest}")
+    return lines
+
+
+def _runner(settings: Settings) -> Layer:
+    return layer(runner_files(settings.platform, Path(settings.cache_dir)), "runner")
+
+
+def _example(settings: Settings) -> Layer:
+    """The task layer of `add(1, 2)`; its result key is left out, so it differs from a real one by 64 characters."""
+    with tempfile.TemporaryDirectory() as folder:
+        group = stage_call(_add, (1, 2), {}, Path(folder), dispatch_id=DISPATCH, node_id=0)
+        package = pack(group, round(settings.max_baked_mib * 1024 * 1024), lambda _: b"")
+    return layer(package.files, "task")
+
+
+def _add(x: int, y: int) -> int:
+    return x + y
+
+
+def _place(settings: Settings) -> jobs.Place:
+    return jobs.Place(
+        account="<account>",
+        region=settings.region or "<region>",
+        queue_arn=settings.batch_queue,
+        fargate=False,
+        execution_role_arn=settings.batch_execution_role_name,
+        job_role_arn=settings.batch_job_role_name,
+    )

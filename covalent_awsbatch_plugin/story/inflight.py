@@ -1,0 +1,53 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Which tasks are on their way in this process, so that a cancel finds them between submit and handle too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+Node = tuple[str, int]  # dispatch id, node id
+
+
+@dataclass(eq=False)
+class Ticket:
+    """One task group on its way. `cancelled` is set by whoever cancels any of its nodes."""
+
+    nodes: tuple[Node, ...]
+    job_id: str | None = None
+    cancelled: bool = False
+
+
+class InFlight:
+    """Every ticket of this process, by node."""
+
+    def __init__(self) -> None:
+        self._tickets: dict[Node, Ticket] = {}
+
+    def open(self, dispatch_id: str, node_ids: tuple[int, ...]) -> Ticket:
+        """The group's ticket: an open one is handed out again, so that `poll` finds `send`'s."""
+        nodes = tuple((dispatch_id, node) for node in node_ids)
+        ticket = self._tickets.get(nodes[0]) or Ticket(nodes)
+        self._tickets |= dict.fromkeys(nodes, ticket)
+        return ticket
+
+    def close(self, ticket: Ticket) -> None:
+        """Forget a group that has ended."""
+        for node in ticket.nodes:
+            self._tickets.pop(node, None)
+
+    def find(self, dispatch_id: str, node_id: int) -> Ticket | None:
+        """The ticket of a node, None when it is not on its way here."""
+        return self._tickets.get((dispatch_id, node_id))
+
+    @contextmanager
+    def closing_on_error(self, ticket: Ticket) -> Iterator[None]:
+        """Keeps the ticket open only if all goes well."""
+        try:
+            yield
+        except BaseException:
+            self.close(ticket)
+            raise

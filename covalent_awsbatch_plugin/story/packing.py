@@ -1,0 +1,134 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""From the files of a task group to what goes into its image and what goes to the bucket. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..ground import layout
+from ..ground.archive import header
+from ..ground.task import IN_IMAGE, IN_S3, ObjectRef, TaskFile, TaskSpec
+from ..thought.errors import NotPicklable, StagingError
+
+
+@dataclass(frozen=True)
+class StagedTask:
+    """One electron: its function and hooks as files, its inputs as node ids."""
+
+    node_id: int
+    function: Path
+    hooks: Path
+    args: tuple[int, ...]
+    kwargs: dict[str, int]
+
+
+@dataclass(frozen=True)
+class StagedGroup:
+    """A task group as Covalent laid it on this machine's disk; `inputs` are values known before it runs."""
+
+    dispatch_id: str
+    task_group_id: int
+    tasks: tuple[StagedTask, ...]
+    inputs: dict[int, Path]
+
+    @property
+    def node_ids(self) -> tuple[int, ...]:
+        """The electrons, in the order in which they run."""
+        return tuple(task.node_id for task in self.tasks)
+
+
+@dataclass(frozen=True)
+class Package:
+    """What travels: `files` into the image by path, `uploads` into the bucket by key.
+
+    `content` is the sha256 of the task without its result key: the same task has the same, whatever the machine.
+    `python` is the version that pickled it, and `name` the first electron's.
+    """
+
+    files: dict[str, bytes]
+    uploads: dict[str, Path]
+    content: str
+    python: str
+    name: str
+
+
+def pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], bytes]) -> Package:
+    """Reads and hashes the staged files. Raises StagingError when one can't be read, NotPicklable when one is none."""
+    try:
+        return _pack(group, max_baked_bytes, key_for)
+    except OSError as error:
+        raise StagingError(
+            f"The file {error.filename} can't be read: {error.strerror}.", advice="Look at cache_dir: space, permissions."
+        ) from error
+
+
+def _pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], bytes]) -> Package:
+    wanted = _Objects(max_baked_bytes)
+    headers = [_header(task) for task in group.tasks]
+    task_file = TaskFile(
+        result_key="",
+        tasks=tuple(_spec(task, head, wanted) for task, head in zip(group.tasks, headers, strict=True)),
+        inputs={node: wanted.add(path) for node, path in sorted(group.inputs.items())},
+    )
+    content = hashlib.sha256(task_file.to_json()).hexdigest()
+    sealed = replace(task_file, result_key=key_for(content).hex())
+    return Package(
+        files={layout.task_file(0): sealed.to_json(), **wanted.baked},
+        uploads=wanted.uploads,
+        content=content,
+        python=headers[0]["py_version"],
+        name=_name(headers[0]),
+    )
+
+
+def _spec(task: StagedTask, head: dict[str, Any], wanted: _Objects) -> TaskSpec:
+    return TaskSpec(
+        node_id=task.node_id,
+        name=_name(head),
+        function=wanted.add(task.function),
+        hooks=wanted.add(task.hooks),
+        args=task.args,
+        kwargs=task.kwargs,
+    )
+
+
+def _header(task: StagedTask) -> dict[str, Any]:
+    try:
+        return header(task.function)
+    except (ValueError, MemoryError) as error:  # a length that is none can ask for any amount
+        raise NotPicklable(f"The function of node {task.node_id} is not in Covalent's format: {error}.") from error
+
+
+def _name(head: dict[str, Any]) -> str:
+    return str(head.get("attrs", {}).get("name") or "task")
+
+
+class _Objects:
+    """Files by content: small ones are baked into the image, big ones are uploaded; each once."""
+
+    def __init__(self, max_baked_bytes: int) -> None:
+        self._max = max_baked_bytes
+        self.baked: dict[str, bytes] = {}
+        self.uploads: dict[str, Path] = {}
+
+    def add(self, path: Path) -> ObjectRef:
+        size = path.stat().st_size
+        if size <= self._max:
+            data = path.read_bytes()
+            ref = ObjectRef.of(data, IN_IMAGE)
+            self.baked[layout.object_file(ref.sha256)] = data
+            return ref
+        ref = ObjectRef(_sha256(path), size, IN_S3)
+        self.uploads[layout.object_key(ref.sha256)] = path
+        return ref
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

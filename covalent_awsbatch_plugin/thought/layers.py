@@ -1,0 +1,138 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A layer of an image: files in, the same bytes out on every machine, every day."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from tarfile import DIRTYPE, PAX_FORMAT, SYMTYPE, TarInfo
+
+Chunk = bytes | bytearray | memoryview
+
+_TAR_BLOCK = 512
+_GZIP_HEADER = bytes.fromhex("1f8b08000000000000ff")  # deflate; no flags, no time, any system (RFC 1952)
+_STORED_BYTES = 65535  # the most a stored block of deflate holds (RFC 1951, 3.2.4)
+
+
+@dataclass(frozen=True)
+class File:
+    """A regular file; mode 755 when `executable`, else 644."""
+
+    data: Chunk
+    executable: bool = False
+
+
+@dataclass(frozen=True)
+class Link:
+    """A symbolic link."""
+
+    target: str
+
+
+Entry = bytes | File | Link
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A gzipped tar. `digest` and `size` are of `data`, what a registry keeps; `diff_id` is of the tar in it.
+
+    A layer has no media type: that depends on the family of the image it joins (`image.Family`).
+    """
+
+    digest: str
+    size: int
+    diff_id: str
+    comment: str  # goes into the image's history
+    data: bytes = field(repr=False, compare=False)
+
+
+def layer(files: Mapping[str, Entry], comment: str = "") -> Layer:
+    """The layer that adds these files, by path relative to the image's root; their folders have mode 755.
+
+    The content is copied once, into `data`. Raises ValueError for a path that leaves the root or is also a folder.
+    """
+    diff = hashlib.sha256()
+    data = b"".join(stored_gzip(_hashed(tar(files), diff)))
+    return Layer(digest_of(data), len(data), f"sha256:{diff.hexdigest()}", comment, data)
+
+
+def digest_of(data: Chunk) -> str:
+    """The digest by which a registry names these bytes."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def tar(files: Mapping[str, Entry]) -> Iterator[Chunk]:
+    """The bytes of a tar file: entries sorted, folders before what is in them, time 0, owner 0."""
+    for path in sorted(_folders(files) | set(files)):
+        yield from _member(path, files.get(path))
+    yield bytes(2 * _TAR_BLOCK)
+
+
+def _folders(files: Mapping[str, Entry]) -> set[str]:
+    folders = set[str]()
+    for path in files:
+        pure = PurePosixPath(path)
+        if pure.is_absolute() or ".." in pure.parts or str(pure) != path or path == ".":
+            raise ValueError(f"{path!r} is not a plain path relative to the image's root")
+        folders.update(str(parent) for parent in pure.parents if parent.name)
+    if both := folders & set(files):
+        raise ValueError(f"{min(both)!r} is a file and a folder at once")
+    return folders
+
+
+def _member(path: str, entry: Entry | None) -> Iterator[Chunk]:
+    info = TarInfo(path)
+    data: Chunk = b""
+    match entry:
+        case None:
+            info.type, info.mode = DIRTYPE, 0o755
+        case Link(target):
+            info.type, info.mode, info.linkname = SYMTYPE, 0o777, target
+        case File(content, executable):
+            data, info.mode = content, 0o755 if executable else 0o644
+        case _:
+            data, info.mode = entry, 0o644
+    info.size = len(data)
+    yield info.tobuf(PAX_FORMAT)
+    yield data
+    yield bytes(-len(data) % _TAR_BLOCK)
+
+
+def stored_gzip(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """The chunks as a gzip file of stored blocks; how they were cut makes no difference.
+
+    Written by hand because zlib, zlib-ng and isal compress to different bytes, even at level 0; and layers of pickles
+    and of wheels gain little from compression that costs five times the CPU.
+    """
+    yield _GZIP_HEADER
+    crc = size = 0
+    block: list[Chunk] = []
+    room = _STORED_BYTES
+    for chunk in chunks:
+        rest = memoryview(chunk)
+        crc, size = zlib.crc32(rest, crc), size + len(rest)
+        while rest:
+            block.append(rest[:room])
+            rest, room = rest[room:], room - len(block[-1])
+            if not room:
+                yield _block_header(_STORED_BYTES, final=False)
+                yield from block
+                block, room = [], _STORED_BYTES
+    yield _block_header(_STORED_BYTES - room, final=True)
+    yield from block
+    yield crc.to_bytes(4, "little") + (size % 2**32).to_bytes(4, "little")
+
+
+def _block_header(length: int, *, final: bool) -> bytes:
+    return bytes([final]) + length.to_bytes(2, "little") + (length ^ 0xFFFF).to_bytes(2, "little")
+
+
+def _hashed(chunks: Iterable[Chunk], digest: hashlib._Hash) -> Iterator[Chunk]:
+    for chunk in chunks:
+        digest.update(chunk)
+        yield chunk

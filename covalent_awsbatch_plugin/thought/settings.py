@@ -1,0 +1,149 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Every setting, born once: constructor, config section, validation and the README's table grow from these lines.
+
+Unset is None and is looked up further down (constructor over config over default); 0 and "" are values.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import SettingError
+
+# Covalent's file transfer percent-encodes anything else, and then does not find the file.
+_TRANSFERABLE = re.compile(r"[A-Za-z0-9._/~-]*")
+
+
+def _transferable(path: str) -> str:
+    if not _TRANSFERABLE.fullmatch(path):
+        raise ValueError("Covalent can only transfer files below folders named with letters, digits and . _ - /")
+    return path
+
+
+def _finite(number: float) -> float:
+    if number in (float("inf"), float("-inf")) or number != number:
+        raise ValueError("a finite number is needed")
+    return number
+
+
+Number = Annotated[float, AfterValidator(_finite)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class Settings(BaseModel):
+    """What one task is run with. `description` says what a setting means, with its unit and limits."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    credentials: str = Field("", description="Path of a shared-credentials file. Empty: botocore's own chain.")
+    profile: str = Field("", description="Profile in that file or in your AWS config. Empty: the default one.")
+    region: str = Field("", description="AWS Region, such as eu-west-1. Empty: the profile's or the environment's.")
+    s3_bucket_name: Name = Field("covalent-batch-job-resources", description="Bucket for results and big arguments.")
+    ecr_repo_name: Name = Field("covalent-batch-job-images", description="ECR repository for the tasks' images.")
+    batch_job_definition_name: str = Field(
+        "covalent-batch-jobs",
+        pattern=r"^[A-Za-z0-9_-]{1,100}$",
+        description="How job definitions are called; each gets the hash of its content as an ending."
+        " Letters, digits, - and _; at most 100.",
+    )
+    batch_queue: Name = Field("covalent-batch-queue", description="Job queue: its name or ARN.")
+    batch_execution_role_name: Name = Field(
+        "ecsTaskExecutionRole", description="Role with which AWS pulls the image and writes the log: its name or ARN."
+    )
+    batch_job_role_name: Name = Field(
+        "CovalentBatchJobRole", description="Role that your function runs with: its name or ARN."
+    )
+    batch_job_log_group_name: Name = Field("covalent-batch-job-logs", description="CloudWatch log group of the jobs.")
+    vcpu: Number = Field(2, ge=0.25, le=1024, description="vCPUs of one task. Below 1 on Fargate only.")
+    memory: Number = Field(3.75, ge=4 / 1024, le=24576, description="Memory of one task, in GiB; 3.75 is legal.")
+    num_gpus: int = Field(0, ge=0, le=64, description="GPUs of one task; 0 is none, whatever a config file says.")
+    retry_attempts: int = Field(
+        3, ge=1, le=10, description="Attempts in all when the infrastructure fails. Your exceptions run once."
+    )
+    time_limit: int = Field(
+        1800, ge=60, le=1_209_600, description="Seconds one attempt may run. AWS Batch allows no less than 60."
+    )
+    poll_freq: Number = Field(
+        10, ge=0.1, le=3600, description="Seconds between two looks at a job: the longest its end goes unseen."
+    )
+    cache_dir: Annotated[str, AfterValidator(_transferable)] = Field(
+        default_factory=lambda: str(Path(tempfile.gettempdir()) / "covalent"),
+        description="Folder for files on their way to and from AWS. Unset: `covalent` among the temporary files.",
+    )
+    container_image_uri: str = Field(
+        "",
+        description="Base image: any with your Python's minor version. Empty: the official python:<minor>-slim,"
+        " copied once into your repository.",
+    )
+    builder: Literal["registry", "docker"] = Field(
+        "registry", description="What makes the image: `registry` (no Docker engine needed) or `docker`."
+    )
+    platform: Literal["linux/amd64", "linux/arm64"] = Field(
+        "linux/amd64", description="What the queue's machines run, in Docker's words."
+    )
+    max_baked_mib: Number = Field(
+        10, ge=0, le=1024, description="MiB up to which a function or argument is baked into the image; over it, S3."
+    )
+
+    @property
+    def memory_mib(self) -> int:
+        """Memory in AWS Batch's unit."""
+        return round(self.memory * 1024)
+
+
+SETTING_NAMES = tuple(Settings.model_fields)
+
+
+@dataclass(frozen=True)
+class Given:
+    """Settings from one place; `origin` completes "given ...", e.g. "by AWSBatchExecutor(...)"."""
+
+    values: Mapping[str, Any]
+    origin: str
+
+
+def resolve(*places: Given) -> Settings:
+    """The settings to run with, the first place winning. Raises SettingError: one sentence for the first wrong value."""
+    chosen: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for place in places:
+        for name, value in place.values.items():
+            if value is not None and name not in chosen:
+                chosen[name], origins[name] = value, place.origin
+    try:
+        return Settings(**chosen)
+    except ValidationError as error:
+        raise _sentence(error, chosen, origins) from None
+
+
+def unknown_names(values: Mapping[str, Any]) -> dict[str, str]:
+    """Names that are no setting, each with the nearest setting's name or ""."""
+    strangers = [name for name in values if name not in Settings.model_fields]
+    return {name: next(iter(difflib.get_close_matches(name, SETTING_NAMES, 1)), "") for name in strangers}
+
+
+def _sentence(error: ValidationError, chosen: Mapping[str, Any], origins: Mapping[str, str]) -> SettingError:
+    wrong = error.errors()[0]
+    name = str(wrong["loc"][0])
+    if name not in Settings.model_fields:
+        hint = unknown_names({name: None})[name]
+        return SettingError(
+            f"There is no setting `{name}`, given {origins[name]}.", advice=f"Did you mean `{hint}`?" if hint else ""
+        )
+    why = wrong["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return SettingError(
+        f"The setting {name}={chosen[name]!r}, given {origins[name]}, can't be used: it {why}."
+        if wrong["msg"].startswith("Input ")
+        else f"The setting {name}={chosen[name]!r}, given {origins[name]}, can't be used: {why}.",
+        advice=f"{name}: {Settings.model_fields[name].description}",
+    )
