@@ -40,6 +40,7 @@ OUTSIDE = {
     "aiobotocore": {"hands/aws.py", "local"},
     "botocore": {"hands/aws.py", "local"},
     "aiohttp": {"hands", "local"},
+    "yarl": {"hands", "local"},  # the URLs that aiohttp takes and gives
     "docker": {"hands/docker.py", "hands/engine.py", "local"},
     "moto": {"local"},
     "flask": {"local"},

@@ -108,6 +108,11 @@ class Image:
         return self.manifest.digest
 
     @property
+    def platform(self) -> str:
+        """What it is made for, like `linux/amd64`."""
+        return _platform(json.loads(self.config)) or "unknown"
+
+    @property
     def python(self) -> str | None:
         return python_version(json.loads(self.config))
 
@@ -141,11 +146,11 @@ def select_platform(index: bytes, platform: str) -> Descriptor:
     )
 
 
-def check_platform(config: Json, platform: str) -> None:
+def check_platform(image: Image, platform: str) -> None:
     """Raises ImageError when an image that is not listed in an index is made for another platform."""
-    if (made_for := _platform(config)) != _plain(platform):
+    if image.platform != _plain(platform):
         raise ImageError(
-            f"The image is made for {made_for}, and the job needs {platform}.",
+            f"The image is made for {image.platform}, and the job needs {platform}.",
             advice="Choose another base image, or a job queue whose instances have that platform.",
         )
 
