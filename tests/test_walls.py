@@ -120,7 +120,7 @@ def wrong(root: Path, found: Import) -> str:
         if not found.relative:
             return "inside the package imports are relative, so that the runner can travel under another name"
         return "" if there in {here, *BELOW[here]} else f"{here} may not know of {there}"
-    if top in sys.stdlib_module_names:
+    if top in sys.stdlib_module_names | {"_typeshed"}:
         return "thought has no network, no clock and no chance" if here == "thought" and top in NOT_IN_THOUGHT else ""
     if {here, found.file} & OUTSIDE.get(top, set()):
         return ""
