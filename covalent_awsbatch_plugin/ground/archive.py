@@ -1,0 +1,138 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Covalent's archive of one value, read and written without Covalent, from file to file: a big value is in memory once.
+
+Bytes: offset of the text (8, big-endian), offset of the pickle (8), header (JSON), text (`str` of the value), the
+pickle in base64. Source: `TransportableObject` in covalent/_workflow/transportable_object.py of covalent 0.240.
+"""
+
+from __future__ import annotations
+
+import binascii
+import io
+import json
+import pickle
+import platform
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+_OFFSET_BYTES = 8
+_HEADER_AT = 2 * _OFFSET_BYTES
+_STEP = 3 * 256 * 1024  # bytes of pickle turned into base64 at a time: a multiple of 3, so no step needs padding
+_SHOWN_BYTES = 1024 * 1024
+
+
+def header(path: Path) -> dict[str, Any]:
+    """What Covalent says of the value: `py_version`, `cloudpickle_version`, `attrs`."""
+    with path.open("rb") as file:
+        text_at = int.from_bytes(file.read(_OFFSET_BYTES), "big")
+        file.seek(_HEADER_AT)
+        fields: dict[str, Any] = json.loads(file.read(text_at - _HEADER_AT))
+        return fields
+
+
+def load(path: Path) -> Any:
+    """The value itself; raises whatever unpickling it raises."""
+    with path.open("rb") as file:
+        file.seek(_OFFSET_BYTES)
+        file.seek(int.from_bytes(file.read(_OFFSET_BYTES), "big"))
+        return pickle.load(io.BufferedReader(_Decoded(file), _STEP))
+
+
+def loads(base64: str) -> Any:
+    """The value of the pickle in a Covalent JSON (a hook's function or arguments)."""
+    return pickle.loads(binascii.a2b_base64(base64))
+
+
+def save(value: Any, path: Path) -> None:
+    """Write the archive of `value`; raises whatever pickling it raises."""
+    import cloudpickle
+
+    text = _text(value).encode("utf-8", "backslashreplace")
+    head = json.dumps(_header(value, cloudpickle.__version__)).encode()
+    text_at = _HEADER_AT + len(head)
+    with path.open("wb") as file:
+        file.write(text_at.to_bytes(_OFFSET_BYTES, "big") + (text_at + len(text)).to_bytes(_OFFSET_BYTES, "big"))
+        file.write(head)
+        file.write(text)
+        del text
+        sink = _Encoding(file)
+        cloudpickle.dump(value, sink)
+        sink.finish()
+
+
+def _header(value: Any, cloudpickle_version: str) -> dict[str, Any]:
+    attrs = {"doc": _attribute(value, "__doc__"), "name": _attribute(value, "__name__")}
+    return {"py_version": platform.python_version(), "cloudpickle_version": cloudpickle_version, "attrs": attrs}
+
+
+def _attribute(value: Any, name: str) -> str | None:
+    """As Covalent asks for it, but an odd object can't spoil its own result."""
+    try:
+        found = getattr(value, name, "")
+        return found if found is None else str(found)
+    except Exception:  # noqa: BLE001 - the user's own properties run here, and only a caption is lost
+        return ""
+
+
+def _text(value: Any) -> str:
+    """All of `str(value)`: a sublattice's is its graph, and Covalent's server reads it. Of big bytes, the size."""
+    if isinstance(value, bytes | bytearray) and len(value) > _SHOWN_BYTES:
+        return f"<{type(value).__name__} of {len(value)} bytes>"  # str() would take four characters for most of them
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001 - the user's own __str__ runs here, and only a caption is lost
+        return f"<{type(value).__qualname__}, whose str() raised {type(error).__name__}>"
+
+
+class _Decoded(io.RawIOBase):
+    """The bytes behind base64, read from where `file` stands to its end."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer).cast("B")
+        data = self._left or binascii.a2b_base64(self._file.read(_STEP // 3 * 4))
+        size = min(len(data), len(view))
+        view[:size] = data[:size]
+        self._left = data[size:]
+        return size
+
+
+class _Encoding:
+    """Takes a pickle in pieces and writes it as one base64 text."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._rest = bytearray()
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        view = memoryview(data).cast("B")
+        size = len(view)
+        if self._rest:
+            missing = min(_STEP - len(self._rest), size)
+            self._rest += view[:missing]
+            view = view[missing:]
+        if len(self._rest) == _STEP:
+            self._put(self._rest)
+            self._rest = bytearray()
+        while len(view) >= _STEP:
+            self._put(view[:_STEP])
+            view = view[_STEP:]
+        self._rest += view
+        return size
+
+    def finish(self) -> None:
+        self._put(self._rest)
+
+    def _put(self, data: ReadableBuffer) -> None:
+        self._file.write(binascii.b2a_base64(data, newline=False))

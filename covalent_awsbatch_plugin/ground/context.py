@@ -1,0 +1,60 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""`ct.get_context()` in the user's code, without an import of Covalent (a second) for those who never ask."""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+_MODULE = "covalent.executor.utils.context"
+
+
+def announce(dispatch_id: str, node_id: int) -> None:
+    """From here on Covalent's context is this task's, whenever its module is imported."""
+    if _MODULE in sys.modules:
+        _set(sys.modules[_MODULE], dispatch_id, node_id)
+    else:
+        sys.meta_path.insert(0, _Finder(dispatch_id, node_id))
+
+
+def _set(module: ModuleType, dispatch_id: str, node_id: int) -> None:
+    """What Covalent's `set_context` does on entry; this process has one task, so nothing has to be undone."""
+    vars(module)["current_context"] = module.Context(dispatch_id=dispatch_id, task_id=node_id)
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds one module, once, as the others would have, and has its loader set the context behind the import."""
+
+    def __init__(self, dispatch_id: str, node_id: int) -> None:
+        self._task = dispatch_id, node_id
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != _MODULE:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Loader(spec.loader, self._task)
+        return spec
+
+
+class _Loader(importlib.abc.Loader):
+    def __init__(self, inner: Any, task: tuple[str, int]) -> None:
+        self._inner, self._task = inner, task
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        module: ModuleType | None = self._inner.create_module(spec)
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        self._inner.exec_module(module)
+        _set(module, *self._task)

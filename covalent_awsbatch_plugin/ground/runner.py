@@ -1,0 +1,109 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The first process of the container: runs each task of its group in a process of its own, and commits what they left.
+
+It stays small, has no threads while tasks run and imports nothing of the user's, so it outlives whatever they do.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from . import ending, envelope, layout
+from .capture import Child
+from .commit import commit
+from .ending import Ended
+from .envelope import TaskResult
+from .execute import execute
+from .fetch import fetch
+from .job import Job, NoJob, fresh_folder
+from .layout import ExitCode
+from .stop import Stop
+from .storage import S3, StorageError
+from .task import TaskSpec
+
+_RUNNER_DIR = Path(__file__).resolve().parents[1]
+_ROOT = _RUNNER_DIR.parents[layout.RUNNER_DIR.count("/")]
+_GIVE_UP_S = 120.0  # on one request to S3, while nobody waits to kill us
+
+
+def main() -> int:
+    """The exit status of this process: the container's, or, in a process forked for a task, that task's.
+
+    Such a process returns through here, and Python ends in it as anywhere: so nothing here has a `finally`.
+    """
+    stop = Stop()
+    try:
+        job = Job.open(_ROOT, fresh_folder(), os.environ)
+    except NoJob as error:
+        return _say(f"{error}.", layout.NO_INPUT)
+    if job.to_fetch():
+        fetcher = Child(stop, job.work / "fetch.stdout", job.work / "fetch.stderr")
+        if fetcher.fork():
+            return fetch(job, lambda: _bucket(job, _GIVE_UP_S))
+        fetcher.wait()
+    results: dict[int, TaskResult] = {}
+    for task in job.file.tasks:
+        folder = job.folder(task.node_id)
+        folder.path.mkdir()
+        unfit = _unfit(job, task, results, stop)
+        if unfit:
+            results[task.node_id] = ending.never_ran(task, folder, *unfit)
+            continue
+        kills = ending.oom_kills()
+        child = Child(stop, folder.part(envelope.STDOUT), folder.part(envelope.STDERR))
+        if child.fork():
+            return execute(job, task, _RUNNER_DIR)
+        ended = Ended(child.wait(), child.told, ending.oom_kills() - kills)
+        results[task.node_id] = ending.judge(task, folder, ended)
+    code = _finish(job, list(results.values()), stop)
+    shutil.rmtree(job.work, ignore_errors=True)
+    return code
+
+
+def _unfit(job: Job, task: TaskSpec, results: dict[int, TaskResult], stop: Stop) -> tuple[str, str] | None:
+    """Why the task can't begin: an outcome and the words."""
+    if stop.at is not None:
+        return envelope.TERMINATED, "the job was told to stop by SIGTERM."
+    for node in job.waits_for(task):
+        if node not in results:
+            return envelope.NO_INPUT, f"nobody said where the value of node {node} is."
+        if results[node].outcome != envelope.RETURNED:
+            return envelope.NOT_RUN, f"it needs the value of node {node}, which did not return one."
+    return None
+
+
+def _finish(job: Job, results: list[TaskResult], stop: Stop) -> int:
+    """Commit, if this is a job of Batch's, and choose the container's exit code."""
+    code = _exit_code({result.outcome for result in results}, stop)
+    if not job.commits:
+        return _say(f"{code.meaning}: but no {layout.ENV_JOB_ID} is set, so nothing is committed.", code)
+    try:
+        commit(job, results, _bucket(job, _GIVE_UP_S if stop.at is None else layout.STOP_COMMIT_S))
+    except StorageError as error:
+        return _say(str(error), layout.NOT_COMMITTED)
+    return code.code
+
+
+def _exit_code(outcomes: set[str], stop: Stop) -> ExitCode:
+    if outcomes == {envelope.RETURNED}:
+        return layout.RETURNED
+    if stop.at is not None:
+        return layout.TERMINATED
+    return layout.NO_INPUT if envelope.NO_INPUT in outcomes else layout.RAISED
+
+
+def _bucket(job: Job, give_up_s: float) -> S3:
+    if job.bucket is None:
+        raise StorageError(f"{layout.ENV_BUCKET} is not set, and this image keeps big inputs in a bucket.")
+    return S3(job.bucket, job.region, give_up_s=give_up_s)
+
+
+def _say(words: str, code: ExitCode) -> int:
+    """One line for who reads the log; the way of every message that can't be committed."""
+    print(f"covalent-awsbatch: {words}", file=sys.stderr, flush=True)
+    return code.code

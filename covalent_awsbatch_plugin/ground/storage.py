@@ -1,0 +1,122 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The bucket, as the container uses it: three verbs, and one sentence when one of them fails."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CHUNK = 8 * 1024 * 1024
+_MAX_PARTS = 10_000  # of a multipart upload: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+_AT_ONCE = 6  # chunks under way: 48 MiB of memory at most
+_TRIES = 6
+
+
+class StorageError(Exception):
+    """An object could not be read or written; the message is one line that says what to do."""
+
+
+class Store(Protocol):
+    """What the runner needs of a bucket. Every verb raises StorageError."""
+
+    def get(self, key: str, path: Path) -> None:
+        """Bring an object into a file."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write an object."""
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Write an object from a file that may be larger than the memory."""
+
+
+class S3:
+    """A bucket through obstore, whose own chain finds the credentials: environment, ECS, EKS, instance.
+
+    Source: https://developmentseed.org/obstore/latest/authentication/
+    """
+
+    def __init__(self, bucket: str, region: str | None, *, give_up_s: float) -> None:
+        try:
+            from obstore.exceptions import BaseError
+            from obstore.store import S3Store
+        except ImportError as error:
+            raise StorageError(
+                f"the S3 client of this image can't be loaded: {error}. "
+                "It is built for the platform the job was submitted for, with glibc: use such a base image "
+                "(container_image_uri)"
+            ) from error
+        self._errors = (BaseError, OSError, ValueError)
+        self._bucket = bucket
+        plain = _endpoint().startswith("http://")
+        self._store = S3Store(
+            bucket,
+            config={"region": region} if region else {},
+            client_options={"allow_http": plain, "read_timeout": "30s", "timeout": "15min"},
+            retry_config={"max_retries": _TRIES, "retry_timeout": datetime.timedelta(seconds=give_up_s)},
+        )
+
+    def get(self, key: str, path: Path) -> None:
+        with self._explained("s3:GetObject", key), path.open("wb") as file:
+            for chunk in self._store.get(key).stream(min_chunk_size=_CHUNK):
+                file.write(chunk)
+
+    def put(self, key: str, data: bytes) -> None:
+        with self._explained("s3:PutObject", key):
+            self._store.put(key, data, use_multipart=False)
+
+    def put_file(self, key: str, path: Path) -> None:
+        chunk = max(_CHUNK, path.stat().st_size // (_MAX_PARTS - 1))
+        with self._explained("s3:PutObject", key):
+            self._store.put(key, path, chunk_size=chunk, max_concurrency=_AT_ONCE)
+
+    def _explained(self, action: str, key: str) -> _Explained:
+        return _Explained(self._errors, lambda error: explain(action, self._bucket, key, str(error)))
+
+
+class _Explained:
+    """A `with` that turns the client's errors into StorageError."""
+
+    def __init__(self, errors: tuple[type[BaseException], ...], words: Callable[[BaseException], str]) -> None:
+        self._errors, self._words = errors, words
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, self._errors):
+            raise StorageError(self._words(error)) from None
+
+
+def explain(action: str, bucket: str, key: str, said: str) -> str:
+    """One line from what S3 (an XML body somewhere in the client's text) or the client said."""
+    verb = "read" if action == "s3:GetObject" else "written"
+    code, message = (re.search(rf"<{tag}>(.*?)</{tag}>", said, re.DOTALL) for tag in ("Code", "Message"))
+    words = f"{code[1]}: {message[1] if message else ''}" if code else said.partition("\n")[0]
+    return " ".join(
+        f"s3://{bucket}/{key} could not be {verb}: {words.strip()}. {_remedy(action, bucket, said)}".split()
+    )
+
+
+def _remedy(action: str, bucket: str, said: str) -> str:
+    if "//169.254." in said:
+        return "No credentials were found: the job definition must name a job role (batch_job_role_name)."
+    if "NoSuchBucket" in said:
+        return f"There is no bucket {bucket} (s3_bucket_name)."
+    if "NoSuchKey" in said:
+        return "It was deleted after the job was submitted, perhaps by a lifecycle rule of the bucket."
+    if "403" in said or "AccessDenied" in said:
+        return f"The job role (batch_job_role_name) needs {action} on this bucket's covalent-awsbatch/*."
+    return "The network of the compute environment must reach S3 (a NAT gateway or an S3 endpoint)."
+
+
+def _endpoint() -> str:
+    """The endpoint obstore will use, by the same variables."""
+    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+    return next(filter(None, map(os.environ.get, names)), "")
