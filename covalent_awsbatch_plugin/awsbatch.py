@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from covalent._shared_files.config import get_config, set_config
+from covalent._shared_files.config import get_config
 from covalent._shared_files.exceptions import TaskCancelledError, TaskRuntimeError
 from covalent._shared_files.logger import app_log
 from covalent._shared_files.util_classes import RESULT_STATUS
@@ -35,8 +35,8 @@ from covalent._workflow.transportable_object import TransportableObject
 from covalent.executor.base import AsyncBaseExecutor
 from covalent.executor.schemas import ResourceMap, TaskSpec, TaskUpdate
 
+from .hands.neighbours import other_awsbatch_plugins
 from .thought.errors import AWSBatchError, Cancelled, JobFailed, SettingError, StagingError
-from .thought.neighbours import other_awsbatch_plugins
 from .thought.settings import SETTING_NAMES, Given, Settings, resolve, unknown_names
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ SCHEMA_VERSION = 1
 SECTION = "executors.awsbatch"
 _COVALENTS_OWN = ("log_stdout", "log_stderr", "retries")
 _BY_CONSTRUCTOR = "by AWSBatchExecutor(...)"
+_COVALENTS_CANCELLED: type[Exception] = TaskCancelledError
+_COVALENTS_FAILED: type[Exception] = TaskRuntimeError
 _FREE_BYTES = 1024 * 1024  # with less room than this, what Covalent stages would be cut
 
 
@@ -105,14 +107,16 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         known = {name: value for name, value in _section().items() if name in SETTING_NAMES}
         return resolve(Given(own, _BY_CONSTRUCTOR), Given(known, f"in [{SECTION}] of {_config_file()}"))
 
-    # ---- Covalent's managed path: get_upload_uri, send, poll, receive; cancel at any time -----------------------------
+    # ---- Covalent's managed path: get_upload_uri, send, poll, receive; cancel at any time ------------------------
     def get_upload_uri(self, task_group_metadata: dict[str, Any], object_key: str) -> str:
         """Where Covalent stages a function, its hooks or an input, for `send` to read."""
         with _as_letter():
             folder = _folder(self.settings(), task_group_metadata, "in")
             return f"file://{folder / object_key}"
 
-    async def send(self, task_specs: list[TaskSpec], resources: ResourceMap, task_group_metadata: dict[str, Any]) -> Any:
+    async def send(
+        self, task_specs: list[TaskSpec], resources: ResourceMap, task_group_metadata: dict[str, Any]
+    ) -> Any:
         """Packs a task group, ships its image, submits its job; returns the job's handle."""
         with _as_letter():
             return await self._send(_staged(task_specs, resources, task_group_metadata))
@@ -183,8 +187,10 @@ class AWSBatchExecutor(AsyncBaseExecutor):
             return False
         return True
 
-    # ---- the direct path, for whoever calls it --------------------------------------------------------------------------
-    async def run(self, function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], task_metadata: Any) -> Any:
+    # ---- the direct path, for whoever calls it -------------------------------------------------------------------
+    async def run(
+        self, function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], task_metadata: Any
+    ) -> Any:
         """Runs one function and waits for it.
 
         With Covalent's wrapped function it returns a TransportableObject, with a plain one the value. Raises the
@@ -196,7 +202,9 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         settings = self.settings()
         function, wrapped = _unwrapped(function)
         folder = _folder(settings, meta, f"in-{uuid.uuid4().hex[:8]}")
-        group = stage_call(function, args, kwargs, folder, dispatch_id=meta["dispatch_id"], node_id=meta["node_id"], save=_save)
+        group = stage_call(
+            function, args, kwargs, folder, dispatch_id=meta["dispatch_id"], node_id=meta["node_id"], save=_save
+        )
         ended = await self._poll(meta, await self._send(group))
         (result,) = await self._collect(settings, ended, group.node_ids, _folder(settings, meta, "out"))
         self._print_streams(result)
@@ -211,7 +219,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
             if stream is not None and name in result.files:
                 print(result.files[name].read_text(errors="replace"), end="", file=stream)
 
-    # ---- the private channel to the dispatcher --------------------------------------------------------------------------
+    # ---- the private channel to the dispatcher -------------------------------------------------------------------
     async def _cancel_requested(self) -> bool:
         if not hasattr(self, "_send_queue"):  # called directly: there is no dispatcher
             return False
@@ -231,18 +239,12 @@ class AWSBatchExecutor(AsyncBaseExecutor):
             app_log.warning(f"Covalent did not note the job {handle.job_id}: {error!r}")
 
 
-AWSBatchExecutor.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+AWSBatchExecutor.__signature__ = inspect.Signature(
     [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=field.annotation)
         for name, field in Settings.model_fields.items()
     ]
 )
-
-
-def write_section(values: dict[str, Any]) -> str:
-    """Sets keys of `[executors.awsbatch]` in Covalent's config file, whose path is returned."""
-    set_config({f"{SECTION}.{name}": value for name, value in values.items()})
-    return _config_file()
 
 
 def _section() -> dict[str, Any]:
@@ -281,14 +283,14 @@ def _as_letter() -> Iterator[None]:
     try:
         yield
     except Cancelled as error:
-        raise TaskCancelledError(error.letter()) from error
+        raise _COVALENTS_CANCELLED(error.letter()) from error
     except AWSBatchError as error:
-        raise TaskRuntimeError(error.letter()) from error
+        raise _COVALENTS_FAILED(error.letter()) from error
 
 
 def _folder(settings: Settings, meta: dict[str, Any], way: str) -> Path:
     """A task group's folder on this machine, made. Raises StagingError when nothing can be written there."""
-    folder = Path(settings.cache_dir).expanduser() / meta["dispatch_id"] / str(meta["task_group_id"]) / way
+    folder: Path = Path(settings.cache_dir).expanduser() / meta["dispatch_id"] / str(meta["task_group_id"]) / way
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         room = os.statvfs(folder)
@@ -340,7 +342,7 @@ def _save(value: Any, path: Path) -> None:
 
 
 def _unwrapped(function: Any) -> tuple[Any, bool]:
-    """Covalent's own wrapper comes off, so that an image without Covalent can run the function; True where it was on."""
+    """Covalent's own wrapper comes off, so that an image without Covalent runs the function; True where it was."""
     if not isinstance(function, functools.partial) or not isinstance(function.args[0], TransportableObject):
         return function, False
     inner, call_before, call_after = function.args
@@ -352,15 +354,16 @@ def _unwrapped(function: Any) -> tuple[Any, bool]:
 def _exception(result: NodeResult, *, covalent_called: bool) -> BaseException:
     """What `run` raises. Covalent keeps stdout and stderr only with its own error."""
     assert result.error is not None
+    letter = result.error.letter()
     if isinstance(result.error, Cancelled):
-        return TaskCancelledError(result.error.letter())
+        return _COVALENTS_CANCELLED(letter)
     if covalent_called:
-        return TaskRuntimeError(result.error.letter())
+        return _COVALENTS_FAILED(letter)
     if "exception" not in result.files:
         return result.error
     try:
-        original = pickle.loads(result.files["exception"].read_bytes())
-    except Exception:  # its class can't be imported here, or does not unpickle
+        original: BaseException = pickle.loads(result.files["exception"].read_bytes())
+    except Exception:  # noqa: BLE001 - its class can't be imported here, or does not unpickle
         return result.error
     original.__cause__ = RemoteTraceback(result.files["error"].read_text(errors="replace"))
     return original

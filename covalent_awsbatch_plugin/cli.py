@@ -18,7 +18,8 @@ from typing import Any
 import click
 
 from . import __version__
-from .hands.config_file import config_file, section
+from .hands.config_file import config_file, section, write_section
+from .local.background import LocalAWSFailed
 from .story.explain import explanation
 from .thought.errors import AWSBatchError
 from .thought.settings import Given, Settings, resolve
@@ -32,6 +33,8 @@ class _Letters(click.Group):
             return super().invoke(ctx)
         except AWSBatchError as error:
             raise click.ClickException(error.letter()) from error
+        except LocalAWSFailed as error:
+            raise click.ClickException(str(error)) from error
 
 
 @click.group(cls=_Letters, context_settings={"help_option_names": ["-h", "--help"]})
@@ -123,7 +126,9 @@ def local() -> None:
 
 
 @local.command()
-@click.option("--name", default="default", show_default=True, help="Several can run side by side under different names.")
+@click.option(
+    "--name", default="default", show_default=True, help="Several can run side by side under different names."
+)
 @click.option(
     "--engine",
     type=click.Choice(["auto", "docker", "process"]),
@@ -134,38 +139,41 @@ def local() -> None:
 @click.option("--write", is_flag=True, help="Write the [executors.awsbatch] section into Covalent's config file.")
 def up(name: str, engine: str, write: bool) -> None:
     """Start it in the background, and print the config section that uses it."""
-    from .local import daemon
+    from . import local as offline
 
-    state = daemon.up(name, engine, progress=lambda text: click.echo(text, err=True))
-    _show_section(state.section, write)
-
-
-def _show_section(values: dict[str, Any], write: bool) -> None:
+    found = offline.up(name, engine, progress=_progress)
+    _progress(f"The offline AWS `{name}` runs at {found.endpoint_url}, engine {found.engine}.")
     if write:
-        from .awsbatch import write_section
-
-        click.echo(f"Written to [executors.awsbatch] of {write_section(values)}.", err=True)
+        write_section(found.section)
+        _progress(f"Its settings are written to [executors.awsbatch] of {config_file()}.")
     else:
         click.echo("[executors.awsbatch]")
-        for key, value in values.items():
+        for key, value in found.section.items():
             click.echo(f"{key} = {json.dumps(value)}")
 
 
 @local.command()
-@click.option("--name", default="default", show_default=True)
+@click.option("--name", default="default", show_default=True, help="Which one.")
 def down(name: str) -> None:
     """Stop it, with every job that still runs on it."""
-    from .local import daemon
+    from . import local as offline
 
-    click.echo(daemon.down(name))
+    click.echo("Stopped." if offline.down(name, progress=_progress) else f"No offline AWS `{name}` runs.")
 
 
 @local.command()
-@click.option("--name", default="default", show_default=True)
+@click.option("--name", default="default", show_default=True, help="Which one.")
 def status(name: str) -> None:
-    """Say whether it runs, where, and since when. Exit code 1 when it does not."""
-    from .local import daemon
+    """Say whether it runs, and where. Exit code 1 when it does not."""
+    from . import local as offline
 
-    text, running = daemon.status(name)
-    click.echo(text)
-    sys.exit(0 if running else 1)
+    found = offline.status(name)
+    if found is None:
+        click.echo(f"No offline AWS `{name}` runs; `covalent-awsbatch local up` starts one.")
+        sys.exit(1)
+    click.echo(f"The offline AWS `{name}` runs at {found.endpoint_url}, process {found.pid}.")
+    click.echo(f"Registry {found.registry}, engine {found.engine}, Region {found.region}.")
+
+
+def _progress(text: str) -> None:
+    click.echo(text, err=True)

@@ -47,6 +47,8 @@ OUTSIDE = {
     "werkzeug": {"local"},
     "cloudpickle": {"ground", "hands"},
     "obstore": {"ground", "hands"},
+    "filelock": {"hands/config_file.py"},
+    "tomlkit": {"hands/config_file.py"},
 }
 # Thought has no network and no clock: the same question has the same answer, now and later, here and there.
 NOT_IN_THOUGHT = {

@@ -33,8 +33,8 @@ _UNKNOWN_CREDENTIALS = {
 }  # fmt: skip
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Forbidden", "403", "AllAccessDisabled"}
 _MISSING = {
-    "NoSuchBucket", "NoSuchKey", "NotFound", "404", "RepositoryNotFoundException", "NoSuchEntity", "ImageNotFoundException",
-    "ResourceNotFoundException",
+    "NoSuchBucket", "NoSuchKey", "NotFound", "404", "RepositoryNotFoundException", "NoSuchEntity",
+    "ImageNotFoundException", "ResourceNotFoundException",
 }  # fmt: skip
 _THROTTLED = {
     "Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown",
@@ -126,7 +126,7 @@ def _session(connection: Connection) -> aioboto3.Session:
         return aioboto3.Session(botocore_session=core, region_name=connection.region or None)
 
 
-# ---- sharing: every task of an event loop uses the same clients ----------------------------------------------------
+# ---- sharing: every task of an event loop uses the same clients --------------------------------------------------
 _open: dict[tuple[asyncio.AbstractEventLoop, Connection], _Shared] = {}
 
 
@@ -175,7 +175,7 @@ async def close_shared() -> None:
         await entry.aws.__aexit__()
 
 
-# ---- the translator ---------------------------------------------------------------------------------------------------
+# ---- the translator ----------------------------------------------------------------------------------------------
 @contextlib.contextmanager
 def translated(action: str, of: str) -> Iterator[None]:
     """botocore's errors become ours here and nowhere else; `action` is in IAM's words, `of` names the thing."""
@@ -184,7 +184,9 @@ def translated(action: str, of: str) -> Iterator[None]:
     except says.ClientError as error:
         raise _from_answer(error, action, of) from error
     except (says.NoCredentialsError, says.PartialCredentialsError, says.CredentialRetrievalError) as error:
-        raise errors.NotAuthenticated(f"There are no AWS credentials for {of}.", says=str(error), advice=_LOG_IN) from error
+        raise errors.NotAuthenticated(
+            f"There are no AWS credentials for {of}.", says=str(error), advice=_LOG_IN
+        ) from error
     except (says.SSOError, says.TokenRetrievalError) as error:
         raise errors.NotAuthenticated(
             "The AWS sign-in has expired.", says=str(error), advice="Run `aws sso login` for this profile."
@@ -221,7 +223,9 @@ def _from_answer(error: says.ClientError, action: str, of: str) -> errors.Servic
     if code in _DENIED:
         return errors.NotAllowed(f"AWS does not allow {action} on {of}.", says=words, advice=f"Allow `{action}` on it.")
     if code in _MISSING:
-        return errors.NotFound(f"AWS does not find {of}.", says=words, advice="Correct its name in [executors.awsbatch].")
+        return errors.NotFound(
+            f"AWS does not find {of}.", says=words, advice="Correct its name in [executors.awsbatch]."
+        )
     if code in _THROTTLED or status == 429:
         return errors.Throttled(f"AWS kept slowing down {action} for {of}.", says=words, advice="Try again later.")
     if status >= 500:

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import tomlkit
+from filelock import FileLock
 
 from ..thought.errors import SettingError
 
@@ -28,5 +32,20 @@ def section() -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, tomllib.TOMLDecodeError) as error:
-        raise SettingError(f"Covalent's config file {path} can't be read: {error}.", advice="Mend or remove it.") from error
+        raise SettingError(
+            f"Covalent's config file {path} can't be read: {error}.", advice="Mend or remove it."
+        ) from error
     return dict(config.get("executors", {}).get("awsbatch", {}))
+
+
+def write_section(values: Mapping[str, Any]) -> None:
+    """Sets keys of `[executors.awsbatch]`; everything else in the file stays as it is, comments too."""
+    path = config_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock", timeout=10):  # the lock that Covalent takes
+        document = tomlkit.parse(path.read_text()) if path.exists() else tomlkit.document()
+        executors = document.setdefault("executors", tomlkit.table(is_super_table=True))
+        executors.setdefault("awsbatch", tomlkit.table()).update(values)
+        fresh = path.with_suffix(".new")
+        fresh.write_text(tomlkit.dumps(document))
+        fresh.replace(path)

@@ -34,16 +34,14 @@ class ECR:
             error.advice = f"Correct ecr_repo_name, or run `aws ecr create-repository --repository-name {name}`."
             raise
         found = answer["repositories"][0]
-        host, path = found["repositoryUri"].split("/", 1)
-        user, password = await self._login(found["registryId"])
-        return Repository(host, path, Login(user, password))
+        return Repository.at(found["repositoryUri"], await self._login(found["registryId"]))
 
-    async def _login(self, registry: str) -> tuple[str, str]:
+    async def _login(self, registry: str) -> Login:
         async with self._asking:
-            expires, user, password = self._logins.get(registry, (datetime.min.replace(tzinfo=UTC), "", ""))
-            if expires - EARLY < datetime.now(UTC):
+            known = self._logins.get(registry)
+            if known is None or known[0] - EARLY < datetime.now(UTC):
                 answer = await self._aws.call("ecr", "GetAuthorizationToken", of="the ECR registry")
                 token = answer["authorizationData"][0]
                 user, password = base64.b64decode(token["authorizationToken"]).decode().split(":", 1)
-                self._logins[registry] = (token["expiresAt"], user, password)
-        return user, password
+                known = self._logins[registry] = (token["expiresAt"], Login(user, password))
+        return known[1]

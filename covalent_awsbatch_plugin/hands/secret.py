@@ -24,7 +24,8 @@ def data_dir() -> Path:
 def result_key(content_digest: str) -> bytes:
     """The key that authenticates the result of a task with this content.
 
-    It is derived, so a restarted server reads the results of jobs it has forgotten, and the same task gives the same image.
+    It is derived: a restarted server can read the results of jobs it has forgotten, and the same task gives the same
+    image.
     """
     return hmac.digest(_secret(data_dir() / "result-secret"), content_digest.encode(), "sha256")
 
@@ -35,7 +36,9 @@ def _secret(path: Path) -> bytes:
     except FileNotFoundError:
         return _made(path)
     except OSError as error:
-        raise StagingError(f"The file {path} can't be read: {error.strerror}.", advice="Give its owner access.") from None
+        raise StagingError(
+            f"The file {path} can't be read: {error.strerror}.", advice="Give its owner access."
+        ) from None
 
 
 def _made(path: Path) -> bytes:
@@ -55,5 +58,6 @@ def _made(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise StagingError(
-            f"The folder {path.parent} can't be written: {error.strerror}.", advice="Free space there, or set XDG_DATA_HOME."
+            f"The folder {path.parent} can't be written: {error.strerror}.",
+            advice="Free space there, or set XDG_DATA_HOME.",
         ) from None

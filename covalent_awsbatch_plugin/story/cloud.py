@@ -11,12 +11,13 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ..hands.account import Account
 from ..hands.aws import AWS, Connection, shared
 from ..hands.batch import Batch
-from ..hands.builders import Builder, Repository
+from ..hands.builder import Builder, Repository
 from ..hands.ecr import ECR
 from ..hands.registry_builder import RegistryBuilder
 from ..hands.runner_layer import runner_files
@@ -90,7 +91,7 @@ class Cloud:
         """The layer with what runs tasks, the same for all tasks of a platform."""
 
         async def made() -> Layer:
-            return await self.in_thread(lambda: layer(runner_files(platform, cache_dir), "runner"))
+            return await self.in_thread(lambda: layer(runner_files(platform, Path(cache_dir).expanduser()), "runner"))
 
         return await self._cached(("runner", platform), made, seconds=float("inf"))
 
@@ -108,7 +109,9 @@ class Cloud:
         place = Place(identity.account, region, queue.arn, queue.fargate, execution, job)
         return Site(place, repository, store)
 
-    async def _cached(self, key: object, make: Callable[[], Coroutine[Any, Any, T]], seconds: float = SITE_SECONDS) -> T:
+    async def _cached(
+        self, key: object, make: Callable[[], Coroutine[Any, Any, T]], seconds: float = SITE_SECONDS
+    ) -> T:
         """One task makes it and all wait for it; a failure is not remembered."""
         until, task = self._once.get(key, (0.0, None))
         if task is None or until < self._clock() or (task.done() and (task.cancelled() or task.exception())):

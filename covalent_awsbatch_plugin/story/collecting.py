@@ -88,7 +88,7 @@ class _Folder:
         there = await self.store.get_file(key, path)
         if not there or path.stat().st_size != part.size or _sha256(path) != part.sha256:
             raise errors.Lost(
-                f"The {name} of node {node_id} at s3://{self.store.bucket}/{key} is gone, or is not what the task wrote.",
+                f"The {name} of node {node_id} at s3://{self.store.bucket}/{key} is gone or changed.",
                 advice="Look at what deletes or writes objects in the bucket, then run the task again.",
             )
         return path

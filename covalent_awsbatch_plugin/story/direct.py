@@ -27,7 +27,7 @@ def stage_call(
     node_id: int,
     save: Archive = archive.save,
 ) -> StagedGroup:
-    """Function and arguments as archives in `folder`; arguments get the node ids after `node_id`. Raises NotPicklable."""
+    """Function and arguments as archives in `folder`; arguments get the ids after `node_id`. Raises NotPicklable."""
     values = [*args, *kwargs.values()]
     inputs = {node_id + 1 + at: _archived(value, folder / f"input-{at}", save) for at, value in enumerate(values)}
     nodes = tuple(inputs)

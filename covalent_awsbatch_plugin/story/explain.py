@@ -24,10 +24,10 @@ DISPATCH = "00000000-0000-0000-0000-000000000000"
 
 def explanation(settings: Settings) -> str:
     """Settings, layers with their sizes in bytes, and the two requests, for a task that adds two numbers."""
-    definition = jobs.job_definition(settings, _place(settings), f"{settings.ecr_repo_name}@sha256:<digest>")
-    environment = jobs.environment(DISPATCH, settings.s3_bucket_name, layout.results_prefix(DISPATCH, 0))
+    place = _place(settings)
+    definition = jobs.job_definition(settings, place, f"{settings.ecr_repo_name}@sha256:<digest>")
+    environment = jobs.environment(DISPATCH, settings.s3_bucket_name, place.region, layout.results_prefix(DISPATCH, 0))
     submission = jobs.submission(
-        settings,
         name=naming.job_name(DISPATCH, 0),
         definition=f"{definition['jobDefinitionName']}:<revision>",
         queue=settings.batch_queue,

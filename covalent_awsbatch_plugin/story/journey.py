@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..ground import layout
-from ..hands.builders import Base, PushedImage
+from ..hands.builder import Base, PushedImage
 from ..hands.secret import result_key
 from ..thought import jobs, naming
 from ..thought.errors import AWSBatchError, Cancelled, PythonMismatch
@@ -78,9 +78,9 @@ async def _ship(cloud: Cloud, settings: Settings, site: Site, package: Package) 
     )
     check_python(base, name, package)
     task = await cloud.in_thread(layer, package.files, "task")
-    image, *_ = await asyncio.gather(
+    image, _ = await asyncio.gather(
         builder.push(base, [runner, task], site.repository),
-        *(_upload(site, key, path) for key, path in package.uploads.items()),
+        asyncio.gather(*(_upload(site, key, path) for key, path in package.uploads.items())),
     )
     return image
 
@@ -122,17 +122,14 @@ async def _submit(
 ) -> JobHandle:
     prefix = layout.results_prefix(group.dispatch_id, group.task_group_id)
     request = jobs.submission(
-        settings,
         name=naming.job_name(group.dispatch_id, group.task_group_id),
         definition=definition,
         queue=site.place.queue_arn,
-        environment=jobs.environment(group.dispatch_id, settings.s3_bucket_name, prefix),
+        environment=jobs.environment(group.dispatch_id, settings.s3_bucket_name, site.place.region, prefix),
         tags=naming.tags(group.dispatch_id, group.task_group_id, socket.gethostname()),
     )
     ticket.job_id = await _submitted(cloud, request)
-    handle = JobHandle(
-        ticket.job_id, package.name, package.content, settings.s3_bucket_name, prefix, image.uri
-    )
+    handle = JobHandle(ticket.job_id, package.name, package.content, settings.s3_bucket_name, prefix, image.uri)
     if ticket.cancelled:  # the cancel came while SubmitJob was under way
         await cloud.batch.terminate(handle.job_id, CANCEL_REASON)
     return handle

@@ -64,7 +64,8 @@ def pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], byte
         return _pack(group, max_baked_bytes, key_for)
     except OSError as error:
         raise StagingError(
-            f"The file {error.filename} can't be read: {error.strerror}.", advice="Look at cache_dir: space, permissions."
+            f"The file {error.filename} can't be read: {error.strerror}.",
+            advice="Look at cache_dir: space, permissions.",
         ) from error
 
 

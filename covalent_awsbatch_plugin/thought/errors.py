@@ -19,6 +19,7 @@ AWSBatchError
 └── JobFailed                the job ended without a result
     ├── Raised                   the user's function raised; carries the original exception where it can be imported
     ├── Unpicklable              it returned what can't be pickled
+    ├── InputLost                the function or an argument could not be read in the container
     ├── Exited                   it left by sys.exit or os._exit
     ├── Killed                   a signal ended its process
     ├── OutOfMemory              the container needed more than `memory`
@@ -115,6 +116,12 @@ class Raised(JobFailed):
 
 class Unpicklable(JobFailed):
     """The user's function returned what can't be pickled."""
+
+
+class InputLost(JobFailed):
+    """The function or an argument could not be read in the container."""
+
+    retry_may_help = None
 
 
 class Exited(JobFailed):

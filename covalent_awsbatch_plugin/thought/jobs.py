@@ -86,7 +86,7 @@ def _resources(settings: Settings) -> list[dict[str, str]]:
 
 
 def submission(
-    settings: Settings, *, name: str, definition: str, queue: str, environment: Mapping[str, str], tags: Mapping[str, str]
+    *, name: str, definition: str, queue: str, environment: Mapping[str, str], tags: Mapping[str, str]
 ) -> dict[str, Any]:
     """The SubmitJob request. `definition` carries its revision; `environment` holds places, never secrets."""
     return {
@@ -99,9 +99,10 @@ def submission(
     }
 
 
-def environment(dispatch_id: str, bucket: str, results_prefix: str) -> dict[str, str]:
+def environment(dispatch_id: str, bucket: str, region: str, results_prefix: str) -> dict[str, str]:
     """What the container is told beside its image: where it stands, nothing that grows with the number of tasks."""
     return {
+        layout.ENV_REGION: region,
         layout.ENV_DISPATCH_ID: dispatch_id,
         layout.ENV_BUCKET: bucket,
         layout.ENV_RESULTS_PREFIX: results_prefix,

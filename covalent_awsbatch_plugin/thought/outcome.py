@@ -85,7 +85,7 @@ _RULES = (
         "Let ecs-tasks.amazonaws.com assume batch_execution_role_name and batch_job_role_name.",
     ),
     _Rule(
-        _any_reason("resourceinitializationerror", "cannotstartcontainer", "cannotcreatecontainer", "task failed to start"),
+        _any_reason("resourceinitializationerror", "cannotstart", "cannotcreate", "task failed to start"),
         errors.StartFailed,
         "did not start: its container could not be made",
         "AWS's words above name the cause; the network's way to ECR and the log group are the usual ones.",
@@ -123,6 +123,17 @@ def task_failure(task: TaskResult, job: JobState, asked: Asked) -> errors.JobFai
             )
         case envelope.NOT_RUN:
             return errors.Cancelled(f"Node {task.node_id} was not run: a node packed with it, which it needs, failed.")
+        case envelope.NO_INPUT:
+            return errors.InputLost(
+                f"{asked.who} could not read its function or an argument, so it did not begin.",
+                advice="The text below says which. The job role needs s3:GetObject on what is too big for the image.",
+            )
+        case envelope.OUT_OF_MEMORY:
+            return errors.OutOfMemory(
+                f"{asked.who} needed more memory than it was given.",
+                says=said(job),
+                advice=f"Raise memory (now {asked.memory:g} GiB).",
+            )
         case envelope.KILLED if not _any_reason("outofmemory")(job, job.last):
             return errors.Killed(
                 f"{asked.who} was killed by signal {task.signal}.",
@@ -153,7 +164,7 @@ def _by_exit_code(job: JobState, who: str, attempt: Attempt) -> errors.JobFailed
             advice="Look whether something deletes objects in the bucket, then run it again.",
         )
     if not job.attempts:
-        return errors.NeverStarted(f"{who} ended before an attempt began.", says=said(job), advice="Look at the job queue.")
+        return errors.NeverStarted(f"{who} ended before an attempt began.", says=said(job), advice="Look at the queue.")
     if code is None:
         return errors.Lost(f"{who} ended, and nobody says how.", says=said(job), advice="Run it again.")
     if code > SIGNAL_BASE:

@@ -113,7 +113,7 @@ class Given:
 
 
 def resolve(*places: Given) -> Settings:
-    """The settings to run with, the first place winning. Raises SettingError: one sentence for the first wrong value."""
+    """The settings to run with, the first place winning. Raises SettingError, which tells of the first wrong value."""
     chosen: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for place in places:
