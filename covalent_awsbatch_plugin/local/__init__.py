@@ -1,4 +1,12 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A whole AWS on this machine, beside the tower: nothing imports it but the CLI, tests and examples."""
+"""The offline AWS: S3, ECR with a registry, Batch with jobs that really run, IAM, STS and CloudWatch Logs on 127.0.0.1.
+
+`LocalAWS` is for tests and programs; `up`, `down` and `status` keep one running in the background.
+"""
+
+from .background import Status, down, status, up
+from .world import LocalAWS
+
+__all__ = ["LocalAWS", "Status", "down", "status", "up"]

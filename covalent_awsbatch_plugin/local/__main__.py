@@ -1,0 +1,80 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""`python -m covalent_awsbatch_plugin.local --state-dir DIR`: the offline AWS in the foreground, until SIGTERM or Ctrl-C.
+
+`DIR/state.json` appears when everything answers, and goes before it ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from .background import LOCK_FILE, READY
+from .engines import AUTO, DOCKER, PROCESS
+from .server import STATE_FILE, Options, offline_aws, write_state
+
+
+def main(argv: list[str] | None = None) -> int:
+    told = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    told.state_dir.mkdir(parents=True, exist_ok=True)
+    options = Options(told.state_dir, told.engine, told.region, told.slots, told.grace_s, told.mounting == "True")
+    with (told.state_dir / LOCK_FILE).open("wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"another offline AWS runs in {told.state_dir}", file=sys.stderr)
+            return 1
+        os.set_inheritable(lock.fileno(), False)
+        asyncio.run(_run(options, told.until_eof))
+    return 0
+
+
+async def _run(options: Options, until_eof: bool) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if until_eof:
+        threading.Thread(target=_wait_for_eof, args=(loop, stop), daemon=True).start()
+    async with offline_aws(options, report) as state:
+        write_state(options.state_dir, state)
+        report(READY)
+        os.dup2(2, 1)  # whoever waited for the line above listens no longer
+        await stop.wait()
+        (options.state_dir / STATE_FILE).unlink()
+
+
+def _wait_for_eof(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    while os.read(0, 4096):
+        pass
+    loop.call_soon_threadsafe(stop.set)
+
+
+def report(line: str) -> None:
+    print(line, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m {__package__}", description=__doc__)
+    parser.add_argument("--state-dir", type=Path, required=True, help="its files; state.json says where it answers")
+    parser.add_argument("--engine", choices=(AUTO, DOCKER, PROCESS), default=AUTO)
+    parser.add_argument("--region", default="us-east-1")
+    parser.add_argument("--slots", type=int, help="jobs at a time (two a processor)")
+    parser.add_argument("--grace-s", type=float, default=30.0, help="seconds between SIGTERM and SIGKILL (30, as AWS)")
+    parser.add_argument("--mounting", choices=("True", "False"), default="True", help="cross-repository blob mounts")
+    parser.add_argument("--until-eof", action="store_true", help="end when standard input is closed")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""CloudWatch Logs: what containers say arrives while they say it, as Docker's awslogs driver sends it.
+
+Extends moto's Logs by FilterLogEvents' `logStreamNamePrefix`, which it leaves out.
+"""
+
+from __future__ import annotations
+
+import time
+from codecs import getincrementaldecoder
+from typing import Any
+
+from moto.logs import urls
+from moto.logs.models import LogsBackend, logs_backends
+from moto.logs.responses import LogsResponse
+
+# An event has at most 256 KiB, of which 26 bytes are AWS's own:
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html
+EVENT_BYTES = 256 * 1024 - 26
+NO_SUCH_STREAM = "-"
+
+
+class LocalLogsBackend(LogsBackend):
+    @property
+    def url_bases(self) -> list[str]:
+        return urls.url_bases
+
+    @property
+    def url_paths(self) -> dict[str, Any]:  # type: ignore[misc]
+        return {path.format(""): LocalLogsResponse.dispatch for path in urls.url_paths}
+
+
+class LocalLogsResponse(LogsResponse):
+    def _get_param(self, param_name: str, if_none: Any = None) -> Any:
+        prefix = super()._get_param("logStreamNamePrefix") if param_name == "logStreamNames" else None
+        group = self.logs_backend.groups.get(super()._get_param("logGroupName"))
+        if not prefix or group is None:
+            return super()._get_param(param_name, if_none)
+        return [name for name in list(group.streams) if name.startswith(prefix)] or [NO_SUCH_STREAM]
+
+
+class LogWriter:
+    """One container's stream: each line an event, long lines cut, empty ones dropped."""
+
+    def __init__(self, backend: LogsBackend, group: str, name: str) -> None:
+        self._backend, self._group, self.name = backend, group, name
+        self._decoder = getincrementaldecoder("utf-8")("replace")
+        self._line = ""
+        backend.ensure_log_stream(group, name)
+
+    def write(self, data: bytes) -> None:
+        *lines, self._line = (self._line + self._decoder.decode(data)).split("\n")
+        while len(self._line) > EVENT_BYTES:  # characters: never fewer bytes than that
+            lines.append(self._line[:EVENT_BYTES])
+            self._line = self._line[EVENT_BYTES:]
+        self._put(lines)
+
+    def close(self) -> None:
+        """Sends what has no line's end."""
+        self._put([self._line + self._decoder.decode(b"", final=True)])
+        self._line = ""
+
+    def _put(self, lines: list[str]) -> None:
+        now = int(time.time() * 1000)
+        events = [{"timestamp": now, "message": part} for line in lines for part in cut(line.rstrip("\r"))]
+        if events:
+            self._backend.put_log_events(self._group, self.name, events)
+
+
+def cut(line: str) -> list[str]:
+    """The line in parts of at most EVENT_BYTES as UTF-8, no character torn; none for an empty line."""
+    data, parts = line.encode("utf-8", "surrogatepass"), []
+    while data:
+        end = EVENT_BYTES
+        while len(data) > end and data[end] & 0xC0 == 0x80:
+            end -= 1
+        parts.append(data[:end].decode("utf-8", "surrogatepass"))
+        data = data[end:]
+    return parts
+
+
+def install() -> None:
+    """From now on this process's moto answers for CloudWatch Logs with the backend above."""
+    logs_backends.backend = LocalLogsBackend
+
+

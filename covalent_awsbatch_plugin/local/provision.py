@@ -1,0 +1,156 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a fresh offline AWS holds: the bucket, repository, roles, log group, environment and queue of the documented names.
+
+Made through the API over HTTP, as anybody would.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+from botocore.client import BaseClient
+
+PROFILE = "local"
+BUCKET = "covalent-batch-job-resources"
+REPOSITORY = "covalent-batch-job-images"
+LOG_GROUP = "covalent-batch-job-logs"
+QUEUE = "covalent-batch-queue"
+DEFINITION = "covalent-batch-jobs"
+EXECUTION_ROLE = "ecsTaskExecutionRole"
+JOB_ROLE = "CovalentBatchJobRole"
+ENVIRONMENT = "covalent-batch-environment"
+BASE_REPOSITORY = "python"
+MAX_VCPUS = 256
+
+_ANY: dict[str, Any] = {"Effect": "Allow", "Resource": "*"}
+POLICIES = {
+    EXECUTION_ROLE: _ANY
+    | {
+        "Action": [
+            "ecr:GetAuthorizationToken",
+            "ecr:BatchCheckLayerAvailability",
+            "ecr:GetDownloadUrlForLayer",
+            "ecr:BatchGetImage",
+            "logs:CreateLogStream",
+            "logs:PutLogEvents",
+        ]
+    },
+    JOB_ROLE: {
+        "Effect": "Allow",
+        "Resource": [f"arn:aws:s3:::{BUCKET}", f"arn:aws:s3:::{BUCKET}/*"],
+        "Action": ["s3:GetObject", "s3:PutObject", "s3:ListBucket", "s3:AbortMultipartUpload"],
+    },
+}
+
+
+@dataclass(frozen=True)
+class Network:
+    """Where compute environments stand; any will do here."""
+
+    subnet: str
+    security_group: str
+
+
+class Provisioner:
+    """Fills an empty offline AWS in `region` at `endpoint_url`."""
+
+    def __init__(self, endpoint_url: str, region: str) -> None:
+        self._endpoint_url, self._region = endpoint_url, region
+        self._session = botocore.session.Session(profile=None)
+        self._session.set_credentials("provisioner", "provisioner")
+
+    def _client(self, service: str) -> BaseClient:
+        return self._session.create_client(service, self._region, endpoint_url=self._endpoint_url)
+
+    def run(self, network: Network, credentials_file: Path) -> None:
+        self._storage()
+        for repository in (REPOSITORY, BASE_REPOSITORY):
+            self._client("ecr").create_repository(repositoryName=repository)
+        self._client("logs").create_log_group(logGroupName=LOG_GROUP)
+        self._roles()
+        self._queue(network)
+        self._user(credentials_file)
+
+    def _storage(self) -> None:
+        elsewhere = {"CreateBucketConfiguration": {"LocationConstraint": self._region}}
+        self._client("s3").create_bucket(Bucket=BUCKET, **({} if self._region == "us-east-1" else elsewhere))
+
+    def _roles(self) -> None:
+        iam = self._client("iam")
+        principals = {EXECUTION_ROLE: "ecs-tasks", JOB_ROLE: "ecs-tasks", "AWSBatchServiceRole": "batch"}
+        for role, service in (principals | {"ecsInstanceRole": "ec2"}).items():
+            iam.create_role(RoleName=role, AssumeRolePolicyDocument=_trust(service))
+        for role, statement in POLICIES.items():
+            iam.put_role_policy(RoleName=role, PolicyName=role, PolicyDocument=_policy(statement))
+        iam.create_instance_profile(InstanceProfileName="ecsInstanceRole")
+        iam.add_role_to_instance_profile(InstanceProfileName="ecsInstanceRole", RoleName="ecsInstanceRole")
+
+    def _queue(self, network: Network) -> None:
+        iam, batch = self._client("iam"), self._client("batch")
+        profile = iam.get_instance_profile(InstanceProfileName="ecsInstanceRole")["InstanceProfile"]["Arn"]
+        batch.create_compute_environment(
+            computeEnvironmentName=ENVIRONMENT,
+            type="MANAGED",
+            state="ENABLED",
+            serviceRole=iam.get_role(RoleName="AWSBatchServiceRole")["Role"]["Arn"],
+            computeResources={
+                "type": "EC2",
+                "minvCpus": 0,
+                "maxvCpus": MAX_VCPUS,
+                "desiredvCpus": 0,
+                "instanceTypes": ["optimal"],
+                "instanceRole": profile,
+                "subnets": [network.subnet],
+                "securityGroupIds": [network.security_group],
+            },
+        )
+        order = [{"order": 1, "computeEnvironment": ENVIRONMENT}]
+        batch.create_job_queue(jobQueueName=QUEUE, state="ENABLED", priority=1, computeEnvironmentOrder=order)
+
+    def _user(self, credentials_file: Path) -> None:
+        """A user of the offline AWS, and a credentials file that leads there: keys, region and endpoint in one profile."""
+        iam = self._client("iam")
+        iam.create_user(UserName="covalent")
+        iam.put_user_policy(UserName="covalent", PolicyName="all", PolicyDocument=_policy(_ANY | {"Action": "*"}))
+        key = iam.create_access_key(UserName="covalent")["AccessKey"]
+        credentials_file.touch(mode=0o600)
+        credentials_file.write_text(
+            f"[{PROFILE}]\n"
+            f"aws_access_key_id = {key['AccessKeyId']}\n"
+            f"aws_secret_access_key = {key['SecretAccessKey']}\n"
+            f"region = {self._region}\n"
+            f"endpoint_url = {self._endpoint_url}\n"
+        )
+
+
+def section(credentials_file: Path, region: str, base_image: str) -> dict[str, Any]:
+    """The `[executors.awsbatch]` settings that lead to what `Provisioner` made."""
+    return {
+        "credentials": str(credentials_file),
+        "profile": PROFILE,
+        "region": region,
+        "s3_bucket_name": BUCKET,
+        "ecr_repo_name": REPOSITORY,
+        "batch_job_definition_name": DEFINITION,
+        "batch_queue": QUEUE,
+        "batch_execution_role_name": EXECUTION_ROLE,
+        "batch_job_role_name": JOB_ROLE,
+        "batch_job_log_group_name": LOG_GROUP,
+        "container_image_uri": base_image,
+        "poll_freq": 0.5,
+    }
+
+
+def _policy(statement: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def _trust(service: str) -> str:
+    principal = {"Service": f"{service}.amazonaws.com"}
+    return _policy({"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"})

@@ -1,0 +1,273 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Takes jobs through their statuses on an engine: the part of AWS Batch and ECS that moto leaves out.
+
+Everything here runs in one event loop; the API's threads come in through `LocalBatchBackend`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from signal import SIGKILL, SIGTERM
+from typing import Protocol
+from uuid import uuid4
+
+from .engines import Container, Engine, Exit, PullFailed, Running, StartFailed
+from .jobs import (
+    CHILD_FAILED,
+    DEPENDENCY_FAILED,
+    ENDED,
+    EXITED,
+    FAILED,
+    NOT_STARTED,
+    OUT_OF_MEMORY,
+    PENDING,
+    RUNNABLE,
+    RUNNING,
+    STARTING,
+    SUBMITTED,
+    SUCCEEDED,
+    TIMED_OUT,
+    TOO_LONG,
+    Attempt,
+    Job,
+    now_ms,
+)
+from .refusals import overrides_too_long
+from .retry import should_retry
+
+log = logging.getLogger(__name__)
+TOO_BIG = (
+    "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is higher than that "
+    "can be met by the CE(s) attached to the job queue."
+)
+
+
+class Surroundings(Protocol):
+    """What a container finds around it: roles, logs, environment. The scheduler knows no AWS service but Batch."""
+
+    def problem(self, job: Job) -> str | None:
+        """Why ECS would not start the job's task: a role that is not there, a log group that is not."""
+
+    def container(self, job: Job, attempt: Attempt) -> Container: ...
+    def log(self, job: Job, attempt: Attempt) -> LogSink: ...
+    def fits(self, job: Job) -> bool:
+        """Whether the queue's compute environments could ever run it."""
+
+
+class LogSink(Protocol):
+    name: str
+
+    def write(self, data: bytes) -> None: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`slots`: containers at a time. `grace_s`: between SIGTERM and SIGKILL; AWS waits 30 s."""
+
+    slots: int
+    grace_s: float = 30.0
+
+
+class Scheduler:
+    def __init__(self, engine: Engine, around: Surroundings, limits: Limits) -> None:
+        self._engine, self._around, self._limits = engine, around, limits
+        self._slots = asyncio.Semaphore(limits.slots)
+        self._lives: dict[Job, asyncio.Task[None]] = {}
+
+    def submit(self, job: Job, awaited: list[Job]) -> None:
+        """Starts the job's life, and its children's; `awaited` must have succeeded before."""
+        for child in job.children:
+            self._begin(child, [*awaited, *_earlier(child)])
+        self._begin(job, awaited)
+
+    def _begin(self, job: Job, awaited: list[Job]) -> None:
+        life = asyncio.get_running_loop().create_task(self._live(job, awaited))
+        self._lives[job] = life
+        life.add_done_callback(lambda _: self._after(job))
+
+    def _after(self, job: Job) -> None:
+        del self._lives[job]
+        if job.status not in ENDED:  # cancelled, perhaps before its first step
+            job.move(FAILED, job.stop_reason)
+
+    def stop(self, job: Job, reason: str, *, running_too: bool) -> None:
+        """TerminateJob (`running_too`) or CancelJob. A job that has ended stays as it is."""
+        for child in job.children:
+            self.stop(child, reason, running_too=running_too)
+        if job.status in ENDED:
+            return
+        if job.children:
+            job.stop_reason, job.is_terminated, job.is_cancelled = reason, running_too, not running_too
+        elif job.stop_reason is not None:
+            return
+        elif job.status in (SUBMITTED, PENDING, RUNNABLE):
+            job.is_cancelled, job.stop_reason = True, reason
+            self._lives[job].cancel()
+        elif running_too:
+            job.is_terminated, job.stop_reason = True, reason
+            job.stopping.set()
+
+    async def close(self) -> None:
+        """Ends every job and waits until nothing of them runs."""
+        lives = list(self._lives.values())
+        for life in lives:
+            life.cancel()
+        await asyncio.gather(*lives, return_exceptions=True)
+
+    # ---- a life -------------------------------------------------------------------------------------------------
+    async def _live(self, job: Job, awaited: list[Job]) -> None:
+        try:
+            if job.children:
+                await self._live_as_array(job)
+            else:
+                await self._live_alone(job, awaited)
+        except Exception:  # a fault of this program must not leave a job that never ends
+            log.exception("job %s: the offline AWS Batch itself failed", job.id)
+            job.move(FAILED, "Internal error of the offline AWS Batch; its log tells more")
+
+    async def _live_as_array(self, job: Job) -> None:
+        job.move(PENDING)
+        for child in job.children:
+            await child.ended.wait()
+        if all(child.status == SUCCEEDED for child in job.children):
+            job.move(SUCCEEDED)
+        else:
+            job.move(FAILED, job.stop_reason or CHILD_FAILED)
+
+    async def _live_alone(self, job: Job, awaited: list[Job]) -> None:
+        if awaited and not await self._succeeded(job, awaited):
+            return job.move(FAILED, DEPENDENCY_FAILED)
+        if overrides_too_long(job.request.overrides):
+            return job.move(FAILED, TOO_LONG)
+        again = True
+        while again:
+            job.move(RUNNABLE)
+            if not self._around.fits(job):
+                job.status_reason = TOO_BIG
+                await job.stopping.wait()  # for ever, until somebody cancels
+            async with self._slots:
+                again = await self._attempt(job)
+
+    @staticmethod
+    async def _succeeded(job: Job, awaited: list[Job]) -> bool:
+        job.move(PENDING)
+        for each in awaited:
+            await each.ended.wait()
+        return all(each.status == SUCCEEDED for each in awaited)
+
+    # ---- an attempt ---------------------------------------------------------------------------------------------
+    async def _attempt(self, job: Job) -> bool:
+        """One try; whether another follows. Ends the job when none does."""
+        attempt = Attempt(f"{job.arn_prefix.replace(':batch:', ':ecs:')}:task/local/{uuid4().hex}")
+        job.current = attempt
+        job.move(STARTING)
+        timed_out = False
+        try:
+            if problem := self._around.problem(job):
+                raise StartFailed(problem)
+            exited, timed_out = await self._run(job, attempt)
+        except (PullFailed, StartFailed) as failed:
+            attempt.status_reason, attempt.reason = NOT_STARTED, str(failed)
+        else:
+            attempt.exit_code, attempt.status_reason = exited.code, EXITED
+            attempt.reason = OUT_OF_MEMORY if exited.out_of_memory else ""
+        return self._conclude(job, attempt, timed_out)
+
+    def _conclude(self, job: Job, attempt: Attempt, timed_out: bool) -> bool:
+        attempt.stopped_at = now_ms()
+        job.attempts.append(attempt)
+        if job.is_terminated:
+            attempt.status_reason = job.stop_reason or ""
+        elif timed_out:
+            attempt.status_reason = TIMED_OUT
+        elif attempt.exit_code == 0:
+            job.move(SUCCEEDED, attempt.status_reason)
+            return False
+        elif _again(job, attempt):
+            return True
+        job.move(FAILED, attempt.status_reason)
+        return False
+
+    async def _run(self, job: Job, attempt: Attempt) -> tuple[Exit, bool]:
+        container = self._around.container(job, attempt)
+        if not await _unless(job.stopping, self._pull(container.image)):
+            raise StartFailed("terminated before its container started")
+        sink = self._around.log(job, attempt)
+        async with self._started(container, sink.write) as running:
+            attempt.started_at, attempt.log_stream = now_ms(), sink.name
+            job.started_at = attempt.started_at
+            job.move(RUNNING)
+            ended = await self._watch(job, running)
+        sink.close()
+        return ended
+
+    async def _pull(self, image: str) -> bool:
+        try:
+            await self._engine.pull(image)
+        except PullFailed as failed:
+            raise PullFailed(f"CannotPullContainerError: {failed}") from failed
+        return True
+
+    @asynccontextmanager
+    async def _started(self, container: Container, write: Callable[[bytes], None]) -> AsyncIterator[Running]:
+        try:
+            running = await self._engine.start(container, write)
+        except StartFailed as failed:
+            raise StartFailed(f"CannotStartContainerError: {failed}") from failed
+        try:
+            yield running
+        finally:
+            await asyncio.shield(running.close())
+
+    async def _watch(self, job: Job, running: Running) -> tuple[Exit, bool]:
+        """How it ended, and whether the timeout ended it: SIGTERM, the grace, SIGKILL, as for TerminateJob."""
+        ended = asyncio.ensure_future(running.wait())
+        told = asyncio.ensure_future(job.stopping.wait())
+        try:
+            await asyncio.wait({ended, told}, timeout=job.request.timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            timed_out = not ended.done() and not told.done()
+            if not ended.done():
+                await running.signal(SIGTERM)
+                await asyncio.wait({ended}, timeout=self._limits.grace_s)
+            if not ended.done():
+                await running.signal(SIGKILL)
+            return await ended, timed_out
+        finally:
+            told.cancel()
+            ended.cancel()
+
+
+def _again(job: Job, attempt: Attempt) -> bool:
+    return should_retry(
+        job.request.retry,
+        len(job.attempts),
+        status_reason=attempt.status_reason,
+        reason=attempt.reason,
+        exit_code=attempt.exit_code,
+    )
+
+
+def _earlier(child: Job) -> list[Job]:
+    """What a child of a SEQUENTIAL array waits for."""
+    assert child.parent is not None and child.index is not None
+    sequential = any(each.get("type") == "SEQUENTIAL" for each in child.request.depends_on)
+    return [child.parent.children[child.index - 1]] if sequential and child.index else []
+
+
+async def _unless(stopping: asyncio.Event, deed: Coroutine[None, None, bool]) -> bool:
+    """Whether the deed was done before somebody said stop; what it raised is raised."""
+    work = asyncio.ensure_future(deed)
+    stop = asyncio.ensure_future(stopping.wait())
+    try:
+        await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+        return bool(work.done() and await work)
+    finally:
+        stop.cancel()
+        work.cancel()

@@ -1,0 +1,144 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The offline AWS as one process: moto's server in threads; registry, credentials and jobs in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
+from moto.ec2.models import ec2_backends
+from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+
+from . import batch, ecr, engines, logs
+from .base_image import BaseImage, make_base_image
+from .blobs import BlobStore
+from .credentials import CredentialsEndpoint
+from .host import Host
+from .provision import BASE_REPOSITORY, Network, Provisioner, section
+from .registry import Manifest, Registry
+from .scheduler import Limits, Scheduler
+
+HOST = "127.0.0.1"
+CREDENTIALS_FILE = "credentials"
+STATE_FILE = "state.json"
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """`slots` None: two jobs a processor at a time. `grace_s`: between SIGTERM and SIGKILL."""
+
+    state_dir: Path
+    engine: str = engines.AUTO
+    region: str = "us-east-1"
+    slots: int | None = None
+    grace_s: float = 30.0
+    mounting: bool = True
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.slots or 2 * (os.cpu_count() or 1), self.grace_s)
+
+
+@asynccontextmanager
+async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[str, Any]]:
+    """Runs it; yields what `state.json` says. Whatever was in the state directory's `work` before is lost."""
+    work = options.state_dir / "work"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    name = await asyncio.to_thread(engines.choose, options.engine)
+    async with AsyncExitStack() as stack:
+        blobs, catalog = BlobStore(work / "registry"), ecr.ECRCatalog(ACCOUNT, options.region)
+        registry_app = Registry(blobs, catalog, mounting=options.mounting).app()
+        registry = await stack.enter_async_context(_site(registry_app))
+        credentials = CredentialsEndpoint(ACCOUNT, options.region)
+        credentials_site = await stack.enter_async_context(_site(credentials.app()))
+        endpoint_url = await stack.enter_async_context(_moto())
+        token, _ = ecr.LocalECRResponse.new_login()
+        engine = engines.make(name, work / "engine", registry, token, options.limits.slots)
+        stack.push_async_callback(engine.close)
+        host = Host(ACCOUNT, options.region, endpoint_url, f"http://{credentials_site}", credentials)
+        scheduler = Scheduler(engine, host, options.limits)
+        stack.push_async_callback(scheduler.close)
+        _install(registry, scheduler)
+        await asyncio.to_thread(_provision, options, endpoint_url)
+        base = await asyncio.to_thread(make_base_image, whole=name == engines.DOCKER, report=report)
+        logging.getLogger(__name__).warning(engine.note)
+        report(engine.note)
+        settings = section(options.state_dir / CREDENTIALS_FILE, options.region, _push(base, blobs, catalog, registry))
+        yield {
+            "pid": os.getpid(),
+            "endpoint_url": endpoint_url,
+            "registry": registry,
+            "engine": name,
+            "region": options.region,
+            "section": settings,
+        }
+
+
+def _install(registry: str, scheduler: Scheduler) -> None:
+    ecr.install(registry)
+    logs.install()
+    batch.install(asyncio.get_running_loop(), scheduler)
+
+
+def _provision(options: Options, endpoint_url: str) -> None:
+    ec2 = ec2_backends[ACCOUNT][options.region]
+    subnet = next(iter(next(iter(ec2.subnets.values())).values()))
+    group = ec2.get_default_security_group(subnet.vpc_id)
+    assert group is not None
+    network = Network(subnet.id, group.id)
+    Provisioner(endpoint_url, options.region).run(network, options.state_dir / CREDENTIALS_FILE)
+
+
+def _push(base: BaseImage, blobs: BlobStore, catalog: ecr.ECRCatalog, registry: str) -> str:
+    """The base image is in the registry; its name there."""
+    held, tag = catalog.blobs(BASE_REPOSITORY), f"3.{sys.version_info.minor}-slim"
+    assert held is not None
+    for digest, file in base.blobs.items():
+        held[digest] = blobs.adopt(file, digest)
+    catalog.put(BASE_REPOSITORY, tag, Manifest(base.manifest, base.media_type, base.digest), sum(held.values()))
+    return f"{registry}/{BASE_REPOSITORY}:{tag}"
+
+
+@asynccontextmanager
+async def _site(app: web.Application) -> AsyncIterator[str]:
+    """Serves on a free port; yields host:port."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, HOST, 0, backlog=1024).start()
+        yield "{}:{}".format(*runner.addresses[0][:2])
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def _moto() -> AsyncIterator[str]:
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else a line for every request
+    server = ThreadedMotoServer(HOST, 0, verbose=False)
+    server.start()
+    try:
+        yield "http://{}:{}".format(*server.get_host_and_port())
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+def write_state(folder: Path, state: dict[str, Any]) -> None:
+    """Written whole or not at all: its presence says that everything answers."""
+    partial = folder / f"{STATE_FILE}.part"
+    partial.write_text(json.dumps(state, indent=2))
+    partial.replace(folder / STATE_FILE)

@@ -1,0 +1,109 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""An offline AWS for the length of an `async with`: for tests, examples and demos."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Any
+
+from .background import ENDS_WITHIN_S, LocalAWSFailed, Progress, Status, flags, read_state, spawn
+
+
+class LocalAWS:
+    """S3, ECR, Batch and the rest at `endpoint_url`, filled with what `section()` names; ends with the block.
+
+    `engine` is `docker`, `process` or `auto`. `slots` bounds the jobs that run at a time; `grace_s` is the time between
+    SIGTERM and SIGKILL. It also ends when this process does.
+    """
+
+    def __init__(
+        self,
+        engine: str = "auto",
+        state_dir: Path | None = None,
+        region: str = "us-east-1",
+        *,
+        slots: int | None = None,
+        grace_s: float | None = None,
+        mounting: bool | None = None,
+        progress: Progress = lambda _line: None,
+    ) -> None:
+        self._options = {"engine": engine, "region": region, "slots": slots, "grace_s": grace_s, "mounting": mounting}
+        self._wanted_dir, self._progress = state_dir, progress
+        self._temporary: TemporaryDirectory[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._status: Status | None = None
+
+    async def __aenter__(self) -> LocalAWS:
+        if self._wanted_dir is None:
+            self._temporary = TemporaryDirectory(prefix="covalent-awsbatch-local-", ignore_cleanup_errors=True)
+        try:
+            await asyncio.to_thread(self._start)
+        except BaseException:
+            await asyncio.to_thread(self._end)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self._end)
+
+    def _start(self) -> None:
+        options = [*flags(self._options), "--until-eof"]
+        self._process = spawn(self.state_dir, options, self._progress, stdin=subprocess.PIPE)
+        self._status = read_state(self.state_dir)
+
+    def _end(self) -> None:
+        if self._process is not None:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            try:
+                self._process.wait(ENDS_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+        self._process = self._status = self._temporary = None
+
+    @property
+    def state_dir(self) -> Path:
+        if self._wanted_dir is not None:
+            return self._wanted_dir
+        if self._temporary is None:
+            raise LocalAWSFailed("not started: use `async with LocalAWS() as aws`")
+        return Path(self._temporary.name)
+
+    @property
+    def _running(self) -> Status:
+        if self._status is None:
+            raise LocalAWSFailed("not started: use `async with LocalAWS() as aws`")
+        return self._status
+
+    @property
+    def endpoint_url(self) -> str:
+        return self._running.endpoint_url
+
+    @property
+    def registry(self) -> str:
+        """host:port, as in the names of images."""
+        return self._running.registry
+
+    @property
+    def engine(self) -> str:
+        """What `auto` came to: `docker` or `process`."""
+        return self._running.engine
+
+    @property
+    def region(self) -> str:
+        return self._running.region
+
+    def section(self) -> dict[str, Any]:
+        """The `[executors.awsbatch]` settings that lead here."""
+        return dict(self._running.section)
