@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""`python -m covalent_awsbatch_plugin.local --state-dir DIR`: the offline AWS in the foreground, until SIGTERM or Ctrl-C.
+"""`python -m covalent_awsbatch_plugin.local --state-dir DIR`: the offline AWS, until SIGTERM or Ctrl-C.
 
 `DIR/state.json` appears when everything answers, and goes before it ends.
 """

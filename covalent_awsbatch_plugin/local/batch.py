@@ -3,8 +3,8 @@
 
 """AWS Batch's API with jobs that run as AWS runs them.
 
-Extends moto's Batch, whose compute environments, queues, definitions and tags it keeps; jobs are its own. What it needs of
-moto is pinned by test_moto_has_not_moved.py.
+Extends moto's Batch, whose compute environments, queues, definitions and tags it keeps; jobs are its own. What it needs
+of moto is pinned by test_moto_has_not_moved.py.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ PAGE = 1000  # ListJobs; 100 with filters
 FILTERED_PAGE = 100
 DEFINITIONS_PAGE = 100
 SNAPSHOT = 100  # GetJobQueueSnapshot shows the first so many RUNNABLE jobs
+ONCE: dict[str, Any] = {"attempts": 1, "evaluateOnExit": []}
 T = TypeVar("T")
 
 
@@ -43,10 +44,10 @@ class LocalBatchBackend(BatchBackend):
 
     @property
     def url_bases(self) -> list[str]:
-        return urls.url_bases
+        return list(urls.url_bases)
 
     @property
-    def url_paths(self) -> dict[str, Any]:  # type: ignore[misc]
+    def url_paths(self) -> dict[str, Any]:
         paths = [*urls.url_paths, "{0}/v1/getjobqueuesnapshot"]
         return {path.format(""): LocalBatchResponse.dispatch for path in paths}
 
@@ -111,7 +112,7 @@ class LocalBatchBackend(BatchBackend):
             definition=definition,
             queue=self._enabled_queue(told.get("jobQueue", "")),
             overrides=told.get("containerOverrides") or {},
-            retry={"attempts": 1, "evaluateOnExit": []} | (told.get("retryStrategy") or definition.retry_strategy or {}),
+            retry=ONCE | (told.get("retryStrategy") or definition.retry_strategy or {}),
             timeout=told.get("timeout") or definition.timeout,
             parameters={**definition.parameters, **(told.get("parameters") or {})},
             depends_on=told.get("dependsOn") or [],

@@ -8,7 +8,7 @@ https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.ht
 
 from __future__ import annotations
 
-from datetime import timezone
+from datetime import UTC
 from secrets import compare_digest, token_urlsafe
 
 from aiohttp import web
@@ -59,5 +59,5 @@ class CredentialsEndpoint:
             "AccessKeyId": role.access_key_id,
             "SecretAccessKey": role.secret_access_key,
             "Token": role.session_token,
-            "Expiration": role.expiration.replace(tzinfo=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "Expiration": role.expiration.replace(tzinfo=UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }

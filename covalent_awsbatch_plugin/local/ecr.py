@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from base64 import b64encode
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from secrets import token_urlsafe
 from typing import Any, ClassVar
 
@@ -41,10 +41,10 @@ class LocalECRBackend(ECRBackend):
 
     @property
     def url_bases(self) -> list[str]:
-        return urls.url_bases
+        return list(urls.url_bases)
 
     @property
-    def url_paths(self) -> dict[str, Any]:  # type: ignore[misc]
+    def url_paths(self) -> dict[str, Any]:
         return {path.format(""): LocalECRResponse.dispatch for path in urls.url_paths}
 
     def create_repository(self, *args: Any, **kwargs: Any) -> Repository:
@@ -61,7 +61,7 @@ class LocalECRBackend(ECRBackend):
         """As moto's, but names untagged images among the deleted too, as AWS does."""
         repository = self.repositories.get(repository_name)
         untagged = {image.image_digest for image in repository.images if not image.image_tags} if repository else set()
-        response = super().batch_delete_image(repository_name, registry_id, image_ids)
+        response: dict[str, Any] = super().batch_delete_image(repository_name, registry_id, image_ids)
         asked = {each["imageDigest"] for each in image_ids or () if "imageDigest" in each}
         response["imageIds"] += [{"imageDigest": digest} for digest in sorted(asked & untagged)]
         return response
@@ -83,7 +83,7 @@ class LocalECRResponse(ECRResponse):
         token, ends = self.new_login()
         login = {
             "authorizationToken": b64encode(f"AWS:{token}".encode()).decode(),
-            "expiresAt": datetime.fromtimestamp(ends, timezone.utc),
+            "expiresAt": datetime.fromtimestamp(ends, UTC),
             "proxyEndpoint": f"http://{LocalECRBackend.host}",
         }
         return ActionResult({"authorizationData": [login]})
@@ -97,7 +97,8 @@ class ECRCatalog:
 
     @property
     def _repositories(self) -> dict[str, Repository]:
-        return ecr_backends[self._account_id][self._region].repositories
+        found: dict[str, Repository] = ecr_backends[self._account_id][self._region].repositories
+        return found
 
     def login_is_valid(self, password: str) -> bool:
         return LocalECRResponse.logins.get(password, 0.0) > time.time()
@@ -117,7 +118,7 @@ class ECRCatalog:
         before = self._find(repository, tag) if tag else None
         image = self._find(repository, manifest.digest)
         if before is not None and before is not image and found.is_tag_immutable():
-            raise TagTaken(f"The image tag '{tag}' already exists in the '{repository}' repository and can't be overwritten")
+            raise TagTaken(f"The image tag '{tag}' already exists in the '{repository}' repository, and is immutable")
         if image is None:
             image = self._new(repository, tag, manifest, size)
             found.images.append(image)
@@ -128,7 +129,7 @@ class ECRCatalog:
 
     def _new(self, repository: str, tag: str | None, manifest: Manifest, size: int) -> LocalImage:
         text = manifest.data.decode()
-        image = LocalImage(self._account_id, tag, text, repository, manifest.media_type, manifest.digest)  # type: ignore[arg-type]
+        image = LocalImage(self._account_id, tag, text, repository, manifest.media_type, manifest.digest)
         image.size = size
         return image
 

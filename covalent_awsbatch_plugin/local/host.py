@@ -12,25 +12,25 @@ from moto.iam.models import IAMBackend, iam_backends
 from moto.logs.models import LogsBackend, logs_backends
 
 from .credentials import CredentialsEndpoint
-from .engines import Container
+from .engine import Container
 from .jobs import Attempt, Job
 from .logs import LogWriter
 
 DEFAULT_GROUP = "/aws/batch/job"
 TOKEN_VARIABLE = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"  # noqa: S105 - a name, not a token
 CANT_ASSUME = (
-    "ECS was unable to assume the role '{}' that was provided for this task. Please verify that the role being passed has the "
-    "proper trust relationship and permissions and that your IAM user has permissions to pass this role."
+    "ECS was unable to assume the role '{}' that was provided for this task. Please verify that the role being passed "
+    "has the proper trust relationship and permissions and that your IAM user has permissions to pass this role."
 )
 NO_GROUP = (
-    "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: failed to create Cloudwatch log "
-    "stream: ResourceNotFoundException: The specified log group does not exist."
+    "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: failed to create "
+    "Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist."
 )
 
 
 @dataclass(frozen=True)
 class Host:
-    """`endpoint_url` is the AWS API's, `credentials_url` the credentials endpoint's, both as a container reaches them."""
+    """`endpoint_url` is the AWS API's, `credentials_url` the credentials endpoint's, as a container reaches them."""
 
     account_id: str
     region: str

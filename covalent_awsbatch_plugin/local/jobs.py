@@ -107,7 +107,7 @@ class Attempt:
         return self.task_arn.rpartition("/")[2]
 
     def container(self) -> dict[str, Any]:
-        told = {"exitCode": self.exit_code, "reason": self.reason[:REASON_CHARACTERS] or None}
+        told: dict[str, Any] = {"exitCode": self.exit_code, "reason": self.reason[:REASON_CHARACTERS] or None}
         told |= {"taskArn": self.task_arn, "logStreamName": self.log_stream, "networkInterfaces": []}
         return present(told)
 

@@ -25,10 +25,10 @@ NO_SUCH_STREAM = "-"
 class LocalLogsBackend(LogsBackend):
     @property
     def url_bases(self) -> list[str]:
-        return urls.url_bases
+        return list(urls.url_bases)
 
     @property
-    def url_paths(self) -> dict[str, Any]:  # type: ignore[misc]
+    def url_paths(self) -> dict[str, Any]:
         return {path.format(""): LocalLogsResponse.dispatch for path in urls.url_paths}
 
 
@@ -84,5 +84,3 @@ def cut(line: str) -> list[str]:
 def install() -> None:
     """From now on this process's moto answers for CloudWatch Logs with the backend above."""
     logs_backends.backend = LocalLogsBackend
-
-

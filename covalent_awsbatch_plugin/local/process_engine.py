@@ -4,8 +4,8 @@
 """Runs a job as a process on this machine where there is no container engine. It isolates nothing, and says so.
 
 Of the image it takes what lies above the base image, unpacked; `python3` is the Python that runs this, and absolute
-arguments that exist in the image are looked up there. Memory is watched, not limited: RLIMIT_AS counts address space, which
-numpy and threads reserve in plenty and never use.
+arguments that exist in the image are looked up there. Memory is watched, not limited: RLIMIT_AS counts address space,
+which numpy and threads reserve in plenty and never use.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from . import processes
-from .engines import Container, Exit, StartFailed
+from .engine import Container, Exit, StartFailed
 from .unpack import Image, ImageCache
 
 PYTHONS = ("python", "python3", f"python3.{sys.version_info.minor}")
@@ -54,7 +54,7 @@ class ProcessEngine:
         environment = _environment(container, image, scratch)
         reader, writer = os.pipe()
         try:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: ASYNC220 - returns as soon as the program runs
                 _in_root(argv, image.root),
                 cwd=_workdir(image),
                 env=environment,

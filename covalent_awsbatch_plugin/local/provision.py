@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What a fresh offline AWS holds: the bucket, repository, roles, log group, environment and queue of the documented names.
+"""What a fresh offline AWS holds: bucket, repository, roles, log group, environment and queue of the documented names.
 
 Made through the API over HTTP, as anybody would.
 """
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import botocore.session
-from botocore.client import BaseClient
 
 PROFILE = "local"
 BUCKET = "covalent-batch-job-resources"
@@ -65,7 +64,7 @@ class Provisioner:
         self._session = botocore.session.Session(profile=None)
         self._session.set_credentials("provisioner", "provisioner")
 
-    def _client(self, service: str) -> BaseClient:
+    def _client(self, service: str) -> Any:
         return self._session.create_client(service, self._region, endpoint_url=self._endpoint_url)
 
     def run(self, network: Network, credentials_file: Path) -> None:
@@ -114,7 +113,7 @@ class Provisioner:
         batch.create_job_queue(jobQueueName=QUEUE, state="ENABLED", priority=1, computeEnvironmentOrder=order)
 
     def _user(self, credentials_file: Path) -> None:
-        """A user of the offline AWS, and a credentials file that leads there: keys, region and endpoint in one profile."""
+        """A user, and a credentials file that leads to this AWS: keys, region and endpoint in one profile."""
         iam = self._client("iam")
         iam.create_user(UserName="covalent")
         iam.put_user_policy(UserName="covalent", PolicyName="all", PolicyDocument=_policy(_ANY | {"Action": "*"}))

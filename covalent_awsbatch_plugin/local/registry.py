@@ -3,8 +3,8 @@
 
 """An OCI distribution registry as ECR's is: Basic login with ECR's token, repositories that ECR's API has created.
 
-The protocol: https://github.com/opencontainers/distribution-spec/blob/main/spec.md. Blobs lie on disk; repositories, tags
-and manifests lie with the `Catalog`, which is the ECR API, so that both always tell the same.
+The protocol: https://github.com/opencontainers/distribution-spec/blob/main/spec.md. Blobs lie on disk; repositories,
+tags and manifests lie with the `Catalog`, which is the ECR API, so that both always tell the same.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -202,10 +202,10 @@ class Registry:
             return problem(400, "TAG_INVALID", str(taken))
         return created(f"/v2/{name}/manifests/{digest}", digest)
 
-    def _missing(self, name: str, media_type: str, body: dict[str, object]) -> str | None:
+    def _missing(self, name: str, media_type: str, body: dict[str, Any]) -> str | None:
         """The first thing a manifest names and the repository does not hold."""
         if media_type in INDEXES:
-            parts = [m["digest"] for m in body["manifests"]]  # type: ignore[attr-defined]
+            parts = [m["digest"] for m in body["manifests"]]
             return next((digest for digest in parts if self.catalog.get(name, digest) is None), None)
         held = self._hold(name)
         return next((digest for digest in named_blobs(body) if digest not in held), None)
@@ -216,9 +216,9 @@ class Registry:
         return problem(404, "MANIFEST_UNKNOWN", "Requested image not found")
 
 
-def named_blobs(manifest: dict[str, object]) -> list[str]:
+def named_blobs(manifest: dict[str, Any]) -> list[str]:
     """Digests of the config and the layers of an image manifest; none for an index."""
-    parts = [manifest.get("config"), *manifest.get("layers", [])]  # type: ignore[attr-defined]
+    parts = [manifest.get("config"), *manifest.get("layers", [])]
     return [part["digest"] for part in parts if part]
 
 

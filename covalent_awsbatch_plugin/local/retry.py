@@ -15,14 +15,17 @@ MAX_ATTEMPTS = 10
 MAX_RULES = 5
 
 
-def should_retry(strategy: Mapping[str, Any], attempts: int, *, status_reason: str, reason: str, exit_code: int | None) -> bool:
+def should_retry(
+    strategy: Mapping[str, Any], attempts: int, *, status_reason: str, reason: str, exit_code: int | None
+) -> bool:
     """Whether a failed attempt, the `attempts`-th, is followed by another.
 
     The first rule all of whose conditions hold decides; where none does, the job is retried.
     """
     if attempts >= strategy.get("attempts", 1):
         return False
-    told = {"onStatusReason": status_reason, "onReason": reason, "onExitCode": "" if exit_code is None else str(exit_code)}
+    code = "" if exit_code is None else str(exit_code)
+    told = {"onStatusReason": status_reason, "onReason": reason, "onExitCode": code}
     for rule in strategy.get("evaluateOnExit") or ():
         if all(_matches(rule[condition], said) for condition, said in told.items() if condition in rule):
             return str(rule["action"]).upper() == "RETRY"

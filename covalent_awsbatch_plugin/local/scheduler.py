@@ -17,7 +17,7 @@ from signal import SIGKILL, SIGTERM
 from typing import Protocol
 from uuid import uuid4
 
-from .engines import Container, Engine, Exit, PullFailed, Running, StartFailed
+from .engine import Container, Engine, Exit, PullFailed, Running, StartFailed
 from .jobs import (
     CHILD_FAILED,
     DEPENDENCY_FAILED,
@@ -143,17 +143,20 @@ class Scheduler:
 
     async def _live_alone(self, job: Job, awaited: list[Job]) -> None:
         if awaited and not await self._succeeded(job, awaited):
-            return job.move(FAILED, DEPENDENCY_FAILED)
-        if overrides_too_long(job.request.overrides):
-            return job.move(FAILED, TOO_LONG)
-        again = True
-        while again:
-            job.move(RUNNABLE)
-            if not self._around.fits(job):
-                job.status_reason = TOO_BIG
-                await job.stopping.wait()  # for ever, until somebody cancels
-            async with self._slots:
-                again = await self._attempt(job)
+            job.move(FAILED, DEPENDENCY_FAILED)
+        elif overrides_too_long(job.request.overrides):
+            job.move(FAILED, TOO_LONG)
+        else:
+            while await self._in_turn(job):
+                pass
+
+    async def _in_turn(self, job: Job) -> bool:
+        job.move(RUNNABLE)
+        if not self._around.fits(job):
+            job.status_reason = TOO_BIG
+            await job.stopping.wait()  # for ever, until somebody cancels
+        async with self._slots:
+            return await self._attempt(job)
 
     @staticmethod
     async def _succeeded(job: Job, awaited: list[Job]) -> bool:
@@ -256,7 +259,8 @@ def _again(job: Job, attempt: Attempt) -> bool:
 
 def _earlier(child: Job) -> list[Job]:
     """What a child of a SEQUENTIAL array waits for."""
-    assert child.parent is not None and child.index is not None
+    assert child.parent is not None
+    assert child.index is not None
     sequential = any(each.get("type") == "SEQUENTIAL" for each in child.request.depends_on)
     return [child.parent.children[child.index - 1]] if sequential and child.index else []
 

@@ -172,7 +172,9 @@ def compose(world: World, files: dict[str, bytes], **config: Any) -> str:
         )
         assert mounted.status_code == 201
     base["config"] |= registry.push_blob(repository, json.dumps(told).encode())
-    base["layers"].append({"mediaType": base["layers"][0]["mediaType"]} | registry.push_blob(repository, gzip.compress(data)))
+    base["layers"].append(
+        {"mediaType": base["layers"][0]["mediaType"]} | registry.push_blob(repository, gzip.compress(data))
+    )
     answer = registry.put_manifest(repository, "latest", base)
     assert answer.status_code == 201, answer.text
     return f"{world.aws.registry}/{repository}@{answer.headers['Docker-Content-Digest']}"

@@ -86,9 +86,7 @@ def who_am_i() -> None:
     """The role's access key, from the endpoint that ECS gives a task."""
     with open(os.environ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]) as file:
         token = file.read()
-    request = urllib.request.Request(
-        os.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"], headers={"Authorization": token}
-    )
+    request = urllib.request.Request(os.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"], headers={"Authorization": token})
     with urllib.request.urlopen(request) as answer:
         told = json.load(answer)
     print(json.dumps({name: told[name] for name in ("AccessKeyId", "RoleArn", "Expiration")}))

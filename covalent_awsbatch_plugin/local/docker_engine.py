@@ -1,0 +1,168 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Runs a job as a container of a Docker engine: the image from the registry, the job's memory, the host's network.
+
+The host's network, as AWS Batch has it on EC2, is also what makes 127.0.0.1 the same inside and outside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import tarfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from signal import SIGKILL, Signals
+from typing import Any, TypeVar
+
+import docker
+from docker.errors import APIError, DockerException, NotFound
+from docker.models.containers import Container as DockerContainer
+from docker.types import LogConfig
+
+from .engine import Container, Exit, PullFailed, StartFailed
+
+SECRET_FOLDER = "run/covalent-awsbatch-local"  # noqa: S105 - a name
+SECRET_NAME = "authorization-token"  # noqa: S105 - a file's name
+LABEL = "covalent.awsbatch.local"  # the registry's host:port; what belongs to this offline AWS
+THREADS_A_JOB = 3  # its output, its end, and one for whatever else is asked of it
+REFUSED = (DockerException, OSError)  # what requests raises is an OSError
+T = TypeVar("T")
+
+
+class DockerEngine:
+    """`slots`: containers at a time. Images that were pulled are removed again at the end."""
+
+    name = "docker"
+    note = "engine docker: jobs run as real containers, with their memory limits, on this machine's network."
+
+    def __init__(self, registry: str, password: str, slots: int) -> None:
+        self._registry, self._login = registry, {"username": "AWS", "password": password}
+        self._threads = ThreadPoolExecutor(slots * THREADS_A_JOB + 2, thread_name_prefix="docker")
+        self._client = docker.from_env(timeout=120, max_pool_size=slots * THREADS_A_JOB + 2)
+        self._pulling = asyncio.Lock()  # layers that two images share are fetched once
+        self._pulled: set[str] = set()
+
+    async def call(self, deed: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Does it in a thread of this engine's own."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(deed, *args, **kwargs))
+
+    async def pull(self, image: str) -> None:
+        async with self._pulling:
+            try:
+                await self.call(self._pull, image)
+            except REFUSED as error:
+                raise PullFailed(f"Error response from daemon: {_said(error)}") from error
+
+    def _pull(self, image: str) -> None:
+        login = self._login if image.startswith(f"{self._registry}/") else {}
+        repository, separator, reference = image.partition("@")
+        if not separator:
+            head, separator, last = image.rpartition(":")
+            repository, reference = (head, last) if separator and "/" not in last else (image, "latest")
+        self._client.images.pull(repository, tag=reference, auth_config=login)
+        self._pulled.add(image)
+
+    async def start(self, container: Container, on_output: Callable[[bytes], None]) -> RunningContainer:
+        made = None
+        try:
+            made = await self.call(self._create, container)
+            await self.call(made.start)
+        except REFUSED as error:
+            if made is not None:
+                await self.call(_remove, made)
+            raise StartFailed(f"Error response from daemon: {_said(error)}") from error
+        return RunningContainer(self, made, on_output)
+
+    def _create(self, container: Container) -> DockerContainer:
+        environment, limit = dict(container.environment), f"{container.memory_mib}m"
+        if container.secret is not None:
+            environment[container.secret_variable] = f"/{SECRET_FOLDER}/{SECRET_NAME}"
+        made = self._client.containers.create(
+            container.image,
+            container.command or None,
+            name=container.name[:128],
+            environment=environment,
+            network_mode="host",
+            mem_limit=limit,
+            memswap_limit=limit,  # the same: no swap
+            nano_cpus=int(min(container.vcpus, os.cpu_count() or 1) * 1_000_000_000),
+            shm_size=f"{container.shared_memory_mib}m" if container.shared_memory_mib else None,
+            log_config=LogConfig(type=LogConfig.types.JSON),
+            labels={LABEL: self._registry},
+        )
+        if container.secret is not None:
+            made.put_archive("/", _archive(container.secret))
+        return made
+
+    async def close(self) -> None:
+        await self.call(self._clean)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._client.close()
+
+    def _clean(self) -> None:
+        for left in self._client.containers.list(all=True, filters={"label": f"{LABEL}={self._registry}"}):
+            _remove(left)
+        for image in self._pulled:
+            with suppress(*REFUSED):
+                self._client.images.remove(image, force=True)
+
+
+class RunningContainer:
+    def __init__(self, engine: DockerEngine, container: DockerContainer, on_output: Callable[[bytes], None]) -> None:
+        self._engine, self._container = engine, container
+        loop = asyncio.get_running_loop()
+
+        def hand_over(data: bytes) -> None:
+            loop.call_soon_threadsafe(on_output, data)
+
+        self._output = loop.create_task(engine.call(_follow, container, hand_over))
+        self._ended = loop.create_task(engine.call(container.wait, timeout=None))
+
+    async def wait(self) -> Exit:
+        code = (await asyncio.shield(self._ended))["StatusCode"]
+        await asyncio.shield(self._output)
+        await self._engine.call(self._container.reload)
+        return Exit(code, self._container.attrs["State"]["OOMKilled"])
+
+    async def signal(self, number: int) -> None:
+        with suppress(APIError):  # it has ended already
+            await self._engine.call(self._container.kill, signal=Signals(number).name)
+
+    async def close(self) -> None:
+        if not self._ended.done():
+            await self.signal(SIGKILL)
+        await self._engine.call(_remove, self._container)
+        await asyncio.gather(self._ended, self._output, return_exceptions=True)
+
+
+def _follow(container: DockerContainer, hand_over: Callable[[bytes], object]) -> None:
+    chunks: Iterator[bytes] = container.logs(stream=True, follow=True)
+    for data in chunks:
+        hand_over(data)
+
+
+def _remove(container: DockerContainer) -> None:
+    with suppress(NotFound):
+        container.remove(force=True, v=True)
+
+
+def _archive(secret: bytes) -> bytes:
+    """Readable for any user of the container: it is the container's own, and nobody else's."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        folder = tarfile.TarInfo(SECRET_FOLDER)
+        folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+        tar.addfile(folder)
+        file = tarfile.TarInfo(f"{SECRET_FOLDER}/{SECRET_NAME}")
+        file.size, file.mode = len(secret), 0o444
+        tar.addfile(file, io.BytesIO(secret))
+    return archive.getvalue()
+
+
+def _said(error: Exception) -> str:
+    return str(getattr(error, "explanation", None) or error)

@@ -1,0 +1,83 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The offline AWS extends moto from outside. Where one of these fails, moto has moved: look before widening its range."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import moto.batch.urls
+import moto.ecr.urls
+import moto.logs.urls
+import pytest
+from moto.batch import models as batch
+from moto.batch.responses import BatchResponse
+from moto.core.base_backend import BackendDict, BaseBackend
+from moto.ecr import models as ecr
+from moto.ecr.responses import ECRResponse
+from moto.logs.models import LogsBackend, LogStream
+from moto.logs.responses import LogsResponse
+from moto.sts.models import STSBackend
+
+SIGNATURES = {
+    batch.JobDefinition.__init__: "name parameters _type container_properties node_properties eks_properties tags "
+    "retry_strategy timeout backend platform_capabilities propagate_tags revision",
+    batch.BatchBackend.__init__: "region_name account_id",
+    batch.BatchBackend.get_job_definition: "identifier",
+    batch.BatchBackend.get_job_definitions: "identifier",
+    batch.BatchBackend.get_job_definition_by_name: "name",
+    batch.BatchBackend.get_job_queue: "identifier",
+    batch.BatchBackend.describe_job_definitions: "job_def_name job_def_list status",
+    batch.BatchBackend.tag_resource: "resource_arn tags",
+    ecr.ECRBackend.batch_delete_image: "repository_name registry_id image_ids",
+    ecr.Image.__init__: "account_id tag manifest repository image_manifest_mediatype digest registry_id",
+    ecr.Image.get_image_size_in_bytes: "",
+    ecr.Image.update_tag: "tag",
+    ecr.Image.remove_tag: "tag",
+    ecr.Repository.is_tag_immutable: "",
+    LogsBackend.ensure_log_group: "log_group_name",
+    LogsBackend.ensure_log_stream: "log_group_name log_stream_name",
+    LogsBackend.put_log_events: "log_group_name log_stream_name log_events",
+    LogsResponse._get_param: "param_name if_none",
+    LogStream.put_log_events: "log_events",
+    STSBackend.assume_role: "region_name role_session_name role_arn policy duration external_id",
+    BackendDict.__init__: "backend service_name use_boto3_regions additional_regions",
+}
+METHODS = {
+    BatchResponse: "registerjobdefinition describejobdefinitions submitjob describejobs listjobs terminatejob canceljob "
+    "_get_action",
+    ECRResponse: "get_authorization_token",
+    LogsResponse: "filter_log_events",
+    ecr.ECRBackend: "create_repository",
+}
+
+
+@pytest.mark.parametrize("method", SIGNATURES, ids=lambda method: method.__qualname__)
+def test_a_method_that_is_called_or_replaced_takes_what_it_took(method: Callable[..., Any]) -> None:
+    assert list(inspect.signature(method).parameters)[1:] == SIGNATURES[method].split()
+
+
+@pytest.mark.parametrize("owner", METHODS, ids=lambda owner: owner.__name__)
+def test_a_request_that_is_answered_here_is_still_answered_there(owner: type) -> None:
+    assert [name for name in METHODS[owner].split() if not callable(getattr(owner, name, None))] == []
+
+
+@pytest.mark.parametrize("urls", [moto.batch.urls, moto.ecr.urls, moto.logs.urls], ids=lambda urls: urls.__name__)
+def test_every_path_of_a_service_leads_to_one_class(urls: Any) -> None:
+    """Ours takes its place at all of them."""
+    assert {handler.__func__ for handler in urls.url_paths.values()} == {BatchResponse.dispatch.__func__}
+    assert len({handler.__self__ for handler in urls.url_paths.values()}) == 1
+
+
+def test_backends_are_looked_up_where_ours_stand() -> None:
+    for name in ("url_bases", "url_paths"):
+        assert isinstance(inspect.getattr_static(BaseBackend, name), property)
+    assert "_job_definitions" in vars(batch.BatchBackend("us-east-1", "123456789012"))
+
+
+def test_moto_is_of_the_range_that_is_known_to_fit() -> None:
+    assert version("moto").split(".")[:2] == ["5", "2"]
