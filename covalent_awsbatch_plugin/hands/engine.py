@@ -21,7 +21,7 @@ from typing import IO, Any, Self, TypeVar, cast
 import docker
 import docker.errors
 
-from ..thought.errors import ImageError
+from ..thought.errors import ImageError, NotAuthenticated
 from ..thought.image import DOCKER, Descriptor, Image
 from ..thought.layers import Chunk, Layer, stored_gzip, tar
 from ..thought.reference import Reference
@@ -63,7 +63,7 @@ class Engine:
         return await self._do(lambda: self._find(name))
 
     async def pull(self, reference: Reference, platform: str, login: Login | None) -> None:
-        """Have the engine pull an image. Raises ImageError in the engine's words."""
+        """Have the engine pull an image. Raises ImageError or NotAuthenticated, in the engine's words."""
         await self._do(lambda: self._pull(reference, platform, login))
 
     async def load(self, image: Image, layers: Sequence[Layer], tag: str) -> None:
@@ -138,7 +138,7 @@ def _said(happened: str) -> Iterator[None]:
     except docker.errors.ImageNotFound as error:
         raise _Absent(happened, says=error.explanation or str(error)) from error
     except docker.errors.APIError as error:
-        raise ImageError(happened, says=error.explanation or str(error)) from error
+        raise _refusal(happened, error.explanation or str(error)) from error
     except (docker.errors.DockerException, OSError) as error:
         raise ImageError(happened, says=str(error), advice="Does the engine still run? Is its disk full?") from error
 
@@ -147,7 +147,18 @@ def _read(events: Iterable[Mapping[str, Any]], happened: str) -> None:
     """The SDK raises nothing for what fails after the engine's first byte: that is in the text of its answer."""
     for event in events:
         if "error" in event:
-            raise ImageError(happened, says=str(event["error"]))
+            raise _refusal(happened, str(event["error"]))
+
+
+def _refusal(happened: str, says: str) -> ImageError | NotAuthenticated:
+    """Of a registry's answers to the engine, only the text comes through."""
+    if "unauthorized" in says or "no basic auth credentials" in says:
+        return NotAuthenticated(
+            f"{happened} The registry did not accept the login.",
+            says=says,
+            advice="The login may have expired, or be of another registry.",
+        )
+    return ImageError(happened, says=says)
 
 
 def load_archive(image: Image, layers: Sequence[Layer], tag: str) -> dict[str, bytes]:
