@@ -14,6 +14,7 @@ import io
 import json
 import pickle
 import platform
+import shutil
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 _OFFSET_BYTES = 8
 _HEADER_AT = 2 * _OFFSET_BYTES
 _STEP = 3 * 256 * 1024  # bytes of pickle turned into base64 at a time: a multiple of 3, so no step needs padding
-_SHOWN_BYTES = 1024 * 1024
+_BIG = 8 * 1024 * 1024
+_WRITTEN_IN_FULL = (bytes, bytearray, tuple, list, dict, set, frozenset)
 
 
 def header(path: Path) -> dict[str, Any]:
@@ -52,17 +54,20 @@ def save(value: Any, path: Path) -> None:
     """Write the archive of `value`; raises whatever pickling it raises."""
     import cloudpickle
 
-    text = _text(value).encode("utf-8", "backslashreplace")
-    head = json.dumps(_header(value, cloudpickle.__version__)).encode()
-    text_at = _HEADER_AT + len(head)
-    with path.open("wb") as file:
-        file.write(text_at.to_bytes(_OFFSET_BYTES, "big") + (text_at + len(text)).to_bytes(_OFFSET_BYTES, "big"))
-        file.write(head)
-        file.write(text)
-        del text
+    draft = path.with_suffix(".pickle")
+    with draft.open("wb") as file:
         sink = _Encoding(file)
         cloudpickle.dump(value, sink)
         sink.finish()
+    text = _text(value, draft.stat().st_size).encode("utf-8", "backslashreplace")
+    head = json.dumps(_header(value, cloudpickle.__version__)).encode()
+    text_at = _HEADER_AT + len(head)
+    with path.open("wb") as file, draft.open("rb") as pickled:
+        file.write(text_at.to_bytes(_OFFSET_BYTES, "big") + (text_at + len(text)).to_bytes(_OFFSET_BYTES, "big"))
+        file.write(head)
+        file.write(text)
+        shutil.copyfileobj(pickled, file, _STEP)
+    draft.unlink()
 
 
 def _header(value: Any, cloudpickle_version: str) -> dict[str, Any]:
@@ -79,10 +84,13 @@ def _attribute(value: Any, name: str) -> str | None:
         return ""
 
 
-def _text(value: Any) -> str:
-    """All of `str(value)`: a sublattice's is its graph, and Covalent's server reads it. Of big bytes, the size."""
-    if isinstance(value, bytes | bytearray) and len(value) > _SHOWN_BYTES:
-        return f"<{type(value).__name__} of {len(value)} bytes>"  # str() would take four characters for most of them
+def _text(value: Any, size: int) -> str:
+    """All of `str(value)`: a sublattice's is its graph, and Covalent's server reads it. Of big containers, a caption.
+
+    Python writes the latter out in full, so 100 MB of bytes in a tuple would take 2 GB of the container's memory.
+    """
+    if isinstance(value, _WRITTEN_IN_FULL) and size > _BIG:
+        return f"<{type(value).__name__}, {size} bytes packed>"
     try:
         return str(value)
     except Exception as error:  # noqa: BLE001 - the user's own __str__ runs here, and only a caption is lost
