@@ -37,9 +37,9 @@ HERE = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}[machine.machine()]  #
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-# ---- a registry -------------------------------------------------------------------------------------------------------
+# ---- a registry ------------------------------------------------------------------------------------------------------
 class Catalog:
-    """The repositories of the in-repo registry, without the ECR API: whatever is asked for exists, but for `missing`."""
+    """The repositories of the in-repo registry, without the ECR API: all that is asked for exists, but for `missing`."""
 
     def __init__(self) -> None:
         self.immutable = False
@@ -172,7 +172,7 @@ def _wait_for(host: str, process: subprocess.Popen[bytes], seconds: float = 30) 
             time.sleep(0.02)
 
 
-# ---- base images ------------------------------------------------------------------------------------------------------
+# ---- base images -----------------------------------------------------------------------------------------------------
 def base_of(
     layers: Sequence[Layer], family: Family = OCI, python: str | None = "3.11.7", platform: str = AMD64
 ) -> Image:
