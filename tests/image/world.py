@@ -39,7 +39,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # ---- a registry ------------------------------------------------------------------------------------------------------
 class Catalog:
-    """The repositories of the in-repo registry, without the ECR API: all that is asked for exists, but for `missing`."""
+    """The repositories of the in-repo registry, without the ECR API: all that is asked for exists but `missing`."""
 
     def __init__(self) -> None:
         self.immutable = False
