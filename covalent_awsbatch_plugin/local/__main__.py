@@ -27,15 +27,16 @@ def main(argv: list[str] | None = None) -> int:
     told = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     told.state_dir.mkdir(parents=True, exist_ok=True)
-    options = Options(told.state_dir, told.engine, told.region, told.slots, told.grace_s, told.mounting == "True")
-    with (told.state_dir / LOCK_FILE).open("wb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"another offline AWS runs in {told.state_dir}", file=sys.stderr)
-            return 1
-        os.set_inheritable(lock.fileno(), False)
-        asyncio.run(_run(options, told.until_eof))
+    options = Options(
+        told.state_dir, told.engine, told.region, told.slots, told.grace_s, told.minute_s, told.mounting == "True"
+    )
+    lock = os.open(told.state_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)  # never closed: it lives as long as this
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"another offline AWS runs in {told.state_dir}", file=sys.stderr)
+        return 1
+    asyncio.run(_run(options, told.until_eof))
     return 0
 
 
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--region", default="us-east-1")
     parser.add_argument("--slots", type=int, help="jobs at a time (two a processor)")
     parser.add_argument("--grace-s", type=float, default=30.0, help="seconds between SIGTERM and SIGKILL (30, as AWS)")
+    parser.add_argument("--minute-s", type=float, default=60.0, help="seconds that a minute of a job's timeout lasts")
     parser.add_argument("--mounting", choices=("True", "False"), default="True", help="cross-repository blob mounts")
     parser.add_argument("--until-eof", action="store_true", help="end when standard input is closed")
     return parser

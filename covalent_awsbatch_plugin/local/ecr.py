@@ -117,7 +117,7 @@ class ECRCatalog:
         found = self._repositories[repository]
         before = self._find(repository, tag) if tag else None
         image = self._find(repository, manifest.digest)
-        if before is not None and before is not image and found.is_tag_immutable():
+        if before is not None and found.is_tag_immutable():  # as ECR does even for the very same image
             raise TagTaken(f"The image tag '{tag}' already exists in the '{repository}' repository, and is immutable")
         if image is None:
             image = self._new(repository, tag, manifest, size)

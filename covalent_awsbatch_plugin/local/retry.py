@@ -24,7 +24,7 @@ def should_retry(
     """
     if attempts >= strategy.get("attempts", 1):
         return False
-    code = "" if exit_code is None else str(exit_code)
+    code = None if exit_code is None else str(exit_code)
     told = {"onStatusReason": status_reason, "onReason": reason, "onExitCode": code}
     for rule in strategy.get("evaluateOnExit") or ():
         if all(_matches(rule[condition], said) for condition, said in told.items() if condition in rule):
@@ -32,9 +32,13 @@ def should_retry(
     return True
 
 
-def _matches(glob: str, said: str) -> bool:
-    """The only wildcard is a `*` at the end; case does not matter; what was never said matches nothing."""
-    glob, said = glob.lower(), said.lower()
-    if not said:
+def _matches(glob: str, said: str | None) -> bool:
+    """The only wildcard is a `*` at the end; case does not matter.
+
+    A reason that was never given is empty, so `*` matches it: AWS's own examples end with `"onReason": "*"` for every
+    failure that no rule before named. An exit code that never was (no container ran) is matched by nothing.
+    """
+    if said is None:
         return False
+    glob, said = glob.lower(), said.lower()
     return said.startswith(glob[:-1]) if glob.endswith("*") else said == glob

@@ -69,10 +69,14 @@ class LogSink(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """`slots`: containers at a time. `grace_s`: between SIGTERM and SIGKILL; AWS waits 30 s."""
+    """`slots`: containers at a time. `grace_s`: between SIGTERM and SIGKILL; AWS waits 30 s.
+
+    `minute_s`: how long a minute of a job's timeout lasts. AWS takes no timeout below 60 s; tests can't wait that long.
+    """
 
     slots: int
     grace_s: float = 30.0
+    minute_s: float = 60.0
 
 
 class Scheduler:
@@ -234,7 +238,8 @@ class Scheduler:
         ended = asyncio.ensure_future(running.wait())
         told = asyncio.ensure_future(job.stopping.wait())
         try:
-            await asyncio.wait({ended, told}, timeout=job.request.timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            limit = job.request.timeout_s and job.request.timeout_s / 60 * self._limits.minute_s
+            await asyncio.wait({ended, told}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             timed_out = not ended.done() and not told.done()
             if not ended.done():
                 await running.signal(SIGTERM)

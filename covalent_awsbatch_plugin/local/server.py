@@ -39,18 +39,19 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Options:
-    """`slots` None: two jobs a processor at a time. `grace_s`: between SIGTERM and SIGKILL."""
+    """`slots` None: two jobs a processor at a time. `grace_s`, `minute_s`: see `Limits`."""
 
     state_dir: Path
     engine: str = engines.AUTO
     region: str = "us-east-1"
     slots: int | None = None
     grace_s: float = 30.0
+    minute_s: float = 60.0
     mounting: bool = True
 
     @property
     def limits(self) -> Limits:
-        return Limits(self.slots or 2 * (os.cpu_count() or 1), self.grace_s)
+        return Limits(self.slots or 2 * (os.cpu_count() or 1), self.grace_s, self.minute_s)
 
 
 @asynccontextmanager
@@ -66,7 +67,7 @@ async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[st
         registry = await stack.enter_async_context(_site(registry_app))
         credentials = CredentialsEndpoint(ACCOUNT, options.region)
         credentials_site = await stack.enter_async_context(_site(credentials.app()))
-        endpoint_url = await stack.enter_async_context(_moto())
+        endpoint_url = _moto()
         token, _ = ecr.LocalECRResponse.new_login()
         engine = engines.make(name, work / "engine", registry, token, options.limits.slots)
         stack.push_async_callback(engine.close)
@@ -126,15 +127,12 @@ async def _site(app: web.Application) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-@asynccontextmanager
-async def _moto() -> AsyncIterator[str]:
+def _moto() -> str:
+    """Starts moto's server in threads that end with this process; its URL."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else a line for every request
     server = ThreadedMotoServer(HOST, 0, verbose=False)
     server.start()
-    try:
-        yield "http://{}:{}".format(*server.get_host_and_port())
-    finally:
-        await asyncio.to_thread(server.stop)
+    return "http://{}:{}".format(*server.get_host_and_port())
 
 
 def write_state(folder: Path, state: dict[str, Any]) -> None:

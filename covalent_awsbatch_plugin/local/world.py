@@ -19,7 +19,8 @@ class LocalAWS:
     """S3, ECR, Batch and the rest at `endpoint_url`, filled with what `section()` names; ends with the block.
 
     `engine` is `docker`, `process` or `auto`. `slots` bounds the jobs that run at a time; `grace_s` is the time between
-    SIGTERM and SIGKILL. It also ends when this process does.
+    SIGTERM and SIGKILL; `minute_s` how long a minute of a job's timeout lasts. `mounting` False: the registry mounts no
+    blob from another repository. It also ends when this process does.
     """
 
     def __init__(
@@ -30,10 +31,12 @@ class LocalAWS:
         *,
         slots: int | None = None,
         grace_s: float | None = None,
+        minute_s: float | None = None,
         mounting: bool | None = None,
         progress: Progress = lambda _line: None,
     ) -> None:
-        self._options = {"engine": engine, "region": region, "slots": slots, "grace_s": grace_s, "mounting": mounting}
+        limits = {"slots": slots, "grace_s": grace_s, "minute_s": minute_s}
+        self._options = {"engine": engine, "region": region, "mounting": mounting, **limits}
         self._wanted_dir, self._progress = state_dir, progress
         self._temporary: TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The offline AWS extends moto from outside. Where one of these fails, moto has moved: look before widening its range."""
+"""The offline AWS extends moto from outside. A failure here says that moto has moved: look, then widen its range."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ SIGNATURES = {
     BackendDict.__init__: "backend service_name use_boto3_regions additional_regions",
 }
 METHODS = {
-    BatchResponse: "registerjobdefinition describejobdefinitions submitjob describejobs listjobs terminatejob canceljob "
-    "_get_action",
+    BatchResponse: "registerjobdefinition describejobdefinitions submitjob describejobs listjobs terminatejob "
+    "canceljob _get_action",
     ECRResponse: "get_authorization_token",
     LogsResponse: "filter_log_events",
     ecr.ECRBackend: "create_repository",
