@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,5 +82,7 @@ def _kills(number: int) -> str:
 
 
 def _add(folder: TaskFolder, words: str) -> None:
+    """To the error's part, and to who reads the container's log."""
+    print(f"covalent-awsbatch: {words}", end="", file=sys.stderr, flush=True)
     with folder.part(envelope.ERROR).open("a", encoding="utf-8") as file:
         file.write(words)

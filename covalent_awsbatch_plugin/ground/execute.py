@@ -101,7 +101,7 @@ def _value(job: Job, task: TaskSpec, folder: TaskFolder) -> Any:
     inputs = {node: _input(job, node) for node in (*task.args, *task.kwargs.values())}
     _same_python(function_file)
 
-    context.announce(job.dispatch_id, task.node_id)
+    context.announce(job.file.dispatch_id or job.dispatch_id, task.node_id)
     contained = job.root == Path("/")
     injected = hooks.before(hooked, hooks.scratch_folder(folder.scratch), contained=contained) if hooked else {}
     function = archive.load(function_file)
@@ -164,9 +164,20 @@ def _failed(error: BaseException, job: Job, task: TaskSpec, folder: TaskFolder) 
         data = failures.pickled(error)
         if data is not None:
             folder.part(envelope.EXCEPTION).write_bytes(data)
-    print(text, end="", file=sys.stderr, flush=True)
-    folder.part(envelope.ERROR).write_text(text, encoding="utf-8", errors="backslashreplace")
+    told = text.encode("utf-8", "backslashreplace")
+    folder.part(envelope.ERROR).write_bytes(told)
+    _print(told)
     return report
+
+
+def _print(told: bytes) -> None:
+    """To descriptor 2: the user's code may have put anything in the place of sys.stderr."""
+    try:
+        sys.stderr.flush()
+        with open(2, "wb", closefd=False) as stderr:
+            stderr.write(told)
+    except (OSError, ValueError, AttributeError):
+        return  # closed; the error's own part has the text
 
 
 def _report_of(error: BaseException) -> Report:

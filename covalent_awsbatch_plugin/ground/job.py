@@ -61,7 +61,7 @@ class Job:
         job_id = env.get(layout.ENV_JOB_ID)
         if job_id and not (bucket and prefix):
             raise NoJob(f"{layout.ENV_BUCKET} and {layout.ENV_RESULTS_PREFIX} must be set in the job's environment")
-        return cls(
+        job = cls(
             root=root,
             work=work,
             file=_task_file(root / layout.task_file(int(env.get(layout.ENV_ARRAY_INDEX) or 0))),
@@ -72,6 +72,9 @@ class Job:
             job_id=job_id or "",
             attempt=int(env.get(layout.ENV_JOB_ATTEMPT) or 1),
         )
+        for task in job.file.tasks:
+            job.folder(task.node_id).path.mkdir()
+        return job
 
     @property
     def commits(self) -> bool:

@@ -49,7 +49,6 @@ def main() -> int:
     results: dict[int, TaskResult] = {}
     for task in job.file.tasks:
         folder = job.folder(task.node_id)
-        folder.path.mkdir()
         unfit = _unfit(job, task, results, stop)
         if unfit:
             results[task.node_id] = ending.never_ran(task, folder, *unfit)
@@ -81,10 +80,10 @@ def _finish(job: Job, results: list[TaskResult], stop: Stop) -> int:
     """Commit, if this is a job of Batch's, and choose the container's exit code."""
     code = _exit_code({result.outcome for result in results}, stop)
     if not job.commits:
-        return _say(f"{code.meaning}: but no {layout.ENV_JOB_ID} is set, so nothing is committed.", code)
+        return _say(f"run by hand ({layout.ENV_JOB_ID} is not set): nothing is committed.", code)
     try:
         commit(job, results, _bucket(job, _GIVE_UP_S if stop.at is None else layout.STOP_COMMIT_S))
-    except StorageError as error:
+    except (StorageError, OSError) as error:
         return _say(str(error), layout.NOT_COMMITTED)
     return code.code
 

@@ -18,6 +18,7 @@ _CHUNK = 8 * 1024 * 1024
 _MAX_PARTS = 10_000  # of a multipart upload: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 _AT_ONCE = 6  # chunks under way: 48 MiB of memory at most
 _TRIES = 6
+_SILENCE_S = 30.0
 
 
 class StorageError(Exception):
@@ -59,7 +60,11 @@ class S3:
         self._store = S3Store(
             bucket,
             config={"region": region} if region else {},
-            client_options={"allow_http": plain, "read_timeout": "30s", "timeout": "15min"},
+            client_options={
+                "allow_http": plain,
+                "read_timeout": f"{min(_SILENCE_S, give_up_s):.0f}s",
+                "timeout": "15min",
+            },
             retry_config={"max_retries": _TRIES, "retry_timeout": datetime.timedelta(seconds=give_up_s)},
         )
 

@@ -56,12 +56,14 @@ class TaskFile:
 
     `result_key` authenticates the result (hex, 32 bytes). It lies in the image alone, never in the job's environment.
     `covalent` is the client's version, for the sentence that says what an image lacks; "" when nobody knows.
+    `dispatch_id` is "" where the job's environment tells it; an array whose tasks are of several dispatches can't.
     """
 
     result_key: str
     tasks: tuple[TaskSpec, ...]
     inputs: dict[int, ObjectRef]
     covalent: str = ""
+    dispatch_id: str = ""
 
     def to_json(self) -> bytes:
         """The same task gives the same bytes, on every machine."""
@@ -79,6 +81,7 @@ class TaskFile:
             tasks=tuple(_task_spec(t) for t in body["tasks"]),
             inputs={int(node): ObjectRef(**ref) for node, ref in body["inputs"].items()},
             covalent=body["covalent"],
+            dispatch_id=body["dispatch_id"],
         )
 
 

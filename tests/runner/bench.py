@@ -12,10 +12,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import boto3
 from covalent._workflow.transportable_object import TransportableObject
 
 from covalent_awsbatch_plugin.ground import envelope, layout
@@ -34,16 +34,12 @@ class Bucket:
 
     name: str
     endpoint: str
+    client: Any
 
     @property
     def env(self) -> dict[str, str]:
         keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
         return {**keys, "AWS_ENDPOINT_URL": self.endpoint, layout.ENV_BUCKET: self.name, layout.ENV_REGION: REGION}
-
-    @property
-    def client(self) -> Any:
-        keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
-        return boto3.client("s3", endpoint_url=self.endpoint, region_name=REGION, **keys)
 
     def read(self, key: str) -> bytes:
         data: bytes = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
@@ -72,7 +68,7 @@ class Ran:
     key: bytes
     attempt: str
 
-    @property
+    @cached_property
     def envelope(self) -> Envelope:
         sealed = self.bucket.read(f"{self.attempt}/result")
         return unseal(sealed, self.key, job_id=JOB_ID, attempt=1)
@@ -114,6 +110,7 @@ class Container:
     inputs: dict[int, ObjectRef] = field(default_factory=dict)
     python: str = sys.executable
     env: dict[str, str] = field(default_factory=dict)
+    without: set[str] = field(default_factory=set)  # names that its environment shall not have
     index: int = 0
 
     def bake(self, data: bytes) -> ObjectRef:
@@ -173,7 +170,8 @@ class Container:
         }
         # Where coverage is measured, the processes of the runner count too.
         measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
-        return measured | job | self.bucket.env | self.env
+        env = measured | job | self.bucket.env | self.env
+        return {name: value for name, value in env.items() if name not in self.without}
 
     @property
     def prefix(self) -> str:

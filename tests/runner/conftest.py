@@ -10,7 +10,9 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -27,9 +29,15 @@ def endpoint() -> Iterator[str]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def client(endpoint: str) -> Any:
+    session = boto3.Session("testing", "testing", region_name=REGION)
+    return session.client("s3", endpoint_url=endpoint)
+
+
 @pytest.fixture
-def bucket(endpoint: str) -> Bucket:
-    bucket = Bucket(f"results-{secrets.token_hex(6)}", endpoint)
+def bucket(endpoint: str, client: Any) -> Bucket:
+    bucket = Bucket(f"results-{secrets.token_hex(6)}", endpoint, client)
     bucket.client.create_bucket(Bucket=bucket.name, CreateBucketConfiguration={"LocationConstraint": REGION})
     return bucket
 

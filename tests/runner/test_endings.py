@@ -136,6 +136,17 @@ def test_a_value_that_cant_be_pickled_is_named(container: Container) -> None:
     assert envelope.OUTPUT not in ran.task().parts
 
 
+def test_an_error_is_told_when_the_streams_are_gone(container: Container) -> None:
+    def fail() -> None:
+        sys.stderr.close()
+        raise ValueError("still told")
+
+    container.add(fail)
+    ran = container.run()
+    assert ran.ended() == (envelope.RAISED, 1, None)
+    assert "still told" in ran.text(envelope.ERROR)
+
+
 def test_a_keyboard_interrupt_is_an_exception_like_others(container: Container) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt

@@ -44,7 +44,7 @@ def test_returned_values_are_injected(container: Container) -> None:
 
 
 def test_keyword_arguments_need_not_be_identifiers(container: Container) -> None:
-    container.add(lambda **kwargs: kwargs, **{"node:0": 1, "two words": 2})
+    container.add(lambda **kwargs: kwargs, **{"node:0": 1, "two words": 2})  # type: ignore[arg-type]
     assert container.run().value() == {"node:0": 1, "two words": 2}
 
 

@@ -190,5 +190,5 @@ def test_functions_and_hooks_may_come_from_the_bucket_too(container: Container, 
     spec = container.add(lambda: "value")
     baked: ObjectRef = getattr(spec, place)
     data = (container.root / layout.object_file(baked.sha256)).read_bytes()
-    container.tasks[0] = replace(spec, **{place: container.upload(data)})
+    container.tasks[0] = replace(spec, **{place: container.upload(data)})  # type: ignore[arg-type]
     assert container.run().value() == "value"

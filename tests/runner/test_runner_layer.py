@@ -1,0 +1,121 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The files of the runner's layer: complete, the same everywhere, and no more than is needed."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from covalent_awsbatch_plugin.ground import layout
+from covalent_awsbatch_plugin.hands import runner_layer
+from covalent_awsbatch_plugin.hands.runner_layer import OBSTORE_VERSION, WHEELS, Wheel, runner_files
+from covalent_awsbatch_plugin.thought.errors import ImageError
+
+
+@pytest.mark.parametrize("platform", sorted(WHEELS))
+def test_each_platform_has_its_own_client_and_all_else_is_shared(platform: str, tmp_path: Path) -> None:
+    files = runner_files(platform, tmp_path)
+    native = f"{layout.RUNNER_DIR}/obstore/_obstore.abi3.so"
+    machine = int.from_bytes(files[native][18:20], "little")  # e_machine of the ELF header
+    assert machine == {"linux/amd64": 62, "linux/arm64": 183}[platform]
+    assert {name for name in files if not name.endswith(".py")} == {native}
+    assert list(files) == sorted(files)
+
+
+def test_the_layer_holds_what_an_import_opens(tmp_path: Path) -> None:
+    names = {name.removeprefix(f"{layout.RUNNER_DIR}/") for name in runner_files("linux/amd64", tmp_path)}
+    assert {name for name in names if not name.startswith(layout.RUNNER_PACKAGE)} == {
+        "__main__.py",
+        "cloudpickle/__init__.py",
+        "cloudpickle/cloudpickle.py",
+        "cloudpickle/cloudpickle_fast.py",
+        "obstore/__init__.py",
+        "obstore/_obstore.abi3.so",
+        "obstore/store.py",
+    }
+
+
+def test_an_old_python_is_told_so(tmp_path: Path) -> None:
+    main = runner_files("linux/amd64", tmp_path)[f"{layout.RUNNER_DIR}/__main__.py"].decode()
+    old = main.replace("import sys\n", "import sys\nsys.version_info = (3, 6, 15)\n", 1)
+    said = subprocess.run([sys.executable, "-c", old], capture_output=True, text=True, check=False)
+    assert said.returncode == 1
+    assert said.stderr == "covalent-awsbatch: this image has Python 3.6; tasks need 3.11 or later\n"
+
+
+def test_another_platform_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="no runner for linux/s390x"):
+        runner_files("linux/s390x", tmp_path)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package index that is a folder, with an obstore of our own making; nothing else is found."""
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    path = shelf / f"obstore-{OBSTORE_VERSION}-cp311-abi3-manylinux_2_24_aarch64.whl"
+    info = f"obstore-{OBSTORE_VERSION}.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("obstore/__init__.py", "obstore/store.py", "obstore/_obstore.abi3.so", "obstore/other.pyi"):
+            archive.writestr(name, f"content of {name}")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: obstore\nVersion: {OBSTORE_VERSION}\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: cp311-abi3-manylinux_2_24_aarch64\n")
+        archive.writestr(f"{info}/RECORD", "")
+    for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(shelf), "CONFIG_FILE": "/dev/null"}.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
+    return path
+
+
+def offered(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    monkeypatch.setitem(WHEELS, "linux/arm64", Wheel("manylinux_2_24_aarch64", digest))
+
+
+def test_the_client_is_fetched_once(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    offered(shelf, monkeypatch)
+    first = runner_files("linux/arm64", tmp_path / "cache")
+    shelf.unlink()
+    assert runner_files("linux/arm64", tmp_path / "cache") == first
+    assert first[f"{layout.RUNNER_DIR}/obstore/store.py"] == b"content of obstore/store.py"
+    assert [path.suffix for path in (tmp_path / "cache" / "wheels").iterdir()] == [".whl"]
+
+
+def test_a_spoiled_cache_is_fetched_again(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    offered(shelf, monkeypatch)
+    first = runner_files("linux/arm64", tmp_path / "cache")
+    next((tmp_path / "cache" / "wheels").iterdir()).write_bytes(b"half a wheel")
+    assert runner_files("linux/arm64", tmp_path / "cache") == first
+
+
+@pytest.mark.usefixtures("shelf")
+def test_another_wheel_than_the_published_one_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="another obstore"):
+        runner_files("linux/arm64", tmp_path / "cache")
+    assert list((tmp_path / "cache" / "wheels").iterdir()) == []
+
+
+def test_pips_words_are_passed_on(shelf: Path, tmp_path: Path) -> None:
+    shelf.unlink()
+    with pytest.raises(ImageError, match="No matching distribution") as caught:
+        runner_files("linux/arm64", tmp_path / "cache")
+    assert "could not be downloaded" in caught.value.happened
+
+
+def test_changed_files_of_an_installed_distribution_are_not_taken(tmp_path: Path) -> None:
+    info = tmp_path / "thing-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n")
+    (info / "RECORD").write_text("thing.py,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,0\n")
+    distribution = metadata.PathDistribution(info)
+    (tmp_path / "thing.py").write_bytes(b"")
+    assert runner_layer._verified(distribution, ["thing.py"]) == {"thing.py": b""}
+    (tmp_path / "thing.py").write_bytes(b"changed")
+    assert runner_layer._verified(distribution, ["thing.py"]) == {}
