@@ -23,7 +23,6 @@ import os
 import pickle
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,10 +39,9 @@ from .thought.errors import AWSBatchError, Cancelled, JobFailed, SettingError, S
 from .thought.settings import SETTING_NAMES, Given, Settings, resolve, unknown_names
 
 if TYPE_CHECKING:
-    from .story.collecting import NodeResult
-    from .story.journey import JobHandle
+    from .story.collecting import Ended, NodeResult
     from .story.packing import StagedGroup
-    from .thought.jobs import JobState
+    from .story.shipment import JobHandle
 
 EXECUTOR_PLUGIN_NAME = "AWSBatchExecutor"
 
@@ -57,14 +55,6 @@ _BY_CONSTRUCTOR = "by AWSBatchExecutor(...)"
 _COVALENTS_CANCELLED: type[Exception] = TaskCancelledError
 _COVALENTS_FAILED: type[Exception] = TaskRuntimeError
 _FREE_BYTES = 1024 * 1024  # with less room than this, what Covalent stages would be cut
-
-
-@dataclass(frozen=True)
-class _Ended:
-    """What `poll` hands to `receive`."""
-
-    handle: JobHandle
-    job: JobState
 
 
 class AWSBatchExecutor(AsyncBaseExecutor):
@@ -139,14 +129,14 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         with _as_letter():
             return await self._poll(task_group_metadata, data)
 
-    async def _poll(self, meta: dict[str, Any], handle: JobHandle) -> _Ended:
+    async def _poll(self, meta: dict[str, Any], handle: JobHandle) -> Ended:
         from .story import IN_FLIGHT, cloud, journey
 
         settings = self.settings()
         ticket = IN_FLIGHT.open(meta["dispatch_id"], tuple(meta["node_ids"]))
         try:
             async with cloud(settings) as aws:
-                return _Ended(handle, await journey.watch(aws, settings, handle))
+                return await journey.watch(aws, settings, handle)
         finally:
             IN_FLIGHT.close(ticket)
 
@@ -161,18 +151,18 @@ class AWSBatchExecutor(AsyncBaseExecutor):
             results = await self._collect(settings, data, node_ids, folder)
         return [_update(dispatch_id, r.node_id, _status(r.error), r.files) for r in results]
 
-    async def _collect(self, settings: Settings, ended: _Ended, nodes: tuple[int, ...], into: Path) -> list[NodeResult]:
+    async def _collect(self, settings: Settings, ended: Ended, nodes: tuple[int, ...], into: Path) -> list[NodeResult]:
         from .story import cloud, collecting
 
         async with cloud(settings) as aws:
-            return await collecting.collect(aws, settings, ended.handle, ended.job, nodes, into)
+            return await collecting.collect(aws, settings, ended, nodes, into)
 
     async def cancel(self, task_metadata: dict[str, Any], job_handle: Any) -> bool:
         """Ends the node's job wherever it is; True when it will not run on. Never raises."""
-        from .story import IN_FLIGHT, cloud, journey
+        from .story import IN_FLIGHT, cloud, journey, shipment
 
         ticket = IN_FLIGHT.find(task_metadata["dispatch_id"], task_metadata["node_id"])
-        handle = journey.JobHandle.from_json(job_handle)
+        handle = shipment.JobHandle.from_json(job_handle)
         job_id = handle.job_id if handle else None
         if ticket:
             ticket.cancelled = True

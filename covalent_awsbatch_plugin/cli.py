@@ -94,9 +94,9 @@ async def _hello(settings: Settings) -> None:
                 say("Making the image, pushing it, submitting ...")
                 handle = await journey.send(aws, settings, group, Ticket(((dispatch, 0),)))
                 say(f"Job {handle.job_id} is submitted, with image {handle.image}. Waiting for its end ...")
-                job = await journey.watch(aws, settings, handle)
-                say(f"AWS Batch says {job.status}. Reading the result ...")
-                (result,) = await collecting.collect(aws, settings, handle, job, group.node_ids, Path(folder))
+                ended = await journey.watch(aws, settings, handle)
+                say("It has ended. Reading the result ...")
+                (result,) = await collecting.collect(aws, settings, ended, group.node_ids, Path(folder))
             if result.error:
                 raise result.error
             say(f"It answers: {value_of(result)}")

@@ -71,6 +71,11 @@ class Envelope:
     tasks: tuple[TaskResult, ...]
     body: bytes = b""
 
+    @property
+    def returned(self) -> bool:
+        """Whether every task returned a value."""
+        return all(task.outcome == RETURNED for task in self.tasks)
+
     def inline(self, part: Part) -> bytes:
         """The bytes of an inline part; raises BadEnvelope when the header lies about them."""
         if part.offset is None:

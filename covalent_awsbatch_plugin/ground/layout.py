@@ -62,9 +62,12 @@ def attempt_prefix(prefix: str, job_id: str, attempt: int) -> str:
     return f"{prefix}/{job_id.replace(':', '/')}/{attempt}"
 
 
+RESULT_NAME = "result"
+
+
 def result_key(prefix: str, job_id: str, attempt: int) -> str:
     """Key of the envelope: written last, so its presence commits everything it names."""
-    return f"{attempt_prefix(prefix, job_id, attempt)}/result"
+    return f"{attempt_prefix(prefix, job_id, attempt)}/{RESULT_NAME}"
 
 
 def part_key(prefix: str, job_id: str, attempt: int, sha256: str) -> str:

@@ -98,6 +98,19 @@ class Batch:
             found |= {detail["jobId"]: state_of(detail) for detail in answer["jobs"]}
         return found
 
+    async def failed_children(self, parent: str) -> list[str]:
+        """The ids of an array's children that have failed so far."""
+        failed: list[str] = []
+        more: dict[str, str] = {}
+        while True:
+            answer = await self._aws.call(
+                "batch", "ListJobs", of=f"array job `{parent}`", arrayJobId=parent, jobStatus="FAILED", **more
+            )
+            failed += [summary["jobId"] for summary in answer["jobSummaryList"]]
+            if not answer.get("nextToken"):
+                return failed
+            more = {"nextToken": answer["nextToken"]}
+
     async def terminate(self, job_id: str, reason: str) -> None:
         """Ends a job in any state; one that has ended, or that AWS Batch has forgotten, is fine too."""
         try:

@@ -12,14 +12,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ..hands.account import Account
 from ..hands.aws import AWS, Connection, shared
 from ..hands.batch import Batch
-from ..hands.builder import Builder, Repository
+from ..hands.builders import Builder, Repository, builder
 from ..hands.ecr import ECR
-from ..hands.registry_builder import RegistryBuilder
 from ..hands.runner_layer import runner_files
 from ..hands.store import Store
 from ..thought.jobs import Place
@@ -58,6 +57,7 @@ class Cloud:
         self.ecr = ECR(aws)
         self.watcher = Watcher(self.batch)
         self._clock = clock
+        self._tenants: dict[Any, Any] = {}
         self._once: dict[object, tuple[float, asyncio.Task[Any]]] = {}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="awsbatch")
         aws.on_close(self._aclose)
@@ -69,6 +69,12 @@ class Cloud:
     async def in_thread(self, work: Callable[..., T], *args: object) -> T:
         """Runs blocking work on this package's own threads: the loop's default ones belong to Covalent."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+
+    def tenant(self, make: Callable[[Cloud], T]) -> T:
+        """What `make` made of this Cloud when first asked."""
+        if make not in self._tenants:
+            self._tenants[make] = make(self)
+        return cast(T, self._tenants[make])
 
     async def site(self, settings: Settings) -> Site:
         """Queue, roles, bucket and repository, all looked at side by side. Raises the first error there is."""
@@ -83,7 +89,7 @@ class Cloud:
         """The builder of that name, opened once."""
 
         async def opened() -> Builder:
-            return await self.aws.keep(_builder(kind))
+            return await self.aws.keep(builder(kind))
 
         return await self._cached(("builder", kind), opened, seconds=float("inf"))
 
@@ -118,14 +124,6 @@ class Cloud:
             task = asyncio.ensure_future(make())
             self._once[key] = (self._clock() + seconds, task)
         return await asyncio.shield(task)
-
-
-def _builder(kind: str) -> Builder:
-    if kind == "docker":
-        from ..hands.docker_builder import DockerBuilder  # docker's SDK takes 0.2 s to import
-
-        return DockerBuilder()
-    return RegistryBuilder()
 
 
 @contextlib.asynccontextmanager

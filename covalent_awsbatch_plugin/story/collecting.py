@@ -16,10 +16,10 @@ from ..hands.logs import Logs, link
 from ..hands.secret import result_key
 from ..hands.store import Store
 from ..thought import errors, outcome
-from ..thought.jobs import JobState
+from ..thought.jobs import SUCCEEDED, JobState
 from ..thought.settings import Settings
 from .cloud import Cloud
-from .journey import JobHandle
+from .shipment import JobHandle
 
 
 @dataclass(frozen=True)
@@ -31,26 +31,41 @@ class NodeResult:
     files: dict[str, Path] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Ended:
+    """A task group's end: its committed result, and its job where that was asked for.
+
+    Either may be missing, not both: a value needs no words of AWS Batch's, and a job may have left no result.
+    """
+
+    handle: JobHandle
+    job: JobState | None
+    envelope: env.Envelope | None
+
+
 async def collect(
-    cloud: Cloud, settings: Settings, handle: JobHandle, job: JobState, node_ids: tuple[int, ...], into: Path
+    cloud: Cloud, settings: Settings, ended: Ended, node_ids: tuple[int, ...], into: Path
 ) -> list[NodeResult]:
-    """The result of every node, read once; the same again when called again. Nothing is unpickled."""
-    site = await cloud.site(settings)
-    store = Store(cloud.aws, handle.bucket, site.place.account)
-    who = f"`{handle.name}` (Batch job {handle.job_id})"
+    """What every node left, as files in `into`; the same again when called again. Nothing is unpickled."""
+    who = f"`{ended.handle.name}` (Batch job {ended.handle.job_id})"
     asked = outcome.Asked(who, settings.memory, settings.time_limit)
-    found = await _newest_envelope(store, handle, job)
-    if found is None:
+    job = ended.job or JobState(ended.handle.job_id, SUCCEEDED, "", (), False)
+    if ended.envelope is None:
         return await _without_result(cloud, settings, asked, job, node_ids, into)
-    folder = _Folder(store, handle, found, into)
-    return list(await asyncio.gather(*(_node_result(folder, asked, job, task) for task in found.tasks)))
+    folder = _Folder(await results_store(cloud, settings, ended.handle), ended.handle, ended.envelope, into)
+    return list(await asyncio.gather(*(_node_result(folder, asked, job, task) for task in ended.envelope.tasks)))
 
 
-async def _newest_envelope(store: Store, handle: JobHandle, job: JobState) -> env.Envelope | None:
+async def results_store(cloud: Cloud, settings: Settings, handle: JobHandle) -> Store:
+    """The bucket that the job writes to, which the settings may no longer name."""
+    site = await cloud.site(settings)
+    return Store(cloud.aws, handle.bucket, site.place.account)
+
+
+async def newest_envelope(store: Store, handle: JobHandle, attempts: int) -> env.Envelope | None:
     """The committed result of the newest attempt that has one; raises Lost when it can't be trusted."""
-    newest = max(len(job.attempts), 1)
     key = result_key(handle.content)
-    for attempt in range(newest, 0, -1):
+    for attempt in range(max(attempts, 1), 0, -1):
         where = layout.result_key(handle.prefix, handle.job_id, attempt)
         data = await store.get(where)
         if data is None:

@@ -17,7 +17,7 @@ from ..thought.layers import Layer, layer
 from ..thought.settings import Settings
 from .cloud import base_image
 from .direct import stage_call
-from .packing import pack
+from .packing import image_files, pack
 
 DISPATCH = "00000000-0000-0000-0000-000000000000"
 
@@ -29,6 +29,7 @@ def explanation(settings: Settings) -> str:
     environment = jobs.environment(DISPATCH, settings.s3_bucket_name, place.region, layout.results_prefix(DISPATCH, 0))
     submission = jobs.submission(
         name=naming.job_name(DISPATCH, 0),
+        size=1,
         definition=f"{definition['jobDefinitionName']}:<revision>",
         queue=settings.batch_queue,
         environment=environment,
@@ -61,7 +62,7 @@ def _example(settings: Settings) -> Layer:
     with tempfile.TemporaryDirectory() as folder:
         group = stage_call(_add, (1, 2), {}, Path(folder), dispatch_id=DISPATCH, node_id=0)
         package = pack(group, round(settings.max_baked_mib * 1024 * 1024), lambda _: b"")
-    return layer(package.files, "task")
+    return layer(image_files([package], [DISPATCH]), "task")
 
 
 def _add(x: int, y: int) -> int:

@@ -1,88 +1,57 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""One task group's way: pack, ship, submit, watch, collect, cancel."""
+"""One task group's way: packed, checked, boarded with others of its kind, watched, cancelled."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
-import socket
-from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-from ..ground import layout
-from ..hands.builder import Base, PushedImage
+from ..hands.builder import Base
 from ..hands.secret import result_key
-from ..thought import jobs, naming
-from ..thought.errors import AWSBatchError, Cancelled, PythonMismatch
-from ..thought.layers import layer
+from ..thought.errors import Cancelled, PythonMismatch
+from ..thought.jobs import JobState
 from ..thought.settings import Settings
 from .cloud import Cloud, Site, base_image
+from .collecting import Ended, newest_envelope, results_store
+from .fleet import MIB, Fleet
 from .inflight import Ticket
 from .packing import Package, StagedGroup, pack
+from .shipment import CANCEL_REASON, STOP_REASON, JobHandle, Passenger, bounded
 
 log = logging.getLogger(__name__)
 
-CLEAN_UP_SECONDS = 10  # how long a stopping server waits for us to end what we began
-CANCEL_REASON = "Cancelled by the user of this Covalent workflow"
-STOP_REASON = "The Covalent server that submitted this job was stopped"
-
-
-@dataclass(frozen=True)
-class JobHandle:
-    """What finds a job and its result again, from any process of this user. Plain JSON, no secrets."""
-
-    job_id: str
-    name: str
-    content: str
-    bucket: str
-    prefix: str
-    image: str
-
-    def to_json(self) -> dict[str, Any]:
-        """For Covalent's jobs table."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, body: Any) -> JobHandle | None:
-        """None for what is no handle: Covalent hands over None, and an older version's may differ."""
-        try:
-            return cls(**body)
-        except TypeError:
-            return None
-
 
 async def send(cloud: Cloud, settings: Settings, group: StagedGroup, ticket: Ticket) -> JobHandle:
-    """Makes the image, registers it, submits. Raises Cancelled when the ticket says so; nothing runs then."""
+    """From staged files to a submitted job. Raises Cancelled when the ticket says so; nothing runs then."""
     site, package = await asyncio.gather(
         cloud.site(settings),
-        cloud.in_thread(pack, group, round(settings.max_baked_mib * 1024 * 1024), result_key),
+        cloud.in_thread(pack, group, round(settings.max_baked_mib * MIB), result_key, _covalent_version()),
     )
+    await _check_base(cloud, settings, site, package)
     _stop_if_cancelled(ticket)
-    image = await _ship(cloud, settings, site, package)
+    await asyncio.gather(*(_upload(site, key, path) for key, path in package.uploads.items()))
     _stop_if_cancelled(ticket)
-    definition = await cloud.batch.define(jobs.job_definition(settings, site.place, image.uri))
-    _stop_if_cancelled(ticket)
-    return await _submit(cloud, settings, site, group, package, image, definition, ticket)
+    return await cloud.tenant(Fleet).board(settings, Passenger(group, package, ticket))
 
 
-async def _ship(cloud: Cloud, settings: Settings, site: Site, package: Package) -> PushedImage:
-    """The image and what is too big for it, pushed side by side, once the base's Python is known to fit."""
-    builder = await cloud.builder(settings.builder)
+async def _check_base(cloud: Cloud, settings: Settings, site: Site, package: Package) -> None:
+    """Before anything is pushed, for one task's wrong Python must not fail the others that it would travel with."""
     name = base_image(settings, package.python)
-    base, runner = await asyncio.gather(
-        builder.resolve_base(name, settings.platform, site.repository),
-        cloud.runner_layer(settings.platform, settings.cache_dir),
-    )
-    check_python(base, name, package)
-    task = await cloud.in_thread(layer, package.files, "task")
-    image, _ = await asyncio.gather(
-        builder.push(base, [runner, task], site.repository),
-        asyncio.gather(*(_upload(site, key, path) for key, path in package.uploads.items())),
-    )
-    return image
+    builder = await cloud.builder(settings.builder)
+    check_python(await builder.resolve_base(name, settings.platform, site.repository), name, package)
+
+
+@functools.cache
+def _covalent_version() -> str:
+    try:
+        return metadata.version("covalent")
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def check_python(base: Base, name: str, package: Package) -> None:
@@ -110,61 +79,26 @@ def _stop_if_cancelled(ticket: Ticket) -> None:
         raise Cancelled("Cancelled before it was submitted.")
 
 
-async def _submit(
-    cloud: Cloud,
-    settings: Settings,
-    site: Site,
-    group: StagedGroup,
-    package: Package,
-    image: PushedImage,
-    definition: str,
-    ticket: Ticket,
-) -> JobHandle:
-    prefix = layout.results_prefix(group.dispatch_id, group.task_group_id)
-    request = jobs.submission(
-        name=naming.job_name(group.dispatch_id, group.task_group_id),
-        definition=definition,
-        queue=site.place.queue_arn,
-        environment=jobs.environment(group.dispatch_id, settings.s3_bucket_name, site.place.region, prefix),
-        tags=naming.tags(group.dispatch_id, group.task_group_id, socket.gethostname()),
-    )
-    ticket.job_id = await _submitted(cloud, request)
-    handle = JobHandle(ticket.job_id, package.name, package.content, settings.s3_bucket_name, prefix, image.uri)
-    if ticket.cancelled:  # the cancel came while SubmitJob was under way
-        await cloud.batch.terminate(handle.job_id, CANCEL_REASON)
-    return handle
-
-
-async def _submitted(cloud: Cloud, request: dict[str, Any]) -> str:
-    """The job's id. A server that is stopped while the call is under way waits for the id and ends that job."""
-    submission = asyncio.ensure_future(cloud.batch.submit(request))
+async def watch(cloud: Cloud, settings: Settings, handle: JobHandle) -> Ended:
+    """Waits for the task's end. A server that is stopped meanwhile ends the job first."""
     try:
-        return await asyncio.shield(submission)
-    except asyncio.CancelledError:
-        await bounded(_end_what_was_submitted(cloud, submission))
-        raise
-
-
-async def _end_what_was_submitted(cloud: Cloud, submission: asyncio.Future[str]) -> None:
-    await cloud.batch.terminate(await submission, STOP_REASON)
-
-
-async def bounded(work: Any) -> None:
-    """Clean-up under cancellation: awaited for a few seconds, its errors logged, never raised."""
-    try:
-        async with asyncio.timeout(CLEAN_UP_SECONDS):
-            await work
-    except (AWSBatchError, TimeoutError) as error:
-        log.warning("A job may be left running: %s", error)
-
-
-async def watch(cloud: Cloud, settings: Settings, handle: JobHandle) -> jobs.JobState:
-    """Waits for the job's end. A server that is stopped meanwhile ends the job first."""
-    try:
-        return await cloud.watcher.ended(handle.job_id, settings.poll_freq)
+        return await _watch(cloud, settings, handle)
     except asyncio.CancelledError:
         await bounded(cloud.batch.terminate(handle.job_id, STOP_REASON))
         raise
+
+
+async def _watch(cloud: Cloud, settings: Settings, handle: JobHandle) -> Ended:
+    store = await results_store(cloud, settings, handle)
+    if ":" in handle.job_id:
+        seen = await cloud.watcher.committed_or_ended(handle.job_id, settings.poll_freq, handle.prefix, store.keys)
+        if isinstance(seen, JobState):
+            return Ended(handle, seen, await newest_envelope(store, handle, len(seen.attempts)))
+        envelope = await newest_envelope(store, handle, seen.attempt)
+        if envelope and envelope.returned:  # else Batch may run another attempt, and its words are needed
+            return Ended(handle, None, envelope)
+    state = await cloud.watcher.ended(handle.job_id, settings.poll_freq)
+    return Ended(handle, state, await newest_envelope(store, handle, len(state.attempts)))
 
 
 async def cancel(cloud: Cloud, job_id: str) -> None:

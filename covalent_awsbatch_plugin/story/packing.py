@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -45,23 +45,43 @@ class StagedGroup:
 
 @dataclass(frozen=True)
 class Package:
-    """What travels: `files` into the image by path, `uploads` into the bucket by key.
+    """What travels of a task group: its description, `objects` into the image by path, `uploads` to the bucket by key.
 
-    `content` is the sha256 of the task without its result key: the same task has the same, whatever the machine.
+    `content` is the sha256 of the description without its result key: the same task has the same, whatever the machine.
     `python` is the version that pickled it, and `name` the first electron's.
     """
 
-    files: dict[str, bytes]
+    task: TaskFile
+    objects: dict[str, bytes]
     uploads: dict[str, Path]
     content: str
     python: str
     name: str
 
+    @property
+    def size(self) -> int:
+        """Bytes it adds to an image, where nothing is shared."""
+        return sum(map(len, self.objects.values()))
 
-def pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], bytes]) -> Package:
+
+def image_files(packages: Sequence[Package], dispatch_ids: Sequence[str]) -> dict[str, bytes]:
+    """The task layer of an array: each description under its index, each object once.
+
+    The dispatch stands in the description only where the job's environment can't tell it, for several share the job.
+    """
+    mixed = len(set(dispatch_ids)) > 1
+    files: dict[str, bytes] = {}
+    for index, (package, dispatch_id) in enumerate(zip(packages, dispatch_ids, strict=True)):
+        task = replace(package.task, dispatch_id=dispatch_id) if mixed else package.task
+        files[layout.task_file(index)] = task.to_json()
+        files |= package.objects
+    return files
+
+
+def pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], bytes], covalent: str = "") -> Package:
     """Reads and hashes the staged files. Raises StagingError when one can't be read, NotPicklable when one is none."""
     try:
-        return _pack(group, max_baked_bytes, key_for)
+        return _pack(group, max_baked_bytes, key_for, covalent)
     except OSError as error:
         raise StagingError(
             f"The file {error.filename} can't be read: {error.strerror}.",
@@ -69,18 +89,19 @@ def pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], byte
         ) from error
 
 
-def _pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], bytes]) -> Package:
+def _pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], bytes], covalent: str) -> Package:
     wanted = _Objects(max_baked_bytes)
     headers = [_header(task) for task in group.tasks]
     task_file = TaskFile(
         result_key="",
         tasks=tuple(_spec(task, head, wanted) for task, head in zip(group.tasks, headers, strict=True)),
         inputs={node: wanted.add(path) for node, path in sorted(group.inputs.items())},
+        covalent=covalent,
     )
     content = hashlib.sha256(task_file.to_json()).hexdigest()
-    sealed = replace(task_file, result_key=key_for(content).hex())
     return Package(
-        files={layout.task_file(0): sealed.to_json(), **wanted.baked},
+        task=replace(task_file, result_key=key_for(content).hex()),
+        objects=wanted.baked,
         uploads=wanted.uploads,
         content=content,
         python=headers[0]["py_version"],

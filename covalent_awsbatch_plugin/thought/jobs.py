@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..ground import layout
@@ -86,10 +86,12 @@ def _resources(settings: Settings) -> list[dict[str, str]]:
 
 
 def submission(
-    *, name: str, definition: str, queue: str, environment: Mapping[str, str], tags: Mapping[str, str]
+    *, name: str, size: int, definition: str, queue: str, environment: Mapping[str, str], tags: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The SubmitJob request. `definition` carries its revision; `environment` holds places, never secrets."""
+    """The SubmitJob request for `size` tasks. `definition` carries its revision; `environment` holds no secrets."""
+    array = {"arrayProperties": {"size": size}} if size > 1 else {}  # AWS Batch has no array of one
     return {
+        **array,
         "jobName": name,
         "jobQueue": queue,
         "jobDefinition": definition,
@@ -128,6 +130,7 @@ class JobState:
     status_reason: str
     attempts: tuple[Attempt, ...]
     cancelled: bool
+    children: Mapping[str, int] = field(default_factory=dict)  # of an array's parent: how many are in which state
 
     @property
     def ended(self) -> bool:
@@ -152,6 +155,7 @@ def state_of(detail: Mapping[str, Any]) -> JobState:
         status_reason=detail.get("statusReason") or "",
         attempts=attempts,
         cancelled=bool(detail.get("isCancelled") or detail.get("isTerminated")),
+        children=(detail.get("arrayProperties") or {}).get("statusSummary") or {},
     )
 
 

@@ -95,6 +95,16 @@ class Settings(BaseModel):
         10, ge=0, le=1024, description="MiB up to which a function or argument is baked into the image; over it, S3."
     )
 
+    array_linger: Number = Field(
+        1, ge=0, le=60, description="Seconds a task may wait for company of its kind, while more keep coming; 0: none."
+    )
+    max_array_size: int = Field(
+        10_000, ge=1, le=10_000, description="Tasks that may become one array job; 1 gives each task a job of its own."
+    )
+    max_layer_mib: Number = Field(
+        256, ge=1, le=10_240, description="MiB of functions and arguments that one array's image may carry."
+    )
+
     @property
     def memory_mib(self) -> int:
         """Memory in AWS Batch's unit."""

@@ -1,0 +1,146 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Group commit: tasks of one kind that arrive together leave together, as one array job; a lone task leaves at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ..thought.errors import Cancelled
+from ..thought.settings import Settings
+from .cloud import Cloud
+from .shipment import STOP_REASON, JobHandle, Passenger, bounded, ship
+
+log = logging.getLogger(__name__)
+
+# Company that has not come within this part of the linger is not waited for. Covalent starts about 8 tasks a second.
+QUIET = 1 / 3
+MIB = 1024 * 1024
+
+# Settings that change nothing about the job: tasks that differ in these alone can share one.
+_NOT_THE_JOBS = {"cache_dir", "poll_freq", "max_baked_mib", "array_linger", "max_array_size", "max_layer_mib"}
+
+
+@dataclass(eq=False)
+class _Seat:
+    passenger: Passenger
+    handle: asyncio.Future[JobHandle]
+
+
+class Fleet:
+    """Every task of one connection on its way to SubmitJob, by kind: what may share a job."""
+
+    def __init__(self, cloud: Cloud, clock: Callable[[], float] = time.monotonic) -> None:
+        self._cloud, self._clock = cloud, clock
+        self._piers: dict[str, _Pier] = {}
+
+    async def board(self, settings: Settings, passenger: Passenger) -> JobHandle:
+        """Waits until the passenger's job is submitted. Raises Cancelled when its ticket was before that."""
+        kind = f"{settings.model_dump_json(exclude=_NOT_THE_JOBS)} {passenger.package.python}"
+        pier = self._piers.setdefault(kind, _Pier(self._cloud, settings, self._clock))
+        seat = _Seat(passenger, asyncio.get_running_loop().create_future())
+        pier.join(seat)
+        try:
+            return await asyncio.shield(seat.handle)
+        except asyncio.CancelledError:
+            await self._abandon(seat)
+            raise
+
+    async def _abandon(self, seat: _Seat) -> None:
+        """Nobody waits for this task any more: it does not leave, or is ended."""
+        seat.passenger.ticket.cancelled = True
+        if seat.handle.done() and not seat.handle.cancelled() and not seat.handle.exception():
+            await bounded(self._cloud.batch.terminate(seat.handle.result().job_id, STOP_REASON))
+
+
+@dataclass(eq=False)
+class _Pier:
+    """Where tasks of one kind gather. One job is made at a time; who comes meanwhile is on the next."""
+
+    cloud: Cloud
+    settings: Settings
+    clock: Callable[[], float]
+    waiting: list[_Seat] = field(default_factory=list)
+    came: asyncio.Event = field(default_factory=asyncio.Event)
+    last_came: float = float("-inf")
+    departures: asyncio.Task[None] | None = None
+
+    def join(self, seat: _Seat) -> None:
+        now = self.clock()
+        company = now - self.last_came < self.settings.array_linger
+        self.waiting.append(seat)
+        self.last_came = now
+        self.came.set()
+        if self.departures is None or self.departures.done():
+            self.departures = asyncio.get_running_loop().create_task(self._depart_while_some_wait(company))
+
+    async def _depart_while_some_wait(self, company: bool) -> None:
+        while self.waiting:
+            if company:
+                await self._linger()
+            company = True
+            seats = self._next_load()
+            try:
+                await self._depart(seats)
+            except asyncio.CancelledError:
+                for seat in (*seats, *self.waiting):
+                    seat.handle.cancel()
+                raise
+
+    async def _linger(self) -> None:
+        """Until nobody has come for a while, the linger is over, or the array is full."""
+        linger = self.settings.array_linger
+        over = self.clock() + linger
+        while len(self.waiting) < self.settings.max_array_size:
+            self.came.clear()
+            patience = min(linger * QUIET, over - self.clock())
+            try:
+                async with asyncio.timeout(patience):
+                    await self.came.wait()
+            except TimeoutError:
+                return
+
+    def _next_load(self) -> list[_Seat]:
+        """As many as one array and one layer may carry, in the order in which they came."""
+        room = self.settings.max_layer_mib * MIB
+        load: list[_Seat] = []
+        for seat in self.waiting[: self.settings.max_array_size]:
+            room -= seat.passenger.package.size
+            if load and room < 0:
+                break
+            load.append(seat)
+        del self.waiting[: len(load)]
+        return load
+
+    async def _depart(self, seats: Sequence[_Seat]) -> None:
+        aboard = []
+        for seat in seats:
+            if seat.passenger.ticket.cancelled:
+                _settle(seat, Cancelled("Cancelled before it was submitted."))
+            else:
+                aboard.append(seat)
+        if not aboard:
+            return
+        try:
+            handles = await ship(self.cloud, self.settings, [seat.passenger for seat in aboard])
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is each passenger's, and none may wait for ever
+            for seat in aboard:
+                _settle(seat, error)
+            return
+        for seat, handle in zip(aboard, handles, strict=True):
+            _settle(seat, handle)
+
+
+def _settle(seat: _Seat, outcome: JobHandle | Exception) -> None:
+    if seat.handle.done():
+        return
+    if isinstance(outcome, Exception):
+        seat.handle.set_exception(outcome)
+        seat.handle.exception()  # looked at: a passenger that was abandoned won't
+    else:
+        seat.handle.set_result(outcome)

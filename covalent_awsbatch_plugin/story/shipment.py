@@ -1,0 +1,140 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""One job's way to AWS Batch, whether it is of one task or of ten thousand: image, definition, submission."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import socket
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..ground import layout
+from ..hands.builder import PushedImage
+from ..thought import jobs, naming
+from ..thought.errors import AWSBatchError
+from ..thought.layers import layer
+from ..thought.settings import Settings
+from .cloud import Cloud, Site, base_image
+from .inflight import Ticket
+from .packing import Package, StagedGroup, image_files
+
+log = logging.getLogger(__name__)
+
+CLEAN_UP_SECONDS = 10  # how long a stopping server waits for us to end what we began
+CANCEL_REASON = "Cancelled by the user of this Covalent workflow"
+STOP_REASON = "The Covalent server that submitted this job was stopped"
+
+
+@dataclass(frozen=True)
+class JobHandle:
+    """What finds a job and its result again, from any process of this user. Plain JSON, no secrets.
+
+    `job_id` is a child's, `parent:index`, where the job is an array.
+    """
+
+    job_id: str
+    name: str
+    content: str
+    bucket: str
+    prefix: str
+    image: str
+
+    def to_json(self) -> dict[str, Any]:
+        """For Covalent's jobs table."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, body: Any) -> JobHandle | None:
+        """None for what is no handle: Covalent hands over None, and an older version's may differ."""
+        try:
+            return cls(**body)
+        except TypeError:
+            return None
+
+
+@dataclass(frozen=True)
+class Passenger:
+    """A task group that is packed and waits to be submitted."""
+
+    group: StagedGroup
+    package: Package
+    ticket: Ticket
+
+
+async def ship(cloud: Cloud, settings: Settings, aboard: Sequence[Passenger]) -> list[JobHandle]:
+    """One image, one definition, one job for all; their handles in order. Ends whatever was cancelled meanwhile."""
+    site = await cloud.site(settings)
+    image = await _image(cloud, settings, site, aboard)
+    definition = await cloud.batch.define(jobs.job_definition(settings, site.place, image.uri))
+    first = aboard[0].group
+    prefix = layout.results_prefix(first.dispatch_id, first.task_group_id)
+    request = jobs.submission(
+        name=_job_name(aboard),
+        size=len(aboard),
+        definition=definition,
+        queue=site.place.queue_arn,
+        environment=jobs.environment(first.dispatch_id, settings.s3_bucket_name, site.place.region, prefix),
+        tags=naming.tags(first.dispatch_id, first.task_group_id, socket.gethostname()),
+    )
+    job_id = await _submitted(cloud, request)
+    handles = [
+        JobHandle(child, p.package.name, p.package.content, settings.s3_bucket_name, prefix, image.uri)
+        for child, p in zip(_children(job_id, len(aboard)), aboard, strict=True)
+    ]
+    for passenger, handle in zip(aboard, handles, strict=True):
+        passenger.ticket.job_id = handle.job_id
+        if passenger.ticket.cancelled:  # the cancel came while the job was on its way
+            await cloud.batch.terminate(handle.job_id, CANCEL_REASON)
+    return handles
+
+
+async def _image(cloud: Cloud, settings: Settings, site: Site, aboard: Sequence[Passenger]) -> PushedImage:
+    builder = await cloud.builder(settings.builder)
+    packages = [p.package for p in aboard]
+    base, runner, task = await asyncio.gather(
+        builder.resolve_base(base_image(settings, packages[0].python), settings.platform, site.repository),
+        cloud.runner_layer(settings.platform, settings.cache_dir),
+        cloud.in_thread(lambda: layer(image_files(packages, [p.group.dispatch_id for p in aboard]), "task")),
+    )
+    return await builder.push(base, [runner, task], site.repository)
+
+
+def _job_name(aboard: Sequence[Passenger]) -> str:
+    """Named after its first task; an array also after all that are in it, for it must not be taken for another."""
+    name = naming.job_name(aboard[0].group.dispatch_id, aboard[0].group.task_group_id)
+    if len(aboard) == 1:
+        return name
+    everyone = "\n".join(f"{p.group.dispatch_id} {p.group.task_group_id}" for p in aboard)
+    return f"{name}-x{len(aboard)}-{hashlib.sha256(everyone.encode()).hexdigest()[:12]}"
+
+
+def _children(job_id: str, size: int) -> list[str]:
+    return [job_id] if size == 1 else [f"{job_id}:{index}" for index in range(size)]
+
+
+async def _submitted(cloud: Cloud, request: dict[str, Any]) -> str:
+    """The job's id. A server that is stopped while the call is under way waits for the id and ends that job."""
+    submission = asyncio.ensure_future(cloud.batch.submit(request))
+    try:
+        return await asyncio.shield(submission)
+    except asyncio.CancelledError:
+        await bounded(_end_what_was_submitted(cloud, submission))
+        raise
+
+
+async def _end_what_was_submitted(cloud: Cloud, submission: asyncio.Future[str]) -> None:
+    await cloud.batch.terminate(await submission, STOP_REASON)
+
+
+async def bounded(work: Any) -> None:
+    """Clean-up under cancellation: awaited for a few seconds, its errors logged, never raised."""
+    try:
+        async with asyncio.timeout(CLEAN_UP_SECONDS):
+            await work
+    except (AWSBatchError, TimeoutError) as error:
+        log.warning("A job may be left running: %s", error)
