@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import fcntl
+import gc
 import logging
 import os
 import signal
@@ -49,6 +50,7 @@ async def _run(options: Options, until_eof: bool) -> None:
         threading.Thread(target=_wait_for_eof, args=(loop, stop), daemon=True).start()
     async with offline_aws(options, report) as state:
         write_state(options.state_dir, state)
+        gc.freeze()  # what is loaded now stays: the collector need not look at it again
         report(READY)
         os.dup2(2, 1)  # whoever waited for the line above listens no longer
         await stop.wait()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,11 +32,12 @@ SECRET_NAME = "authorization-token"  # noqa: S105 - a file's name
 LABEL = "covalent.awsbatch.local"  # the registry's host:port; what belongs to this offline AWS
 THREADS_A_JOB = 3  # its output, its end, and one for whatever else is asked of it
 REFUSED = (DockerException, OSError)  # what requests raises is an OSError
+KEPT = f"covalent-awsbatch-local/python:3.{sys.version_info.minor}"
 T = TypeVar("T")
 
 
 class DockerEngine:
-    """`slots`: containers at a time. Images that were pulled are removed again at the end."""
+    """`slots`: containers at a time. Images that were pulled are removed again at the end, but for what was kept."""
 
     name = "docker"
     note = "engine docker: jobs run as real containers, with their memory limits, on this machine's network."
@@ -66,6 +68,19 @@ class DockerEngine:
             repository, reference = (head, last) if separator and "/" not in last else (image, "latest")
         self._client.images.pull(repository, tag=reference, auth_config=login)
         self._pulled.add(image)
+
+    async def keep(self, image: str) -> None:
+        """Its layers stay with the engine, under the tag KEPT, so that the next offline AWS need not fetch them."""
+        await self.pull(image)
+        await self.call(self._keep, image)
+
+    def _keep(self, image: str) -> None:
+        new = self._client.images.get(image)
+        with suppress(*REFUSED):
+            old = self._client.images.get(KEPT)
+            if old.id != new.id:
+                self._client.images.remove(KEPT)
+        new.tag(*KEPT.split(":"))
 
     async def start(self, container: Container, on_output: Callable[[bytes], None]) -> RunningContainer:
         made = None

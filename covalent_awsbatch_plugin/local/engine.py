@@ -70,4 +70,7 @@ class Engine(Protocol):
     async def start(self, container: Container, on_output: Callable[[bytes], None]) -> Running:
         """Raises StartFailed. `on_output` takes standard output and error as they come, merged."""
 
+    async def keep(self, image: str) -> None:
+        """Hint: other images stand on this one. Raises PullFailed."""
+
     async def close(self) -> None: ...

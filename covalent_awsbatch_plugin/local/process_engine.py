@@ -47,6 +47,9 @@ class ProcessEngine:
     async def pull(self, image: str) -> None:
         await self._images.pull(image)
 
+    async def keep(self, image: str) -> None:
+        """Nothing to do: the layers of a base image are never fetched."""
+
     async def start(self, container: Container, on_output: Callable[[bytes], None]) -> RunningProcess:
         image = await self._images.pull(container.image)
         scratch = Path(mkdtemp(prefix="job-", dir=self._folder))

@@ -79,7 +79,10 @@ async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[st
         base = await asyncio.to_thread(make_base_image, whole=name == engines.DOCKER, report=report)
         logging.getLogger(__name__).warning(engine.note)
         report(engine.note)
-        settings = section(options.state_dir / CREDENTIALS_FILE, options.region, _push(base, blobs, catalog, registry))
+        image = _push(base, blobs, catalog, registry)
+        keeping = asyncio.create_task(engine.keep(image))  # while nobody waits for it yet
+        stack.push_async_callback(asyncio.wait, [keeping])
+        settings = section(options.state_dir / CREDENTIALS_FILE, options.region, image)
         yield {
             "pid": os.getpid(),
             "endpoint_url": endpoint_url,
