@@ -9,7 +9,6 @@ from pathlib import Path
 
 from ..thought.errors import SettingError
 from .builder import Base, Builder, Login, PushedImage, Repository
-from .docker_builder import DockerBuilder
 from .registry_builder import RegistryBuilder
 
 __all__ = ["Base", "Builder", "Login", "PushedImage", "Repository", "builder"]
@@ -21,5 +20,7 @@ def builder(kind: str, cache_dir: str | Path | None = None) -> Builder:
         case "registry":
             return RegistryBuilder()
         case "docker":
+            from .docker_builder import DockerBuilder  # the SDK takes 0.2 s to import: only whoever uses it pays
+
             return DockerBuilder(cache_dir=cache_dir)
     raise SettingError(f"`builder` is {kind!r}; it is either 'registry' or 'docker'.")

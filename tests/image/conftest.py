@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -56,12 +57,14 @@ async def builder(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> 
 def remove_images(name: str) -> None:
     """What a test left in the engine, which others use too."""
     import docker
+    import docker.errors
 
     client = docker.from_env()
     try:
-        for image in client.images.list():
-            for tag in image.tags + image.attrs["RepoDigests"]:
+        for image in client.api.images():  # in one request: images of others may vanish meanwhile
+            for tag in (image["RepoTags"] or []) + (image["RepoDigests"] or []):
                 if name in tag:
-                    client.images.remove(tag, force=True)
+                    with suppress(docker.errors.ImageNotFound):  # the last tag takes the digests with it
+                        client.images.remove(tag, force=True)
     finally:
         client.close()

@@ -21,6 +21,7 @@ from covalent_awsbatch_plugin.thought.errors import ImageError, NotAuthenticated
 from covalent_awsbatch_plugin.thought.image import OCI, Family
 from covalent_awsbatch_plugin.thought.layers import Layer, digest_of, layer
 
+from .conftest import remove_images
 from .world import AMD64, FAMILIES, Site, base_of, put_base, put_index, runner_layer, some_layers, task_layer
 
 
@@ -83,10 +84,13 @@ async def test_a_hundred_runs_give_one_digest_and_send_it_once(builder: Builder,
 async def test_both_builders_give_the_same_digest(site: Site, name: str, tmp_path: Path) -> None:
     digests = set()
     base = await based(site.repository(f"{name}/base"))
-    for kind in ("registry", "docker"):
-        async with builder_named(kind, tmp_path) as builder:
-            image = await built(builder, base, [runner_layer(), task_layer()], site.repository(f"{name}/{kind}"))
-            digests.add(image.digest)
+    try:
+        for kind in ("registry", "docker"):
+            async with builder_named(kind, tmp_path) as builder:
+                image = await built(builder, base, [runner_layer(), task_layer()], site.repository(f"{name}/{kind}"))
+                digests.add(image.digest)
+    finally:
+        await asyncio.to_thread(remove_images, name)
     assert len(digests) == 1
 
 
