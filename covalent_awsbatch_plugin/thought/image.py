@@ -10,7 +10,8 @@ Formats: https://github.com/opencontainers/image-spec (OCI) and https://distribu
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,16 +126,27 @@ def read_manifest(body: bytes, media_type: str) -> Manifest:
             advice="Push the image again with a current tool, or choose another one.",
         )
     manifest = Manifest(body, media_type)
-    if manifest.config.media_type not in (OCI.config, DOCKER.config):
-        raise ImageError(f"{manifest.digest} is no container image: its config is a {manifest.config.media_type}.")
-    if foreign := [d for d in manifest.layers if "foreign" in d.media_type or "nondistributable" in d.media_type]:
+    with _readable("manifest", body):
+        config, layers = manifest.config, manifest.layers
+    if config.media_type not in (OCI.config, DOCKER.config):
+        raise ImageError(f"{manifest.digest} is no container image: its config is a {config.media_type}.")
+    if foreign := [d for d in layers if "foreign" in d.media_type or "nondistributable" in d.media_type]:
         raise ImageError(f"Layer {foreign[0].digest} of {manifest.digest} may not be pushed to another registry.")
     return manifest
 
 
+@contextmanager
+def _readable(what: str, body: bytes) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ImageError(f"The {what} {digest_of(body)} can't be read: {error!r}.") from error
+
+
 def select_platform(index: bytes, platform: str) -> Descriptor:
     """The manifest of an index that is for `platform`, like `linux/amd64`; raises ImageError naming those there are."""
-    manifests = [Descriptor.of(m) for m in json.loads(index)["manifests"]]
+    with _readable("index", index):
+        manifests = [Descriptor.of(m) for m in json.loads(index)["manifests"]]
     for manifest in manifests:
         if manifest.platform == _plain(platform):
             return manifest
