@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 import subprocess
 import sys
 import zipfile
@@ -20,18 +21,22 @@ from covalent_awsbatch_plugin.hands.runner_layer import OBSTORE_VERSION, WHEELS,
 from covalent_awsbatch_plugin.thought.errors import ImageError
 
 
-@pytest.mark.parametrize("platform", sorted(WHEELS))
-def test_each_platform_has_its_own_client_and_all_else_is_shared(platform: str, tmp_path: Path) -> None:
-    files = runner_files(platform, tmp_path)
+HERE = "linux/arm64" if platform.machine() in ("aarch64", "arm64") else "linux/amd64"
+OTHER = next(name for name in sorted(WHEELS) if name != HERE)
+ELF_MACHINE = {"linux/amd64": 62, "linux/arm64": 183}
+
+
+def test_the_installed_client_is_taken_where_it_fits(tmp_path: Path) -> None:
+    files = runner_files(HERE, tmp_path / "untouched")
     native = f"{layout.RUNNER_DIR}/obstore/_obstore.abi3.so"
-    machine = int.from_bytes(files[native][18:20], "little")  # e_machine of the ELF header
-    assert machine == {"linux/amd64": 62, "linux/arm64": 183}[platform]
+    assert int.from_bytes(files[native][18:20], "little") == ELF_MACHINE[HERE]
     assert {name for name in files if not name.endswith(".py")} == {native}
     assert list(files) == sorted(files)
+    assert not (tmp_path / "untouched").exists()
 
 
 def test_the_layer_holds_what_an_import_opens(tmp_path: Path) -> None:
-    names = {name.removeprefix(f"{layout.RUNNER_DIR}/") for name in runner_files("linux/amd64", tmp_path)}
+    names = {name.removeprefix(f"{layout.RUNNER_DIR}/") for name in runner_files(HERE, tmp_path)}
     assert {name for name in names if not name.startswith(layout.RUNNER_PACKAGE)} == {
         "__main__.py",
         "cloudpickle/__init__.py",
@@ -44,7 +49,7 @@ def test_the_layer_holds_what_an_import_opens(tmp_path: Path) -> None:
 
 
 def test_an_old_python_is_told_so(tmp_path: Path) -> None:
-    main = runner_files("linux/amd64", tmp_path)[f"{layout.RUNNER_DIR}/__main__.py"].decode()
+    main = runner_files(HERE, tmp_path)[f"{layout.RUNNER_DIR}/__main__.py"].decode()
     old = main.replace("import sys\n", "import sys\nsys.version_info = (3, 6, 15)\n", 1)
     said = subprocess.run([sys.executable, "-c", old], capture_output=True, text=True, check=False)
     assert said.returncode == 1
@@ -61,13 +66,13 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package index that is a folder, with an obstore of our own making; nothing else is found."""
     shelf = tmp_path / "shelf"
     shelf.mkdir()
-    path = shelf / f"obstore-{OBSTORE_VERSION}-cp311-abi3-manylinux_2_24_aarch64.whl"
+    path = shelf / f"obstore-{OBSTORE_VERSION}-cp311-abi3-{WHEELS[OTHER].tag}.whl"
     info = f"obstore-{OBSTORE_VERSION}.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
         for name in ("obstore/__init__.py", "obstore/store.py", "obstore/_obstore.abi3.so", "obstore/other.pyi"):
             archive.writestr(name, f"content of {name}")
         archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: obstore\nVersion: {OBSTORE_VERSION}\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: cp311-abi3-manylinux_2_24_aarch64\n")
+        archive.writestr(f"{info}/WHEEL", f"Wheel-Version: 1.0\nTag: cp311-abi3-{WHEELS[OTHER].tag}\n")
         archive.writestr(f"{info}/RECORD", "")
     for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(shelf), "CONFIG_FILE": "/dev/null"}.items():
         monkeypatch.setenv(f"PIP_{name}", value)
@@ -76,36 +81,36 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def offered(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    monkeypatch.setitem(WHEELS, "linux/arm64", Wheel("manylinux_2_24_aarch64", digest))
+    monkeypatch.setitem(WHEELS, OTHER, Wheel(WHEELS[OTHER].tag, digest))
 
 
 def test_the_client_is_fetched_once(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     offered(shelf, monkeypatch)
-    first = runner_files("linux/arm64", tmp_path / "cache")
+    first = runner_files(OTHER, tmp_path / "cache")
     shelf.unlink()
-    assert runner_files("linux/arm64", tmp_path / "cache") == first
+    assert runner_files(OTHER, tmp_path / "cache") == first
     assert first[f"{layout.RUNNER_DIR}/obstore/store.py"] == b"content of obstore/store.py"
     assert [path.suffix for path in (tmp_path / "cache" / "wheels").iterdir()] == [".whl"]
 
 
 def test_a_spoiled_cache_is_fetched_again(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     offered(shelf, monkeypatch)
-    first = runner_files("linux/arm64", tmp_path / "cache")
+    first = runner_files(OTHER, tmp_path / "cache")
     next((tmp_path / "cache" / "wheels").iterdir()).write_bytes(b"half a wheel")
-    assert runner_files("linux/arm64", tmp_path / "cache") == first
+    assert runner_files(OTHER, tmp_path / "cache") == first
 
 
 @pytest.mark.usefixtures("shelf")
 def test_another_wheel_than_the_published_one_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="another obstore"):
-        runner_files("linux/arm64", tmp_path / "cache")
+        runner_files(OTHER, tmp_path / "cache")
     assert list((tmp_path / "cache" / "wheels").iterdir()) == []
 
 
 def test_pips_words_are_passed_on(shelf: Path, tmp_path: Path) -> None:
     shelf.unlink()
     with pytest.raises(ImageError, match="No matching distribution") as caught:
-        runner_files("linux/arm64", tmp_path / "cache")
+        runner_files(OTHER, tmp_path / "cache")
     assert "could not be downloaded" in caught.value.happened
 
 
