@@ -47,6 +47,7 @@ OUTSIDE = {
     "werkzeug": {"local"},
     "cloudpickle": {"ground", "hands"},
     "obstore": {"ground", "hands"},
+    "aiolimiter": {"hands/pace.py"},
     "filelock": {"hands/config_file.py"},
     "tomlkit": {"hands/config_file.py"},
 }

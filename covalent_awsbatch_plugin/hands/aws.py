@@ -21,9 +21,11 @@ from aiobotocore.config import AioConfig
 from botocore import xform_name
 
 from ..thought import errors
+from .pace import Pace
 
-# botocore's standard mode retries throttling, 5xx and lost connections with jitter. Ten tries ride out about a minute.
-CLIENT_CONFIG = AioConfig(retries={"mode": "standard", "total_max_attempts": 10}, max_pool_connections=50)
+# botocore retries throttling, 5xx and lost connections with jitter; ten tries ride out about a minute. Its adaptive mode
+# also slows the whole client down when AWS throttles, and speeds it up again.
+CLIENT_CONFIG = AioConfig(retries={"mode": "adaptive", "total_max_attempts": 10}, max_pool_connections=50)
 IDLE_SECONDS = 60  # an unused session is closed after this; opening one again costs about 0.2 s of CPU
 
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
@@ -62,6 +64,7 @@ class AWS:
         self._clients: dict[str, Any] = {}
         self._opening = asyncio.Lock()
         self._stack = contextlib.AsyncExitStack()
+        self._pace = Pace()
         self._tenants: dict[Any, Any] = {}
         self._session: aioboto3.Session | None = None
 
@@ -91,6 +94,7 @@ class AWS:
 
         Raises one of the ServiceError family, or SettingError when the session can't be made of the settings.
         """
+        await self._pace.wait(service, operation)
         self.calls[f"{service}:{operation}"] += 1
         with translated(f"{service}:{operation}", of):
             client = await self.client(service)
