@@ -20,7 +20,6 @@ from covalent_awsbatch_plugin.hands import runner_layer
 from covalent_awsbatch_plugin.hands.runner_layer import OBSTORE_VERSION, WHEELS, Wheel, runner_files
 from covalent_awsbatch_plugin.thought.errors import ImageError
 
-
 HERE = "linux/arm64" if platform.machine() in ("aarch64", "arm64") else "linux/amd64"
 OTHER = next(name for name in sorted(WHEELS) if name != HERE)
 ELF_MACHINE = {"linux/amd64": 62, "linux/arm64": 183}
