@@ -76,21 +76,27 @@ async def tell_aws(settings: dict) -> None:
     session = aioboto3.Session(profile_name=settings["profile"])
     repository, queue, group = (settings[k] for k in ("ecr_repo_name", "batch_queue", "batch_job_log_group_name"))
     async with session.client("ecr") as ecr, session.client("batch") as batch, session.client("logs") as logs:
-        listed = [await batch.list_jobs(jobQueue=queue, jobStatus=status) for status in ("SUCCEEDED", "FAILED")]
-        ids = [job["jobId"] for answer in listed for job in answer["jobSummaryList"]]
-        jobs = (await batch.describe_jobs(jobs=ids))["jobs"]
         images = (await ecr.describe_images(repositoryName=repository))["imageDetails"]
-        detail(f"{len(images)} images in the ECR repository {repository}: the base, and one for each task upon it.")
+        detail(f"{len(images)} images in the ECR repository {repository}: the base, and the tasks' upon it.")
+        jobs = await ended_jobs(batch, jobQueue=queue)
         detail(f"{len(jobs)} jobs in the queue {queue}, their output in the CloudWatch log group {group}:")
-        for job in sorted(jobs, key=lambda job: job["createdAt"]):
-            container = job["container"]
-            seconds = (job["stoppedAt"] - job["createdAt"]) / 1000
-            detail(f"\n{job['status']}, exit code {container.get('exitCode')}, {seconds:.1f} s: job {job['jobName']}")
-            detail(f"    image  {container['image']}")
-            detail(f"    log    {container['logStreamName']}")
-            stream = {"logGroupName": group, "logStreamName": container["logStreamName"], "startFromHead": True}
-            for event in (await logs.get_log_events(**stream))["events"]:
-                detail(f"         | {event['message']}")
+        for job in jobs:
+            seconds, size = (job["stoppedAt"] - job["createdAt"]) / 1000, job.get("arrayProperties", {}).get("size")
+            alike = f", an array of {size} electrons that became ready together" if size else ""
+            detail(f"\n{job['status']} after {seconds:.1f} s: {job['jobName']}{alike}")
+            detail(f"    image {job['container']['image']}")
+            for one in await ended_jobs(batch, arrayJobId=job["jobId"]) if size else [job]:
+                stream = one["container"]["logStreamName"]
+                detail(f"    exit code {one['container']['exitCode']}, log stream {stream}")
+                said = await logs.get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True)
+                detail("\n".join(f"        | {event['message']}" for event in said["events"]))
+
+
+async def ended_jobs(batch, **where: str) -> list[dict]:
+    """Descriptions of the jobs of a queue or an array, in the order in which they came."""
+    listed = [await batch.list_jobs(jobStatus=status, **where) for status in ("SUCCEEDED", "FAILED")]
+    ids = [job["jobId"] for answer in listed for job in answer["jobSummaryList"]]
+    return sorted((await batch.describe_jobs(jobs=ids))["jobs"], key=lambda job: job["createdAt"])
 
 
 if __name__ == "__main__":
