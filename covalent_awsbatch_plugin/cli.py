@@ -177,3 +177,7 @@ def status(name: str) -> None:
 
 def _progress(text: str) -> None:
     click.echo(text, err=True)
+
+
+if __name__ == "__main__":
+    main(prog_name="covalent-awsbatch")
