@@ -115,14 +115,12 @@ class Registry:
         answer = await self._begin_upload(blob, mount_from)
         if answer.status == 201:  # mounted
             return
-        about = self._about(push=True)
-        there = location(answer, about)
+        there = location(answer, self._about(push=True))
         query = "&".join(filter(None, (there.raw_query_string, urlencode({"digest": blob.digest}))))
         url = URL(f"{there.with_query(None).with_fragment(None)}?{query}", encoded=True)
         # One PUT with everything: of several PATCHes, ECR keeps the first and answers 201 to all.
         # https://github.com/aws/containers-roadmap/issues/2831
-        call = Call("PUT", url, about, "push", self.login, self.tally, _OCTETS, Body(blob.size, blob.open))
-        await self._http.ask(call, ok=(201, 204))
+        await self._http.ask(self._push("PUT", url, _OCTETS, Body(blob.size, blob.open)), ok=(201, 204))
 
     async def _begin_upload(self, blob: Blob, mount_from: str | None) -> Answer:
         """201 when the blob was mounted, 202 and a Location when it must be sent."""
@@ -141,18 +139,29 @@ class Registry:
 
     def _pull(self, method: str, path: str, version: str, headers: Mapping[str, str] | None = None) -> Call:
         about = self._about(push=False, version=version)
-        return Call(method, self._url(path), about, f"pull {self.repository}", self.login, self.tally, headers or {})
+        return self._call(method, self._url(path), about, f"pull {self.repository}", headers)
 
     def _push(
         self,
         method: str,
-        path: str,
+        path: str | URL,
         headers: Mapping[str, str] | None = None,
         body: Body | None = None,
         scope: str = "",
     ) -> Call:
-        scope = f"push {self.repository} {scope}"
-        return Call(method, self._url(path), self._about(push=True), scope, self.login, self.tally, headers or {}, body)
+        url = self._url(path) if isinstance(path, str) else path
+        return self._call(method, url, self._about(push=True), f"push {self.repository} {scope}", headers, body)
+
+    def _call(
+        self,
+        method: str,
+        url: URL,
+        about: About,
+        scope: str,
+        headers: Mapping[str, str] | None,
+        body: Body | None = None,
+    ) -> Call:
+        return Call(method, url, self._root.origin(), about, scope, self.login, self.tally, headers or {}, body)
 
     def _url(self, path: str) -> URL:
         return URL(f"{self._root}/{path}", encoded=True)

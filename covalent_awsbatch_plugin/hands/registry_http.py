@@ -55,10 +55,14 @@ class Body:
 
 @dataclass(frozen=True)
 class Call:
-    """One request to a registry. `scope` tells apart what tokens are good for."""
+    """One request for a registry. `home` is the registry's own origin: only there do we say who we are.
+
+    `scope` tells apart what tokens are good for.
+    """
 
     method: str
     url: URL
+    home: URL
     about: About
     scope: str
     login: Login | None
@@ -139,7 +143,7 @@ class RegistryHttp:
         url, challenged = call.url, False
         for _ in range(REDIRECTS + 1):
             response = await self._send(call, url, stack)
-            if response.status == 401 and not challenged and url.origin() == call.url.origin():
+            if response.status == 401 and not challenged and url.origin() == call.home:
                 challenge = bearer_challenge(response.headers.getall("WWW-Authenticate", ()))
                 if challenge is None:
                     return response
@@ -154,8 +158,8 @@ class RegistryHttp:
 
     async def _send(self, call: Call, url: URL, stack: AsyncExitStack) -> aiohttp.ClientResponse:
         headers = dict(call.headers)
-        # A redirect leads to a store whose URL is signed already, and that must not see who we are.
-        if url.origin() == call.url.origin() and (authorization := self._authorization(call)):
+        # Redirects and uploads lead to stores whose URLs are signed already, and that must not see who we are.
+        if url.origin() == call.home and (authorization := self._authorization(call)):
             headers["Authorization"] = authorization
         data = None
         if call.body is not None:
@@ -169,12 +173,12 @@ class RegistryHttp:
 
     def _authorization(self, call: Call) -> str | None:
         """A token for this scope, or else the login: ECR, and any registry that takes Basic, asks for no more."""
-        token = self._tokens.get((call.url.origin(), call.login, call.scope))
+        token = self._tokens.get((call.home, call.login, call.scope))
         return token or (call.login.basic() if call.login else None)
 
     async def _authorize(self, call: Call, challenge: BearerChallenge) -> None:
         """Get the token a challenge asks for; many calls at once get it once."""
-        key = (call.url.origin(), call.login, call.scope)
+        key = (call.home, call.login, call.scope)
         self._tokens[key] = await self._token_once((*key, challenge), lambda: self._token(call, challenge))
 
     async def _token(self, call: Call, challenge: BearerChallenge) -> str:

@@ -222,5 +222,3 @@ async def test_a_base_that_does_not_tell_its_python(builder: Builder, site: Site
     into = site.repository(name)
     base = await builder.resolve_base(await based(into, python=None), AMD64, into)
     assert base.python is None
-
-

@@ -25,7 +25,19 @@ from covalent_awsbatch_plugin.thought.image import DOCKER, MAX_LAYERS, Image, co
 from covalent_awsbatch_plugin.thought.layers import Layer, layer, tar
 
 from .conftest import remove_images
-from .world import AMD64, FAMILIES, HERE, LOGIN, Site, base_of, put_base, runner_layer, shell_layer, some_layers, task_layer
+from .world import (
+    AMD64,
+    FAMILIES,
+    HERE,
+    LOGIN,
+    Site,
+    base_of,
+    put_base,
+    runner_layer,
+    shell_layer,
+    some_layers,
+    task_layer,
+)
 
 
 @pytest.fixture
@@ -96,7 +108,9 @@ async def test_a_base_that_only_the_engine_has_is_pushed_from_it(
     engine: DockerBuilder, local: Site, name: str, client: docker.DockerClient
 ) -> None:
     into, shell, mine = local.repository(f"{name}/tasks"), shell_layer(), f"{name}:dev"
-    load_base(client, base_of([shell, *some_layers(2, name)], DOCKER, platform=HERE), [shell, *some_layers(2, name)], mine)
+    load_base(
+        client, base_of([shell, *some_layers(2, name)], DOCKER, platform=HERE), [shell, *some_layers(2, name)], mine
+    )
     base = await engine.resolve_base(mine, HERE, into)
     assert (base.python, base.origin) == ("3.11.7", None)
     image = await engine.push(base, [task_layer("hello")], into)
@@ -191,7 +205,9 @@ async def test_an_archive_of_a_base_the_engine_lacks_is_refused_in_its_words(nam
 
 
 async def test_without_an_engine_the_other_builder_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as nobody:  # over TCP: the SDK leaves a Unix socket open when this fails
+    with socket.create_server(
+        ("127.0.0.1", 0)
+    ) as nobody:  # over TCP: the SDK leaves a Unix socket open when this fails
         monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{nobody.getsockname()[1]}")
     with pytest.raises(ImageError, match='(?s)No Docker engine answers.*builder = "registry"'):
         async with builder_named("docker", tmp_path):

@@ -21,7 +21,13 @@ DIGEST = "sha256:" + "0123456789abcdef" * 4
         ("me/base", "docker.io", "me/base", "latest", None),
         ("docker.io/python:3", "docker.io", "library/python", "3", None),
         ("index.docker.io/me/base", "docker.io", "me/base", "latest", None),
-        ("public.ecr.aws/docker/library/python:3.11-slim", "public.ecr.aws", "docker/library/python", "3.11-slim", None),
+        (
+            "public.ecr.aws/docker/library/python:3.11-slim",
+            "public.ecr.aws",
+            "docker/library/python",
+            "3.11-slim",
+            None,
+        ),
         ("1234.dkr.ecr.eu-west-1.amazonaws.com/tasks:a", "1234.dkr.ecr.eu-west-1.amazonaws.com", "tasks", "a", None),
         ("127.0.0.1:5000/a/b", "127.0.0.1:5000", "a/b", "latest", None),
         ("localhost/a", "localhost", "a", "latest", None),
@@ -82,6 +88,8 @@ def test_this_machine_may_speak_plain_http(host: str) -> None:
     assert is_loopback(host)
 
 
-@pytest.mark.parametrize("host", ["localhost.example", "128.0.0.1", "10.0.0.1:5000", "example", "127.0.0.1.example", "[fe80::1]"])
+@pytest.mark.parametrize(
+    "host", ["localhost.example", "128.0.0.1", "10.0.0.1:5000", "example", "127.0.0.1.example", "[fe80::1]"]
+)
 def test_no_other_machine_may(host: str) -> None:
     assert not is_loopback(host)
