@@ -27,6 +27,7 @@ CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
 LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 PACKED = ("covalent", "pip")  # for sublattices and leptons, and for DepsPip
 FORMAT = 1  # of what is kept; another number makes all anew
+KEPT = 3  # images made of what this machine was before
 LEVEL = 1  # of gzip: it is read once or twice, on this machine
 NOTHING = Entry("README", data=b"Nothing is in this image: engine `process` runs the Python of the machine.\n")
 
@@ -54,6 +55,7 @@ def make_base_image(
         if whole:
             report(f"making a base image of Python {platform.python_version()}: some seconds, once")
         _make(folder, wanted)
+        _forget_old(folder.parent)
     manifest = (folder / "manifest.json").read_bytes()
     told = json.loads(manifest)
     digests = [told["config"]["digest"], told["layers"][0]["digest"]]
@@ -93,6 +95,12 @@ def _make(folder: Path, wanted: list[Entry]) -> None:
                 partial.rename(folder)
 
 
+def _forget_old(cache: Path) -> None:
+    folders = sorted(cache.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
+    for folder in folders[KEPT:]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @dataclass(frozen=True)
 class _Layer:
     digest: str
@@ -103,7 +111,7 @@ class _Layer:
 class _Hashing(io.RawIOBase):
     """Passes on what is written, and knows its digest."""
 
-    def __init__(self, target: IO[bytes]) -> None:
+    def __init__(self, target: IO[bytes] | gzip.GzipFile) -> None:
         self._target, self._hash = target, hashlib.sha256()
 
     def writable(self) -> bool:
@@ -125,7 +133,7 @@ def _write_layer(folder: Path, wanted: list[Entry]) -> _Layer:
         packed = _Hashing(file)
         with gzip.GzipFile(fileobj=packed, mode="wb", filename="", mtime=0, compresslevel=LEVEL) as stream:
             plain = _Hashing(stream)
-            with tarfile.open(fileobj=plain, mode="w|") as tar:  # type: ignore[call-overload]
+            with tarfile.open(fileobj=plain, mode="w|") as tar:
                 for entry in wanted:
                     _add(tar, entry)
     layer = _Layer(packed.digest, plain.digest, path.stat().st_size)

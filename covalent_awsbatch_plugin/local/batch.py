@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from moto.batch import urls
 from moto.batch.exceptions import ClientException
-from moto.batch.models import JOB_NAME_REGEX, BatchBackend, JobDefinition, JobQueue, batch_backends
+from moto.batch.models import BatchBackend, JobDefinition, JobQueue, batch_backends
 from moto.batch.responses import BatchResponse
 
 from . import refusals
@@ -27,6 +28,7 @@ IDS_PER_CALL = 100  # DescribeJobs refuses more: API model, DescribeJobsRequest
 PAGE = 1000  # ListJobs; 100 with filters
 FILTERED_PAGE = 100
 DEFINITIONS_PAGE = 100
+JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 SNAPSHOT = 100  # GetJobQueueSnapshot shows the first so many RUNNABLE jobs
 ONCE: dict[str, Any] = {"attempts": 1, "evaluateOnExit": []}
 T = TypeVar("T")
@@ -96,8 +98,8 @@ class LocalBatchBackend(BatchBackend):
     # ---- jobs ---------------------------------------------------------------------------------------------------
     def submit(self, told: dict[str, Any]) -> Job:
         """SubmitJob; `told` is its request."""
-        if not JOB_NAME_REGEX.match(told.get("jobName", "")):
-            raise ClientException("Job name should match valid pattern")
+        if not JOB_NAME.fullmatch(told.get("jobName", "")):
+            raise ClientException(f"Job name should match {JOB_NAME.pattern}")
         size = (told.get("arrayProperties") or {}).get("size")
         refusals.check_array(told.get("arrayProperties"))
         refusals.check_retry(told.get("retryStrategy"))

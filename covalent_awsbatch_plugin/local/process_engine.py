@@ -129,9 +129,11 @@ class RunningProcess:
     async def _watch_memory(self, limit: int) -> None:
         while not self._code.done():
             await asyncio.sleep(WATCH_EVERY_S)
-            if processes.private_bytes(self._process.pid) > limit and not self._code.done():
+            used = processes.memory_of(self._process.pid)
+            if sum(used.values()) > limit and not self._code.done():
                 self._out_of_memory = True
-                await self.signal(signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(max(used, key=lambda pid: used[pid]), signal.SIGKILL)  # the biggest, as the kernel does
 
 
 async def _pump(reader: int, on_output: Callable[[bytes], None]) -> asyncio.Task[None]:

@@ -15,9 +15,16 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
-def private_bytes(group: int) -> int:
-    """Resident memory of a process group, without what is shared with files: about what a container is charged for."""
-    return sum(_private_bytes(pid) for pid in _pids() if _group(pid) == group)
+def memory_of(first: int) -> dict[int, int]:
+    """Bytes of each process of a job, by id: those of the session that `first` leads, and its descendants.
+
+    Counted is resident memory that is not shared with files: about what a container is charged for.
+    """
+    known = {pid: told for pid in _pids() if (told := _parent_and_session(pid))}
+    members = {pid for pid, (_, session) in known.items() if session == first or pid == first}
+    while grown := {pid for pid, (parent, _) in known.items() if parent in members} - members:
+        members |= grown
+    return {pid: _private_bytes(pid) for pid in members}
 
 
 def kill_by_environment(setting: str) -> None:
@@ -25,23 +32,24 @@ def kill_by_environment(setting: str) -> None:
     needle = b"\0" + setting.encode() + b"\0"
     for pid in _pids():
         with suppress(*GONE):
-            if needle in b"\0" + (PROC / pid / "environ").read_bytes():
-                os.kill(int(pid), signal.SIGKILL)
+            if needle in b"\0" + (PROC / str(pid) / "environ").read_bytes():
+                os.kill(pid, signal.SIGKILL)
 
 
-def _pids() -> list[str]:
-    return [name for name in os.listdir(PROC) if name.isdigit()] if PROC.is_dir() else []
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir(PROC) if name.isdigit()] if PROC.is_dir() else []
 
 
-def _group(pid: str) -> int:
+def _parent_and_session(pid: int) -> tuple[int, int] | None:
     with suppress(*GONE):
-        # The name in parentheses may hold anything; what follows it is: state, parent, group.
-        return int((PROC / pid / "stat").read_text().rpartition(")")[2].split()[2])
-    return -1
+        # The name in parentheses may hold anything; what follows it is: state, parent, group, session.
+        told = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        return int(told[1]), int(told[3])
+    return None
 
 
-def _private_bytes(pid: str) -> int:
+def _private_bytes(pid: int) -> int:
     with suppress(*GONE):
-        _, resident, shared, *_ = (PROC / pid / "statm").read_text().split()
+        _, resident, shared, *_ = (PROC / str(pid) / "statm").read_text().split()
         return (int(resident) - int(shared)) * PAGE
     return 0

@@ -121,22 +121,39 @@ def _packages(names: Iterable[str]) -> Iterator[Entry]:
 
 
 def closure(names: Iterable[str]) -> list[Distribution]:
-    """The distributions of these names that are installed here, with all they need without extras."""
-    found: dict[str, Distribution | None] = {}
-    todo = list(names)
+    """The distributions of these names that are installed here, and all they need; `name[extra]` brings the extra's."""
+    found: dict[str, Distribution] = {}
+    todo, seen = list(names), set[tuple[str, str]]()
     while todo:
-        name = re.sub(r"[-_.]+", "-", todo.pop()).lower()
-        if name not in found:
-            found[name] = _distribution(name)
-            needs = (found[name].requires if found[name] else None) or []  # type: ignore[union-attr]
-            todo += [re.split(r"[^A-Za-z0-9._-]", need, maxsplit=1)[0] for need in needs if "extra ==" not in need]
-    return [each for _, each in sorted(found.items()) if each]
+        name, extras = _parse(todo.pop())
+        each = found.get(name) or _distribution(name)
+        if each is None:  # for another platform or Python
+            continue
+        found[name] = each
+        for extra in {"", *extras} - {extra for known, extra in seen if known == name}:
+            seen.add((name, extra))
+            todo += [need for need in each.requires or () if _extra_of(need) == extra]
+    return [each for _, each in sorted(found.items())]
+
+
+def _parse(need: str) -> tuple[str, list[str]]:
+    """Normalized name, and extras, of a requirement such as `dask[distributed]>=2022.6; python_version < "4"`."""
+    told = re.match(r"\s*([A-Za-z0-9._-]+)\s*(?:\[([^]]*)\])?", need)
+    assert told is not None
+    return re.sub(r"[-_.]+", "-", told[1]).lower(), [
+        each.strip() for each in (told[2] or "").split(",") if each.strip()
+    ]
+
+
+def _extra_of(need: str) -> str:
+    told = re.search(r"extra\s*==\s*['\"]([^'\"]+)", need)
+    return told[1] if told else ""
 
 
 def _distribution(name: str) -> Distribution | None:
     try:
         return distribution(name)
-    except PackageNotFoundError:  # for another platform or Python
+    except PackageNotFoundError:
         return None
 
 
@@ -193,4 +210,4 @@ def _made(entry: Entry) -> bytes | None:
         code = compile(entry.source.read_bytes(), f"/{entry.name}", "exec", dont_inherit=True)
     except (SyntaxError, ValueError):  # files that are there to be wrong, or for a later Python
         return None
-    return marshal.dumps(code)
+    return marshal.dumps(code, 2)  # without references, which depend on what else is in memory

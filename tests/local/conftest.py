@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from importlib.metadata import distribution
+from pathlib import Path
 
 import pytest
 
@@ -25,7 +27,9 @@ def worlds(engine: str, **options: float) -> Iterator[World]:
 
 def script(world: World) -> str:
     """An image that does what its command says."""
-    files = {"task/script.py": SCRIPT.read_bytes()}
+    obstore = [file for file in distribution("obstore").files or () if file.suffix in (".py", ".so")]
+    files = {f"task/{file}": Path(str(file.locate())).read_bytes() for file in obstore}
+    files["task/script.py"] = SCRIPT.read_bytes()
     return compose(world, files, Entrypoint=["python3", "-s", "/task/script.py"], Cmd=["say", "nothing to do"])
 
 

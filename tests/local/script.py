@@ -78,6 +78,22 @@ def eat(mebibytes: str) -> None:
     print("ate it all")
 
 
+def eat_in_a_child(mebibytes: str) -> None:
+    """In a process group of its own."""
+    child = subprocess.run([sys.executable, __file__, "eat", mebibytes], check=False, process_group=0)
+    print("child ended with", child.returncode, flush=True)
+    sys.exit(5)
+
+
+def store(bucket: str) -> None:
+    """With obstore and nothing but the environment."""
+    from obstore.store import S3Store
+
+    s3 = S3Store(bucket, client_options={"allow_http": True})
+    s3.put("written-by-a-job", b"hello")
+    print(bytes(s3.get("written-by-a-job").bytes()).decode())
+
+
 def long_line(size: str) -> None:
     print("é" * int(size))
 

@@ -78,6 +78,12 @@ def test_a_job_has_its_roles_credentials_and_none_in_its_environment(world: Worl
     assert environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"].startswith("http://127.0.0.1:")
 
 
+def test_obstore_finds_the_bucket_with_nothing_but_the_environment(world: World, definition: str) -> None:
+    """The role's credentials come from the endpoint, over plain HTTP: what the runner relies on."""
+    job = world.ended(world.submit(definition, "store", world.settings["s3_bucket_name"]))
+    assert world.said(job["jobId"]) == ["hello"]
+
+
 def test_logs_arrive_while_the_job_runs(world: World, definition: str) -> None:
     job = world.submit(definition, "sleep", "600")
     world.until(job, "RUNNING")
@@ -119,6 +125,14 @@ def test_too_much_memory_is_told_as_such(world: World, image: str) -> None:
     job = world.ended(world.submit(world.define(image, memory=128), "eat", "1000"))
     assert (job["status"], job["statusReason"], job["container"]["exitCode"]) == ("FAILED", EXITED, 137)
     assert job["container"]["reason"] == "OutOfMemoryError: Container killed due to memory usage"
+
+
+def test_a_child_that_needs_too_much_ends_alone(world: World, image: str) -> None:
+    """The kernel kills the biggest process, and the container goes on: AWS tells the reason beside another code."""
+    job = world.ended(world.submit(world.define(image, memory=128), "eat_in_a_child", "1000"))
+    assert (job["status"], job["container"]["exitCode"]) == ("FAILED", 5)
+    assert world.said(job["jobId"]) == ["child ended with -9"]
+    assert job["container"]["reason"].startswith("OutOfMemoryError")
 
 
 def test_memory_may_be_overridden(world: World, image: str) -> None:
