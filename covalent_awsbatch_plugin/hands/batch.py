@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..thought.errors import NotFound, Refused, SettingError
-from ..thought.jobs import JobState, state_of
+from ..thought.job_detail import JobState, state_of
 from .aws import AWS
 
 IDS_PER_CALL = 100  # https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html

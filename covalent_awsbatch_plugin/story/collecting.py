@@ -16,7 +16,7 @@ from ..hands.logs import Logs, link
 from ..hands.secret import result_key
 from ..hands.store import Store
 from ..thought import errors, outcome
-from ..thought.jobs import SUCCEEDED, JobState
+from ..thought.job_detail import SUCCEEDED, JobState
 from ..thought.settings import Settings
 from .cloud import Cloud
 from .shipment import JobHandle

@@ -14,7 +14,7 @@ from pathlib import Path
 from ..hands.builder import Base
 from ..hands.secret import result_key
 from ..thought.errors import Cancelled, PythonMismatch
-from ..thought.jobs import JobState
+from ..thought.job_detail import JobState
 from ..thought.settings import Settings
 from .cloud import Cloud, Site, base_image
 from .collecting import Ended, newest_envelope, results_store

@@ -18,7 +18,7 @@ from typing import TypeVar
 from ..ground import layout
 from ..hands.batch import Batch
 from ..thought.errors import AWSBatchError, Lost
-from ..thought.jobs import FAILED, SUCCEEDED, JobState
+from ..thought.job_detail import FAILED, SUCCEEDED, JobState
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,10 @@ AWSBatchError
     ├── SpotInterrupted          AWS took the Spot capacity back                     (again may help)
     ├── ImagePullFailed          the container's image could not be pulled
     ├── RoleNotAssumable         the execution or job role could not be used
+    ├── AgentFailed              the machine's container agent lost it               (again may help)
     ├── StartFailed              the container could not be started for another reason
+    │   ├── CommandNotRunnable       the image has no such command, or can't run it
+    │   └── WrongArchitecture        the image is for another processor
     ├── NeverStarted             the job ended before an attempt began
     ├── Lost                     AWS Batch and the bucket do not tell how it ended
     └── Cancelled                somebody ended it
@@ -167,7 +170,25 @@ class RoleNotAssumable(JobFailed):
 class StartFailed(JobFailed):
     """The container could not be started."""
 
-    retry_may_help = None
+    retry_may_help: bool | None = None
+
+
+class CommandNotRunnable(StartFailed):
+    """The image has no such command, or can't run it."""
+
+    retry_may_help = False
+
+
+class WrongArchitecture(StartFailed):
+    """The image is for another processor than the machine's."""
+
+    retry_may_help = False
+
+
+class AgentFailed(JobFailed):
+    """The machine's container agent lost the container, whose work may be done all the same."""
+
+    retry_may_help = True
 
 
 class NeverStarted(JobFailed):

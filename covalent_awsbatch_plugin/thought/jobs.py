@@ -1,28 +1,26 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A job as AWS Batch is told of it and as it tells of it: dicts out, values in."""
+"""A job as AWS Batch is told of it. How it tells of one is read in `job_detail`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..ground import layout
 from .naming import definition_name
 from .settings import Settings
 
-SUCCEEDED, FAILED = "SUCCEEDED", "FAILED"
-ENDED = frozenset({SUCCEEDED, FAILED})
-
 # Patterns are globs with a trailing * only, at most five rules, and no match means RETRY, so the last rule ends
 # everything else: https://docs.aws.amazon.com/batch/latest/APIReference/API_EvaluateOnExit.html
-# A pull error stands in `reason` on EC2 and in `statusReason` on Fargate.
+# What fails before a container starts has run no code of the user's, so it can be tried again whatever it was. On EC2
+# pulls, agents and devices share one status reason; on Fargate the status reason is the error itself.
 RETRY_ON = (
     {"onStatusReason": "Host EC2*", "action": "RETRY"},
     {"onStatusReason": "Your Spot Task was interrupted*", "action": "RETRY"},
-    {"onReason": "CannotPull*", "action": "RETRY"},
+    {"onStatusReason": "Task failed to start*", "action": "RETRY"},
     {"onStatusReason": "CannotPull*", "action": "RETRY"},
     {"onStatusReason": "*", "action": "EXIT"},
 )
@@ -109,60 +107,3 @@ def environment(dispatch_id: str, bucket: str, region: str, results_prefix: str)
         layout.ENV_BUCKET: bucket,
         layout.ENV_RESULTS_PREFIX: results_prefix,
     }
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One attempt, in AWS's words. A missing exit code is None, not 0; so is a missing stream."""
-
-    exit_code: int | None
-    reason: str
-    status_reason: str
-    log_stream: str | None
-
-
-@dataclass(frozen=True)
-class JobState:
-    """A job as DescribeJobs tells of it, with the fields that real records lack as None or ""."""
-
-    job_id: str
-    status: str
-    status_reason: str
-    attempts: tuple[Attempt, ...]
-    cancelled: bool
-    children: Mapping[str, int] = field(default_factory=dict)  # of an array's parent: how many are in which state
-
-    @property
-    def ended(self) -> bool:
-        """Whether AWS Batch will change it no more."""
-        return self.status in ENDED
-
-    @property
-    def last(self) -> Attempt:
-        """The newest attempt; an empty one when none began."""
-        return self.attempts[-1] if self.attempts else Attempt(None, "", "", None)
-
-
-def state_of(detail: Mapping[str, Any]) -> JobState:
-    """From a JobDetail. Attempts can be missing while `container` is there: then it is the only attempt known."""
-    container = detail.get("container") or {}
-    attempts = tuple(_attempt(a.get("container") or {}, a.get("statusReason")) for a in detail.get("attempts") or ())
-    if not attempts and (container.get("logStreamName") or container.get("exitCode") is not None):
-        attempts = (_attempt(container, detail.get("statusReason")),)
-    return JobState(
-        job_id=detail["jobId"],
-        status=detail["status"],
-        status_reason=detail.get("statusReason") or "",
-        attempts=attempts,
-        cancelled=bool(detail.get("isCancelled") or detail.get("isTerminated")),
-        children=(detail.get("arrayProperties") or {}).get("statusSummary") or {},
-    )
-
-
-def _attempt(container: Mapping[str, Any], status_reason: str | None) -> Attempt:
-    return Attempt(
-        exit_code=container.get("exitCode"),
-        reason=container.get("reason") or "",
-        status_reason=status_reason or "",
-        log_stream=container.get("logStreamName"),
-    )

@@ -1,96 +1,49 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Why a job ended without a result: from what AWS Batch says of it to one error.
+"""From how a job or a task ended to the error its user reads, and to the letter that the command line prints.
 
-Only named fields are read, never the whole record, which quotes its own retry rules. Reasons are cut at 255
-characters, come in either case, and the final dot is sometimes missing, so rules match the beginnings of words.
+What AWS Batch says is read in one place, `why`; here its causes get the names of our errors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..ground import envelope
 from ..ground.envelope import TaskResult
 from . import errors
-from .jobs import SUCCEEDED, Attempt, JobState
+from .causes import Cause
+from .exits import signal_name
+from .job_detail import JobState
+from .why import Outcome, outcome_of, said
 
-OOM_EXIT_CODE = 137  # SIGKILL; also a timeout's or an interruption's, so it decides nothing alone
-SIGNAL_BASE = 128
-
-
-@dataclass(frozen=True)
-class _Rule:
-    """The first rule that fits names the error; `advice` may use {memory}, {time_limit}."""
-
-    fits: Callable[[JobState, Attempt], bool]
-    error: type[errors.JobFailed]
-    happened: str
-    advice: str
-
-
-def _status_reason(*beginnings: str) -> Callable[[JobState, Attempt], bool]:
-    def fits(job: JobState, attempt: Attempt) -> bool:
-        said = (attempt.status_reason.casefold(), job.status_reason.casefold())
-        return any(text.startswith(b.casefold()) for text in said for b in beginnings)
-
-    return fits
-
-
-def _any_reason(*parts: str) -> Callable[[JobState, Attempt], bool]:
-    def fits(job: JobState, attempt: Attempt) -> bool:
-        said = (attempt.reason, attempt.status_reason, job.status_reason)
-        return any(part.casefold() in text.casefold() for text in said for part in parts)
-
-    return fits
-
-
-_RULES = (
-    _Rule(
-        _status_reason("job attempt duration exceeded timeout"),
-        errors.TimedOut,
-        "ran longer than its time limit and was stopped",
-        "Raise time_limit (now {time_limit} s), or make the task smaller.",
-    ),
-    _Rule(
-        _status_reason("host ec2"),
-        errors.HostLost,
-        "lost its machine, in each of its attempts",
-        "Run it again; more retry_attempts ride out more losses.",
-    ),
-    _Rule(
-        _status_reason("your spot task was interrupted"),
-        errors.SpotInterrupted,
-        "lost its Fargate Spot capacity, in each of its attempts",
-        "Run it again, raise retry_attempts, or use a queue with on-demand capacity.",
-    ),
-    _Rule(
-        _any_reason("outofmemory"),
-        errors.OutOfMemory,
-        "needed more memory than it was given",
-        "Raise memory (now {memory:g} GiB).",
-    ),
-    _Rule(
-        _any_reason("cannotpull", "pull image manifest"),
-        errors.ImagePullFailed,
-        "did not start: its image could not be pulled",
-        "Give the execution role the right to pull from the repository, and the machines a way to it.",
-    ),
-    _Rule(
-        _any_reason("unable to assume", "sts:assumerole", "assume the role"),
-        errors.RoleNotAssumable,
-        "did not start: a role could not be assumed",
-        "Let ecs-tasks.amazonaws.com assume batch_execution_role_name and batch_job_role_name.",
-    ),
-    _Rule(
-        _any_reason("resourceinitializationerror", "cannotstart", "cannotcreate", "task failed to start"),
-        errors.StartFailed,
-        "did not start: its container could not be made",
-        "AWS's words above name the cause; the network's way to ECR and the log group are the usual ones.",
-    ),
-)
+_ERRORS: dict[Cause, type[errors.JobFailed]] = {
+    Cause.SUCCESS: errors.Lost,  # a job that succeeded with a result in the bucket never comes here
+    Cause.USER_ERROR: errors.Exited,
+    Cause.COMMAND_NOT_RUNNABLE: errors.CommandNotRunnable,
+    Cause.KILLED_BY_SIGNAL: errors.Killed,
+    Cause.OUT_OF_MEMORY: errors.OutOfMemory,
+    Cause.TIMED_OUT: errors.TimedOut,
+    Cause.HOST_LOST: errors.HostLost,
+    Cause.FARGATE_SPOT_INTERRUPTED: errors.SpotInterrupted,
+    Cause.IMAGE_PULL: errors.ImagePullFailed,
+    Cause.WRONG_ARCHITECTURE: errors.WrongArchitecture,
+    Cause.AGENT: errors.AgentFailed,
+    Cause.CONTAINER_START: errors.StartFailed,
+    Cause.RESOURCE_INIT: errors.StartFailed,
+    Cause.ROLE: errors.RoleNotAssumable,
+    Cause.CANCELLED: errors.Cancelled,
+    Cause.STOPPED_BY_POLICY: errors.NeverStarted,
+    Cause.DEPENDENCY_FAILED: errors.NeverStarted,
+    Cause.QUEUE_GONE: errors.NeverStarted,
+    Cause.NEVER_STARTED: errors.NeverStarted,
+    Cause.REQUEST_REJECTED: errors.NeverStarted,
+    Cause.THROTTLED: errors.NeverStarted,
+    Cause.UNKNOWN: errors.Lost,
+}
+# What the task itself tells is more than these tell of its job.
+_TELLS_LESS_THAN_THE_TASK = (Cause.SUCCESS, Cause.USER_ERROR, Cause.KILLED_BY_SIGNAL, Cause.UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -134,50 +87,53 @@ def task_failure(task: TaskResult, job: JobState, asked: Asked) -> errors.JobFai
                 says=said(job),
                 advice=f"Raise memory (now {asked.memory:g} GiB).",
             )
-        case envelope.KILLED if not _any_reason("outofmemory")(job, job.last):
-            return errors.Killed(
-                f"{asked.who} was killed by signal {task.signal}.",
-                says=said(job),
-                advice=f"If it may have run out of memory, raise memory (now {asked.memory:g} GiB).",
-            )
-    return failure(job, asked)
+    return _ended_from_outside(task, job, asked)
+
+
+def _ended_from_outside(task: TaskResult, job: JobState, asked: Asked) -> errors.JobFailed:
+    """A signal's work. AWS Batch often says whose it was: a timeout's, a lost host's, somebody's who cancelled."""
+    if outcome_of(job).cause not in _TELLS_LESS_THAN_THE_TASK:
+        return failure(job, asked)
+    name = signal_name(128 + task.signal) if task.signal else ""
+    by = f" by {name}" if name else f" by signal {task.signal}" if task.signal else ""
+    did = "was told to stop" if task.outcome == envelope.TERMINATED else "was killed"
+    return errors.Killed(
+        f"{asked.who} {did}{by}, and nobody says by whom.",
+        says=said(job),
+        advice=f"If it may have run out of memory, raise memory (now {asked.memory:g} GiB).",
+    )
 
 
 def failure(job: JobState, asked: Asked) -> errors.JobFailed:
-    """The error of a job that committed no result, or was told to stop."""
-    attempt = job.last
-    for rule in _RULES:
-        if rule.fits(job, attempt):
-            advice = rule.advice.format(memory=asked.memory, time_limit=asked.time_limit)
-            return rule.error(f"{asked.who} {rule.happened}.", says=said(job), advice=advice)
-    if job.cancelled:
-        return errors.Cancelled(f"{asked.who} was ended on request.", says=said(job))
-    return _by_exit_code(job, asked.who, attempt)
-
-
-def _by_exit_code(job: JobState, who: str, attempt: Attempt) -> errors.JobFailed:
-    code = attempt.exit_code
-    if job.status == SUCCEEDED:
+    """The error of a job that committed no result, or was told to stop; its `retry_may_help` is this job's own."""
+    memory_mib = job.memory_mib or round(asked.memory * 1024)
+    outcome = outcome_of(replace(job, memory_mib=memory_mib, time_limit_s=job.time_limit_s or asked.time_limit))
+    if outcome.cause == Cause.SUCCESS:
         return errors.Lost(
-            f"{who} succeeded, AWS Batch says, but left no result.",
-            says=said(job),
+            f"{asked.who} succeeded, AWS Batch says, but left no result.",
+            says=outcome.says,
             advice="Look whether something deletes objects in the bucket, then run it again.",
         )
-    if not job.attempts:
-        return errors.NeverStarted(f"{who} ended before an attempt began.", says=said(job), advice="Look at the queue.")
-    if code is None:
-        return errors.Lost(f"{who} ended, and nobody says how.", says=said(job), advice="Run it again.")
-    if code > SIGNAL_BASE:
-        advice = "If it may have run out of memory, raise memory." if code == OOM_EXIT_CODE else ""
-        return errors.Killed(f"{who} was killed by signal {code - SIGNAL_BASE}.", says=said(job), advice=advice)
-    return errors.Exited(f"{who} ended with exit code {code} and left no result.", says=said(job))
+    kind = _ERRORS[outcome.cause]
+    if kind is errors.Exited and job.last.exit_code is None:
+        kind = errors.Lost
+    error = kind(f"{asked.who} {outcome.happened}.", says=outcome.says, advice=outcome.advice)
+    error.retry_may_help = outcome.retry_may_help
+    return error
 
 
-def said(job: JobState) -> str:
-    """AWS's own words, of every attempt."""
-    lines = [f"AWS says: {job.status_reason}"] if job.status_reason else []
-    for number, attempt in enumerate(job.attempts, 1):
-        words = [attempt.status_reason if attempt.status_reason != job.status_reason else "", attempt.reason]
-        code = "no exit code" if attempt.exit_code is None else f"exit code {attempt.exit_code}"
-        lines.append(f"Attempt {number}: {'; '.join(filter(None, [code, *words]))}")
-    return "\n".join(lines)
+_AGAIN = {
+    True: "trying again may help",
+    False: "trying again does not help",
+    None: "whether trying again helps is open",
+}
+
+
+def letter(outcome: Outcome) -> str:
+    """What `covalent-awsbatch why` prints: what happened, AWS's words, what to do, whose side it is on."""
+    job = f"Batch job {outcome.job_id}" if outcome.job_id else "This job"
+    who = f"`{outcome.name}` ({job})" if outcome.name else job
+    name = "Success" if outcome.cause == Cause.SUCCESS else _ERRORS[outcome.cause].__name__
+    kind = f"{outcome.cause}, {outcome.detail}" if outcome.detail else outcome.cause
+    facts = f"Cause: {kind}; blame: {outcome.blame}; {_AGAIN[outcome.retry_may_help]}."
+    return "\n".join(filter(None, (f"{name}: {who} {outcome.happened}.", outcome.says, outcome.advice, facts)))
