@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
 
-from ..thought.errors import ServiceError
+from ..thought.errors import ServiceError, StagingError
 from ..thought.image import DOCKER, assemble, check_platform, compose
 from ..thought.layers import Layer
 from ..thought.reference import parse
@@ -37,8 +37,7 @@ class DockerBuilder:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            folder = tempfile.TemporaryDirectory(dir=self._cache_dir, prefix="covalent-awsbatch-")
-            self._folder = Path(stack.enter_context(folder))
+            self._folder = Path(stack.enter_context(self._temporary_folder()))
             await stack.enter_async_context(self._registry)
             await stack.enter_async_context(self._engine)
             self._stack = stack.pop_all()
@@ -46,6 +45,13 @@ class DockerBuilder:
 
     async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()
+
+    def _temporary_folder(self) -> tempfile.TemporaryDirectory[str]:
+        try:
+            return tempfile.TemporaryDirectory(dir=self._cache_dir, prefix="covalent-awsbatch-")
+        except OSError as error:
+            happened = f"The folder {self._cache_dir or tempfile.gettempdir()} can't be used."
+            raise StagingError(happened, says=str(error), advice="Correct `cache_dir`.") from error
 
     async def resolve_base(self, image: str, platform: str, into: Repository) -> Base:
         """See `Builder.resolve_base`. What was built on this engine and never pushed is the engine's alone."""

@@ -20,7 +20,7 @@ from covalent_awsbatch_plugin.hands.docker_builder import DockerBuilder
 from covalent_awsbatch_plugin.hands.engine import Engine, load_archive
 from covalent_awsbatch_plugin.hands.registry import Registry
 from covalent_awsbatch_plugin.hands.registry_http import RegistryHttp
-from covalent_awsbatch_plugin.thought.errors import ImageError, NotFound
+from covalent_awsbatch_plugin.thought.errors import ImageError, NotFound, StagingError
 from covalent_awsbatch_plugin.thought.image import DOCKER, MAX_LAYERS, Image, compose
 from covalent_awsbatch_plugin.thought.layers import Layer, layer, tar
 
@@ -213,3 +213,9 @@ async def test_without_an_engine_the_other_builder_is_named(monkeypatch: pytest.
         async with builder_named("docker", tmp_path):
             pass
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_cache_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StagingError, match="nowhere can't be used"):
+        async with builder_named("docker", tmp_path / "nowhere"):
+            pass
