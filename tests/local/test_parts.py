@@ -1,0 +1,135 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Parts of the offline AWS that need no world: engines, layers, log lines, the base image's files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tarfile
+from importlib.metadata import distribution
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from covalent_awsbatch_plugin.local import LocalAWS, engines
+from covalent_awsbatch_plugin.local.base_image import BaseImage, make_base_image
+from covalent_awsbatch_plugin.local.logs import EVENT_BYTES, cut
+from covalent_awsbatch_plugin.local.root_files import closure, entries
+from covalent_awsbatch_plugin.local.unpack import _extract, _merge
+from tests.local.small_world import layer
+
+
+async def test_auto_is_process_where_no_engine_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+    async with LocalAWS() as aws:
+        assert aws.engine == "process"
+
+
+def test_an_engine_is_taken_by_its_name_alone() -> None:
+    assert engines.choose("docker") == "docker"
+    with pytest.raises(ValueError, match="podman"):
+        engines.choose("podman")
+
+
+@pytest.mark.engine
+async def test_auto_is_docker_where_an_engine_answers() -> None:
+    async with LocalAWS() as aws:
+        assert aws.engine == "docker"
+
+
+def unpacked(folder: Path, *files: dict[str, bytes]) -> Path:
+    layers = []
+    for index, each in enumerate(files):
+        archive, target = folder / f"{index}.tar", folder / str(index)
+        archive.write_bytes(layer(each))
+        _extract(archive, target)
+        layers.append(target)
+    _merge(layers, folder / "root")
+    return folder / "root"
+
+
+def test_upper_layers_replace_and_remove_what_lower_ones_have(tmp_path: Path) -> None:
+    lower = {"a/kept": b"1", "a/replaced": b"1", "a/gone": b"1", "b/gone/deep": b"1", "c/hidden": b"1"}
+    upper = {"a/replaced": b"2", "a/.wh.gone": b"", "b/.wh.gone": b"", "c/.wh..wh..opq": b"", "c/new": b"2"}
+    root = unpacked(tmp_path, lower, upper)
+    found = {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    assert found == {"a/kept": b"1", "a/replaced": b"2", "c/new": b"2"}
+
+
+def test_nothing_is_unpacked_outside(tmp_path: Path) -> None:
+    unpacked(tmp_path, {"../outside": b"1", "/absolute-and-outside": b"1", "inside": b"1"})
+    assert sorted(p.name for p in (tmp_path / "root").iterdir()) == ["inside"]
+    assert not (tmp_path / "outside").exists()
+    assert not Path("/absolute-and-outside").exists()
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "€", "😀"])
+def test_lines_are_cut_between_letters(letter: str) -> None:
+    line = "x" + letter * EVENT_BYTES
+    parts = cut(line)
+    assert "".join(parts) == line
+    assert max(len(part.encode()) for part in parts) <= EVENT_BYTES
+    assert cut("") == []
+
+
+def test_a_closure_follows_extras() -> None:
+    found = {each.name.lower() for each in closure(["moto[server]"])}
+    assert {"moto", "boto3", "botocore", "flask", "werkzeug"} <= found
+    assert "flask" not in {each.name.lower() for each in closure(["moto"])}
+    assert closure(["a-package-that-nobody-has"]) == []
+
+
+def whole(cache: Path) -> BaseImage:
+    return make_base_image(whole=True, report=lambda _line: None, distributions=["packaging"], cache=cache)
+
+
+def test_a_base_image_holds_a_python_with_packages_and_byte_code(tmp_path: Path) -> None:
+    image = whole(tmp_path)
+    blob = image.blobs[json.loads(image.manifest)["layers"][0]["digest"]]
+    with tarfile.open(blob) as tar:
+        found = {member.name: member for member in tar}
+        minor = f"python3.{sys.version_info.minor}"
+        pyc = f"usr/local/lib/{minor}/__pycache__/os.{sys.implementation.cache_tag}.pyc"
+        header = tar.extractfile(pyc)
+        assert header is not None
+        assert header.read(8)[4:] == b"\1\0\0\0"  # by hash, and unchecked
+    for name in (f"usr/local/bin/{minor}", f"usr/local/lib/{minor}/os.py", "etc/ssl/certs/ca-certificates.crt", "tmp"):
+        assert name in found
+    assert f"usr/local/lib/{minor}/site-packages/packaging/__init__.py" in found
+    assert not [name for name in found if f"{minor}/test/" in name]
+    assert {member.mtime for member in found.values()} == {0}
+
+
+def test_the_same_machine_makes_the_same_base_image(tmp_path: Path) -> None:
+    first, second = whole(tmp_path / "one"), whole(tmp_path / "two")
+    assert first.digest == second.digest
+    assert whole(tmp_path / "one") == first
+    other = make_base_image(whole=True, report=lambda _line: None, distributions=[], cache=tmp_path / "one")
+    assert other.digest != first.digest
+
+
+def test_a_base_image_has_each_name_once() -> None:
+    names = [entry.name for entry in entries(["packaging"])]
+    assert len(names) == len(set(names))
+    assert f"packaging-{distribution('packaging').version}.dist-info" in "\n".join(names)
+
+
+@pytest.mark.engine
+def test_a_base_image_runs_by_itself(tmp_path: Path) -> None:
+    image, tag = whole(tmp_path), f"base-image-test:{uuid4().hex[:8]}"
+    blob = image.blobs[json.loads(image.manifest)["layers"][0]["digest"]]
+    change = ["--change", "ENV PATH=/usr/local/bin:/usr/bin:/bin"]
+    subprocess.run(["docker", "import", *change, str(blob), tag], check=True, capture_output=True)
+    program = (
+        "import ssl, sqlite3, ctypes, lzma, bz2, packaging; print(ssl.create_default_context().cert_store_stats())"
+    )
+    try:
+        for command in (["python3", "-c", program], ["sh", "-c", "ls / && env && echo $HOME > /tmp/x"]):
+            told = subprocess.run(["docker", "run", "--rm", tag, *command], check=True, capture_output=True, text=True)
+            assert told.stdout
+    finally:
+        subprocess.run(["docker", "rmi", tag], check=True, capture_output=True)
