@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +23,9 @@ from .local.background import LocalAWSFailed
 from .story.explain import explanation
 from .thought.errors import AWSBatchError
 from .thought.settings import Given, Settings, resolve
+
+if TYPE_CHECKING:
+    from .story.postmortem import Finding
 
 
 class _Letters(click.Group):
@@ -118,6 +121,60 @@ class _Stopwatch:
 
     def __call__(self, text: str) -> None:
         click.echo(f"{time.monotonic() - self._began:6.1f} s  {text}")
+
+
+@main.command()
+@click.argument("job_id", required=False)
+@click.option("--file", help="Read the record from this file instead; - is standard input.")
+@click.option("--json", "as_json", is_flag=True, help="For programs: cause, blame, retry_may_help, says, advice.")
+@_settings_options
+def why(job_id: str | None, file: str | None, as_json: bool, **options: Any) -> None:
+    """Say why a Batch job ended as it did, or does not start: any job, of this plugin or not.
+
+    \b
+      covalent-awsbatch why JOB_ID
+      covalent-awsbatch why --file job.json    # what `aws batch describe-jobs` printed; no credentials needed
+
+    Exit code 2 when the file holds no job record.
+    """
+    if (job_id is None) == (file is None):
+        raise click.UsageError("Give either a JOB_ID or --file.")
+    if file is not None:
+        _why_records(file, as_json)
+    elif job_id:
+        finding = asyncio.run(_finding(_resolved(options), job_id))
+        click.echo(json.dumps(finding.to_json(), indent=2) if as_json else finding.letter())
+
+
+def _why_records(file: str, as_json: bool) -> None:
+    from .thought.outcome import letter
+    from .thought.records import Unreadable, records_of
+    from .thought.why import why as outcome_of_record
+
+    try:
+        records = records_of(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes())
+    except (Unreadable, OSError) as error:
+        why_not = error.strerror if isinstance(error, OSError) else error
+        click.echo(f"Error: {file} can't be read as a job record: {why_not}.", err=True)
+        sys.exit(2)
+    outcomes = [outcome_of_record(detail) for detail in records.details]
+    if as_json:
+        bodies = [outcome.to_json() for outcome in outcomes]
+        click.echo(json.dumps(bodies[0] if records.one else bodies, indent=2))
+    else:
+        click.echo("\n\n".join(letter(outcome) for outcome in outcomes))
+
+
+async def _finding(settings: Settings, job_id: str) -> Finding:
+    from .hands.aws import close_shared
+    from .story import cloud
+    from .story.postmortem import ask
+
+    try:
+        async with cloud(settings) as aws:
+            return await ask(aws, job_id)
+    finally:
+        await close_shared()
 
 
 @main.group()

@@ -1,0 +1,54 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Job records out of a file: as `aws batch describe-jobs` prints them, as EventBridge sends them, or bare."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+class Unreadable(ValueError):
+    """The text holds no job record; the message is one sentence that says why."""
+
+
+@dataclass(frozen=True)
+class Records:
+    """What a file held; `one` when it was a single record, not a list of them."""
+
+    details: tuple[Mapping[str, Any], ...]
+    one: bool
+
+
+def records_of(data: bytes) -> Records:
+    """From JSON: a JobDetail, a DescribeJobs response, an EventBridge event, or a list of any. Raises Unreadable."""
+    try:
+        held = json.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise Unreadable("it is not UTF-8 text") from error
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise Unreadable(f"it is not JSON: {error.msg} at {where}" if data.strip() else "it is empty") from error
+    except (RecursionError, ValueError) as error:  # nested or numbered beyond what Python reads
+        raise Unreadable("it is no JSON that a job record could be") from error
+    details = tuple(detail for record in (held if isinstance(held, list) else [held]) for detail in _details(record))
+    if not details:
+        raise Unreadable("it lists no jobs; AWS Batch forgets them a week after their end")
+    return Records(details, one=len(details) == 1 and not isinstance(held, list))
+
+
+def _details(record: Any) -> list[Mapping[str, Any]]:
+    if not isinstance(record, Mapping):
+        raise Unreadable(f"it holds {_kind(record)} where a job record should be")
+    if isinstance(record.get("jobs"), list):
+        return [detail for job in record["jobs"] for detail in _details(job)]
+    event = record.get("detail")
+    return [event] if "detail-type" in record and isinstance(event, Mapping) else [record]
+
+
+def _kind(value: Any) -> str:
+    kinds = {str: "a string", bool: "a boolean", int: "a number", float: "a number", list: "a list"}
+    return kinds.get(type(value), "null")
