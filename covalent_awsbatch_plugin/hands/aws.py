@@ -23,9 +23,10 @@ from botocore import xform_name
 from ..thought import errors
 from .pace import Pace
 
-# botocore retries throttling, 5xx and lost connections with jitter; ten tries ride out about a minute. Its adaptive mode
-# also slows the whole client down when AWS throttles, and speeds it up again.
+# botocore retries throttling, 5xx and lost connections with jitter; ten tries ride out about a minute. Its adaptive
+# mode also slows the whole client down when AWS throttles, and speeds it up again.
 CLIENT_CONFIG = AioConfig(retries={"mode": "adaptive", "total_max_attempts": 10}, max_pool_connections=50)
+ONCE_CONFIG = AioConfig(retries={"mode": "standard", "total_max_attempts": 1})
 IDLE_SECONDS = 60  # an unused session is closed after this; opening one again costs about 0.2 s of CPU
 
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
@@ -61,8 +62,9 @@ class AWS:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.calls: Counter[str] = Counter()
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, bool], Any] = {}
         self._opening = asyncio.Lock()
+        self._closers: list[Callable[[], Awaitable[None]]] = []
         self._stack = contextlib.AsyncExitStack()
         self._pace = Pace()
         self._tenants: dict[Any, Any] = {}
@@ -73,6 +75,8 @@ class AWS:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        while self._closers:
+            await self._closers.pop()()
         await self._stack.aclose()
 
     async def keep(self, context: contextlib.AbstractAsyncContextManager[T]) -> T:
@@ -87,27 +91,29 @@ class AWS:
 
     def on_close(self, close: Callable[[], Awaitable[None]]) -> None:
         """Something to await when this AWS is closed, before its clients are."""
-        self._stack.push_async_callback(close)
+        self._closers.append(close)
 
-    async def call(self, service: str, operation: str, *, of: str, **parameters: Any) -> Any:
+    async def call(self, service: str, operation: str, *, of: str, once: bool = False, **parameters: Any) -> Any:
         """One request, such as `call("batch", "SubmitJob", of="the queue `q`", ...)`; `of` names the thing for errors.
 
-        Raises one of the ServiceError family, or SettingError when the session can't be made of the settings.
+        With `once` botocore does not try again, for calls that must not take effect twice. Raises one of the
+        ServiceError family, or SettingError when the session can't be made of the settings.
         """
         await self._pace.wait(service, operation)
         self.calls[f"{service}:{operation}"] += 1
         with translated(f"{service}:{operation}", of):
-            client = await self.client(service)
+            client = await self.client(service, ONCE_CONFIG if once else CLIENT_CONFIG)
             return await getattr(client, xform_name(operation))(**parameters)
 
-    async def client(self, service: str) -> Any:
+    async def client(self, service: str, config: AioConfig = CLIENT_CONFIG) -> Any:
         """The aiobotocore client; prefer `call`, which counts and translates."""
+        key = service, config is ONCE_CONFIG
         async with self._opening:
-            if service not in self._clients:
+            if key not in self._clients:
                 assert self._session is not None, "AWS is an async context manager"
-                context = self._session.client(service, config=CLIENT_CONFIG)
-                self._clients[service] = await self._stack.enter_async_context(context)
-        return self._clients[service]
+                context = self._session.client(service, config=config)
+                self._clients[key] = await self._stack.enter_async_context(context)
+        return self._clients[key]
 
     async def region(self) -> str:
         """The Region that this connection ends up with."""

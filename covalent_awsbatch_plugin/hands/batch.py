@@ -6,14 +6,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..thought.errors import NotFound, Refused, SettingError
+from ..thought.errors import NotFound, Refused, SettingError, Throttled, Unreachable
 from ..thought.job_detail import JobState, state_of
 from .aws import AWS
 
+SUBMIT_TRIES = 8  # about a minute in all
+CLOCK_SKEW_SECONDS = 300  # AWS refuses requests of a clock that is further off
 IDS_PER_CALL = 100  # https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html
 
 
@@ -23,6 +27,10 @@ class Queue:
 
     arn: str
     fargate: bool
+
+
+def _jitter() -> float:
+    return random.uniform(0.5, 1)  # noqa: S311 - it spreads calls, it keeps no secret
 
 
 class Batch:
@@ -83,11 +91,41 @@ class Batch:
             return str(answer["jobDefinitionArn"])
         return str(answer["jobDefinitions"][0]["jobDefinitionArn"])
 
-    async def submit(self, request: Mapping[str, Any]) -> str:
-        """The new job's id."""
+    async def deregister(self, arn: str) -> None:
+        """Makes a definition inactive, and forgets that it was registered."""
+        self._defined.pop(arn.rpartition("/")[2].rpartition(":")[0], None)
+        await self._aws.call("batch", "DeregisterJobDefinition", of=f"job definition `{arn}`", jobDefinition=arn)
+
+    async def submit(
+        self, request: Mapping[str, Any], sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> str:
+        """The new job's id.
+
+        SubmitJob has no client token, so a call whose answer was lost is not simply made again: the job, whose name
+        nobody else's has, is looked for first.
+        """
         of = f"job queue `{request['jobQueue']}`"
-        answer = await self._aws.call("batch", "SubmitJob", of=of, **request)
-        return str(answer["jobId"])
+        began = time.time()
+        for tries_left in reversed(range(SUBMIT_TRIES)):
+            try:
+                answer = await self._aws.call("batch", "SubmitJob", of=of, once=True, **request)
+                return str(answer["jobId"])
+            except (Throttled, Unreachable) as error:
+                if not tries_left:
+                    raise
+                await sleep(_jitter() * min(20, 2 ** (SUBMIT_TRIES - tries_left)))
+                if isinstance(error, Unreachable) and (found := await self._submitted_since(began, request)):
+                    return found
+        raise AssertionError("unreachable")
+
+    async def _submitted_since(self, began: float, request: Mapping[str, Any]) -> str | None:
+        """The job with the request's name that came into being since, whatever has become of it."""
+        wanted = [{"name": "JOB_NAME", "values": [request["jobName"]]}]
+        of = f"job queue `{request['jobQueue']}`"
+        answer = await self._aws.call("batch", "ListJobs", of=of, jobQueue=request["jobQueue"], filters=wanted)
+        newest = max(answer["jobSummaryList"], key=lambda job: job["createdAt"], default=None)
+        recent = newest and newest["createdAt"] >= (began - CLOCK_SKEW_SECONDS) * 1000
+        return str(newest["jobId"]) if recent else None
 
     async def describe(self, job_ids: Sequence[str]) -> dict[str, JobState]:
         """The jobs that AWS Batch knows, by id; any number of ids, 100 a call."""
@@ -101,7 +139,7 @@ class Batch:
     async def failed_children(self, parent: str) -> list[str]:
         """The ids of an array's children that have failed so far."""
         failed: list[str] = []
-        more: dict[str, str] = {}
+        more: dict[str, Any] = {}
         while True:
             answer = await self._aws.call(
                 "batch", "ListJobs", of=f"array job `{parent}`", arrayJobId=parent, jobStatus="FAILED", **more

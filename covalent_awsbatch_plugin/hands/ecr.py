@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from ..thought.errors import NotFound
 from .aws import AWS
 from .builder import Login, Repository
 
+IMAGES_PER_CALL = 100  # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html
 EARLY = timedelta(minutes=30)  # a push that begins with a token's last minutes would end without it
 
 
@@ -35,6 +37,13 @@ class ECR:
             raise
         found = answer["repositories"][0]
         return Repository.at(found["repositoryUri"], await self._login(found["registryId"]))
+
+    async def delete_images(self, repository: str, digests: Sequence[str]) -> None:
+        """Deletes images, 100 a call; those that are gone already are fine."""
+        for start in range(0, len(digests), IMAGES_PER_CALL):
+            ids = [{"imageDigest": digest} for digest in digests[start : start + IMAGES_PER_CALL]]
+            of = f"ECR repository `{repository}`"
+            await self._aws.call("ecr", "BatchDeleteImage", of=of, repositoryName=repository, imageIds=ids)
 
     async def _login(self, registry: str) -> Login:
         async with self._asking:

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..thought.errors import NotFound
 from .aws import AWS, translated
 
+KEYS_PER_CALL = 1000  # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 CHUNK_BYTES = 1024 * 1024
 
 
@@ -21,7 +22,7 @@ class Store:
 
     def __init__(self, aws: AWS, bucket: str, account: str) -> None:
         self._aws, self.bucket = aws, bucket
-        self._of = {"Bucket": bucket, "ExpectedBucketOwner": account}
+        self._of: dict[str, Any] = {"Bucket": bucket, "ExpectedBucketOwner": account}
 
     async def _call(self, operation: str, **parameters: Any) -> Any:
         return await self._aws.call("s3", operation, of=f"bucket `{self.bucket}`", **self._of, **parameters)
@@ -72,6 +73,12 @@ class Store:
             if not page.get("IsTruncated"):
                 return found
             token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Deletes objects, 1,000 a call; those that are gone already are fine."""
+        for start in range(0, len(keys), KEYS_PER_CALL):
+            objects = [{"Key": key} for key in keys[start : start + KEYS_PER_CALL]]
+            await self._call("DeleteObjects", Delete={"Objects": objects, "Quiet": True})
 
     @contextlib.asynccontextmanager
     async def _body(self, key: str) -> AsyncIterator[Any]:

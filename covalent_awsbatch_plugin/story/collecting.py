@@ -19,6 +19,7 @@ from ..thought import errors, outcome
 from ..thought.job_detail import SUCCEEDED, JobState
 from ..thought.settings import Settings
 from .cloud import Cloud
+from .housekeeping import Housekeeper
 from .shipment import JobHandle
 
 
@@ -47,12 +48,20 @@ async def collect(
     cloud: Cloud, settings: Settings, ended: Ended, node_ids: tuple[int, ...], into: Path
 ) -> list[NodeResult]:
     """What every node left, as files in `into`; the same again when called again. Nothing is unpickled."""
+    results = await _collected(cloud, settings, ended, node_ids, into)
+    cloud.tenant(Housekeeper).read(ended.handle.job_id)
+    return results
+
+
+async def _collected(
+    cloud: Cloud, settings: Settings, ended: Ended, node_ids: tuple[int, ...], into: Path
+) -> list[NodeResult]:
     who = f"`{ended.handle.name}` (Batch job {ended.handle.job_id})"
     asked = outcome.Asked(who, settings.memory, settings.time_limit)
     job = ended.job or JobState(ended.handle.job_id, SUCCEEDED, "", (), False)
     if ended.envelope is None:
         return await _without_result(cloud, settings, asked, job, node_ids, into)
-    folder = _Folder(await results_store(cloud, settings, ended.handle), ended.handle, ended.envelope, into)
+    folder = _Folder(cloud, await results_store(cloud, settings, ended.handle), ended.handle, ended.envelope, into)
     return list(await asyncio.gather(*(_node_result(folder, asked, job, task) for task in ended.envelope.tasks)))
 
 
@@ -84,6 +93,7 @@ async def newest_envelope(store: Store, handle: JobHandle, attempts: int) -> env
 class _Folder:
     """Where the parts of a result go on this machine."""
 
+    cloud: Cloud
     store: Store
     handle: JobHandle
     envelope: env.Envelope
@@ -100,18 +110,25 @@ class _Folder:
             path.write_bytes(self.envelope.inline(part))
             return path
         key = layout.part_key(self.handle.prefix, self.handle.job_id, self.envelope.attempt, part.sha256)
-        there = await self.store.get_file(key, path)
-        if not there or path.stat().st_size != part.size or _sha256(path) != part.sha256:
+        if await self._is_there(path, part):  # fetched when this was called before
+            return path
+        if not await self.store.get_file(key, path) or not await self._is_there(path, part):
             raise errors.Lost(
                 f"The {name} of node {node_id} at s3://{self.store.bucket}/{key} is gone or changed.",
                 advice="Look at what deletes or writes objects in the bucket, then run the task again.",
             )
         return path
 
+    async def _is_there(self, path: Path, part: env.Part) -> bool:
+        return await self.cloud.in_thread(_is, path, part)
 
-def _sha256(path: Path) -> str:
+
+def _is(path: Path, part: env.Part) -> bool:
+    """Whether the file holds the part."""
+    if not path.exists() or path.stat().st_size != part.size:
+        return False
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest() == part.sha256
 
 
 async def _node_result(folder: _Folder, asked: outcome.Asked, job: JobState, task: env.TaskResult) -> NodeResult:

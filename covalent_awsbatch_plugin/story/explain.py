@@ -28,7 +28,7 @@ def explanation(settings: Settings) -> str:
     definition = jobs.job_definition(settings, place, f"{settings.ecr_repo_name}@sha256:<digest>")
     environment = jobs.environment(DISPATCH, settings.s3_bucket_name, place.region, layout.results_prefix(DISPATCH, 0))
     submission = jobs.submission(
-        name=naming.job_name(DISPATCH, 0),
+        name=naming.job_name([(DISPATCH, 0)]),
         size=1,
         definition=f"{definition['jobDefinitionName']}:<revision>",
         queue=settings.batch_queue,

@@ -19,6 +19,7 @@ from ..thought.settings import Settings
 from .cloud import Cloud, Site, base_image
 from .collecting import Ended, newest_envelope, results_store
 from .fleet import MIB, Fleet
+from .housekeeping import Housekeeper
 from .inflight import Ticket
 from .packing import Package, StagedGroup, pack
 from .shipment import CANCEL_REASON, STOP_REASON, JobHandle, Passenger, bounded
@@ -34,9 +35,16 @@ async def send(cloud: Cloud, settings: Settings, group: StagedGroup, ticket: Tic
     )
     await _check_base(cloud, settings, site, package)
     _stop_if_cancelled(ticket)
-    await asyncio.gather(*(_upload(site, key, path) for key, path in package.uploads.items()))
-    _stop_if_cancelled(ticket)
-    return await cloud.tenant(Fleet).board(settings, Passenger(group, package, ticket))
+    housekeeper = cloud.tenant(Housekeeper)
+    await asyncio.gather(*map(housekeeper.hold, package.uploads))
+    try:
+        await asyncio.gather(*(_upload(site, key, path) for key, path in package.uploads.items()))
+        _stop_if_cancelled(ticket)
+        return await cloud.tenant(Fleet).board(settings, Passenger(group, package, ticket))
+    except BaseException:
+        for key in package.uploads:
+            housekeeper.release(key)
+        raise
 
 
 async def _check_base(cloud: Cloud, settings: Settings, site: Site, package: Package) -> None:

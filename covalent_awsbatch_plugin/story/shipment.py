@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import socket
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from ..thought.errors import AWSBatchError
 from ..thought.layers import layer
 from ..thought.settings import Settings
 from .cloud import Cloud, Site, base_image
+from .housekeeping import Housekeeper, Leavings
 from .inflight import Ticket
 from .packing import Package, StagedGroup, image_files
 
@@ -69,12 +69,26 @@ class Passenger:
 async def ship(cloud: Cloud, settings: Settings, aboard: Sequence[Passenger]) -> list[JobHandle]:
     """One image, one definition, one job for all; their handles in order. Ends whatever was cancelled meanwhile."""
     site = await cloud.site(settings)
+    housekeeper = cloud.tenant(Housekeeper)
     image = await _image(cloud, settings, site, aboard)
+    while not await housekeeper.hold(image.digest):  # the same image of an earlier job was just deleted
+        housekeeper.release(image.digest)
+        image = await _image(cloud, settings, site, aboard)
+    try:
+        return await _register_and_submit(cloud, settings, site, aboard, image)
+    except BaseException:
+        housekeeper.release(image.digest)
+        raise
+
+
+async def _register_and_submit(
+    cloud: Cloud, settings: Settings, site: Site, aboard: Sequence[Passenger], image: PushedImage
+) -> list[JobHandle]:
     definition = await cloud.batch.define(jobs.job_definition(settings, site.place, image.uri))
     first = aboard[0].group
     prefix = layout.results_prefix(first.dispatch_id, first.task_group_id)
     request = jobs.submission(
-        name=_job_name(aboard),
+        name=naming.job_name([(p.group.dispatch_id, p.group.task_group_id) for p in aboard]),
         size=len(aboard),
         definition=definition,
         queue=site.place.queue_arn,
@@ -89,7 +103,10 @@ async def ship(cloud: Cloud, settings: Settings, aboard: Sequence[Passenger]) ->
     for passenger, handle in zip(aboard, handles, strict=True):
         passenger.ticket.job_id = handle.job_id
         if passenger.ticket.cancelled:  # the cancel came while the job was on its way
-            await cloud.batch.terminate(handle.job_id, CANCEL_REASON)
+            await bounded(cloud.batch.terminate(handle.job_id, CANCEL_REASON))
+    big = tuple(key for passenger in aboard for key in passenger.package.uploads)
+    leavings = Leavings(settings, site.store, image.digest, definition, f"{prefix}/{job_id}/", big)
+    cloud.tenant(Housekeeper).submitted([handle.job_id for handle in handles], leavings)
     return handles
 
 
@@ -102,15 +119,6 @@ async def _image(cloud: Cloud, settings: Settings, site: Site, aboard: Sequence[
         cloud.in_thread(lambda: layer(image_files(packages, [p.group.dispatch_id for p in aboard]), "task")),
     )
     return await builder.push(base, [runner, task], site.repository)
-
-
-def _job_name(aboard: Sequence[Passenger]) -> str:
-    """Named after its first task; an array also after all that are in it, for it must not be taken for another."""
-    name = naming.job_name(aboard[0].group.dispatch_id, aboard[0].group.task_group_id)
-    if len(aboard) == 1:
-        return name
-    everyone = "\n".join(f"{p.group.dispatch_id} {p.group.task_group_id}" for p in aboard)
-    return f"{name}-x{len(aboard)}-{hashlib.sha256(everyone.encode()).hexdigest()[:12]}"
 
 
 def _children(job_id: str, size: int) -> list[str]:

@@ -8,16 +8,24 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 JOB_NAME_CHARS = 128  # SubmitJob: letters, digits, - and _, the first one alphanumeric
 _FOREIGN = re.compile(r"[^A-Za-z0-9_-]+")
 
 
-def job_name(dispatch_id: str, task_group_id: int) -> str:
-    """What the job of a task group is called; the same group always gives the same name."""
-    return _fitted(f"covalent-{dispatch_id}-{task_group_id}", JOB_NAME_CHARS)
+def job_name(groups: Sequence[tuple[str, int]]) -> str:
+    """What the job of these task groups (dispatch id, group id) is called; the same groups always give the same name.
+
+    An array is named after its first task, and after all that are in it: it must not be taken for another.
+    """
+    dispatch_id, task_group_id = groups[0]
+    name = f"covalent-{dispatch_id}-{task_group_id}"
+    if len(groups) > 1:
+        everyone = "\n".join(f"{dispatch} {group}" for dispatch, group in groups)
+        name += f"-x{len(groups)}-{hashlib.sha256(everyone.encode()).hexdigest()[:12]}"
+    return _fitted(name, JOB_NAME_CHARS)
 
 
 def definition_name(prefix: str, definition: Mapping[str, Any]) -> str:

@@ -105,6 +105,12 @@ class Settings(BaseModel):
         256, ge=1, le=10_240, description="MiB of functions and arguments that one array's image may carry."
     )
 
+    delete_images: bool = Field(True, description="Delete a job's image from the repository when all was read.")
+    delete_objects: bool = Field(
+        True, description="Delete what a job wrote to the bucket, and its big arguments, then."
+    )
+    delete_definitions: bool = Field(True, description="Deregister the job definition then.")
+
     @property
     def memory_mib(self) -> int:
         """Memory in AWS Batch's unit."""
