@@ -83,6 +83,9 @@ class Host:
             shared_memory_mib=(request.properties.get("linuxParameters") or {}).get("sharedMemorySize"),
         )
 
+    def ended(self, attempt: Attempt) -> None:
+        self.credentials.dismiss(attempt.task_id)
+
     def _batch_environment(self, job: Job) -> dict[str, str]:
         """https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html, and where this AWS is."""
         queue = job.request.queue

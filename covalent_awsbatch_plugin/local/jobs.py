@@ -70,7 +70,7 @@ class Request:
     @property
     def environment(self) -> dict[str, str]:
         both = [*self.properties.get("environment", ()), *self.overrides.get("environment", ())]
-        return {each["name"]: each["value"] for each in both}
+        return {each["name"]: each.get("value", "") for each in both}
 
     @property
     def resources(self) -> dict[str, str]:

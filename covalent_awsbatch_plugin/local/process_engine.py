@@ -28,6 +28,7 @@ from .unpack import Image, ImageCache
 
 PYTHONS = ("python", "python3", f"python3.{sys.version_info.minor}")
 NOT_FROM_THE_IMAGE = ("PATH", "HOME", "LD_LIBRARY_PATH", "PYTHONHOME", "LANG")
+SCRATCH = "job-"
 WATCH_EVERY_S = 0.2
 DRAIN_S = 5.0  # how long output may still come after the first process has ended
 
@@ -41,6 +42,8 @@ class ProcessEngine:
 
     def __init__(self, folder: Path, registry: str, password: str) -> None:
         self._folder = folder
+        # An offline AWS that stood here before, and was killed by SIGKILL, could not end its jobs.
+        processes.kill_by_environment(f"TMPDIR={folder}/{SCRATCH}")
         self._images = ImageCache(folder, registry, password)
         self._waiters = ThreadPoolExecutor(256, thread_name_prefix="wait")  # threads come only as they are needed
 
@@ -52,7 +55,7 @@ class ProcessEngine:
 
     async def start(self, container: Container, on_output: Callable[[bytes], None]) -> RunningProcess:
         image = await self._images.pull(container.image)
-        scratch = Path(mkdtemp(prefix="job-", dir=self._folder))
+        scratch = Path(mkdtemp(prefix=SCRATCH, dir=self._folder))
         argv = [*(image.config.get("Entrypoint") or ()), *(container.command or image.config.get("Cmd") or ())]
         environment = _environment(container, image, scratch)
         reader, writer = os.pipe()

@@ -28,8 +28,8 @@ def memory_of(first: int) -> dict[int, int]:
 
 
 def kill_by_environment(setting: str) -> None:
-    """Kills every process of this user that was started with `NAME=value` in its environment."""
-    needle = b"\0" + setting.encode() + b"\0"
+    """Kills every process of this user in whose environment a setting begins so: `NAME=the value's beginning`."""
+    needle = b"\0" + setting.encode()
     for pid in _pids():
         with suppress(*GONE):
             if needle in b"\0" + (PROC / str(pid) / "environ").read_bytes():

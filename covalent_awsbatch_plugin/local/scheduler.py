@@ -55,6 +55,7 @@ class Surroundings(Protocol):
         """Why ECS would not start the job's task: a role that is not there, a log group that is not."""
 
     def container(self, job: Job, attempt: Attempt) -> Container: ...
+    def ended(self, attempt: Attempt) -> None: ...
     def log(self, job: Job, attempt: Attempt) -> LogSink: ...
     def fits(self, job: Job) -> bool:
         """Whether the queue's compute environments could ever run it."""
@@ -189,6 +190,7 @@ class Scheduler:
 
     def _conclude(self, job: Job, attempt: Attempt, timed_out: bool) -> bool:
         attempt.stopped_at = now_ms()
+        self._around.ended(attempt)
         job.attempts.append(attempt)
         if job.is_terminated:
             attempt.status_reason = job.stop_reason or ""

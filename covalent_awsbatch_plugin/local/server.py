@@ -62,6 +62,7 @@ async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[st
     work.mkdir(parents=True)
     name = await asyncio.to_thread(engines.choose, options.engine)
     async with AsyncExitStack() as stack:
+        stack.callback(shutil.rmtree, work, ignore_errors=True)
         blobs, catalog = BlobStore(work / "registry"), ecr.ECRCatalog(ACCOUNT, options.region)
         registry_app = Registry(blobs, catalog, mounting=options.mounting).app()
         registry = await stack.enter_async_context(_site(registry_app))

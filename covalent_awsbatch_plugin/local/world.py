@@ -45,9 +45,11 @@ class LocalAWS:
     async def __aenter__(self) -> LocalAWS:
         if self._wanted_dir is None:
             self._temporary = TemporaryDirectory(prefix="covalent-awsbatch-local-", ignore_cleanup_errors=True)
+        starting = asyncio.create_task(asyncio.to_thread(self._start))
         try:
-            await asyncio.to_thread(self._start)
+            await asyncio.shield(starting)
         except BaseException:
+            await asyncio.wait([starting])  # a thread can't be cancelled: what it starts is ended here
             await asyncio.to_thread(self._end)
             raise
         return self

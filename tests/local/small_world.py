@@ -21,7 +21,7 @@ from uuid import uuid4
 import botocore.session
 import requests
 
-from covalent_awsbatch_plugin.local import LocalAWS
+from covalent_awsbatch_plugin.local import LocalAWS, Status
 
 SCRIPT = Path(__file__).parent / "script.py"
 ENDED = ("SUCCEEDED", "FAILED")
@@ -33,7 +33,7 @@ MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 class World:
     """An offline AWS and the clients that speak to it."""
 
-    aws: LocalAWS
+    aws: LocalAWS | Status
 
     def __post_init__(self) -> None:
         session = botocore.session.Session(profile=self.settings["profile"])
@@ -42,7 +42,7 @@ class World:
 
     @property
     def settings(self) -> dict[str, Any]:
-        return self.aws.section()
+        return self.aws.section() if isinstance(self.aws, LocalAWS) else self.aws.section
 
     @property
     def batch(self) -> Any:

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 from base64 import b64decode
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -174,6 +176,24 @@ def test_ecr_tells_of_the_images_and_deletes_them(world: World, registry: Regist
     assert registry.call("HEAD", f"{repository}/manifests/{old}").status_code == 404
     assert registry.call("DELETE", f"{repository}/manifests/{new}").status_code == 202
     assert ecr.list_images(repositoryName=repository)["imageIds"] == []
+
+
+@pytest.mark.engine
+def test_docker_pushes_and_pulls(world: World, registry: Registry, repository: str, tmp_path: Path) -> None:
+    def docker(*words: str, told: str = "") -> str:
+        command = ["docker", "--config", str(tmp_path), *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True, input=told).stdout
+
+    name, password = f"{world.aws.registry}/{repository}:v1", b64decode(registry.login).decode().partition(":")[2]
+    docker("login", "--username", "AWS", "--password-stdin", world.aws.registry, told=password)
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY config.json /\nLABEL nonce=" + uuid4().hex)
+    docker("build", "--tag", name, str(tmp_path))
+    digest = docker("push", name).rpartition("digest: ")[2].split()[0]
+    docker("rmi", name)
+    assert digest in docker("pull", f"{world.aws.registry}/{repository}@{digest}")
+    (told,) = world.client("ecr").describe_images(repositoryName=repository)["imageDetails"]
+    assert (told["imageDigest"], told["imageTags"]) == (digest, ["v1"])
+    docker("rmi", f"{world.aws.registry}/{repository}@{digest}")
 
 
 def test_an_immutable_tag_is_refused_even_for_the_same_image(world: World, registry: Registry) -> None:

@@ -18,7 +18,7 @@ import requests
 
 from covalent_awsbatch_plugin.local import LocalAWS, down, status, up
 from covalent_awsbatch_plugin.local.background import LocalAWSFailed
-from tests.local.conftest import script
+from tests.local.conftest import DOCKER, script
 from tests.local.small_world import World, eventually, is_alive
 
 
@@ -61,18 +61,25 @@ async def test_several_live_side_by_side() -> None:
             _ = aws.endpoint_url
 
 
-async def test_it_ends_with_all_of_its_jobs() -> None:
+@pytest.mark.parametrize("engine", ["process", DOCKER])
+async def test_it_ends_with_all_of_its_jobs(engine: str) -> None:
     lines: list[str] = []
-    async with LocalAWS("process", progress=lines.append) as aws:
-        world, folder, url = World(aws), aws.state_dir, aws.endpoint_url
+    async with LocalAWS(engine, progress=lines.append) as aws:
+        world, folder, url, registry = World(aws), aws.state_dir, aws.endpoint_url, aws.registry
         job = world.submit(world.define(script(world)), "stubborn")
         world.until(job, "RUNNING")
-        pids = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if marked(pid, job)]
+        pids = processes_of(job)
         assert pids
         server = json.loads((folder / "state.json").read_text())["pid"]
     assert not [pid for pid in (*pids, server) if is_alive(pid)]
     assert not folder.exists()
-    assert any("isolation" in line for line in lines)
+    assert any(f"engine {engine}: " in line for line in lines)
+    if engine == "docker":
+        for told in (
+            ["ps", "-aq", "--filter", f"label=covalent.awsbatch.local={registry}"],
+            ["images", "-q", registry],
+        ):
+            assert subprocess.run(["docker", *told], check=True, capture_output=True).stdout == b""
     with pytest.raises(requests.ConnectionError):
         await asyncio.to_thread(requests.get, url, timeout=5)
 
@@ -114,10 +121,14 @@ def test_one_in_the_background_goes_up_and_down(tmp_path: Path, monkeypatch: pyt
 def test_a_state_left_by_one_that_was_killed_is_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     found = up("mine", "process", lambda _line: None)
+    world = World(found)
+    job = world.submit(world.define(script(world)), "stubborn")
+    eventually(lambda: processes_of(job))
     os.kill(found.pid, signal.SIGKILL)
     eventually(lambda: status("mine") is None)
     again = up("mine", "process", lambda _line: None)
     assert again.pid != found.pid
+    eventually(lambda: not [pid for pid in processes_of(job) if is_alive(pid)])
     assert down("mine", lambda _line: None)
 
 
@@ -127,6 +138,11 @@ async def test_a_start_that_fails_has_last_words(tmp_path: Path) -> None:
             await LocalAWS("process", tmp_path).__aenter__()
     with pytest.raises(LocalAWSFailed, match="invalid choice"):
         await LocalAWS("podman", tmp_path).__aenter__()
+
+
+def processes_of(job: str) -> list[int]:
+    """A container's too: they are processes of this machine."""
+    return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if marked(pid, job)]
 
 
 def marked(pid: int, job: str) -> bool:
