@@ -123,9 +123,9 @@ class Batch:
         wanted = [{"name": "JOB_NAME", "values": [request["jobName"]]}]
         of = f"job queue `{request['jobQueue']}`"
         answer = await self._aws.call("batch", "ListJobs", of=of, jobQueue=request["jobQueue"], filters=wanted)
-        newest = max(answer["jobSummaryList"], key=lambda job: job["createdAt"], default=None)
-        recent = newest and newest["createdAt"] >= (began - CLOCK_SKEW_SECONDS) * 1000
-        return str(newest["jobId"]) if recent else None
+        since = (began - CLOCK_SKEW_SECONDS) * 1000
+        recent = [job for job in answer["jobSummaryList"] if job["createdAt"] >= since]
+        return str(max(recent, key=lambda job: job["createdAt"])["jobId"]) if recent else None
 
     async def describe(self, job_ids: Sequence[str]) -> dict[str, JobState]:
         """The jobs that AWS Batch knows, by id; any number of ids, 100 a call."""
