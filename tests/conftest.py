@@ -23,6 +23,7 @@ os.environ |= {
     "HOME": HOME,
     "XDG_CACHE_HOME": os.path.join(HOME, ".cache"),
     "AWS_EC2_METADATA_DISABLED": "true",  # a test without credentials must not wait for 169.254.169.254
+    "COVALENT_DISABLE_DASK": "1",  # as in the config of the tests' servers: the default executor is "local"
     "NO_PROXY": "127.0.0.1,localhost",
     "no_proxy": "127.0.0.1,localhost",
 }
