@@ -133,6 +133,7 @@ async def _site(app: web.Application) -> AsyncIterator[str]:
 
 def _moto() -> str:
     """Starts moto's server in threads that end with this process; its URL."""
+    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"  # AWS's own, which roles of compute environments attach
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else a line for every request
     server = ThreadedMotoServer(HOST, 0, verbose=False)
     server.start()
