@@ -1,48 +1,36 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""AWS: one session for an event loop and its connection settings, one door for every call, one translator of errors."""
+"""AWS: one session for an event loop and its connection settings, one door for every call."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import aioboto3
 import aiobotocore.session
-import botocore.exceptions as says
 from aiobotocore.config import AioConfig
 from botocore import xform_name
 
-from ..thought import errors
+from ..thought.errors import SettingError
+from .aws_errors import translated
 from .pace import Pace
 
 # botocore retries throttling, 5xx and lost connections with jitter; ten tries ride out about a minute. Its adaptive
 # mode also slows the whole client down when AWS throttles, and speeds it up again.
 CLIENT_CONFIG = AioConfig(retries={"mode": "adaptive", "total_max_attempts": 10}, max_pool_connections=50)
 ONCE_CONFIG = AioConfig(retries={"mode": "standard", "total_max_attempts": 1})
+# Who we are is asked first of all: three tries, so that no network or a Region that is none shows in seconds.
+FIRST_CONFIG = AioConfig(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=10)
 IDLE_SECONDS = 60  # an unused session is closed after this; opening one again costs about 0.2 s of CPU
 
-_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
-_UNKNOWN_CREDENTIALS = {
-    "InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthFailure",
-    "InvalidSignatureException", "IncompleteSignature", "MissingAuthenticationToken", "InvalidToken",
-}  # fmt: skip
-_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Forbidden", "403", "AllAccessDisabled"}
-_MISSING = {
-    "NoSuchBucket", "NoSuchKey", "NotFound", "404", "RepositoryNotFoundException", "NoSuchEntity",
-    "ImageNotFoundException", "ResourceNotFoundException",
-}  # fmt: skip
-_THROTTLED = {
-    "Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown",
-    "RequestThrottled", "BandwidthLimitExceeded",
-}  # fmt: skip
+_CONFIGS = {"sts": FIRST_CONFIG}
 
 T = TypeVar("T")
 
@@ -62,7 +50,7 @@ class AWS:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.calls: Counter[str] = Counter()
-        self._clients: dict[tuple[str, bool], Any] = {}
+        self._clients: dict[tuple[str, AioConfig], Any] = {}
         self._opening = asyncio.Lock()
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._stack = contextlib.AsyncExitStack()
@@ -102,12 +90,12 @@ class AWS:
         await self._pace.wait(service, operation)
         self.calls[f"{service}:{operation}"] += 1
         with translated(f"{service}:{operation}", of):
-            client = await self.client(service, ONCE_CONFIG if once else CLIENT_CONFIG)
+            client = await self.client(service, ONCE_CONFIG if once else _CONFIGS.get(service, CLIENT_CONFIG))
             return await getattr(client, xform_name(operation))(**parameters)
 
     async def client(self, service: str, config: AioConfig = CLIENT_CONFIG) -> Any:
         """The aiobotocore client; prefer `call`, which counts and translates."""
-        key = service, config is ONCE_CONFIG
+        key = service, config
         async with self._opening:
             if key not in self._clients:
                 assert self._session is not None, "AWS is an async context manager"
@@ -118,35 +106,43 @@ class AWS:
     async def region(self) -> str:
         """The Region that this connection ends up with."""
         with translated("sts:GetCallerIdentity", "the AWS account"):
-            return str((await self.client("sts")).meta.region_name)
+            return str((await self.client("sts", FIRST_CONFIG)).meta.region_name)
 
 
 def _session(connection: Connection) -> aioboto3.Session:
     core = aiobotocore.session.AioSession(profile=connection.profile or None)
     if connection.credentials:
-        path = Path(connection.credentials).expanduser()
-        if not os.access(path, os.R_OK) or not path.is_file():
-            raise errors.SettingError(
-                f"The setting credentials={connection.credentials!r} names a file that can't be read here.",
-                advice="Give the path of a shared-credentials file on the machine where the Covalent server runs,"
-                " or leave it empty for AWS's usual places.",
-            )
-        core.set_config_variable("credentials_file", str(path))
-    with translated("the AWS session", f"profile {connection.profile!r}"):
+        core.set_config_variable("credentials_file", str(_readable(connection.credentials)))
+    with translated("the AWS session", "the AWS account"):
         return aioboto3.Session(botocore_session=core, region_name=connection.region or None)
 
 
+def _readable(credentials: str) -> Path:
+    """The file that the setting names; botocore would take one that it can't read for an empty one."""
+    path = Path(credentials).expanduser()
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise SettingError(
+            f"The setting credentials={credentials!r} names a file that can't be read: {error.strerror}.",
+            advice="Give the path of a shared-credentials file on the machine where the Covalent server runs,"
+            " or leave it empty for AWS's usual places.",
+        ) from None
+    return path
+
+
 # ---- sharing: every task of an event loop uses the same clients --------------------------------------------------
-_open: dict[tuple[asyncio.AbstractEventLoop, Connection], _Shared] = {}
-
-
+@dataclass(eq=False)
 class _Shared:
     """An AWS, how many use it now, and the timer that closes it when nobody has for a while."""
 
-    def __init__(self, aws: AWS) -> None:
-        self.aws, self.users = aws, 0
-        self.closing: asyncio.TimerHandle | None = None
-        self.closer: asyncio.Task[None] | None = None
+    aws: AWS
+    users: int = 0
+    closing: asyncio.TimerHandle | None = None
+
+
+_open: dict[tuple[asyncio.AbstractEventLoop, Connection], _Shared] = {}
+_closers: set[asyncio.Task[None]] = set()  # asyncio itself would forget a task that nobody holds
 
 
 @contextlib.asynccontextmanager
@@ -156,7 +152,7 @@ async def shared(connection: Connection, idle_seconds: float = IDLE_SECONDS) -> 
     for stale in [key for key in _open if key[0].is_closed()]:
         del _open[stale]  # its loop is gone, and its sockets with it
     entry = _open.get((loop, connection))
-    if entry is None:
+    if entry is None:  # opening makes no request, so nobody else gets a turn in between
         entry = _open[loop, connection] = _Shared(await AWS(connection).__aenter__())
     entry.users += 1
     if entry.closing:
@@ -166,13 +162,16 @@ async def shared(connection: Connection, idle_seconds: float = IDLE_SECONDS) -> 
     finally:
         entry.users -= 1
         if not entry.users:
-            entry.closing = loop.call_later(idle_seconds, _close_later, loop, connection)
+            entry.closing = loop.call_later(idle_seconds, _close_later, loop, connection, entry)
 
 
-def _close_later(loop: asyncio.AbstractEventLoop, connection: Connection) -> None:
-    entry = _open.pop((loop, connection))
-    entry.closer = loop.create_task(entry.aws.__aexit__())
-    entry.closer.add_done_callback(lambda _: setattr(entry, "closer", None))  # the task lives as long as it runs
+def _close_later(loop: asyncio.AbstractEventLoop, connection: Connection, entry: _Shared) -> None:
+    if _open.get((loop, connection)) is not entry:  # closed on purpose while it was in use
+        return
+    del _open[loop, connection]
+    closer = loop.create_task(entry.aws.__aexit__())
+    _closers.add(closer)
+    closer.add_done_callback(_closers.discard)
 
 
 async def close_shared() -> None:
@@ -183,61 +182,3 @@ async def close_shared() -> None:
         if entry.closing:
             entry.closing.cancel()
         await entry.aws.__aexit__()
-
-
-# ---- the translator ----------------------------------------------------------------------------------------------
-@contextlib.contextmanager
-def translated(action: str, of: str) -> Iterator[None]:
-    """botocore's errors become ours here and nowhere else; `action` is in IAM's words, `of` names the thing."""
-    try:
-        yield
-    except says.ClientError as error:
-        raise _from_answer(error, action, of) from error
-    except (says.NoCredentialsError, says.PartialCredentialsError, says.CredentialRetrievalError) as error:
-        raise errors.NotAuthenticated(
-            f"There are no AWS credentials for {of}.", says=str(error), advice=_LOG_IN
-        ) from error
-    except (says.SSOError, says.TokenRetrievalError) as error:
-        raise errors.NotAuthenticated(
-            "The AWS sign-in has expired.", says=str(error), advice="Run `aws sso login` for this profile."
-        ) from error
-    except says.NoRegionError as error:
-        raise errors.SettingError(
-            "No AWS Region is set.", advice="Set region in [executors.awsbatch], in the profile, or as AWS_REGION."
-        ) from error
-    except says.ProfileNotFound as error:
-        raise errors.SettingError(
-            f"{str(error).rstrip('.')}.", advice="Correct profile, or add it with `aws configure --profile NAME`."
-        ) from error
-    except (says.ConfigParseError, says.ParamValidationError, says.InvalidRegionError) as error:
-        raise errors.SettingError(f"{of} can't be used.", says=str(error)) from error
-    except (says.HTTPClientError, says.ConnectionError, OSError) as error:
-        raise errors.Unreachable(
-            f"No answer from AWS to {action} for {of}.", says=str(error), advice="Check the network and region."
-        ) from error
-
-
-_LOG_IN = "Run `aws configure` (or `aws sso login`), or set profile or credentials in [executors.awsbatch]."
-
-
-def _from_answer(error: says.ClientError, action: str, of: str) -> errors.ServiceError:
-    answer: Mapping[str, Any] = error.response
-    code = str(answer.get("Error", {}).get("Code", ""))
-    message = str(answer.get("Error", {}).get("Message", "")).strip()
-    words = f"AWS says: {code}: {message}" if message else f"AWS says: {code}"
-    status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    if code in _EXPIRED:
-        return errors.NotAuthenticated("The AWS credentials have expired.", says=words, advice=_LOG_IN)
-    if code in _UNKNOWN_CREDENTIALS:
-        return errors.NotAuthenticated(f"AWS does not accept the credentials for {of}.", says=words, advice=_LOG_IN)
-    if code in _DENIED:
-        return errors.NotAllowed(f"AWS does not allow {action} on {of}.", says=words, advice=f"Allow `{action}` on it.")
-    if code in _MISSING:
-        return errors.NotFound(
-            f"AWS does not find {of}.", says=words, advice="Correct its name in [executors.awsbatch]."
-        )
-    if code in _THROTTLED or status == 429:
-        return errors.Throttled(f"AWS kept slowing down {action} for {of}.", says=words, advice="Try again later.")
-    if status >= 500:
-        return errors.Unreachable(f"AWS could not answer {action} for {of}.", says=words, advice="Try again later.")
-    return errors.Refused(f"AWS refused {action} for {of}.", says=words)

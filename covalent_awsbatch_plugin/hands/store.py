@@ -6,30 +6,44 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from ..thought.errors import NotFound
-from .aws import AWS, translated
+from ..thought.errors import NotAllowed, NotFound, StagingError, Unreachable
+from .aws import AWS
+from .aws_errors import translated
 
 KEYS_PER_CALL = 1000  # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 CHUNK_BYTES = 1024 * 1024
+BODY_TRIES = 5  # botocore tries again until an answer begins; a body that breaks off is ours to ask for again
+
+T = TypeVar("T")
 
 
 class Store:
     """One bucket, which must belong to `account`: a bucket's name is global, and a stranger may have taken it."""
 
     def __init__(self, aws: AWS, bucket: str, account: str) -> None:
-        self._aws, self.bucket = aws, bucket
+        self._aws, self.bucket, self._account = aws, bucket, account
         self._of: dict[str, Any] = {"Bucket": bucket, "ExpectedBucketOwner": account}
 
     async def _call(self, operation: str, **parameters: Any) -> Any:
         return await self._aws.call("s3", operation, of=f"bucket `{self.bucket}`", **self._of, **parameters)
 
     async def check(self) -> None:
-        """Raises NotFound, NotAllowed, ... when the bucket can't be used."""
-        await self._call("HeadBucket")
+        """Raises NotFound or NotAllowed, which say what to do, when the bucket can't be used."""
+        try:
+            await self._call("HeadBucket")
+        except NotFound as error:
+            error.advice = f"Correct s3_bucket_name, or run `aws s3 mb s3://{self.bucket}`."
+            raise
+        except NotAllowed as error:
+            error.advice = (
+                f"Buckets' names are global: if it is not account {self._account}'s, set s3_bucket_name to one that is; "
+                "if it is, give the user or role that runs Covalent `s3:ListBucket` on it."
+            )
+            raise
 
     async def has(self, key: str) -> bool:
         """Whether an object lies there."""
@@ -40,28 +54,46 @@ class Store:
         return True
 
     async def put_file(self, key: str, path: Path) -> None:
-        """Uploads a file of any size in parts, never wholly in memory."""
+        """Uploads a file of any size in parts, never wholly in memory. Raises StagingError when it can't be read."""
         self._aws.calls["s3:PutObject"] += 1
-        with translated("s3:PutObject", f"bucket `{self.bucket}`"):
+        with _staged(path, "read"):
+            file = path.open("rb")
+        owner = {"ExpectedBucketOwner": self._account}
+        with file, translated("s3:PutObject", f"bucket `{self.bucket}`"):
             client = await self._aws.client("s3")
-            await client.upload_file(
-                str(path), self.bucket, key, ExtraArgs={"ExpectedBucketOwner": self._of["ExpectedBucketOwner"]}
-            )
+            await client.upload_fileobj(file, self.bucket, key, ExtraArgs=owner)
 
     async def get(self, key: str) -> bytes | None:
         """The object's bytes, None where there is none."""
-        async with self._body(key) as body:
-            return None if body is None else await body.read()
+        return await self._read(key, self._chunk)
 
     async def get_file(self, key: str, path: Path) -> bool:
-        """Streams the object into a file; False where there is none."""
-        async with self._body(key) as body:
-            if body is None:
-                return False
-            with path.open("wb") as file:
-                async for chunk in body.iter_chunks(CHUNK_BYTES):
+        """Streams the object into a file; False where there is none. Raises StagingError when it can't be written."""
+
+        async def save(body: Any) -> bool:
+            with _staged(path, "written"), path.open("wb") as file:
+                while chunk := await self._chunk(body, CHUNK_BYTES):
                     file.write(chunk)
             return True
+
+        return bool(await self._read(key, save))
+
+    async def _read(self, key: str, use: Callable[[Any], Awaitable[T]]) -> T | None:
+        """What `use` makes of the object's body, None where there is no object."""
+        for tries_left in reversed(range(BODY_TRIES)):
+            async with self._body(key) as body:
+                if body is None:
+                    return None
+                try:
+                    return await use(body)
+                except Unreachable:
+                    if not tries_left:
+                        raise
+        raise AssertionError("the last try returns or raises")
+
+    async def _chunk(self, body: Any, size: int | None = None) -> bytes:
+        with translated("s3:GetObject", f"bucket `{self.bucket}`"):
+            return bytes(await body.read(size))
 
     async def keys(self, prefix: str) -> list[str]:
         """Every key below a prefix."""
@@ -89,6 +121,17 @@ class Store:
                 raise
             yield None
             return
-        with translated("s3:GetObject", f"bucket `{self.bucket}`"):
-            async with answer["Body"] as body:
-                yield body
+        async with answer["Body"] as body:
+            yield body
+
+
+@contextlib.contextmanager
+def _staged(path: Path, done: str) -> Iterator[None]:
+    """What this machine's disk says is no answer of AWS's."""
+    try:
+        yield
+    except OSError as error:
+        raise StagingError(
+            f"The file {path} can't be {done}: {error.strerror}.",
+            advice="Look at cache_dir in [executors.awsbatch]: its free space, its permissions.",
+        ) from error
