@@ -40,7 +40,7 @@ class Store:
             raise
         except NotAllowed as error:
             error.advice = (
-                f"Buckets' names are global: if it is not account {self._account}'s, set s3_bucket_name to one that is; "
+                f"Buckets' names are global: if this is not account {self._account}'s, name one that is; "
                 "if it is, give the user or role that runs Covalent `s3:ListBucket` on it."
             )
             raise
@@ -121,8 +121,8 @@ class Store:
                 raise
             yield None
             return
-        async with answer["Body"] as body:
-            yield body
+        async with answer["Body"]:  # which gives aiohttp's response, that reads no part
+            yield answer["Body"]
 
 
 @contextlib.contextmanager
