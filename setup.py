@@ -14,6 +14,7 @@ TEST = [
     "pytest>=8.2,<10",
     "pytest-asyncio>=1.0,<2",
     "pytest-timeout>=2.3",
+    "hypothesis>=6.100,<7",
     "build>=1.2",  # tests/test_packaging.py makes a wheel and an sdist
     "setuptools>=77",
 ]

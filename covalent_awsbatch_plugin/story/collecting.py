@@ -149,8 +149,8 @@ async def _without_result(
     cloud: Cloud, settings: Settings, asked: outcome.Asked, job: JobState, node_ids: tuple[int, ...], into: Path
 ) -> list[NodeResult]:
     """A job that left nothing in the bucket: what CloudWatch has of it is the output of all its nodes."""
-    error = outcome.failure(job, asked)
     printed = await _log_tail(cloud, settings, job)
+    error = outcome.failure(job, asked, printed)
     if stream := job.last.log_stream:
         region = (await cloud.site(settings)).place.region
         error.advice = "\n".join(filter(None, (error.advice, link(region, settings.batch_job_log_group_name, stream))))

@@ -22,8 +22,10 @@ _LOG_RULES = tuple(
     (re.compile(pattern, re.MULTILINE), cause)
     for pattern, cause in (
         (r"exec format error|rosetta error|qemu.*could not open '/lib", Cause.WRONG_ARCHITECTURE),
-        (r"exec user process caused|executable file not found|can't open file '[^'/]*'|^exec /\S+: no such file"
-         r"|^\S*/(ba)?sh: [^:]+: is a directory|^exec: .*not found$", Cause.COMMAND_NOT_RUNNABLE),
+        (r"exec user process caused|executable file not found|^\S*python[\d.]*: can't open file"
+         r"|^exec /\S+: no such file|^exec: .*not found$"
+         r"|^\S*/(ba)?sh: /\S+: (is a directory|no such file or directory|permission denied)$",
+         Cause.COMMAND_NOT_RUNNABLE),
         (r"out of memory: kill|oom-kill|killed process \d+|^outofmemoryerror: container", Cause.OUT_OF_MEMORY),
         (r"(^|[:\]] )killed\s*(\d|$)|\bline \d+:\s+\d+ killed\b", Cause.KILLED_BY_SIGNAL),
     )

@@ -104,10 +104,13 @@ def _ended_from_outside(task: TaskResult, job: JobState, asked: Asked) -> errors
     )
 
 
-def failure(job: JobState, asked: Asked) -> errors.JobFailed:
-    """The error of a job that committed no result, or was told to stop; its `retry_may_help` is this job's own."""
+def failure(job: JobState, asked: Asked, log: str = "") -> errors.JobFailed:
+    """The error of a job that committed no result, or was told to stop; its `retry_may_help` is this job's own.
+
+    `log` is what is known of its output, which tells what AWS Batch does not: a wrong processor, a missing command.
+    """
     memory_mib = job.memory_mib or round(asked.memory * 1024)
-    outcome = outcome_of(replace(job, memory_mib=memory_mib, time_limit_s=job.time_limit_s or asked.time_limit))
+    outcome = outcome_of(replace(job, memory_mib=memory_mib, time_limit_s=job.time_limit_s or asked.time_limit), log)
     if outcome.cause == Cause.SUCCESS:
         return errors.Lost(
             f"{asked.who} succeeded, AWS Batch says, but left no result.",

@@ -56,10 +56,17 @@ _RULES = tuple(
             ),
         ),
         # Docker says this one sentence of both: https://docs.docker.com/engine/reference/commandline/pull/
-        (r"may require 'docker login'|pull access denied", _pull(Detail.UNCLEAR, _CONFIG, False, _EITHER_WAY)),
+        (
+            r"may require 'docker login'|pull access denied|no pull access",
+            _pull(Detail.UNCLEAR, _CONFIG, False, _EITHER_WAY),
+        ),
         (
             rf"denied|not authorized|unauthorized|forbidden|basic auth|authentication required|{_code('401|403')}",
             _pull(Detail.DENIED, _CONFIG, False, f"{_ALLOW}, or correct the image's name: it may be another's."),
+        ),
+        (
+            r"context cancell?ed|device ?mapper|dm_task|invalid argument",
+            _pull(Detail.UNCLEAR, _INFRA, True, "Run it again; a slow or full disk ends many pulls at once like this."),
         ),
         # ECS itself turned the tag into this digest once, so the image was there and the tag has moved since.
         (
@@ -82,10 +89,6 @@ _RULES = tuple(
                 Detail.NOT_FOUND, _CONFIG, False,
                 f"Check the image's name, tag and Region, and that it is pushed. {_ALLOW}: it is told the same way.",
             ),
-        ),
-        (
-            r"context cancell?ed",
-            _pull(Detail.UNCLEAR, _INFRA, True, "Run it again; a slow or full disk ends many pulls at once like this."),
         ),
     )
 )  # fmt: skip

@@ -98,8 +98,11 @@ _RULES = tuple(
         (r"secret|\bssm\b|\basm\b|parameter store|registry auth|environment file|\bkms:",
          _init(_CONFIG, False, "Let the execution role read them, and give the network a way to ECR, Secrets Manager"
                                " and Systems Manager: a public address, a NAT gateway or VPC endpoints.")),
-        (r"^timeout waiting for|(network interface|\beni\b|ephemeral ?storage).*(timeout|timed out|internal)",
+        (r"^timeout waiting for|attempting to attach network interface|configure eni|netplugin"
+         r"|(network interface|\beni\b|ephemeral ?storage).*(timeout|timed out|internal|authfailure)",
          _init(_INFRA, True, "Run it again, with fewer at once.")),
+        (r"(network interface|\beni\b).*(violation|unauthorized|not authorized|denied|not exist|invalid|not found)",
+         _init(_CONFIG, False, "Correct what AWS's words name: a right, a tag policy, a subnet or a security group.")),
         (r"^internalerror\b", _init(_INFRA, True, "Run it again.")),
         (r"network interface|\beni\b|free ?addresses",
          _init(_CONFIG, None, "Look at the subnet's free addresses, its security groups and the service's rights.")),
@@ -163,7 +166,7 @@ _AWS_OPENS = re.compile(
     r"|(pull image manifest|inspect image|ref pull) has been|api error|toomanyrequests|task failed elb"
 )
 _A_PERSON_ENDS = re.compile(
-    r"\b(cancel|terminat|kill|abort|stopp|supersed|obsolete|duplicate|stale|orphan|reap|shut ?down|shutting)"
+    r"(?<![a-z])(cancel|terminat|kill|abort|stop|supersed|obsolete|duplicate|stale|orphan|reap|shut ?down|shutting)"
     r"|\b(request(ed)? (by|of)|user request|on request|by user|manual|clean ?(up|ing)"
     r"|(no longer|not) (need|requir|want))"
 )

@@ -81,7 +81,7 @@ def outcome_of(job: JobState, log: str = "") -> Outcome:
 
 def _deciding(job: JobState, log: str) -> tuple[Attempt, Verdict]:
     """The newest attempt that tells something: records have holes, and earlier attempts died of the same more often."""
-    newest = _verdict(job, job.last, job.status_reason, log)
+    newest = _verdict(job, job.last, job.status_reason or job.last.status_reason, log)
     if job.status == SUCCEEDED or not _tells_little(newest):
         return job.last, newest
     for attempt in reversed(job.attempts[:-1]):
