@@ -1,0 +1,97 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the runner takes of a container's life beside the user's function, result in the bucket included."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from covalent_awsbatch_plugin.ground import layout
+from covalent_awsbatch_plugin.hands.runner_layer import runner_files
+from covalent_awsbatch_plugin.local import LocalAWS
+from covalent_awsbatch_plugin.story.direct import stage_call
+from covalent_awsbatch_plugin.story.packing import image_files, pack
+
+from .stats import figure, median, quantile, table
+
+KEY = b"k" * 32
+
+
+@dataclass(frozen=True)
+class Start:
+    """Milliseconds of wall and of CPU, of an empty Python and of the runner with `tuple`."""
+
+    python: list[tuple[float, float]] = field(default_factory=list)
+    runner: list[tuple[float, float]] = field(default_factory=list)
+
+
+async def measure(rounds: int) -> Start:
+    found = Start()
+    async with LocalAWS(engine="process") as aws:
+        with tempfile.TemporaryDirectory() as folder:
+            root = _image(Path(folder))
+            for _ in range(rounds):
+                found.python.append(_timed([sys.executable, "-s", "-c", "pass"], dict(os.environ)))
+                found.runner.append(_timed([sys.executable, "-s", str(root / layout.RUNNER_DIR)], _environment(aws)))
+    return found
+
+
+def _image(folder: Path) -> Path:
+    """The runner's layer and a task's, unpacked."""
+    staged = folder / "staged"
+    staged.mkdir()
+    group = stage_call(tuple, (), {}, staged, dispatch_id="bench", node_id=0)
+    package = pack(group, 1 << 20, lambda _content: KEY)
+    files = runner_files("linux/amd64", folder) | image_files([package], ["bench"])
+    for name, data in files.items():
+        path = folder / "root" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return folder / "root"
+
+
+def _environment(aws: LocalAWS) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": os.environ["HOME"],
+        "AWS_ENDPOINT_URL": aws.endpoint_url,
+        "AWS_ACCESS_KEY_ID": "bench",
+        "AWS_SECRET_ACCESS_KEY": "bench",
+        layout.ENV_BUCKET: aws.section()["s3_bucket_name"],
+        layout.ENV_REGION: aws.region,
+        layout.ENV_DISPATCH_ID: "bench",
+        layout.ENV_RESULTS_PREFIX: layout.results_prefix("bench", 0),
+        layout.ENV_JOB_ID: str(uuid.uuid4()),
+        layout.ENV_JOB_ATTEMPT: "1",
+    }
+
+
+def _timed(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, env=environment, check=True)
+    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return wall * 1000, cpu * 1000
+
+
+def text(found: Start) -> str:
+    """The section of docs/numbers.md."""
+    rows = [
+        _row("`python3 -c pass`", found.python),
+        _row("the runner: reads its task, forks, calls `tuple()`, commits to S3", found.runner),
+    ]
+    return table(["in the container", "p50 ms", "p90 ms", "CPU ms"], rows)
+
+
+def _row(name: str, measured: list[tuple[float, float]]) -> list[str]:
+    walls, cpus = [wall for wall, _ in measured], [cpu for _, cpu in measured]
+    return [name, figure(median(walls)), figure(quantile(walls, 0.9)), figure(median(cpus))]
