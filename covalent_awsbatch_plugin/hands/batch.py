@@ -15,6 +15,7 @@ from typing import Any
 from ..thought.errors import NotFound, Refused, SettingError, Throttled, Unreachable
 from ..thought.job_detail import JobState, state_of
 from .aws import AWS
+from .once import Once
 
 SUBMIT_TRIES = 8  # about a minute in all
 CLOCK_SKEW_SECONDS = 300  # AWS refuses requests of a clock that is further off
@@ -38,15 +39,18 @@ class Batch:
 
     def __init__(self, aws: AWS) -> None:
         self._aws = aws
-        self._defined: dict[str, asyncio.Task[str]] = {}
+        self._defined: dict[str, str] = {}  # ARNs by name
+        self._defining: Once[str] = Once()
 
     async def queue(self, name: str) -> Queue:
         """Raises NotFound or SettingError when the queue does not exist or takes no jobs."""
         answer = await self._aws.call("batch", "DescribeJobQueues", of=f"job queue `{name}`", jobQueues=[name])
         if not answer["jobQueues"]:
             raise NotFound(
-                f"There is no job queue `{name}` in this account and Region.",
-                advice="Correct batch_queue or region in [executors.awsbatch].",
+                f"There is no job queue `{name}` in this account's Region {await self._aws.region()}.",
+                says="AWS says: none of that name or ARN.",
+                advice="Correct batch_queue, region or profile in [executors.awsbatch];"
+                " `aws batch describe-job-queues` lists those there are.",
             )
         queue = answer["jobQueues"][0]
         if queue.get("state", "ENABLED") != "ENABLED" or queue.get("status", "VALID") not in ("VALID", "UPDATING"):
@@ -72,13 +76,8 @@ class Batch:
         """The ARN, with its revision, of a definition that is named by content: registered once, then found again."""
         name = definition["jobDefinitionName"]
         if name not in self._defined:
-            self._defined[name] = asyncio.ensure_future(self._find_or_register(definition))
-        try:
-            return await asyncio.shield(self._defined[name])
-        except BaseException:
-            if self._defined[name].done():
-                self._defined.pop(name, None)  # a failure is not remembered
-            raise
+            self._defined[name] = await self._defining(name, lambda: self._find_or_register(definition))
+        return self._defined[name]
 
     async def _find_or_register(self, definition: Mapping[str, Any]) -> str:
         name = definition["jobDefinitionName"]
@@ -93,8 +92,11 @@ class Batch:
 
     async def deregister(self, arn: str) -> None:
         """Makes a definition inactive, and forgets that it was registered."""
-        self._defined.pop(arn.rpartition("/")[2].rpartition(":")[0], None)
+        self._forget(arn)
         await self._aws.call("batch", "DeregisterJobDefinition", of=f"job definition `{arn}`", jobDefinition=arn)
+
+    def _forget(self, arn: str) -> None:
+        self._defined = {name: known for name, known in self._defined.items() if known != arn}
 
     async def submit(
         self, request: Mapping[str, Any], sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -110,6 +112,9 @@ class Batch:
             try:
                 answer = await self._aws.call("batch", "SubmitJob", of=of, once=True, **request)
                 return str(answer["jobId"])
+            except (NotFound, Refused):
+                self._forget(request["jobDefinition"])  # somebody may have deregistered it: the next run looks again
+                raise
             except (Throttled, Unreachable) as error:
                 if not tries_left:
                     raise
@@ -126,6 +131,21 @@ class Batch:
         since = (began - CLOCK_SKEW_SECONDS) * 1000
         recent = [job for job in answer["jobSummaryList"] if job["createdAt"] >= since]
         return str(max(recent, key=lambda job: job["createdAt"])["jobId"]) if recent else None
+
+    async def position(self, queue: str, job_id: str) -> int | None:
+        """The job's place among the queue's first 100 RUNNABLE ones, from 1; None when it is not among them."""
+        answer = await self._aws.call("batch", "GetJobQueueSnapshot", of=f"job queue `{queue}`", jobQueue=queue)
+        waiting = [job["jobArn"].rpartition("/")[2] for job in answer.get("frontOfQueue", {}).get("jobs", ())]
+        return waiting.index(job_id) + 1 if job_id in waiting else None
+
+    async def environments(self, queue: str) -> list[Mapping[str, Any]]:
+        """The queue's compute environments, as DescribeComputeEnvironments tells of them, in the queue's order."""
+        answer = await self._aws.call("batch", "DescribeJobQueues", of=f"job queue `{queue}`", jobQueues=[queue])
+        order = sorted(answer["jobQueues"][0].get("computeEnvironmentOrder", ()), key=lambda entry: entry["order"])
+        names = [entry["computeEnvironment"] for entry in order]
+        of = f"the compute environments of job queue `{queue}`"
+        found = await self._aws.call("batch", "DescribeComputeEnvironments", of=of, computeEnvironments=names)
+        return list(found["computeEnvironments"])
 
     async def describe(self, job_ids: Sequence[str]) -> dict[str, JobState]:
         """The jobs that AWS Batch knows, by id; any number of ids, 100 a call."""

@@ -23,6 +23,7 @@ from .housekeeping import Housekeeper
 from .inflight import Ticket
 from .packing import Package, StagedGroup, pack
 from .shipment import CANCEL_REASON, STOP_REASON, JobHandle, Passenger, bounded
+from .stuck import never_started
 
 log = logging.getLogger(__name__)
 
@@ -90,10 +91,24 @@ def _stop_if_cancelled(ticket: Ticket) -> None:
 async def watch(cloud: Cloud, settings: Settings, handle: JobHandle) -> Ended:
     """Waits for the task's end. A server that is stopped meanwhile ends the job first."""
     try:
-        return await _watch(cloud, settings, handle)
+        return await _patiently(cloud, settings, handle)
     except asyncio.CancelledError:
         await bounded(cloud.batch.terminate(handle.job_id, STOP_REASON))
         raise
+
+
+async def _patiently(cloud: Cloud, settings: Settings, handle: JobHandle) -> Ended:
+    """As `_watch`, but a job that has not left the queue after `start_patience` is ended. Raises NeverStarted then."""
+    watching = asyncio.ensure_future(_watch(cloud, settings, handle))
+    try:
+        done, _ = await asyncio.wait({watching}, timeout=settings.start_patience or None)
+        if not done and not cloud.watcher.has_begun(handle.job_id):
+            error = await never_started(cloud, settings, handle)
+            await cloud.batch.terminate(handle.job_id, f"It did not start within {settings.start_patience:g} s")
+            raise error
+        return await watching
+    finally:
+        watching.cancel()
 
 
 async def _watch(cloud: Cloud, settings: Settings, handle: JobHandle) -> Ended:

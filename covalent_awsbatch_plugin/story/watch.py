@@ -28,6 +28,8 @@ QUICKEST = 1 / 20  # of `every`: how soon to look again while jobs move
 SLOWER = 1.6  # times longer after each look at which nothing had moved
 LEAST_SECONDS = 0.1
 
+BEGUN = frozenset({"STARTING", "RUNNING", SUCCEEDED, FAILED})
+
 T = TypeVar("T")
 List = Callable[[str], Awaitable[list[str]]]  # the keys below a prefix
 
@@ -120,6 +122,12 @@ class Watcher:
             if not array.children:
                 self._arrays.pop(parent, None)
 
+    def has_begun(self, job_id: str) -> bool:
+        """Whether the job has been seen to leave the queue; of an array, whether any of its children has."""
+        parent = job_id.partition(":")[0]
+        watched = self._jobs.get(job_id) or self._arrays.get(parent)
+        return bool(watched and watched.state and _has_begun(watched.state))
+
     def _start(self) -> None:
         self._moved = True
         if self._looking is None or self._looking.done():
@@ -154,6 +162,7 @@ class Watcher:
         watched.failed = 0
         watched.unseen = 0 if state else watched.unseen + 1
         self._moved = self._moved or _differs(watched.state, state)
+        _tell_why_it_waits(watched.state, state)
         watched.state = state
         if watched.unseen >= FORGOTTEN_AFTER:
             advice = "It forgets jobs a week after their end."
@@ -196,6 +205,18 @@ def _results(keys: Iterable[str], below: str) -> Iterable[tuple[int, int]]:
 
 def _ended_children(state: JobState) -> int:
     return state.children.get(SUCCEEDED, 0) + state.children.get(FAILED, 0)
+
+
+def _has_begun(state: JobState) -> bool:
+    """An array's parent is PENDING while its children run."""
+    return bool(BEGUN & {state.status, *(status for status, count in state.children.items() if count)})
+
+
+def _tell_why_it_waits(before: JobState | None, now: JobState | None) -> None:
+    """Once, and again when AWS Batch gives another reason: only the head of a queue gets one."""
+    reason = now.status_reason if now and not _has_begun(now) else ""
+    if now and reason and reason != (before.status_reason if before else ""):
+        log.warning("Batch job %s waits in the queue. AWS says: %s", now.job_id, reason)
 
 
 def _differs(before: JobState | None, now: JobState | None) -> bool:

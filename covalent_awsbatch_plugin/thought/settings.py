@@ -73,6 +73,12 @@ class Settings(BaseModel):
     time_limit: int = Field(
         1800, ge=60, le=1_209_600, description="Seconds one attempt may run. AWS Batch allows no less than 60."
     )
+    start_patience: Number = Field(
+        0,
+        ge=0,
+        le=604_800,
+        description="Seconds a job may wait in the queue before it is ended and told why; 0: any time.",
+    )
     poll_freq: Number = Field(
         10, ge=0.1, le=3600, description="Seconds between two looks at a job: the longest its end goes unseen."
     )
