@@ -98,7 +98,7 @@ def _tells_little(found: Verdict) -> bool:
 def _verdict(job: JobState, attempt: Attempt, status_reason: str, log: str) -> Verdict:
     named = _named(attempt, status_reason)
     if job.status == SUCCEEDED or (not job.status and not named and attempt.exit_code == 0):
-        return named if named and named.cause in _UNDOES_SUCCESS else verdict(Cause.SUCCESS)
+        return named if named and named.cause in _UNDOES_SUCCESS else _success(job)
     if _was_cancelled(job, status_reason):
         return verdict(Cause.CANCELLED)
     if named:
@@ -110,6 +110,13 @@ def _verdict(job: JobState, attempt: Attempt, status_reason: str, log: str) -> V
     if attempt.exit_code is not None or log or runs_to_an_end(status_reason):
         return exit_verdict(attempt.exit_code, log)
     return verdict(Cause.UNKNOWN)
+
+
+def _success(job: JobState) -> Verdict:
+    """Batch's word for it; an attempt that found the work still claimed by a killed one ends well and has done none."""
+    if all(attempt.exit_code == 0 or attempt is job.last for attempt in job.attempts):
+        return verdict(Cause.SUCCESS)
+    return verdict(Cause.SUCCESS, advice="Look whether the work is done: an earlier attempt was cut short.")
 
 
 def _not_ended(job: JobState) -> Verdict:

@@ -98,7 +98,8 @@ def test_an_earlier_attempt_speaks_where_the_last_is_silent() -> None:
 
 def test_a_success_after_lost_hosts_is_a_success() -> None:
     attempts = [attempt(status_reason="Host EC2 (instance i-1) terminated."), attempt()]
-    assert why({"status": "SUCCEEDED", "statusReason": EXITED, "attempts": attempts}).cause == Cause.SUCCESS
+    outcome = why({"status": "SUCCEEDED", "statusReason": EXITED, "attempts": attempts})
+    assert (outcome.cause, outcome.advice.split(":")[0]) == (Cause.SUCCESS, "Look whether the work is done")
 
 
 def test_the_containers_reason_fills_an_attempt_that_lacks_it() -> None:
