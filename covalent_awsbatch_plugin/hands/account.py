@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..thought.errors import NotAllowed, NotFound
+from ..thought.errors import NotAllowed, NotFound, Refused
 from .aws import AWS
 
 
@@ -32,13 +32,12 @@ class Account:
 
     async def role_arn(self, role: str, setting: str, identity: Identity) -> str:
         """The ARN of a role given by name or ARN; `setting` is the name that an error gives."""
-        if role.startswith("arn:"):
-            return role
+        name = role.rpartition("/")[2] if role.startswith("arn:") else role
         try:
-            answer = await self._aws.call("iam", "GetRole", of=f"role `{role}`", RoleName=role)
+            answer = await self._aws.call("iam", "GetRole", of=f"role `{name}` ({setting})", RoleName=name)
         except NotAllowed:  # looking is a courtesy; whoever may not look can still name it
-            return f"arn:{identity.partition}:iam::{identity.account}:role/{role}"
-        except NotFound as error:
+            return role if role != name else f"arn:{identity.partition}:iam::{identity.account}:role/{role}"
+        except (NotFound, Refused) as error:
             error.advice = f"Correct {setting} in [executors.awsbatch], or create the role."
             raise
-        return str(answer["Role"]["Arn"])
+        return role if role != name else str(answer["Role"]["Arn"])

@@ -18,7 +18,7 @@ import aiobotocore.session
 from aiobotocore.config import AioConfig
 from botocore import xform_name
 
-from ..thought.errors import SettingError
+from ..thought.errors import AWSBatchError, NotAuthenticated, SettingError
 from .aws_errors import translated
 from .pace import Pace
 
@@ -87,11 +87,33 @@ class AWS:
         With `once` botocore does not try again, for calls that must not take effect twice. Raises one of the
         ServiceError family, or SettingError when the session can't be made of the settings.
         """
-        await self._pace.wait(service, operation)
-        self.calls[f"{service}:{operation}"] += 1
-        with translated(f"{service}:{operation}", of):
-            client = await self.client(service, ONCE_CONFIG if once else _CONFIGS.get(service, CLIENT_CONFIG))
-            return await getattr(client, xform_name(operation))(**parameters)
+
+        async def ask() -> Any:
+            await self._pace.wait(service, operation)
+            self.calls[f"{service}:{operation}"] += 1
+            with translated(f"{service}:{operation}", of):
+                client = await self.client(service, ONCE_CONFIG if once else _CONFIGS.get(service, CLIENT_CONFIG))
+                return await getattr(client, xform_name(operation))(**parameters)
+
+        try:
+            return await ask()
+        except (NotAuthenticated, SettingError):
+            if await self._renewed():
+                return await ask()
+            raise
+
+    async def _renewed(self) -> bool:
+        """Whether files or environment hold other credentials by now: a server outlives many of somebody's sign-ins."""
+        assert self._session is not None, "AWS is an async context manager"
+        old = self._session
+        try:
+            new = _session(self.connection)
+            changed = await _keys(new) not in (None, await _keys(old))
+        except AWSBatchError:
+            return False
+        if changed and self._session is old:  # what calls under way still use is closed with the rest
+            self._session, self._clients = new, {}
+        return changed
 
     async def client(self, service: str, config: AioConfig = CLIENT_CONFIG) -> Any:
         """The aiobotocore client; prefer `call`, which counts and translates."""
@@ -129,6 +151,13 @@ def _readable(credentials: str) -> Path:
             " or leave it empty for AWS's usual places.",
         ) from None
     return path
+
+
+async def _keys(session: aioboto3.Session) -> object:
+    """What tells two sets of credentials apart; None where there are none."""
+    with translated("sts:GetCallerIdentity", "the AWS account"):
+        credentials = await session.get_credentials()
+        return credentials and await credentials.get_frozen_credentials()
 
 
 # ---- sharing: every task of an event loop uses the same clients --------------------------------------------------

@@ -77,7 +77,7 @@ def _from_botocore(error: says.BotoCoreError, action: str, of: str) -> errors.AW
         return errors.SettingError("An AWS config or credentials file can't be read.", says=text, advice=advice)
     if isinstance(error, _NO_ANSWER):
         return _no_answer(error, action, of)
-    return errors.Refused(f"{action} for {of} could not be asked.", says=text)
+    return errors.Refused(f"AWS can't be asked for {of}.", says=text)
 
 
 def _no_answer(error: BaseException, action: str, of: str) -> errors.Unreachable:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..thought.errors import NotFound, Refused, SettingError, Throttled, Unreachable
-from ..thought.job_detail import JobState, state_of
+from ..thought.job_detail import ENDED, JobState, state_of
 from .aws import AWS
 from .once import Once
 
@@ -131,6 +131,24 @@ class Batch:
         since = (began - CLOCK_SKEW_SECONDS) * 1000
         recent = [job for job in answer["jobSummaryList"] if job["createdAt"] >= since]
         return str(max(recent, key=lambda job: job["createdAt"])["jobId"]) if recent else None
+
+    async def live_jobs(self, queue: str, beginning: str) -> list[Mapping[str, Any]]:
+        """JobDetails of the queue's jobs that have not ended and whose name begins so; not an array's children."""
+        found: list[str] = []
+        more: dict[str, Any] = {}
+        filters = [{"name": "JOB_NAME", "values": [f"{beginning}*"]}]
+        of = f"job queue `{queue}`"
+        while True:
+            page = await self._aws.call("batch", "ListJobs", of=of, jobQueue=queue, filters=filters, **more)
+            found += [job["jobId"] for job in page["jobSummaryList"] if job["status"] not in ENDED]
+            if not page.get("nextToken"):
+                break
+            more = {"nextToken": page["nextToken"]}
+        details: list[Mapping[str, Any]] = []
+        for start in range(0, len(found), IDS_PER_CALL):
+            ids = found[start : start + IDS_PER_CALL]
+            details += (await self._aws.call("batch", "DescribeJobs", of=of, jobs=ids))["jobs"]
+        return details
 
     async def position(self, queue: str, job_id: str) -> int | None:
         """The job's place among the queue's first 100 RUNNABLE ones, from 1; None when it is not among them."""

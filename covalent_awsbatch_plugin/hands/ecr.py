@@ -10,7 +10,7 @@ import base64
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from ..thought.errors import NotFound
+from ..thought.errors import NotFound, Refused
 from .aws import AWS
 from .builder import Login, Repository
 
@@ -32,8 +32,10 @@ class ECR:
             answer = await self._aws.call(
                 "ecr", "DescribeRepositories", of=f"ECR repository `{name}`", repositoryNames=[name]
             )
-        except NotFound as error:
-            error.advice = f"Correct ecr_repo_name, or run `aws ecr create-repository --repository-name {name}`."
+        except (NotFound, Refused) as error:
+            error.advice = (
+                f"Correct ecr_repo_name or region, or run `aws ecr create-repository --repository-name {name}`."
+            )
             raise
         found = answer["repositories"][0]
         return Repository.at(found["repositoryUri"], await self._login(found["registryId"]))

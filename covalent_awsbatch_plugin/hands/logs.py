@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from ..thought.errors import NotFound
+from ..thought.errors import NotAllowed, NotFound, Refused
 from .aws import AWS
 
 
@@ -16,6 +16,24 @@ class Logs:
 
     def __init__(self, aws: AWS, group: str) -> None:
         self._aws, self.group = aws, group
+
+    async def check(self) -> None:
+        """Raises NotFound when there is no such group: no job of it would start. Whoever may not look is believed."""
+        try:
+            answer = await self._aws.call(
+                "logs", "DescribeLogGroups", of=f"log group `{self.group}`", logGroupNamePrefix=self.group
+            )
+        except NotAllowed:
+            return
+        except Refused as error:
+            error.advice = "Correct batch_job_log_group_name in [executors.awsbatch]."
+            raise
+        if self.group not in (group["logGroupName"] for group in answer["logGroups"]):
+            raise NotFound(
+                f"There is no log group `{self.group}` in this account and Region.",
+                advice="Correct batch_job_log_group_name, or run `aws logs create-log-group --log-group-name "
+                f"{self.group}`.",
+            )
 
     async def tail(self, stream: str, lines: int = 100) -> str:
         """The stream's last lines, "" while it has none."""

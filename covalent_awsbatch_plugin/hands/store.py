@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..thought.errors import NotAllowed, NotFound, StagingError, Unreachable
+from ..thought.errors import NotAllowed, NotFound, Refused, StagingError, Unreachable
 from .aws import AWS
 from .aws_errors import translated
 
@@ -35,7 +35,7 @@ class Store:
         """Raises NotFound or NotAllowed, which say what to do, when the bucket can't be used."""
         try:
             await self._call("HeadBucket")
-        except NotFound as error:
+        except (NotFound, Refused) as error:
             error.advice = f"Correct s3_bucket_name, or run `aws s3 mb s3://{self.bucket}`."
             raise
         except NotAllowed as error:

@@ -8,22 +8,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from ..hands.account import Account
+from ..hands.account import Account, Identity
 from ..hands.aws import AWS, Connection, shared
 from ..hands.batch import Batch
 from ..hands.builders import Builder, Repository, builder
 from ..hands.ecr import ECR
+from ..hands.ledger import Ledger
+from ..hands.logs import Logs
+from ..hands.once import Once
 from ..hands.runner_layer import runner_files
 from ..hands.store import Store
 from ..thought.jobs import Place
 from ..thought.layers import Layer, layer
 from ..thought.settings import Settings
+from .side_by_side import SideBySide
 from .watch import Watcher
 
 THREADS = 4  # for hashing and compressing, of which two cores can do no more at once
@@ -55,10 +59,12 @@ class Cloud:
         self.account = Account(aws)
         self.batch = Batch(aws)
         self.ecr = ECR(aws)
+        self.ledger = Ledger()
         self.watcher = Watcher(self.batch)
         self._clock = clock
         self._tenants: dict[Any, Any] = {}
-        self._once: dict[object, tuple[float, asyncio.Task[Any]]] = {}
+        self._known: dict[Hashable, tuple[float, Any]] = {}  # until when it is believed, and what it is
+        self._once: Once[Any] = Once()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="awsbatch")
         aws.on_close(self._aclose)
 
@@ -77,10 +83,11 @@ class Cloud:
         return cast(T, self._tenants[make])
 
     async def site(self, settings: Settings) -> Site:
-        """Queue, roles, bucket and repository, all looked at side by side. Raises the first error there is."""
+        """Bucket, repository, queue, roles and log group. Raises one error that tells of all that is wrong."""
         key = settings.model_dump_json(
             include={
                 "s3_bucket_name", "ecr_repo_name", "batch_queue", "batch_execution_role_name", "batch_job_role_name",
+                "batch_job_log_group_name",
             }
         )  # fmt: skip
         return await self._cached(key, lambda: self._find(settings))
@@ -101,29 +108,40 @@ class Cloud:
 
         return await self._cached(("runner", platform), made, seconds=float("inf"))
 
+    async def identity(self) -> Identity:
+        """Who we are at AWS, asked once."""
+        return await self._cached("identity", self.account.identity, seconds=float("inf"))
+
     async def _find(self, settings: Settings) -> Site:
-        identity = await self.account.identity()
-        store = Store(self.aws, settings.s3_bucket_name, identity.account)
-        queue, execution, job, repository, region, _ = await asyncio.gather(
-            self.batch.queue(settings.batch_queue),
-            self.account.role_arn(settings.batch_execution_role_name, "batch_execution_role_name", identity),
-            self.account.role_arn(settings.batch_job_role_name, "batch_job_role_name", identity),
-            self.ecr.repository(settings.ecr_repo_name),
-            self.aws.region(),
-            store.check(),
+        who = await self.identity()
+        store = Store(self.aws, settings.s3_bucket_name, who.account)
+        execution, job = settings.batch_execution_role_name, settings.batch_job_role_name
+        async with SideBySide() as look:
+            look.at(store.check())
+            repository = look.at(self.ecr.repository(settings.ecr_repo_name))
+            queue = look.at(self.batch.queue(settings.batch_queue))
+            execution_arn = look.at(self.account.role_arn(execution, "batch_execution_role_name", who))
+            job_arn = look.at(self.account.role_arn(job, "batch_job_role_name", who))
+            look.at(Logs(self.aws, settings.batch_job_log_group_name).check())
+        place = Place(
+            account=who.account,
+            region=await self.aws.region(),
+            queue_arn=queue.result().arn,
+            fargate=queue.result().fargate,
+            execution_role_arn=execution_arn.result(),
+            job_role_arn=job_arn.result(),
         )
-        place = Place(identity.account, region, queue.arn, queue.fargate, execution, job)
-        return Site(place, repository, store)
+        return Site(place, repository.result(), store)
 
     async def _cached(
-        self, key: object, make: Callable[[], Coroutine[Any, Any, T]], seconds: float = SITE_SECONDS
+        self, key: Hashable, make: Callable[[], Coroutine[Any, Any, T]], seconds: float = SITE_SECONDS
     ) -> T:
         """One task makes it and all wait for it; a failure is not remembered."""
-        until, task = self._once.get(key, (0.0, None))
-        if task is None or until < self._clock() or (task.done() and (task.cancelled() or task.exception())):
-            task = asyncio.ensure_future(make())
-            self._once[key] = (self._clock() + seconds, task)
-        return await asyncio.shield(task)
+        until, value = self._known.get(key, (float("-inf"), None))
+        if until <= self._clock():
+            value = await self._once(key, make)
+            self._known[key] = (self._clock() + seconds, value)
+        return cast(T, value)
 
 
 @contextlib.asynccontextmanager

@@ -16,6 +16,7 @@ from ..hands.secret import result_key
 from ..thought.errors import Cancelled, PythonMismatch
 from ..thought.job_detail import JobState
 from ..thought.settings import Settings
+from ..thought.sizes import check_size
 from .cloud import Cloud, Site, base_image
 from .collecting import Ended, newest_envelope, results_store
 from .fleet import MIB, Fleet
@@ -34,6 +35,7 @@ async def send(cloud: Cloud, settings: Settings, group: StagedGroup, ticket: Tic
         cloud.site(settings),
         cloud.in_thread(pack, group, round(settings.max_baked_mib * MIB), result_key, _covalent_version()),
     )
+    check_size(settings, fargate=site.place.fargate)
     await _check_base(cloud, settings, site, package)
     _stop_if_cancelled(ticket)
     housekeeper = cloud.tenant(Housekeeper)
