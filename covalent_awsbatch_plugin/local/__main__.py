@@ -29,7 +29,8 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     told.state_dir.mkdir(parents=True, exist_ok=True)
     options = Options(
-        told.state_dir, told.engine, told.region, told.slots, told.grace_s, told.minute_s, told.mounting == "True"
+        told.state_dir, told.engine, told.region, told.slots, told.grace_s, told.minute_s, told.mounting == "True",
+        told.enforce_iam == "True",
     )
     lock = os.open(told.state_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)  # never closed: it lives as long as this
     try:
@@ -76,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--grace-s", type=float, default=30.0, help="seconds between SIGTERM and SIGKILL (30, as AWS)")
     parser.add_argument("--minute-s", type=float, default=60.0, help="seconds that a minute of a job's timeout lasts")
     parser.add_argument("--mounting", choices=("True", "False"), default="True", help="cross-repository blob mounts")
+    parser.add_argument("--enforce-iam", choices=("True", "False"), default="False", help="policies count, and are told")
     parser.add_argument("--until-eof", action="store_true", help="end when standard input is closed")
     return parser
 

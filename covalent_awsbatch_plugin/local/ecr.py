@@ -20,6 +20,8 @@ from moto.ecr import urls
 from moto.ecr.models import ECRBackend, Image, Repository, ecr_backends
 from moto.ecr.responses import ECRResponse
 
+from .iam import Guard, Principal, caller, denial
+from .iam_needs import Need
 from .registry import Manifest, TagTaken
 
 TOKEN_LIVES_S = 12 * 3600  # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html
@@ -70,17 +72,17 @@ class LocalECRBackend(ECRBackend):
 class LocalECRResponse(ECRResponse):
     """Hands out logins that the registry knows."""
 
-    logins: ClassVar[dict[str, float]] = {}  # token -> end of its life, Unix time
+    logins: ClassVar[dict[str, tuple[float, Principal | None]]] = {}  # token -> end of its life, Unix time; whose
 
     @classmethod
-    def new_login(cls) -> tuple[str, float]:
-        """A token and the Unix time it ends."""
+    def new_login(cls, whose: Principal | None = None) -> tuple[str, float]:
+        """A token and the Unix time it ends; without an owner it may do anything."""
         token, ends = token_urlsafe(48), time.time() + TOKEN_LIVES_S
-        cls.logins[token] = ends
+        cls.logins[token] = ends, whose
         return token, ends
 
     def get_authorization_token(self) -> ActionResult:
-        token, ends = self.new_login()
+        token, ends = self.new_login(caller(self.current_account, self.headers))
         login = {
             "authorizationToken": b64encode(f"AWS:{token}".encode()).decode(),
             "expiresAt": datetime.fromtimestamp(ends, UTC),
@@ -101,7 +103,16 @@ class ECRCatalog:
         return found
 
     def login_is_valid(self, password: str) -> bool:
-        return LocalECRResponse.logins.get(password, 0.0) > time.time()
+        return LocalECRResponse.logins.get(password, (0.0, None))[0] > time.time()
+
+    def denial(self, password: str, repository: str, actions: tuple[str, ...]) -> str | None:
+        """Why IAM does not let this login do that; None where it does, or is not enforced."""
+        whose, guard = LocalECRResponse.logins[password][1], Guard.current
+        if guard is None or whose is None:
+            return None
+        arn = f"arn:aws:ecr:{self._region}:{self._account_id}:repository/{repository}"
+        wanted = (Need(action, arn) for action in actions)
+        return next((denial(whose, need) for need in wanted if not guard.allows(whose, need)), None)
 
     def blobs(self, repository: str) -> dict[str, int] | None:
         found = self._repositories.get(repository)

@@ -47,6 +47,8 @@ PROGRAMS = (
     "uname",
     "id",
 )
+# Libraries that come in unseen: for host names, and for what packages bring along (obstore in the runner's layer).
+ALWAYS = ("libnss_dns.so.2", "libnss_files.so.2", "libgcc_s.so.1", "libstdc++.so.6")
 MERGED = ("bin", "sbin", "lib", "lib64")  # links into /usr on most systems
 CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 ACCOUNTS = {
@@ -164,7 +166,7 @@ def _libraries(binaries: list[Path]) -> list[Entry]:
     system = next(path for path in paths if path.name.startswith("libc.")).parent
     own = tuple({str(Path(each).parent) for each in map(str, binaries) if "/site-packages/" in each})
     shared = [path for path in paths if not str(path).startswith(own)]
-    shared += [path for name in ("libnss_dns.so.2", "libnss_files.so.2") if (path := system / name).exists()]
+    shared += [path for name in ALWAYS if (path := system / name).exists()]
     loaders = {Path(each) for each in re.findall(r"^\s+(/\S+ld\S*) \(", told, re.MULTILINE)}
     found = [Entry(f"{str(system).lstrip('/')}/{path.name}", path.resolve(), mode=0o755) for path in shared]
     return found + [Entry(str(path).lstrip("/"), path.resolve(), mode=0o755) for path in loaders]

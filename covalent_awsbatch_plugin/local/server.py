@@ -22,7 +22,7 @@ from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
 from moto.ec2.models import ec2_backends
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
-from . import batch, ecr, engines, logs
+from . import batch, ecr, engines, iam, logs
 from .base_image import BaseImage, make_base_image
 from .blobs import BlobStore
 from .credentials import CredentialsEndpoint
@@ -34,6 +34,7 @@ from .scheduler import Limits, Scheduler
 HOST = "127.0.0.1"
 CREDENTIALS_FILE = "credentials"
 STATE_FILE = "state.json"
+IAM_LOG = "iam.jsonl"
 Report = Callable[[str], None]
 
 
@@ -48,6 +49,7 @@ class Options:
     grace_s: float = 30.0
     minute_s: float = 60.0
     mounting: bool = True
+    enforce_iam: bool = False
 
     @property
     def limits(self) -> Limits:
@@ -77,6 +79,7 @@ async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[st
         stack.push_async_callback(scheduler.close)
         _install(registry, scheduler)
         await asyncio.to_thread(_provision, options, endpoint_url)
+        iam.install(options.state_dir / IAM_LOG if options.enforce_iam else None)
         base = await asyncio.to_thread(make_base_image, whole=name == engines.DOCKER, report=report)
         logging.getLogger(__name__).warning(engine.note)
         report(engine.note)

@@ -20,7 +20,8 @@ class LocalAWS:
 
     `engine` is `docker`, `process` or `auto`. `slots` bounds the jobs that run at a time; `grace_s` is the time between
     SIGTERM and SIGKILL; `minute_s` how long a minute of a job's timeout lasts. `mounting` False: the registry mounts no
-    blob from another repository. It also ends when this process does.
+    blob from another repository. `enforce_iam`: policies count, and what was asked stands in `iam.jsonl` of `state_dir`.
+    It also ends when this process does.
     """
 
     def __init__(
@@ -33,10 +34,11 @@ class LocalAWS:
         grace_s: float | None = None,
         minute_s: float | None = None,
         mounting: bool | None = None,
+        enforce_iam: bool | None = None,
         progress: Progress = lambda _line: None,
     ) -> None:
         limits = {"slots": slots, "grace_s": grace_s, "minute_s": minute_s}
-        self._options = {"engine": engine, "region": region, "mounting": mounting, **limits}
+        self._options = {"engine": engine, "region": region, "mounting": mounting, "enforce_iam": enforce_iam, **limits}
         self._wanted_dir, self._progress = state_dir, progress
         self._temporary: TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None

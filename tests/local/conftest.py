@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
 
 from covalent_awsbatch_plugin.local import LocalAWS
+from covalent_awsbatch_plugin.local.root_files import closure
 from tests.local.small_world import GRACE_S, SCRIPT, World, compose
 
 DOCKER = pytest.param("docker", marks=pytest.mark.engine)
@@ -27,7 +27,7 @@ def worlds(engine: str, **options: float) -> Iterator[World]:
 
 def script(world: World) -> str:
     """An image that does what its command says."""
-    obstore = [file for file in distribution("obstore").files or () if file.suffix in (".py", ".so")]
+    obstore = [file for each in closure(["obstore"]) for file in each.files or () if file.suffix in (".py", ".so")]
     files = {f"task/{file}": Path(str(file.locate())).read_bytes() for file in obstore}
     files["task/script.py"] = SCRIPT.read_bytes()
     return compose(world, files, Entrypoint=["python3", "-s", "/task/script.py"], Cmd=["say", "nothing to do"])

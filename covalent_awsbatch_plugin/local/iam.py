@@ -1,0 +1,200 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Who may do what: moto's enforcement of IAM, with the resources and conditions that it leaves out.
+
+Off unless `--enforce-iam`. Then everything asked is written to `iam.jsonl` of the state directory, a line each: who,
+action, resource, allowed. What it needs of moto is pinned by test_moto_has_not_moved.py.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from moto.core.authorization import ActionAuthenticatorMixin
+from moto.core.exceptions import AccessDeniedError, RESTError
+from moto.iam.access_control import (
+    CreateAccessKeyFailure,
+    IAMPolicy,
+    IAMPolicyStatement,
+    PermissionResult,
+    create_access_key,
+)
+from moto.iam.models import iam_backends
+from moto.s3.exceptions import S3AccessDeniedError, S3ClientError
+
+from .iam_needs import Asked, Need, needs, s3_action
+
+ALWAYS = {"sts:GetCallerIdentity", "sts:AssumeRole"}  # the first is anyone's; the second the role's trust decides
+SECURE = {"aws:SecureTransport": "true"}  # this AWS speaks plain HTTP on the loopback only
+
+
+class Principal(Protocol):
+    """A user or an assumed role, as moto knows it."""
+
+    arn: str
+
+    def collect_policies(self) -> list[Any]: ...
+
+
+class Guard:
+    """Answers whether a principal may, and writes down that it was asked."""
+
+    current: ClassVar[Guard | None] = None
+
+    def __init__(self, log: Path) -> None:
+        self._log, self._writing = log, threading.Lock()
+
+    def allows(self, who: Principal, need: Need) -> bool:
+        context = SECURE | dict(need.context)
+        results = [_permission(policy, need, context) for policy in who.collect_policies()]
+        allowed = PermissionResult.PERMITTED in results and PermissionResult.DENIED not in results
+        line = {"who": who.arn, "action": need.action, "resource": need.resource, "allowed": allowed}
+        with self._writing, self._log.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        return allowed
+
+
+def denial(who: Principal, need: Need) -> str:
+    """AWS's own words."""
+    return (
+        f"User: {who.arn} is not authorized to perform: {need.action} on resource: {need.resource} because no "
+        f"identity-based policy allows the {need.action} action"
+    )
+
+
+def _permission(policy: Any, need: Need, context: Mapping[str, str]) -> PermissionResult:
+    """Of one policy; IAMPolicy knows the forms that moto keeps policies in."""
+    results = {
+        _of_statement(statement, need.action, need.resource, context) for statement in _statements(IAMPolicy(policy))
+    }
+    for result in (PermissionResult.DENIED, PermissionResult.PERMITTED):
+        if result in results:
+            return result
+    return PermissionResult.NEUTRAL
+
+
+def _statements(policy: IAMPolicy) -> list[dict[str, Any]]:
+    found = policy._policy_json["Statement"]
+    return found if isinstance(found, list) else [found]
+
+
+def _of_statement(statement: dict[str, Any], action: str, resource: str, context: Mapping[str, str]) -> Any:
+    concerned = (
+        any(fnmatchcase(action.lower(), each.lower()) for each in _listed(statement.get("Action", [])))
+        and any(fnmatchcase(resource, each) for each in _listed(statement.get("Resource", ANYTHING)))
+        and _holds(statement.get("Condition", {}), context)
+    )
+    if not concerned:
+        return PermissionResult.NEUTRAL
+    return PermissionResult.PERMITTED if statement["Effect"] == "Allow" else PermissionResult.DENIED
+
+
+ANYTHING = ["*"]
+_TESTS = {"StringEquals": lambda value, wanted: value in wanted, "Bool": lambda value, wanted: value in wanted}
+
+
+def _holds(conditions: Mapping[str, Mapping[str, Any]], context: Mapping[str, str]) -> bool:
+    """A test that isn't known here is a fault of the test's, not of the policy's."""
+    return all(
+        _TESTS[test](context.get(key), _listed(wanted)) for test, keys in conditions.items() for key, wanted in keys.items()
+    )
+
+
+def _listed(value: Any) -> list[str]:
+    return value if isinstance(value, list) else [value]
+
+
+def principal(account: str, access_key_id: str, headers: Mapping[str, str]) -> Principal | None:
+    """Whose key it is; None for nobody's."""
+    try:
+        return create_access_key(account, "aws", access_key_id, dict(headers))  # type: ignore[no-any-return]
+    except (CreateAccessKeyFailure, KeyError):
+        return None
+
+
+class Role:
+    """A role as a principal, for what AWS does in its name."""
+
+    def __init__(self, account: str, arn: str) -> None:
+        name = arn.rpartition("/")[2]
+        self._backend, self._name = iam_backends[account]["aws"], name
+        self.arn = f"arn:aws:sts::{account}:assumed-role/{name}/ecs"
+
+    def collect_policies(self) -> list[Any]:
+        names = self._backend.list_role_policies(self._name)
+        inline = [self._backend.get_role_policy(self._name, name)[1] for name in names]
+        return [*inline, *self._backend.list_attached_role_policies(self._name)[0]]
+
+
+def _authorize(self: Any, iam_request_cls: type, resource: str = "*") -> None:
+    """In place of moto's; `self` is the response class of whatever service was asked."""
+    if Guard.current is None:
+        return
+    who = caller(self.current_account, self.headers)
+    for need in _asked(self, resource):
+        if need.action not in ALWAYS and (who is None or not Guard.current.allows(who, need)):
+            _deny(who, need)
+
+
+def caller(account: str, headers: Mapping[str, str]) -> Principal | None:
+    """Who signed a request."""
+    scope = headers.get("Authorization", "").partition("Credential=")[2].partition(",")[0]
+    return principal(account, scope.partition("/")[0], headers)
+
+
+def _asked(response: Any, resource: str) -> list[Need]:
+    scope = response.headers.get("Authorization", "").partition("Credential=")[2].split("/")
+    service, region = (scope[3], scope[2]) if len(scope) > 3 else (response.service_name, response.region)
+    if service == "s3":
+        of_object = "/" in resource.rpartition(":")[2]
+        return [Need(s3_action(response.method, response.querystring, of_object=of_object), resource)]
+    operation = response._get_action()
+    return needs(Asked(service, operation, _told(response), region, response.current_account))
+
+
+def _told(response: Any) -> dict[str, Any]:
+    """The request's parameters: JSON where the body is, else the query's lists."""
+    try:
+        body = json.loads(response.body)
+    except (ValueError, TypeError):
+        body = None
+    return body if isinstance(body, dict) else dict(response.querystring)
+
+
+class Denied(AccessDeniedError):
+    """Moto's, with AWS's whole sentence."""
+
+    def __init__(self, text: str) -> None:
+        RESTError.__init__(self, "AccessDenied", text)
+
+
+class S3Denied(S3AccessDeniedError):
+    """The same in S3's form."""
+
+    def __init__(self, text: str) -> None:
+        S3ClientError.__init__(self, "AccessDenied", text)
+
+
+def _deny(who: Principal | None, need: Need) -> None:
+    text = denial(who, need) if who else "Access Denied"
+    raise S3Denied(text) if need.action.startswith("s3:") else Denied(text)
+
+
+def _is_action_permitted(
+    self: Any, action: str, resource: str = "*", principal: Any = None, incoming_condition_values: Any = None
+) -> Any:
+    """In place of moto's, which takes a condition that does not hold for a denial; S3 asks it of bucket policies."""
+    return _of_statement(self._statement, action, resource, SECURE | dict(incoming_condition_values or {}))
+
+
+def install(log: Path | None) -> None:
+    """From now on this process's moto answers so; with a `log`, IAM is enforced."""
+    IAMPolicyStatement.is_action_permitted = _is_action_permitted
+    ActionAuthenticatorMixin._authenticate_and_authorize_action = _authorize
+    Guard.current = Guard(log) if log else None
