@@ -69,7 +69,7 @@ class Envelope:
     attempt: int
     python: str
     tasks: tuple[TaskResult, ...]
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
 
     @property
     def returned(self) -> bool:

@@ -76,6 +76,7 @@ class Housekeeper:
         if readers or leavings is None:  # a job of an earlier process is left to the lifecycle rules
             return
         del self._readers[_parent(job_id)]
+        self._cloud.ledger.forget(_parent(job_id))
         self._swept_next.append(leavings)
         if self._sweeping is None or self._sweeping.done():
             self._sweeping = asyncio.get_running_loop().create_task(self._sweep_after_a_rest())

@@ -14,8 +14,9 @@ from typing import Any
 
 from ..ground import layout
 from ..hands.builder import PushedImage
+from ..hands.ledger import Entry
 from ..thought import jobs, naming
-from ..thought.errors import AWSBatchError
+from ..thought.errors import AWSBatchError, StagingError
 from ..thought.layers import layer
 from ..thought.settings import Settings
 from .cloud import Cloud, Site, base_image
@@ -104,6 +105,7 @@ async def _register_and_submit(
         passenger.ticket.job_id = handle.job_id
         if passenger.ticket.cancelled:  # the cancel came while the job was on its way
             await bounded(cloud.batch.terminate(handle.job_id, CANCEL_REASON))
+    await _noted(cloud, job_id, aboard, handles)
     big = tuple(key for passenger in aboard for key in passenger.package.uploads)
     leavings = Leavings(settings, site.store, image.digest, definition, f"{prefix}/{job_id}/", big)
     cloud.tenant(Housekeeper).submitted([handle.job_id for handle in handles], leavings)
@@ -119,6 +121,16 @@ async def _image(cloud: Cloud, settings: Settings, site: Site, aboard: Sequence[
         cloud.in_thread(lambda: layer(image_files(packages, [p.group.dispatch_id for p in aboard]), "task")),
     )
     return await builder.push(base, [runner, task], site.repository)
+
+
+async def _noted(cloud: Cloud, job_id: str, aboard: Sequence[Passenger], handles: Sequence[JobHandle]) -> None:
+    """For `covalent-awsbatch collect`, after a crash. The job is paid for: failing to note it must not fail it."""
+    pairs = zip(aboard, handles, strict=True)
+    entries = [Entry(p.group.dispatch_id, p.group.node_ids, handle.to_json()) for p, handle in pairs]
+    try:
+        await cloud.in_thread(cloud.ledger.note, job_id, entries)
+    except StagingError as error:
+        log.warning("After a crash the job %s could be found by its tags only: %s", job_id, error)
 
 
 def _children(job_id: str, size: int) -> list[str]:

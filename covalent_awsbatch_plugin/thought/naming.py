@@ -12,6 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 JOB_NAME_CHARS = 128  # SubmitJob: letters, digits, - and _, the first one alphanumeric
+JOB_NAME_BEGINS = "covalent-"
+TAG_PLUGIN, TAG_DISPATCH, TAG_GROUP, TAG_HOST = (
+    "covalent:plugin",
+    "covalent:dispatch",
+    "covalent:group",
+    "covalent:host",
+)
 _FOREIGN = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -21,7 +28,7 @@ def job_name(groups: Sequence[tuple[str, int]]) -> str:
     An array is named after its first task, and after all that are in it: it must not be taken for another.
     """
     dispatch_id, task_group_id = groups[0]
-    name = f"covalent-{dispatch_id}-{task_group_id}"
+    name = f"{JOB_NAME_BEGINS}{dispatch_id}-{task_group_id}"
     if len(groups) > 1:
         everyone = "\n".join(f"{dispatch} {group}" for dispatch, group in groups)
         name += f"-x{len(groups)}-{hashlib.sha256(everyone.encode()).hexdigest()[:12]}"
@@ -37,10 +44,10 @@ def definition_name(prefix: str, definition: Mapping[str, Any]) -> str:
 def tags(dispatch_id: str, task_group_id: int, host: str) -> dict[str, str]:
     """Tags by which what is ours is found again: by dispatch, and by the machine that submitted."""
     return {
-        "covalent:plugin": "awsbatch",
-        "covalent:dispatch": dispatch_id[:256],
-        "covalent:group": str(task_group_id),
-        "covalent:host": re.sub(r"[^\w .:/=+@-]", "-", host)[:256],
+        TAG_PLUGIN: "awsbatch",
+        TAG_DISPATCH: dispatch_id[:256],
+        TAG_GROUP: str(task_group_id),
+        TAG_HOST: re.sub(r"[^\w .:/=+@-]", "-", host)[:256],
     }
 
 

@@ -1,0 +1,60 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The jobs of this user on this machine that nobody has read yet: what finds their results after a crash.
+
+One file a job, written when it was submitted and removed when its last result was read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..thought.errors import StagingError
+from .secret import data_dir
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One task group of a job: where it belongs in Covalent, and its handle."""
+
+    dispatch_id: str
+    node_ids: tuple[int, ...]
+    handle: dict[str, Any]
+
+    @classmethod
+    def of(cls, body: dict[str, Any]) -> Entry:
+        return cls(body["dispatch_id"], tuple(body["node_ids"]), body["handle"])
+
+
+class Ledger:
+    """A folder in the user's data folder."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder or data_dir() / "jobs"
+
+    def note(self, job_id: str, entries: Sequence[Entry]) -> None:
+        """Raises StagingError when the folder can't be written."""
+        path = self._folder / f"{job_id}.json"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            fresh = path.with_suffix(f".{os.getpid()}")
+            fresh.write_text(json.dumps([asdict(entry) for entry in entries]))
+            fresh.replace(path)
+        except OSError as error:
+            raise StagingError(f"The file {path} can't be written: {error.strerror}.") from error
+
+    def forget(self, job_id: str) -> None:
+        """The job was read, or never will be."""
+        (self._folder / f"{job_id}.json").unlink(missing_ok=True)
+
+    def jobs(self) -> Iterator[tuple[str, list[Entry]]]:
+        """Every job that was not read, oldest first."""
+        paths = self._folder.glob("*.json")
+        for path in sorted(paths, key=lambda each: each.stat().st_mtime):
+            yield path.stem, [Entry.of(body) for body in json.loads(path.read_text())]

@@ -1,0 +1,91 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""After a crash: which jobs still run for nobody, how to end them, and how to get at results that nobody read."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ..thought import naming
+from ..thought.settings import Settings
+from .cloud import Cloud
+from .collecting import Ended, NodeResult, collect, newest_envelope, results_store
+from .shipment import JobHandle
+
+REAP_REASON = "Ended by `covalent-awsbatch reap`"
+
+
+@dataclass(frozen=True)
+class LiveJob:
+    """One of our jobs that has not ended. `size` is an array's, else 1."""
+
+    job_id: str
+    name: str
+    status: str
+    created: datetime
+    dispatch_id: str
+    host: str
+    size: int
+
+
+async def live_jobs(
+    cloud: Cloud, settings: Settings, *, dispatch_id: str = "", any_host: bool = False
+) -> list[LiveJob]:
+    """What this machine (or any) left in the queue, found by name and tags; oldest first."""
+    details = await cloud.batch.live_jobs(settings.batch_queue, naming.JOB_NAME_BEGINS)
+    here = naming.tags("", 0, socket.gethostname())[naming.TAG_HOST]
+    jobs = []
+    for detail in details:
+        tags = detail.get("tags") or {}
+        job = LiveJob(
+            job_id=detail["jobId"],
+            name=detail["jobName"],
+            status=detail["status"],
+            created=datetime.fromtimestamp(detail.get("createdAt", 0) / 1000, UTC),
+            dispatch_id=tags.get(naming.TAG_DISPATCH, ""),
+            host=tags.get(naming.TAG_HOST, ""),
+            size=(detail.get("arrayProperties") or {}).get("size", 1),
+        )
+        if dispatch_id in ("", job.dispatch_id) and (any_host or job.host == here):
+            jobs.append(job)
+    return sorted(jobs, key=lambda job: job.created)
+
+
+async def reap(cloud: Cloud, jobs: list[LiveJob]) -> None:
+    """Ends them all, an array with its children."""
+    for job in jobs:
+        await cloud.batch.terminate(job.job_id, REAP_REASON)
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A task group that was submitted here and whose result nobody read."""
+
+    dispatch_id: str
+    node_ids: tuple[int, ...]
+    handle: JobHandle
+
+
+def unread(cloud: Cloud, *, dispatch_id: str = "") -> Iterator[Unread]:
+    """From this user's ledger on this machine, oldest first."""
+    for _, entries in cloud.ledger.jobs():
+        for entry in entries:
+            handle = JobHandle.from_json(entry.handle)
+            if handle and dispatch_id in ("", entry.dispatch_id):
+                yield Unread(entry.dispatch_id, entry.node_ids, handle)
+
+
+async def recover(cloud: Cloud, settings: Settings, task: Unread, into: Path) -> list[NodeResult] | None:
+    """What the task left, as files in the folder `into`; None while its job has not ended."""
+    state = (await cloud.batch.describe([task.handle.job_id])).get(task.handle.job_id)
+    envelope = await newest_envelope(
+        await results_store(cloud, settings, task.handle), task.handle, len(state.attempts) if state else 1
+    )
+    if envelope is None and (state is None or not state.ended):
+        return None
+    return await collect(cloud, settings, Ended(task.handle, state, envelope), task.node_ids, into)
