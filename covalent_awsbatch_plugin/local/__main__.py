@@ -19,8 +19,8 @@ import sys
 import threading
 from pathlib import Path
 
+from . import engines
 from .background import LOCK_FILE, READY
-from .engines import AUTO, DOCKER, PROCESS
 from .server import STATE_FILE, Options, offline_aws, write_state
 
 
@@ -29,8 +29,15 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     told.state_dir.mkdir(parents=True, exist_ok=True)
     options = Options(
-        told.state_dir, told.engine, told.region, told.slots, told.grace_s, told.minute_s, told.mounting == "True",
-        told.enforce_iam == "True",
+        state_dir=told.state_dir,
+        engine=told.engine,
+        region=told.region,
+        slots=told.slots,
+        grace_s=told.grace_s,
+        minute_s=told.minute_s,
+        mounting=told.mounting == "True",
+        enforce_iam=told.enforce_iam == "True",
+        quotas=told.quotas,
     )
     lock = os.open(told.state_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)  # never closed: it lives as long as this
     try:
@@ -71,15 +78,29 @@ def report(line: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m {__package__}", description=__doc__)
     parser.add_argument("--state-dir", type=Path, required=True, help="its files; state.json says where it answers")
-    parser.add_argument("--engine", choices=(AUTO, DOCKER, PROCESS), default=AUTO)
+    parser.add_argument("--engine", type=_engine, default=engines.AUTO, help="docker, process, auto or module:Class")
     parser.add_argument("--region", default="us-east-1")
     parser.add_argument("--slots", type=int, help="jobs at a time (two a processor)")
     parser.add_argument("--grace-s", type=float, default=30.0, help="seconds between SIGTERM and SIGKILL (30, as AWS)")
     parser.add_argument("--minute-s", type=float, default=60.0, help="seconds that a minute of a job's timeout lasts")
     parser.add_argument("--mounting", choices=("True", "False"), default="True", help="cross-repository blob mounts")
-    parser.add_argument("--enforce-iam", choices=("True", "False"), default="False", help="policies count, and are told")
+    parser.add_argument(
+        "--enforce-iam", choices=("True", "False"), default="False", help="policies count, and are told"
+    )
+    parser.add_argument("--quotas", type=_quotas, default={}, help="requests a second, like batch=50,ecr:PutImage=10")
     parser.add_argument("--until-eof", action="store_true", help="end when standard input is closed")
     return parser
+
+
+def _engine(text: str) -> str:
+    try:
+        return engines.choose(text) if text != engines.AUTO else text
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _quotas(text: str) -> dict[str, float]:
+    return {name: float(rate) for name, _, rate in (each.rpartition("=") for each in text.split(","))}
 
 
 if __name__ == "__main__":

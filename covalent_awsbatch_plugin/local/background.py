@@ -23,6 +23,7 @@ from typing import Any
 
 STATE_FILE, LOCK_FILE, LOG_FILE = "state.json", "lock", "server.log"
 READY = "ready"
+CALLS_PATH, STORM_PATH = "/_local/calls", "/_local/storm"  # of the endpoint: what was asked, and a throttle storm
 ENDS_WITHIN_S = 60.0
 Progress = Callable[[str], None]
 

@@ -216,6 +216,28 @@ class LocalBatchResponse(BatchResponse):
         told: dict[str, Any] = json.loads(self.body or "{}")
         return told
 
+    def createjobqueue(self) -> str:
+        answer: str = super().createjobqueue()
+        self._keep_limits(self._told()["jobQueueName"])
+        return answer
+
+    def updatejobqueue(self) -> str:
+        answer: str = super().updatejobqueue()
+        self._keep_limits(self._told()["jobQueue"])
+        return answer
+
+    def _keep_limits(self, queue: str) -> None:
+        """`jobStateTimeLimitActions`, which moto forgets."""
+        if (limits := self._told().get("jobStateTimeLimitActions")) is not None:
+            self.batch_backend._queue(queue).limits = limits
+
+    def describejobqueues(self) -> str:
+        told = json.loads(super().describejobqueues())
+        for queue in told["jobQueues"]:
+            limits = getattr(self.batch_backend._queue(queue["jobQueueArn"]), "limits", [])
+            queue["jobStateTimeLimitActions"] = limits
+        return json.dumps(told)
+
     def registerjobdefinition(self) -> str:
         told = self._told()
         definition = self.batch_backend.add_definition(

@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The two engines, and the choice between them."""
+"""The two engines, the choice between them, and the way in for another."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 from .engine import Engine
@@ -13,7 +14,12 @@ DOCKER, PROCESS, AUTO = "docker", "process", "auto"
 
 
 def choose(wanted: str) -> str:
-    """`docker` or `process`; `auto` takes docker where an engine answers. Raises ValueError for another word."""
+    """`docker` or `process`; `auto` takes docker where an engine answers. Raises ValueError for another word.
+
+    `module:Class` is an engine of somebody's own, made like `ProcessEngine`.
+    """
+    if ":" in wanted:
+        return wanted
     if wanted not in (DOCKER, PROCESS, AUTO):
         raise ValueError(f"engine must be {DOCKER}, {PROCESS} or {AUTO}, not {wanted!r}")
     if wanted != AUTO:
@@ -44,6 +50,10 @@ def make(name: str, folder: Path, registry: str, password: str, slots: int) -> E
         from .docker_engine import DockerEngine
 
         return DockerEngine(registry, password, slots)
+    if ":" in name:
+        module, _, own = name.partition(":")
+        engine: Engine = getattr(import_module(module), own)(folder, registry, password)
+        return engine
     from .process_engine import ProcessEngine
 
     return ProcessEngine(folder, registry, password)

@@ -4,12 +4,13 @@
 """What stands before the offline AWS: counts every request by who asks for what, and refuses what is over a quota.
 
 Refusals are AWS's own: TooManyRequestsException of Batch, ThrottlingException of the JSON services, SlowDown of S3,
-TOOMANYREQUESTS of ECR's registry. `GET /_local/calls` tells the counts, `POST /_local/storm?seconds=30` has every
-second request refused for a while.
+TOOMANYREQUESTS of ECR's registry. `CALLS_PATH` tells the counts, and `STORM_PATH?seconds=30` has every second request refused for
+a while.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import threading
@@ -21,7 +22,8 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
-CALLS, STORM = "/_local/calls", "/_local/storm"
+from .background import CALLS_PATH, STORM_PATH
+
 REFUSED, BYTES = "refused", "bytes"  # how the counts of refusals and of bytes that came in are called
 REGISTRY = "registry"  # who asks, where a registry's token doesn't say
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/[^/]+/[^/]+/([^/]+)/aws4_request")
@@ -94,7 +96,7 @@ def before_moto(gate: Gate, app: Wsgi) -> Wsgi:
 
     def gated(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        if path in (CALLS, STORM):
+        if path in (CALLS_PATH, STORM_PATH):
             return _own(gate, path, environ, start_response)
         who, operation = _read(environ, path)
         if gate.admit(who, operation, int(environ.get("CONTENT_LENGTH") or 0)):
@@ -105,7 +107,7 @@ def before_moto(gate: Gate, app: Wsgi) -> Wsgi:
 
 
 def _own(gate: Gate, path: str, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    if path == STORM:
+    if path == STORM_PATH:
         gate.storm(float(parse_qs(environ.get("QUERY_STRING", ""))["seconds"][0]))
     start_response("200 OK", [("Content-Type", "application/json")])
     return [json.dumps(gate.told()).encode()]
@@ -131,15 +133,13 @@ def _s3(method: str, path: str, query: str) -> str:
     kind = "Object" if key else "Bucket"
     if method == "GET" and not key:
         return "ListObjectsV2" if bucket else "ListBuckets"
-    return f"{ {'GET': 'Get', 'HEAD': 'Head', 'PUT': 'Put', 'DELETE': 'Delete'}.get(method, method) }{kind}"
+    return f"{method.capitalize()}{kind}"
 
 
 def _action(environ: dict[str, Any]) -> str:
     """Of the query protocol; the body is put back."""
     if "form" not in environ.get("CONTENT_TYPE", ""):
         return environ["REQUEST_METHOD"]
-    import io
-
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
     found = _ACTION.search(body)

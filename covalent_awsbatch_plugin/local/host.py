@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from moto.iam.exceptions import NotFoundException
@@ -13,6 +15,8 @@ from moto.logs.models import LogsBackend, logs_backends
 
 from .credentials import CredentialsEndpoint
 from .engine import Container
+from .iam import Guard, Role, denial
+from .iam_needs import ANY, Need
 from .jobs import Attempt, Job
 from .logs import LogWriter
 
@@ -26,6 +30,11 @@ NO_GROUP = (
     "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: failed to create "
     "Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist."
 )
+CANT = {
+    "ecr": "CannotPullECRContainerError: AccessDeniedException: {}",
+    "log": "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: failed to create "
+    "Cloudwatch log stream: AccessDeniedException: {}",
+}
 
 
 @dataclass(frozen=True)
@@ -53,10 +62,32 @@ class Host:
                 self._iam.get_role_by_arn(role)
             except NotFoundException:
                 return CANT_ASSUME.format(role)
+        if denied := self._denial(job):
+            return denied
         options = _log_options(job)
         if options["awslogs-group"] == DEFAULT_GROUP or options.get("awslogs-create-group") == "true":
             self._logs.ensure_log_group(options["awslogs-group"])
         return None if options["awslogs-group"] in self._logs.groups else NO_GROUP
+
+    def _denial(self, job: Job) -> str | None:
+        """What the execution role may not do of what ECS does in its name; only where IAM is enforced."""
+        role, guard = job.request.properties.get("executionRoleArn"), Guard.current
+        if role is None or guard is None:
+            return None
+        who = Role(self.account_id, role)
+        denied = (need for need in self._needs(job) if not guard.allows(who, need))
+        return next((CANT[need.action[:3]].format(denial(who, need)) for need in denied), None)
+
+    def _needs(self, job: Job) -> Iterator[Need]:
+        """https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html"""
+        where = f"{self.region}:{self.account_id}"
+        repository = re.split("[:@]", job.request.properties["image"].partition("/")[2])[0]
+        yield Need("ecr:GetAuthorizationToken", ANY)
+        for action in ("BatchCheckLayerAvailability", "GetDownloadUrlForLayer", "BatchGetImage"):
+            yield Need(f"ecr:{action}", f"arn:aws:ecr:{where}:repository/{repository}")
+        stream = f"log-group:{_log_options(job)['awslogs-group']}:log-stream:new"
+        for action in ("CreateLogStream", "PutLogEvents"):
+            yield Need(f"logs:{action}", f"arn:aws:logs:{where}:{stream}")
 
     def log(self, job: Job, attempt: Attempt) -> LogWriter:
         options = _log_options(job)

@@ -102,7 +102,9 @@ _TESTS = {"StringEquals": lambda value, wanted: value in wanted, "Bool": lambda 
 def _holds(conditions: Mapping[str, Mapping[str, Any]], context: Mapping[str, str]) -> bool:
     """A test that isn't known here is a fault of the test's, not of the policy's."""
     return all(
-        _TESTS[test](context.get(key), _listed(wanted)) for test, keys in conditions.items() for key, wanted in keys.items()
+        _TESTS[test](context.get(key), _listed(wanted))
+        for test, keys in conditions.items()
+        for key, wanted in keys.items()
     )
 
 

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from .blobs import BlobRefused, BlobStore, Upload
+from .iam_needs import registry_actions
 
 MANIFEST_BYTES = 4 * 1024 * 1024  # the distribution specification asks registries to take at least this much
 CHUNK = 1 << 20
@@ -47,6 +48,9 @@ class Catalog(Protocol):
     """What the registry asks of the ECR API."""
 
     def login_is_valid(self, password: str) -> bool: ...
+    def denial(self, password: str, repository: str, actions: tuple[str, ...]) -> str | None:
+        """Why this login may not do that to a repository; None where it may."""
+
     def blobs(self, repository: str) -> dict[str, int] | None:
         """Sizes of the blobs a repository holds, by digest, to be changed in place; None: no such repository."""
 
@@ -89,6 +93,10 @@ class Registry:
         if not self.catalog.login_is_valid(_password(request)):
             challenge = f'Basic realm="http://{request.host}/",service="ecr.amazonaws.com"'
             return problem(401, "UNAUTHORIZED", "Not Authorized", {"WWW-Authenticate": challenge})
+        if name := request.match_info.get("name"):
+            actions = registry_actions(request.method, request.path)
+            if denied := self.catalog.denial(_password(request), name, actions):
+                return problem(403, "DENIED", denied)
         return await handler(request)
 
     @web.middleware

@@ -47,8 +47,9 @@ PROGRAMS = (
     "uname",
     "id",
 )
-# Libraries that come in unseen: for host names, and for what packages bring along (obstore in the runner's layer).
-ALWAYS = ("libnss_dns.so.2", "libnss_files.so.2", "libgcc_s.so.1", "libstdc++.so.6")
+# Libraries that Python itself may not need, and packages (obstore in the runner's layer) take for granted.
+C_LIBRARY = ("libm.so.6", "librt.so.1", "libdl.so.2", "libpthread.so.0", "libutil.so.1", "libresolv.so.2")
+ALWAYS = (*C_LIBRARY, "libnss_dns.so.2", "libnss_files.so.2", "libgcc_s.so.1", "libstdc++.so.6")
 MERGED = ("bin", "sbin", "lib", "lib64")  # links into /usr on most systems
 CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 ACCOUNTS = {

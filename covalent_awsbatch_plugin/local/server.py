@@ -11,9 +11,9 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,10 @@ from . import batch, ecr, engines, iam, logs
 from .base_image import BaseImage, make_base_image
 from .blobs import BlobStore
 from .credentials import CredentialsEndpoint
+from .gate import Gate, before_moto, before_registry
 from .host import Host
 from .provision import BASE_REPOSITORY, Network, Provisioner, section
-from .registry import Manifest, Registry
+from .registry import Manifest, Registry, problem
 from .scheduler import Limits, Scheduler
 
 HOST = "127.0.0.1"
@@ -40,7 +41,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Options:
-    """`slots` None: two jobs a processor at a time. `grace_s`, `minute_s`: see `Limits`."""
+    """`slots` None: two jobs a processor at a time. `grace_s`, `minute_s`: see `Limits`; `quotas`: see `Gate`."""
 
     state_dir: Path
     engine: str = engines.AUTO
@@ -50,6 +51,7 @@ class Options:
     minute_s: float = 60.0
     mounting: bool = True
     enforce_iam: bool = False
+    quotas: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def limits(self) -> Limits:
@@ -66,11 +68,13 @@ async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[st
     async with AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, work, ignore_errors=True)
         blobs, catalog = BlobStore(work / "registry"), ecr.ECRCatalog(ACCOUNT, options.region)
+        gate = Gate(options.quotas)
         registry_app = Registry(blobs, catalog, mounting=options.mounting).app()
+        registry_app.middlewares.append(before_registry(gate, _too_many))
         registry = await stack.enter_async_context(_site(registry_app))
         credentials = CredentialsEndpoint(ACCOUNT, options.region)
         credentials_site = await stack.enter_async_context(_site(credentials.app()))
-        endpoint_url = _moto()
+        endpoint_url = _moto(gate)
         token, _ = ecr.LocalECRResponse.new_login()
         engine = engines.make(name, work / "engine", registry, token, options.limits.slots)
         stack.push_async_callback(engine.close)
@@ -134,12 +138,18 @@ async def _site(app: web.Application) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-def _moto() -> str:
+def _too_many() -> web.Response:
+    return problem(429, "TOOMANYREQUESTS", "Rate exceeded")
+
+
+def _moto(gate: Gate) -> str:
     """Starts moto's server in threads that end with this process; its URL."""
     os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"  # AWS's own, which roles of compute environments attach
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else a line for every request
     server = ThreadedMotoServer(HOST, 0, verbose=False)
     server.start()
+    assert server._server is not None
+    server._server.app = before_moto(gate, server._server.app)
     return "http://{}:{}".format(*server.get_host_and_port())
 
 

@@ -6,13 +6,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
+from urllib.request import urlopen
 
-from .background import ENDS_WITHIN_S, LocalAWSFailed, Progress, Status, flags, read_state, spawn
+from .background import (
+    CALLS_PATH,
+    ENDS_WITHIN_S,
+    STORM_PATH,
+    LocalAWSFailed,
+    Progress,
+    Status,
+    flags,
+    read_state,
+    spawn,
+)
 
 
 class LocalAWS:
@@ -21,6 +34,7 @@ class LocalAWS:
     `engine` is `docker`, `process` or `auto`. `slots` bounds the jobs that run at a time; `grace_s` is the time between
     SIGTERM and SIGKILL; `minute_s` how long a minute of a job's timeout lasts. `mounting` False: the registry mounts no
     blob from another repository. `enforce_iam`: policies count, and what was asked stands in `iam.jsonl` of `state_dir`.
+    `quotas` are requests a second, by service or operation: `{"batch": 50, "ecr:PutImage": 10}`.
     It also ends when this process does.
     """
 
@@ -35,10 +49,12 @@ class LocalAWS:
         minute_s: float | None = None,
         mounting: bool | None = None,
         enforce_iam: bool | None = None,
+        quotas: Mapping[str, float] | None = None,
         progress: Progress = lambda _line: None,
     ) -> None:
         limits = {"slots": slots, "grace_s": grace_s, "minute_s": minute_s}
         self._options = {"engine": engine, "region": region, "mounting": mounting, "enforce_iam": enforce_iam, **limits}
+        self._options["quotas"] = ",".join(f"{name}={rate}" for name, rate in (quotas or {}).items()) or None
         self._wanted_dir, self._progress = state_dir, progress
         self._temporary: TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -110,6 +126,19 @@ class LocalAWS:
     @property
     def region(self) -> str:
         return self._running.region
+
+    def calls(self) -> dict[str, dict[str, int]]:
+        """How often each operation was asked for, by who asked: an access key, or `registry`."""
+        return self._told(CALLS_PATH)
+
+    def storm(self, seconds: float) -> None:
+        """For so long, every second request is refused."""
+        self._told(f"{STORM_PATH}?seconds={seconds}")
+
+    def _told(self, path: str) -> dict[str, dict[str, int]]:
+        with urlopen(f"{self.endpoint_url}{path}") as answer:  # noqa: S310 - http, on this machine
+            told: dict[str, dict[str, int]] = json.load(answer)
+        return told
 
     def section(self) -> dict[str, Any]:
         """The `[executors.awsbatch]` settings that lead here."""
