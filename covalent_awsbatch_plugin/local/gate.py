@@ -4,8 +4,8 @@
 """What stands before the offline AWS: counts every request by who asks for what, and refuses what is over a quota.
 
 Refusals are AWS's own: TooManyRequestsException of Batch, ThrottlingException of the JSON services, SlowDown of S3,
-TOOMANYREQUESTS of ECR's registry. `CALLS_PATH` tells the counts, and `STORM_PATH?seconds=30` has every second request refused for
-a while.
+TOOMANYREQUESTS of ECR's registry. `CALLS_PATH` tells the counts; `STORM_PATH?seconds=30` has every second request
+refused for so long.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ _BATCH = re.compile(r"/v1/(\w+)")
 _BATCH_NAMES = {
     name.lower(): name
     for name in (
-        "CancelJob", "DeregisterJobDefinition", "DescribeComputeEnvironments", "DescribeJobDefinitions", "DescribeJobQueues",
-        "DescribeJobs", "GetJobQueueSnapshot", "ListJobs", "RegisterJobDefinition", "SubmitJob", "TerminateJob",
+        "CancelJob", "DeregisterJobDefinition", "DescribeComputeEnvironments", "DescribeJobDefinitions",
+        "DescribeJobQueues", "DescribeJobs", "GetJobQueueSnapshot", "ListJobs", "RegisterJobDefinition", "SubmitJob",
+        "TerminateJob",
     )
 }  # fmt: skip
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
