@@ -32,6 +32,8 @@ LEFT_OUT |= {"site-packages", "dist-packages"}
 LEFT_OUT_AS = ("config-", "_tkinter.")
 PROGRAMS = (
     "sh",
+    "bash",
+    "which",  # with which Covalent's shell leptons look for a shell
     "env",
     "cat",
     "ls",
