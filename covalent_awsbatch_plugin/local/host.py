@@ -32,8 +32,8 @@ NO_GROUP = (
 )
 CANT = {
     "ecr": "CannotPullECRContainerError: AccessDeniedException: {}",
-    "log": "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: failed to create "
-    "Cloudwatch log stream: AccessDeniedException: {}",
+    "log": "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: failed to "
+    "create Cloudwatch log stream: AccessDeniedException: {}",
 }
 
 

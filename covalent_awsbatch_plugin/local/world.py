@@ -33,7 +33,7 @@ class LocalAWS:
 
     `engine` is `docker`, `process` or `auto`. `slots` bounds the jobs that run at a time; `grace_s` is the time between
     SIGTERM and SIGKILL; `minute_s` how long a minute of a job's timeout lasts. `mounting` False: the registry mounts no
-    blob from another repository. `enforce_iam`: policies count, and what was asked stands in `iam.jsonl` of `state_dir`.
+    blob from another repository. `enforce_iam`: policies count, and what was asked stands in `state_dir`/iam.jsonl.
     `quotas` are requests a second, by service or operation: `{"batch": 50, "ecr:PutImage": 10}`.
     It also ends when this process does.
     """

@@ -51,6 +51,9 @@ class Catalog:
     def login_is_valid(self, password: str) -> bool:
         return self.open or password == LOGIN.password
 
+    def denial(self, password: str, repository: str, actions: tuple[str, ...]) -> str | None:
+        return None
+
     def blobs(self, repository: str) -> dict[str, int] | None:
         return None if repository in self.missing else self._blobs.setdefault(repository, {})
 
