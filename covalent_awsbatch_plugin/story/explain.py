@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import platform
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from ..ground import layout
@@ -60,13 +61,18 @@ def _runner(settings: Settings) -> Layer:
 def _example(settings: Settings) -> Layer:
     """The task layer of `add(1, 2)`; its result key is left out, so it differs from a real one by 64 characters."""
     with tempfile.TemporaryDirectory() as folder:
-        group = stage_call(_add, (1, 2), {}, Path(folder), dispatch_id=DISPATCH, node_id=0)
+        group = stage_call(_adder(), (1, 2), {}, Path(folder), dispatch_id=DISPATCH, node_id=0)
         package = pack(group, round(settings.max_baked_mib * 1024 * 1024), lambda _: b"")
     return layer(image_files([package], [DISPATCH]), "task")
 
 
-def _add(x: int, y: int) -> int:
-    return x + y
+def _adder() -> Callable[[int, int], int]:
+    """A function that is pickled by value, as a workflow's are, and not by its name in this module."""
+
+    def add(x: int, y: int) -> int:
+        return x + y
+
+    return add
 
 
 def _place(settings: Settings) -> jobs.Place:

@@ -71,13 +71,17 @@ class Unread:
     handle: JobHandle
 
 
-def unread(cloud: Cloud, *, dispatch_id: str = "") -> Iterator[Unread]:
-    """From this user's ledger on this machine, oldest first."""
-    for _, entries in cloud.ledger.jobs():
-        for entry in entries:
-            handle = JobHandle.from_json(entry.handle)
-            if handle and dispatch_id in ("", entry.dispatch_id):
-                yield Unread(entry.dispatch_id, entry.node_ids, handle)
+def unread(cloud: Cloud, *, dispatch_id: str = "") -> Iterator[tuple[str, list[Unread]]]:
+    """Jobs with their task groups, from this user's ledger on this machine, oldest first."""
+    for job_id, entries in cloud.ledger.jobs():
+        handles = [(entry, JobHandle.from_json(entry.handle)) for entry in entries]
+        tasks = [
+            Unread(entry.dispatch_id, entry.node_ids, handle)
+            for entry, handle in handles
+            if handle and dispatch_id in ("", entry.dispatch_id)
+        ]
+        if tasks:
+            yield job_id, tasks
 
 
 async def recover(cloud: Cloud, settings: Settings, task: Unread, into: Path) -> list[NodeResult] | None:

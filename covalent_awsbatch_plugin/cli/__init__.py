@@ -1,0 +1,11 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The command line's door: one file for each group of commands. Covalent is never imported: it takes a second."""
+
+from __future__ import annotations
+
+from . import after, local, tasks, why  # noqa: F401 - each adds its commands to `main`
+from .root import main
+
+__all__ = ["main"]

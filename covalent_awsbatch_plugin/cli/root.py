@@ -1,0 +1,81 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What all commands share: the group they belong to, how errors are told, where settings come from."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from .. import __version__
+from ..hands.config_file import config_file, section
+from ..local.background import LocalAWSFailed
+from ..thought.errors import AWSBatchError
+from ..thought.settings import Given, Settings, resolve
+
+if TYPE_CHECKING:
+    from ..story.cloud import Cloud
+
+T = TypeVar("T")
+
+
+class _Letters(click.Group):
+    """Errors of ours are told as the letters they are, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AWSBatchError as error:
+            raise click.ClickException(error.letter()) from error
+        except LocalAWSFailed as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Letters, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="covalent-awsbatch")
+def main() -> None:
+    """Run Python functions on AWS Batch from a Covalent workflow.
+
+    \b
+    Start here, without an AWS account:
+      covalent-awsbatch local up --write   # a whole AWS on this machine
+      covalent-awsbatch hello              # one task through it
+    """
+
+
+def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """One option for each setting, named, typed and described by the setting itself."""
+    for name, field in reversed(Settings.model_fields.items()):
+        option = click.option(f"--{name.replace('_', '-')}", name, default=None, help=field.description)
+        command = option(command)
+    return command
+
+
+def resolved(options: dict[str, Any]) -> Settings:
+    """The settings of the command line over those of Covalent's config file. Raises SettingError."""
+    known = {name: value for name, value in section().items() if name in Settings.model_fields}
+    return resolve(Given(options, "on the command line"), Given(known, f"in [executors.awsbatch] of {config_file()}"))
+
+
+def in_cloud(settings: Settings, work: Callable[[Cloud], Awaitable[T]]) -> T:
+    """Runs `work` on an event loop of its own, with a connection that is closed after it."""
+    from ..hands.aws import close_shared
+    from ..story import cloud
+
+    async def run() -> T:
+        try:
+            async with cloud(settings) as aws:
+                return await work(aws)
+        finally:
+            await close_shared()
+
+    return asyncio.run(run())
+
+
+def progress(text: str) -> None:
+    """A line for people: what scripts read goes to standard output."""
+    click.echo(text, err=True)

@@ -1,0 +1,59 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""`covalent-awsbatch why`: the letter of any Batch job."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .root import in_cloud, main, resolved, settings_options
+
+
+@main.command()
+@click.argument("job_id", required=False)
+@click.option("--file", help="Read the record from this file instead; - is standard input.")
+@click.option("--json", "as_json", is_flag=True, help="For programs: cause, blame, retry_may_help, says, advice.")
+@settings_options
+def why(job_id: str | None, file: str | None, as_json: bool, **options: Any) -> None:
+    """Say why a Batch job ended as it did, or does not start: any job, of this plugin or not.
+
+    \b
+      covalent-awsbatch why JOB_ID
+      covalent-awsbatch why --file job.json    # what `aws batch describe-jobs` printed; no credentials needed
+
+    Exit code 2 when the file holds no job record.
+    """
+    if (job_id is None) == (file is None):
+        raise click.UsageError("Give either a JOB_ID or --file.")
+    if file is not None:
+        _why_records(file, as_json)
+    elif job_id:
+        from ..story.postmortem import ask
+
+        finding = in_cloud(resolved(options), lambda aws: ask(aws, job_id))
+        click.echo(json.dumps(finding.to_json(), indent=2) if as_json else finding.letter())
+
+
+def _why_records(file: str, as_json: bool) -> None:
+    from ..thought.outcome import letter
+    from ..thought.records import Unreadable, records_of
+    from ..thought.why import why as outcome_of_record
+
+    try:
+        records = records_of(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes())
+    except (Unreadable, OSError) as error:
+        why_not = error.strerror if isinstance(error, OSError) else error
+        click.echo(f"Error: {file} can't be read as a job record: {why_not}.", err=True)
+        sys.exit(2)
+    outcomes = [outcome_of_record(detail) for detail in records.details]
+    if as_json:
+        bodies = [outcome.to_json() for outcome in outcomes]
+        click.echo(json.dumps(bodies[0] if records.one else bodies, indent=2))
+    else:
+        click.echo("\n\n".join(letter(outcome) for outcome in outcomes))
