@@ -35,6 +35,7 @@ class CovalentServer:
         self.config_file = home / ".config" / "covalent" / "covalent.conf"
         self.log_file = home / ".cache" / "covalent" / "covalent_ui.log"
         self.environment = _outside(os.environ) | {"HOME": str(home), "LOGLEVEL": level} | dict(environment or {})
+        self.address = ""  # for `dispatcher_addr`
         self._section = dict(section)
         self._session: int | None = None
 
@@ -51,12 +52,6 @@ class CovalentServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-    @property
-    def address(self) -> str:
-        """For `dispatcher_addr`. Covalent takes the next port when the one asked for is taken, so its file is asked."""
-        dispatcher = tomlkit.parse(self.config_file.read_text())["dispatcher"]
-        return f"http://{dispatcher['address']}:{dispatcher['port']}"  # type: ignore[index]
 
     def write_section(self, section: Mapping[str, Any]) -> None:
         """`[executors.awsbatch]` is this and nothing else; the server reads it anew for every task."""
@@ -77,6 +72,9 @@ class CovalentServer:
             raise RuntimeError(f"Covalent did not start within {STARTS_WITHIN_S} s:\n{self.last_words()}") from None
         if command.returncode or "Running" not in said:
             raise RuntimeError(f"Covalent did not start:\n{said}\n{self.last_words()}")
+        # It takes the next port when the one asked for is taken. Later on it may be writing the file.
+        dispatcher = tomlkit.parse(self.config_file.read_text()).unwrap()["dispatcher"]
+        self.address = f"http://{dispatcher['address']}:{dispatcher['port']}"
 
     def stop(self) -> None:
         """`covalent stop`, and whatever of it is left after that is killed."""

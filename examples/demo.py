@@ -41,7 +41,8 @@ async def main(engine: str) -> None:
         say("Starting an AWS on this machine: S3, ECR, Batch, IAM, CloudWatch Logs ...")
         async with LocalAWS(engine, progress=detail) as aws:
             detail(f"It answers at {aws.endpoint_url}, and its Docker registry at {aws.registry}.")
-            settings = aws.section() | {"cache_dir": str(home / "staging"), "delete_images": False}  # to be looked at below
+            # The images are kept for `tell_aws` to tell of.
+            settings = aws.section() | {"cache_dir": str(home / "staging"), "delete_images": False}
             say("Starting a Covalent server ...")
             with CovalentServer(home, settings) as covalent:
                 detail(f"It answers at {covalent.address}. [executors.awsbatch] of its config file leads to that AWS.")

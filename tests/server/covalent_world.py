@@ -93,8 +93,32 @@ class CovalentWorld:
 
     def jobs(self, *states: str) -> dict[str, Any]:
         """Jobs by id that are in one of these states, with none in any."""
-        listed = [self.batch.list_jobs(jobQueue=self.section["batch_queue"], jobStatus=s) for s in states or LIVE + ENDED]
+        listed = [
+            self.batch.list_jobs(jobQueue=self.section["batch_queue"], jobStatus=s) for s in states or LIVE + ENDED
+        ]
         return {job["jobId"]: job for answer in listed for job in answer["jobSummaryList"]}
+
+    def running(self, *, beyond: set[str]) -> list[str]:
+        """Ids of the running jobs besides those `beyond`; an array counts by its children."""
+        found: list[str] = []
+        for job_id in self.jobs().keys() - beyond:
+            (job,) = self.batch.describe_jobs(jobs=[job_id])["jobs"]
+            if "arrayProperties" in job:
+                children = self.batch.list_jobs(arrayJobId=job_id, jobStatus="RUNNING")["jobSummaryList"]
+                found += [child["jobId"] for child in children]
+            elif job["status"] == "RUNNING":
+                found.append(job_id)
+        return found
+
+    def log(self, job_id: str) -> str:
+        """What CloudWatch has of a job's output."""
+        (job,) = self.batch.describe_jobs(jobs=[job_id])["jobs"]
+        stream = job["container"].get("logStreamName")
+        if not stream:
+            return ""
+        group = self.section["batch_job_log_group_name"]
+        answer = self.client("logs").get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True)
+        return "\n".join(event["message"] for event in answer["events"])
 
     def wait_for_job(self, state: str, *, beyond: set[str]) -> str:
         """The id of the one job in this state, besides those `beyond`."""
@@ -111,7 +135,9 @@ class Ran:
 
     def __str__(self) -> str:
         nodes = self.result.get_all_node_results()
-        told = [f"{node['node_name']}: {node['status']}\n{node['stdout']}{node['stderr']}{node['error']}" for node in nodes]
+        told = [
+            f"{node['node_name']}: {node['status']}\n{node['stdout']}{node['stderr']}{node['error']}" for node in nodes
+        ]
         return "\n".join([f"{self.status}: {self.result.error}", *told])
 
     @property
@@ -122,28 +148,36 @@ class Ran:
     def value(self) -> Any:
         return self.result.result
 
-    @property
-    def nodes(self) -> list[dict[str, Any]]:
-        """Electrons as `get_node_result` shows them; Covalent's own nodes have names with a colon."""
-        return [node for node in self.result.get_all_node_results() if ":" not in node["node_name"]]
+    def inner_dispatch(self, name: str) -> str:
+        """The dispatch that a sublattice became."""
+        graph = self.result.lattice.transport_graph
+        (found,) = (node["node_id"] for node in self.result.get_all_node_results() if node["node_name"] == name)
+        dispatch_id: str = graph.get_node_value(found, "sub_dispatch_id")
+        return dispatch_id
 
     def node(self, name: str) -> Node:
         """The only electron of that name."""
         (found,) = (node for node in self.result.get_all_node_results() if node["node_name"] == name)
-        return Node(**{key: found[key] for key in ("status", "output", "stdout", "stderr", "error")})
+        return Node.of(found)
+
+    def by_id(self, node_id: int) -> Node:
+        return Node.of(self.result.get_node_result(node_id))
 
 
 @dataclass
 class Node:
+    """What `get_node_result` says."""
+
     status: str
     output: Any
     stdout: str
     stderr: str
     error: str
 
-    def __post_init__(self) -> None:
-        self.status = _word(self.status)
-        self.output = self.output.get_deserialized() if self.output is not None else None
+    @classmethod
+    def of(cls, found: dict[str, Any]) -> Node:
+        output = found["output"].get_deserialized() if found["output"] is not None else None
+        return cls(_word(found["status"]), output, found["stdout"], found["stderr"], found["error"])
 
 
 def _word(status: Any) -> str:

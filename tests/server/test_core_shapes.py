@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What every engine has to do alike: a value, an exception, a packed group, a sublattice, a lepton, a kill, a cancel."""
+"""What every engine has to do alike: a value, an exception, a packed group, a sublattice, a kill, a cancel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import sys
 import time
 
 import covalent as ct
-import pytest
 
 from tests.server.covalent_world import CovalentWorld
 
