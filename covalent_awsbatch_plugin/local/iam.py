@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from moto.core.authorization import ActionAuthenticatorMixin
-from moto.core.exceptions import AccessDeniedError, RESTError
+from moto.core.exceptions import AccessDeniedError, _RESTError
 from moto.iam.access_control import (
     CreateAccessKeyFailure,
     IAMPolicy,
@@ -173,7 +173,7 @@ class Denied(AccessDeniedError):
     """Moto's, with AWS's whole sentence."""
 
     def __init__(self, text: str) -> None:
-        RESTError.__init__(self, "AccessDenied", text)
+        _RESTError.__init__(self, "AccessDenied", text)
 
 
 class S3Denied(S3AccessDeniedError):
