@@ -10,12 +10,15 @@ action, resource, allowed. What it needs of moto is pinned by test_moto_has_not_
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+import botocore.session
 from moto.core.authorization import ActionAuthenticatorMixin
 from moto.core.exceptions import AccessDeniedError, _RESTError
 from moto.iam.access_control import (
@@ -31,6 +34,7 @@ from moto.s3.exceptions import S3AccessDeniedError, S3ClientError
 from .iam_needs import Asked, Need, needs, s3_action
 
 ALWAYS = {"sts:GetCallerIdentity", "sts:AssumeRole"}  # the first is anyone's; the second the role's trust decides
+DELETED = re.compile(rb"<Key>(.*?)</Key>")  # of DeleteObjects: each key needs the permission
 SECURE = {"aws:SecureTransport": "true"}  # this AWS speaks plain HTTP on the loopback only
 
 
@@ -155,9 +159,18 @@ def _asked(response: Any, resource: str) -> list[Need]:
     service, region = (scope[3], scope[2]) if len(scope) > 3 else (response.service_name, response.region)
     if service == "s3":
         of_object = "/" in resource.rpartition(":")[2]
-        return [Need(s3_action(response.method, response.querystring, of_object=of_object), resource)]
+        action = s3_action(response.method, response.querystring, of_object=of_object)
+        deleted = DELETED.findall(bytes(response.raw_body)) if action == "s3:DeleteObject" and not of_object else []
+        return [Need(action, f"{resource}/{key.decode()}") for key in deleted] or [Need(action, resource)]
     operation = response._get_action()
+    operation = _names(service).get(operation.lower(), operation)  # Batch's come as its URIs spell them
     return needs(Asked(service, operation, _told(response), region, response.current_account))
+
+
+@cache
+def _names(service: str) -> dict[str, str]:
+    """The operations of a service as its API spells them, by lower case."""
+    return {name.lower(): name for name in botocore.session.get_session().get_service_model(service).operation_names}
 
 
 def _told(response: Any) -> dict[str, Any]:
