@@ -24,6 +24,7 @@ from ..hands.logs import Logs
 from ..hands.once import Once
 from ..hands.runner_layer import runner_files
 from ..hands.store import Store
+from ..thought.errors import StagingError
 from ..thought.jobs import Place
 from ..thought.layers import Layer, layer
 from ..thought.settings import Settings
@@ -35,6 +36,18 @@ SITE_SECONDS = 300  # how long an answer about queue, roles, bucket and reposito
 DEFAULT_BASE = "public.ecr.aws/docker/library/python:{minor}-slim"  # Docker's official image, where nobody counts pulls
 
 T = TypeVar("T")
+
+
+def _made(cache_dir: str) -> Path:
+    """The folder, which is there now. Raises StagingError."""
+    folder = Path(cache_dir).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StagingError(
+            f"The folder {folder} can't be made: {error.strerror}.", advice="Set cache_dir to another."
+        ) from error
+    return folder
 
 
 def base_image(settings: Settings, python: str) -> str:
@@ -92,13 +105,14 @@ class Cloud:
         )  # fmt: skip
         return await self._cached(key, lambda: self._find(settings))
 
-    async def builder(self, kind: str) -> Builder:
-        """The builder of that name, opened once."""
+    async def builder(self, settings: Settings) -> Builder:
+        """The builder that the settings name, opened once: with the cache folder of whoever came first."""
 
         async def opened() -> Builder:
-            return await self.aws.keep(builder(kind))
+            folder = await self.in_thread(_made, settings.cache_dir)
+            return await self.aws.keep(builder(settings.builder, folder))
 
-        return await self._cached(("builder", kind), opened, seconds=float("inf"))
+        return await self._cached(("builder", settings.builder), opened, seconds=float("inf"))
 
     async def runner_layer(self, platform: str, cache_dir: str) -> Layer:
         """The layer with what runs tasks, the same for all tasks of a platform."""

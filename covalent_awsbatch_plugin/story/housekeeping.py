@@ -69,6 +69,10 @@ class Housekeeper:
         """A job whose tasks have these ids will be read by each. What it needs is held already."""
         self._readers[_parent(job_ids[0])] = (set(job_ids), leavings)
 
+    def unread(self, parent: str) -> frozenset[str]:
+        """The ids of the job's tasks that nobody has read yet; none for a job of another process."""
+        return frozenset(self._readers[parent][0]) if parent in self._readers else frozenset()
+
     def read(self, job_id: str) -> None:
         """A task has been read. The last one ends its job's stay."""
         readers, leavings = self._readers.get(_parent(job_id), (set(), None))

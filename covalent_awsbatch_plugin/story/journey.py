@@ -19,6 +19,7 @@ from ..thought.settings import Settings
 from ..thought.sizes import check_size
 from .cloud import Cloud, Site, base_image
 from .collecting import Ended, newest_envelope, results_store
+from .ending import Terminator
 from .fleet import MIB, Fleet
 from .housekeeping import Housekeeper
 from .inflight import Ticket
@@ -53,7 +54,7 @@ async def send(cloud: Cloud, settings: Settings, group: StagedGroup, ticket: Tic
 async def _check_base(cloud: Cloud, settings: Settings, site: Site, package: Package) -> None:
     """Before anything is pushed, for one task's wrong Python must not fail the others that it would travel with."""
     name = base_image(settings, package.python)
-    builder = await cloud.builder(settings.builder)
+    builder = await cloud.builder(settings)
     check_python(await builder.resolve_base(name, settings.platform, site.repository), name, package)
 
 
@@ -95,7 +96,7 @@ async def watch(cloud: Cloud, settings: Settings, handle: JobHandle) -> Ended:
     try:
         return await _patiently(cloud, settings, handle)
     except asyncio.CancelledError:
-        await bounded(cloud.batch.terminate(handle.job_id, STOP_REASON))
+        await bounded(cloud.tenant(Terminator).end(handle.job_id, STOP_REASON))
         raise
 
 
@@ -128,7 +129,7 @@ async def _watch(cloud: Cloud, settings: Settings, handle: JobHandle) -> Ended:
 
 async def cancel(cloud: Cloud, job_id: str) -> None:
     """Ends the job, whatever its state; also when the server is being stopped at this very moment."""
-    ending = asyncio.ensure_future(cloud.batch.terminate(job_id, CANCEL_REASON))
+    ending = asyncio.ensure_future(cloud.tenant(Terminator).end(job_id, CANCEL_REASON))
     try:
         await asyncio.shield(ending)
     except asyncio.CancelledError:

@@ -113,7 +113,7 @@ async def _register_and_submit(
 
 
 async def _image(cloud: Cloud, settings: Settings, site: Site, aboard: Sequence[Passenger]) -> PushedImage:
-    builder = await cloud.builder(settings.builder)
+    builder = await cloud.builder(settings)
     packages = [p.package for p in aboard]
     base, runner, task = await asyncio.gather(
         builder.resolve_base(base_image(settings, packages[0].python), settings.platform, site.repository),
