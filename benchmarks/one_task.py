@@ -106,7 +106,7 @@ class Recorder:
 
     @classmethod
     async def of(cls, aws: Cloud, settings: Settings) -> Recorder:
-        builder: Any = await aws.builder(settings.builder)
+        builder: Any = await aws.builder(settings)
         recorder = cls(type(builder).push.__get__(builder))
         builder.push = recorder.push
         return recorder

@@ -15,15 +15,17 @@ from aiolimiter import AsyncLimiter
 # and asking have 40, ending has its own 10, so that a cancel never waits behind ten thousand questions.
 # https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html (GetLogEvents: 10/s)
+# https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html (PutImage, a manifest's PUT: 10/s)
 _LANES = {
     "batch": (10, 0.25),
     "batch:TerminateJob": (5, 0.5),
     "logs": (4, 0.5),
+    "registry:PutManifest": (2, 0.25),
 }
 
 
 class Pace:
-    """One limiter for each lane; a service that is not named has no limit of ours."""
+    """One limiter for each lane, of one account or registry; a service that is not named has no limit of ours."""
 
     def __init__(self) -> None:
         self._lanes = {name: AsyncLimiter(calls, seconds) for name, (calls, seconds) in _LANES.items()}

@@ -84,8 +84,13 @@ class Registry:
         """Give the repository a manifest under a tag. A tag that can't be moved but names it already is success."""
         body = Body(len(manifest.body), Blob.of(manifest.body).open)
         call = self._push("PUT", f"manifests/{tag}", {"Content-Type": manifest.media_type}, body)
+
+        async def put() -> Answer:
+            await self._http.turn(call, "PutManifest")
+            return await self._http.ask(call, ok=(200, 201))
+
         try:
-            await self._ask(call, ok=(200, 201))
+            await self._http.patiently(put)
         except Refused:
             if await self.manifest_digest(tag) != manifest.digest:
                 raise

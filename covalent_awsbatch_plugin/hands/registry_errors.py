@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..thought.errors import NotAllowed, NotAuthenticated, NotFound, Refused, ServiceError, Throttled, Unreachable
@@ -50,6 +51,12 @@ def error_of(status: int, body: bytes, about: About) -> ServiceError:
     missing = any(code in says for code in _MISSING_BLOB)
     kind = MissingBlobs if missing else Refused
     return kind(f"The registry {about.registry} refused {_deed(about)}.", says=says)
+
+
+def retry_after_s(status: int, headers: Mapping[str, str]) -> float:
+    """How long a registry that is asked too often wants to be left alone. Its other form, a date, no registry sends."""
+    said = headers.get("Retry-After", "").strip()
+    return float(said) if status in (429, 503) and said.isascii() and said.isdigit() else 0
 
 
 def unreachable(about: About, error: BaseException) -> Unreachable:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 import urllib.request
+from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,8 +23,9 @@ from ..thought.layers import Chunk
 from ..thought.reference import is_loopback
 from .builder import Login
 from .once import Once
+from .pace import Pace
 from .registry_auth import BearerChallenge, bearer_challenge, token_in
-from .registry_errors import About, error_of, unreachable
+from .registry_errors import About, error_of, retry_after_s, unreachable
 
 T = TypeVar("T")
 
@@ -33,6 +36,7 @@ REDIRECTS = 5
 TRIES = 8
 FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 8.0
+LONGEST_ASKED_S = 60.0  # a registry that wants to be left alone for longer is asked again after this
 
 _NO_ANSWER = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
 
@@ -87,8 +91,11 @@ class RegistryHttp:
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[float, float], float] = random.uniform,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._sleep, self._jitter = sleep, jitter
+        self._sleep, self._jitter, self._clock = sleep, jitter, clock
+        self._paces: defaultdict[URL, Pace] = defaultdict(Pace)  # by registry, as are the times until when to wait
+        self._not_before: dict[URL, float] = {}
         self._tokens: dict[tuple[URL, Login | None, str], str] = {}
         self._token_once: Once[str] = Once()
 
@@ -116,6 +123,10 @@ class RegistryHttp:
             await self._sleep(self._jitter(0, min(LONGEST_DELAY_S, FIRST_DELAY_S * 2**number)))
         return await attempt()
 
+    async def turn(self, call: Call, operation: str) -> None:
+        """Returns when a call that its registry takes only so many a second of may go."""
+        await self._paces[call.home].wait("registry", operation)
+
     async def ask(self, call: Call, ok: Collection[int]) -> Answer:
         """The whole answer; one try. Raises ServiceError when there is none, or its status is not in `ok`."""
         async with self._opened(call, ok) as response:
@@ -133,10 +144,16 @@ class RegistryHttp:
             async with AsyncExitStack() as stack:
                 response = await self._follow(call, stack)
                 if response.status not in ok:
+                    self._heed(call, response)
                     raise error_of(response.status, await response.read(), call.about)
                 yield response
         except _NO_ANSWER as error:
             raise unreachable(call.about, error) from error
+
+    def _heed(self, call: Call, response: aiohttp.ClientResponse) -> None:
+        """A registry that says when to come again is left alone until then, by every call."""
+        if asked_s := min(LONGEST_ASKED_S, retry_after_s(response.status, response.headers)):
+            self._not_before[call.home] = max(self._not_before.get(call.home, 0), self._clock() + asked_s)
 
     async def _follow(self, call: Call, stack: AsyncExitStack) -> aiohttp.ClientResponse:
         """The answer behind redirects, and behind one challenge."""
@@ -157,6 +174,8 @@ class RegistryHttp:
         raise Refused(f"The registry {call.about.registry} redirects in a circle.", says=str(url.with_query(None)))
 
     async def _send(self, call: Call, url: URL, stack: AsyncExitStack) -> aiohttp.ClientResponse:
+        if (wait := self._not_before.get(call.home, 0) - self._clock()) > 0:
+            await self._sleep(wait)
         headers = dict(call.headers)
         # Redirects and uploads lead to stores whose URLs are signed already, and that must not see who we are.
         if url.origin() == call.home and (authorization := self._authorization(call)):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -110,6 +111,26 @@ async def test_what_fails_for_ever_is_given_up(tasks: Registry, local: Site, sle
     assert caught.value.retry_may_help
     assert len(local.log) == TRIES == len(sleeps) + 1
     assert max(sleeps) <= LONGEST_DELAY_S
+
+
+async def test_a_registry_that_says_when_to_come_again_is_left_alone_by_all(
+    tasks: Registry, http: RegistryHttp, local: Site, sleeps: Sleeps
+) -> None:
+    later = web.json_response({"errors": [{"code": "TOOMANYREQUESTS"}]}, status=429, headers={"Retry-After": "7"})
+    local.trouble = failing(1, lambda _: later)
+    assert not await tasks.has_blob(digest_of(DATA))
+    assert await Registry(http, local.host, "others", LOGIN).manifest_digest("latest") is None
+    asked = [round(seconds) for seconds in sleeps if seconds > 1]
+    assert asked == [7, 7]
+
+
+async def test_manifests_go_in_below_ten_a_second(tasks: Registry, local: Site) -> None:
+    layers = some_layers(1)
+    base = base_of(layers)
+    await put_base(local.repository(), base, layers)
+    began = time.monotonic()
+    await asyncio.gather(*(tasks.put_manifest(base.manifest, f"task-{number}") for number in range(12)))
+    assert time.monotonic() - began > 1  # eleven of them after the first second's ten
 
 
 async def test_what_is_refused_is_not_tried_again(tasks: Registry, local: Site, sleeps: Sleeps) -> None:
