@@ -72,6 +72,10 @@ class LocalBatchBackend(BatchBackend):
         self._job_definitions[definition.arn] = definition
         return definition
 
+    def create_job_queue(self, **told: Any) -> JobQueue:  # type: ignore[override]
+        """CreateJobQueue: enabled unless it says otherwise; moto wants it said."""
+        return super().create_job_queue(**told | {"state": told["state"] or "ENABLED"})
+
     def _active_definition(self, identifier: str) -> JobDefinition:
         """By ARN, `name:revision` or name: then the latest that is active."""
         if ":" in identifier:

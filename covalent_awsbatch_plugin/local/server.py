@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import logging
 import os
@@ -149,7 +150,9 @@ def _moto(gate: Gate) -> str:
     server = ThreadedMotoServer(HOST, 0, verbose=False)
     server.start()
     assert server._server is not None
-    server._server.app = before_moto(gate, server._server.app)
+    moto: Any = server._server.app
+    moto.get_backend_for_host = functools.cache(moto.get_backend_for_host)  # else 200 patterns tried for each request
+    server._server.app = before_moto(gate, moto)
     return "http://{}:{}".format(*server.get_host_and_port())
 
 
