@@ -72,7 +72,7 @@ class LocalBatchBackend(BatchBackend):
         self._job_definitions[definition.arn] = definition
         return definition
 
-    def create_job_queue(self, **told: Any) -> JobQueue:  # type: ignore[override]
+    def create_job_queue(self, **told: Any) -> JobQueue:
         """CreateJobQueue: enabled unless it says otherwise; moto wants it said."""
         return super().create_job_queue(**told | {"state": told["state"] or "ENABLED"})
 
