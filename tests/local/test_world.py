@@ -136,7 +136,7 @@ async def test_a_start_that_fails_has_last_words(tmp_path: Path) -> None:
     async with LocalAWS("process", tmp_path):
         with pytest.raises(LocalAWSFailed, match="another offline AWS runs in"):
             await LocalAWS("process", tmp_path).__aenter__()
-    with pytest.raises(LocalAWSFailed, match="invalid choice"):
+    with pytest.raises(LocalAWSFailed, match="engine must be docker, process or auto"):
         await LocalAWS("podman", tmp_path).__aenter__()
 
 
