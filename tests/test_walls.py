@@ -50,6 +50,8 @@ OUTSIDE = {
     "aiolimiter": {"hands/pace.py"},
     "filelock": {"hands/config_file.py"},
     "tomlkit": {"hands/config_file.py"},
+    "packaging": {"hands", "thought"},
+    "uv": {"hands/uv.py"},
 }
 # Thought has no network and no clock: the same question has the same answer, now and later, here and there.
 NOT_IN_THOUGHT = {

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from . import archive, context, envelope, failures, hooks
+from . import archive, context, envelope, failures, hooks, packages
 from .job import Job, TaskFolder, writable
 from .task import ObjectRef, TaskSpec
 
@@ -77,6 +77,7 @@ def _settle(job: Job, runner_dir: Path) -> None:
     import cloudpickle  # noqa: F401
 
     sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) != str(runner_dir)]
+    packages.use(job.root)
     faulthandler.enable()  # where a segmentation fault was, in Python's terms, on stderr
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]

@@ -23,7 +23,7 @@ import docker.errors
 
 from ..thought.errors import ImageError, NotAuthenticated
 from ..thought.image import DOCKER, Descriptor, Image
-from ..thought.layers import Chunk, Layer, stored_gzip, tar
+from ..thought.layers import Chunk, Entry, File, Layer, stored_gzip, tar
 from ..thought.reference import Reference
 from .builder import Login
 
@@ -161,7 +161,7 @@ def _refusal(happened: str, says: str) -> ImageError | NotAuthenticated:
     return ImageError(happened, says=says)
 
 
-def load_archive(image: Image, layers: Sequence[Layer], tag: str) -> dict[str, bytes]:
+def load_archive(image: Image, layers: Sequence[Layer], tag: str) -> dict[str, Entry]:
     """What `docker load` reads: Docker's manifest.json, and an OCI layout for the containerd image store.
 
     The base's layers are named and left out: the engine opens the file of a layer only when it lacks it.
@@ -176,7 +176,7 @@ def load_archive(image: Image, layers: Sequence[Layer], tag: str) -> dict[str, b
         "index.json": _json(index),
         _blob_path(manifest.digest): manifest.body,
         _blob_path(manifest.config.digest): image.config,
-        **{_blob_path(layer.digest): layer.data for layer in layers},
+        **{_blob_path(layer.digest): File(layer.data) for layer in layers},
     }
 
 

@@ -15,7 +15,8 @@ AWSBatchError
 │   ├── Throttled                asked too often                                     (again may help)
 │   └── Unreachable              no answer, or a server's error                      (again may help)
 ├── ImageError               the image can't be made
-│   └── PythonMismatch           its Python can't read what this Python pickles
+│   ├── PythonMismatch           its Python can't read what this Python pickles
+│   └── EnvironmentFailed        the packages that `environment` asks for can't be had
 └── JobFailed                the job ended without a result
     ├── Raised                   the user's function raised; carries the original exception where it can be imported
     ├── Unpicklable              it returned what can't be pickled
@@ -107,6 +108,10 @@ class ImageError(AWSBatchError):
 
 class PythonMismatch(ImageError):
     """The image's Python can't read what the pickling Python wrote."""
+
+
+class EnvironmentFailed(ImageError):
+    """The packages that the setting `environment` or an electron's DepsPip asks for can't be had."""
 
 
 class JobFailed(AWSBatchError):

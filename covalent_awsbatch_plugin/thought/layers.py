@@ -16,6 +16,7 @@ Chunk = bytes | bytearray | memoryview
 
 _TAR_BLOCK = 512
 _GZIP_HEADER = bytes.fromhex("1f8b08000000000000ff")  # deflate; no flags, no time, any system (RFC 1952)
+_PIECE_BYTES = 1024 * 1024
 _STORED_BYTES = 65535  # the most a stored block of deflate holds (RFC 1951, 3.2.4)
 
 
@@ -48,7 +49,7 @@ class Layer:
     size: int
     diff_id: str
     comment: str  # goes into the image's history
-    data: bytes = field(repr=False, compare=False)
+    data: Chunk = field(repr=False, compare=False)  # a big one is a file, mapped into memory
 
 
 def layer(files: Mapping[str, Entry], comment: str = "") -> Layer:
@@ -57,7 +58,7 @@ def layer(files: Mapping[str, Entry], comment: str = "") -> Layer:
     The content is copied once, into `data`. Raises ValueError for a path that leaves the root or is also a folder.
     """
     diff = hashlib.sha256()
-    data = b"".join(stored_gzip(_hashed(tar(files), diff)))
+    data = b"".join(stored_gzip(hashed(tar(files), diff)))
     return Layer(digest_of(data), len(data), f"sha256:{diff.hexdigest()}", comment, data)
 
 
@@ -128,11 +129,41 @@ def stored_gzip(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
     yield crc.to_bytes(4, "little") + (size % 2**32).to_bytes(4, "little")
 
 
+def deflated_gzip(chunks: Iterable[Chunk]) -> Iterator[bytes]:
+    """The chunks as a gzip file that is compressed quickly, for what is big and kept: libraries shrink to a third.
+
+    Another zlib makes other bytes of the same, so whoever uses this keeps what was made.
+    """
+    packer = zlib.compressobj(1, zlib.DEFLATED, wbits=31)  # 31: with gzip's own frame, which has no time here
+    for piece in chunks:
+        if packed := packer.compress(piece):
+            yield packed
+    yield packer.flush()
+
+
+def pieces(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """The same bytes in steps of about a MiB: threads that hash many small ones wait for each other."""
+    few = bytearray()
+    for chunk in chunks:
+        view = memoryview(chunk)
+        if len(view) < _PIECE_BYTES // 4:
+            few += view
+        else:
+            yield few
+            few = bytearray()
+            yield from (view[start : start + _PIECE_BYTES] for start in range(0, len(view), _PIECE_BYTES))
+        if len(few) >= _PIECE_BYTES:
+            yield few
+            few = bytearray()
+    yield few
+
+
 def _block_header(length: int, *, final: bool) -> bytes:
     return bytes([final]) + length.to_bytes(2, "little") + (length ^ 0xFFFF).to_bytes(2, "little")
 
 
-def _hashed(chunks: Iterable[Chunk], digest: hashlib._Hash) -> Iterator[Chunk]:
+def hashed(chunks: Iterable[Chunk], digest: hashlib._Hash) -> Iterator[Chunk]:
+    """The same chunks; `digest` has seen them."""
     for chunk in chunks:
         digest.update(chunk)
         yield chunk

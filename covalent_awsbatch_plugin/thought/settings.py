@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from .environment import wish
 from .errors import SettingError
 
 # Covalent's file transfer percent-encodes anything else, and then does not find the file.
@@ -34,6 +35,19 @@ def _finite(number: float) -> float:
     if number in (float("inf"), float("-inf")) or number != number:
         raise ValueError("a finite number is needed")
     return number
+
+
+def _one_text(value: Any) -> Any:
+    """A list of parts is one text with a line for each: settings travel as plain values."""
+    return "\n".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def _readable(text: str) -> str:
+    try:
+        wish(text)
+    except SettingError as error:
+        raise ValueError(error.advice) from error
+    return text
 
 
 Number = Annotated[float, AfterValidator(_finite)]
@@ -70,6 +84,17 @@ class Settings(BaseModel):
     retry_attempts: int = Field(
         3, ge=1, le=10, description="Attempts in all when the infrastructure fails. Your exceptions run once."
     )
+    retry_exceptions: str = Field(
+        "",
+        description="Exceptions of yours that are worth another attempt, by class name, with commas between;"
+        " `retry_attempts` counts them too.",
+    )
+    max_memory: Number = Field(
+        0,
+        ge=0,
+        le=24576,
+        description="GiB up to which a task that ran out of memory is submitted again with twice as much; 0: it is not.",
+    )
     time_limit: int = Field(
         1800, ge=60, le=1_209_600, description="Seconds one attempt may run. AWS Batch allows no less than 60."
     )
@@ -90,6 +115,15 @@ class Settings(BaseModel):
         "",
         description="Base image: any with your Python's minor version. Empty: the official python:<minor>-slim,"
         " copied once into your repository.",
+    )
+    environment: Annotated[str, BeforeValidator(_one_text), AfterValidator(_readable)] = Field(
+        "",
+        description="Packages that travel with the task: `requirements.txt`, `pyproject.toml`, `pylock.toml`,"
+        " requirements like `numpy>=2, pandas`, folders of your own code, `auto` (what the function needs of the"
+        " packages installed here), or several of these. Empty: what the base image has.",
+    )
+    bake_deps_pip: bool = Field(
+        True, description="Bake what an electron's DepsPip names into the image; else pip installs it at each start."
     )
     builder: Literal["registry", "docker"] = Field(
         "registry", description="What makes the image: `registry` (no Docker engine needed) or `docker`."

@@ -1,0 +1,208 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Environments as layers: resolved once for each content, each package made into a layer once, all kept by content."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from ..ground.layout import ENV_DIR
+from ..thought.environment import Wish, identity, plain_requirements, shares
+from ..thought.errors import EnvironmentFailed, SettingError
+from ..thought.layers import Layer
+from ..thought.lock import Lock, Package, Target, read_lock, write_lock
+from . import uv
+from .installed_tree import DiskFiles, Installed, compile_bytecode, installed
+from .layer_store import Kept, LayerStore
+
+Say = Callable[[str], None]
+
+_INCLUDED = re.compile(r"(?:-r|--requirement|-c|--constraint)[= ]\s*(.+)")
+_LOCAL = re.compile(r"(?:-e |--editable[= ])?\s*((?:\.{0,2}/|file:).*)")
+_DESCRIBES_A_PACKAGE = ("pyproject.toml", "setup.py", "setup.cfg")
+
+
+class Environments:
+    """What was asked for once is answered from memory; what was made once, from the store."""
+
+    def __init__(self, store: LayerStore | None = None) -> None:
+        self.store = store or LayerStore()
+        self._layers: dict[str, tuple[Layer, ...]] = {}
+
+    # ---- which packages ---------------------------------------------------------------------------------------------
+    def lock(self, wish: Wish, target: Target, constraints: Sequence[str] = (), *, anew: bool = False) -> Lock:
+        """The packages that fulfil a wish, resolved when nobody asked for the same before, or `anew`.
+
+        Raises SettingError for a file that is not there, EnvironmentFailed, StagingError.
+        """
+        files = [_existing(Path(name)) for name in wish.files]
+        folders = [_existing(Path(name)) for name in wish.folders]
+        locks = {file: self._given_lock(file, target, anew=anew) for file in files if _is_locked(file)}
+        others = [file for file in files if file not in locks]
+        packages = [folder for folder in folders if is_package(folder)]
+        if len(locks) == 1 and not (others or packages or wish.requirements):
+            return next(iter(locks.values()))
+        pins = [f"{package.name}=={package.version}" for lock in locks.values() for package in lock.packages]
+        lines = [*wish.requirements, *pins, *(folder.as_uri() for folder in packages)]
+        if not (others or lines):
+            return read_lock("", target, "nothing", Path("/"))
+        lock = self._resolve(others, lines, constraints, target, anew=anew)
+        return _with_projects(lock, others)
+
+    def _resolve(
+        self, files: Sequence[Path], lines: Sequence[str], constraints: Sequence[str], target: Target, *, anew: bool
+    ) -> Lock:
+        folder = files[0].parent if files else self.store.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        told = [_told(file) for file in files], [_told_line(line, folder) for line in sorted(lines)]
+        asked = uv.indexes(os.environ)
+        key = identity("lock", told, sorted(constraints), target.platform, target.python, asked, str(folder))
+        text = self.store.text(key, lambda: uv.compile_lock(files, lines, constraints, target, folder), anew=anew)
+        return read_lock(text, target, "what uv resolved", folder)
+
+    def _given_lock(self, file: Path, target: Target, *, anew: bool) -> Lock:
+        if file.name != "pyproject.toml":
+            return read_lock(file.read_text(encoding="utf-8"), target, str(file), file.parent)
+        project = file.parent
+        key = identity("uv.lock", _told(project / "uv.lock"), _told(file))
+        text = self.store.text(key, lambda: uv.export_lock(project), anew=anew)
+        return read_lock(text, target, str(project / "uv.lock"), project)
+
+    # ---- their layers -----------------------------------------------------------------------------------------------
+    def missing(self, lock: Lock) -> list[Package]:
+        """The packages of which nothing is kept yet."""
+        return [package for package in lock.packages if self.store.find(lock.key(package)) is None]
+
+    def layers(self, lock: Lock, say: Say = lambda _: None) -> tuple[Layer, ...]:
+        """One for each big package, one for all small ones, made where nothing was kept.
+
+        Raises EnvironmentFailed, StagingError.
+        """
+        if lock.digest not in self._layers:
+            self._layers[lock.digest] = tuple(self._made(lock, say))
+        return self._layers[lock.digest]
+
+    def _made(self, lock: Lock, say: Say) -> Iterator[Layer]:
+        if missing := self.missing(lock):
+            say(f"Making layers of {', '.join(package.label for package in missing)}.")
+            self._make(lock, missing)
+        kept = [self._kept(lock.key(package)) for package in lock.packages]
+        for part in self.parts(kept):
+            yield self.store.layer(part)
+
+    def parts(self, kept: Sequence[Kept]) -> list[Kept]:
+        """What becomes a layer each."""
+        by_key = {each.key: each for each in kept if each.bytes}
+        alone, together = shares([(key, each.bytes) for key, each in by_key.items()])
+        found = [self._as_layer(by_key[key]) for key in alone]
+        if together:
+            found.append(self._shared([by_key[key] for key in together]))
+        return found
+
+    def _as_layer(self, kept: Kept) -> Kept:
+        return kept if kept.digest else self._shared([kept])
+
+    def _shared(self, small: Sequence[Kept]) -> Kept:
+        key = identity("shared", [each.key for each in small])
+        if found := self.store.find(key):
+            return found
+        places: dict[str, Path] = {}
+        for each in small:
+            places |= self.store.files(each).places
+        files = DiskFiles(places)
+        label = small[0].label if len(small) == 1 else f"{len(small)} small packages"
+        return self.store.keep_layer(key, label, files, files.size)
+
+    def _kept(self, key: str) -> Kept:
+        if found := self.store.find(key):
+            return found
+        raise EnvironmentFailed(f"A layer that was just made is gone from {self.store.folder}.", advice="Run it again.")
+
+    def _make(self, lock: Lock, packages: Sequence[Package]) -> None:
+        """Installs these packages into one folder, and keeps each one's files or layer."""
+        with self.store.draft() as draft:
+            into, listed = draft / "installed", draft / "pylock.toml"
+            listed.write_text(write_lock(packages, lock.target.python), encoding="utf-8")
+            uv.install(listed, into, lock.target, ", ".join(package.label for package in packages))
+            compiled = _compiles_for(lock.target)
+            if compiled:
+                compile_bytecode(into, ENV_DIR)
+            found = installed(into, ENV_DIR)
+            with ThreadPoolExecutor(os.cpu_count()) as threads:  # zlib and sha256 let others run
+                for _ in threads.map(lambda package: self._keep(lock, package, found), packages):
+                    pass
+
+    def _keep(self, lock: Lock, package: Package, found: dict[str, Installed]) -> Kept:
+        key = lock.key(package)
+        if package.name not in found:
+            raise EnvironmentFailed(f"{package.label} was installed, and left no metadata by that name.")
+        files = found[package.name].files
+        size = files.size
+        if shares([(key, size)])[0]:
+            return self.store.keep_layer(key, package.label, files, size)
+        return self.store.keep_files(key, package.label, files)
+
+
+def is_package(folder: Path) -> bool:
+    """Whether a folder is one that an installer can make a wheel of."""
+    if (folder / "setup.py").exists():
+        return True
+    described = folder / "pyproject.toml"
+    return described.exists() and "build-system" in tomllib.loads(described.read_text(encoding="utf-8"))
+
+
+def _compiles_for(target: Target) -> bool:
+    """Byte-code is of one minor version, and the one here is the running Python's."""
+    return target.python.split(".")[:2] == [str(part) for part in sys.version_info[:2]]
+
+
+def _existing(path: Path) -> Path:
+    found = path.expanduser()
+    if not found.is_absolute() or not found.exists():
+        why = "does not exist" if found.is_absolute() else "is relative, and to what is not known on this machine"
+        raise SettingError(f"The setting environment names {path}, which {why}.", advice="Give an absolute path.")
+    return found
+
+
+def _is_locked(file: Path) -> bool:
+    if file.name == "pyproject.toml":
+        return (file.parent / "uv.lock").exists()
+    return re.fullmatch(r"pylock(\.[^.]+)?\.toml", file.name) is not None
+
+
+def _with_projects(lock: Lock, files: Iterable[Path]) -> Lock:
+    """And the projects themselves whose pyproject.toml was read, where they are packages."""
+    there = {package.folder for package in lock.folders}
+    own = [file.parent for file in files if file.name == "pyproject.toml" and is_package(file.parent)]
+    more = tuple(Package(path.name, "", "", False, str(path), {}) for path in own if str(path) not in there)
+    return Lock(lock.target, lock.packages, (*lock.folders, *more))
+
+
+# ---- what decides what a file says ---------------------------------------------------------------------------------
+def _told(file: Path) -> Any:
+    """The content of a file that matters: no comments, and what it includes."""
+    if file.suffix == ".toml" or file.name == "uv.lock":
+        body = tomllib.loads(file.read_text(encoding="utf-8"))
+        return {name: body[name] for name in sorted(body) if name not in ("tool", "build-system")} | {
+            "uv": body.get("tool", {}).get("uv")
+        }
+    return [_told_line(line, file.parent) for line in plain_requirements(file.read_text(encoding="utf-8"))]
+
+
+def _told_line(line: str, folder: Path) -> Any:
+    if included := _INCLUDED.fullmatch(line):
+        file = folder / included[1].strip()
+        return [line, _told(file) if file.is_file() else None]
+    if local := _LOCAL.fullmatch(line):
+        place = folder / local[1].removeprefix("file://")
+        described = [place / name for name in _DESCRIBES_A_PACKAGE]
+        return [line, str(place), [file.read_text(encoding="utf-8") for file in described if file.is_file()]]
+    return line

@@ -1,0 +1,122 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the setting `environment` asks for, and what has to be the same for two environments to be one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+
+from .errors import SettingError
+
+AUTO = "auto"
+FORMAT = 1  # of layers made of packages; another number makes all anew
+
+# A comma inside a requirement is followed by an operator (`>=1,<2`), or stands in brackets or quotes.
+_BORDER = re.compile(r",(?=\s*[A-Za-z0-9./~])|\n")
+_SHELTERED = re.compile(r"\[[^\]]*\]|\"[^\"]*\"|'[^']*'")
+_REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[^\]]*\]\s*)?($|[<>=!~;@(].*)")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What somebody wants an environment made of; paths as they were given.
+
+    `files` are lists of requirements, `pyproject.toml` or `pylock.toml`; `folders` are local packages or folders of
+    modules; `auto` adds what the tasks themselves refer to.
+    """
+
+    requirements: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    auto: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.requirements or self.files or self.folders or self.auto)
+
+    def plus(self, requirements: Iterable[str]) -> Wish:
+        """The same and these requirements."""
+        return replace(self, requirements=tuple(dict.fromkeys((*self.requirements, *requirements))))
+
+
+def wish(text: str) -> Wish:
+    """Reads the setting: parts separated by commas or line ends. Raises SettingError for a part that can't be read.
+
+    A part is `auto`, a requirement as in PEP 508, a file (`requirements.txt`, `pyproject.toml`, `pylock.toml`), or a
+    folder, which has a slash in it.
+    """
+    parts = [part for part in map(str.strip, _split(text)) if part and not part.startswith("#")]
+    kinds = [(_kind(part), part) for part in parts]
+
+    def of(kind: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(part for found, part in kinds if found == kind))
+
+    return Wish(of("requirement"), of("file"), of("folder"), auto=bool(of(AUTO)))
+
+
+def is_path(part: str) -> bool:
+    """Whether a part of the setting names a file or a folder."""
+    return _kind(part) in ("file", "folder")
+
+
+def _split(text: str) -> Iterator[str]:
+    hidden = _SHELTERED.sub(lambda found: "_" * len(found[0]), text)
+    start = 0
+    for border in _BORDER.finditer(hidden):
+        yield text[start : border.start()]
+        start = border.end()
+    yield text[start:]
+
+
+def _kind(part: str) -> str:
+    if part == AUTO:
+        return AUTO
+    if " @ " in part or (_REQUIREMENT.fullmatch(part) and not part.endswith((".txt", ".toml", ".in"))):
+        return "requirement"
+    if PurePath(part).suffix in (".txt", ".toml", ".in"):
+        return "file"
+    if "/" in part or part in (".", "..", "~"):
+        return "folder"
+    raise SettingError(
+        f"The setting environment has {part!r}, which is no requirement, file or folder.",
+        advice="Examples: 'requirements.txt', 'pyproject.toml', 'auto', 'numpy>=2, pandas', './my-package'.",
+    )
+
+
+def plain_requirements(text: str) -> list[str]:
+    """The lines of a list of requirements that say something: comments gone, continued lines joined."""
+    joined = re.sub(r"\\\r?\n", " ", text)
+    lines = (re.sub(r"(^|\s)#.*$", "", line) for line in joined.splitlines())
+    return [" ".join(line.split()) for line in lines if line.strip()]
+
+
+def identity(*parts: object) -> str:
+    """A name for what is made of these parts: the same parts, in this order, give the same."""
+    text = json.dumps([FORMAT, *parts], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+# ---- which package goes into which layer ---------------------------------------------------------------------------
+MOST_LAYERS = 48  # of an environment: a base has up to some 20, and dockerd starts no image of more than 125
+ALONE_BYTES = 2 * 1024 * 1024  # a package of more than this has a layer of its own
+
+
+def shares(sizes: Sequence[tuple[str, int]]) -> tuple[list[str], list[str]]:
+    """From (key, bytes): the keys that get a layer each, biggest first, and those that share one, in order of keys."""
+    by_size = sorted(sizes, key=lambda found: (-found[1], found[0]))
+    alone = [key for key, size in by_size if size > ALONE_BYTES][: MOST_LAYERS - 1]
+    return alone, sorted(key for key, _ in sizes if key not in set(alone))
+
+
+# ---- secrets -------------------------------------------------------------------------------------------------------
+_PASSWORD = re.compile(r"(?<=://)[^/@\s'\"]+@")
+
+
+def without_passwords(text: str) -> str:
+    """The text with what stands before @ in URLs taken out."""
+    return _PASSWORD.sub("***@", text)
