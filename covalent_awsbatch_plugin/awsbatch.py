@@ -136,7 +136,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         ticket = IN_FLIGHT.open(meta["dispatch_id"], tuple(meta["node_ids"]))
         try:
             async with cloud(settings) as aws:
-                return await journey.watch(aws, settings, handle)
+                return await journey.watch(aws, settings, handle, ticket)
         finally:
             IN_FLIGHT.close(ticket)
 

@@ -16,6 +16,7 @@ from ..hands.logs import Logs, link
 from ..hands.secret import result_key
 from ..hands.store import Store
 from ..thought import errors, outcome
+from ..thought.again import Failure
 from ..thought.job_detail import SUCCEEDED, JobState
 from ..thought.settings import Settings
 from .cloud import Cloud
@@ -56,13 +57,26 @@ async def collect(
 async def _collected(
     cloud: Cloud, settings: Settings, ended: Ended, node_ids: tuple[int, ...], into: Path
 ) -> list[NodeResult]:
-    who = f"`{ended.handle.name}` (Batch job {ended.handle.job_id})"
-    asked = outcome.Asked(who, settings.memory, settings.time_limit)
-    job = ended.job or JobState(ended.handle.job_id, SUCCEEDED, "", (), False)
+    asked, job = _asked(settings, ended)
     if ended.envelope is None:
         return await _without_result(cloud, settings, asked, job, node_ids, into)
     folder = _Folder(cloud, await results_store(cloud, settings, ended.handle), ended.handle, ended.envelope, into)
     return list(await asyncio.gather(*(_node_result(folder, asked, job, task) for task in ended.envelope.tasks)))
+
+
+def failures(settings: Settings, ended: Ended) -> list[Failure]:
+    """What went wrong, without fetching anything; nothing for a group whose tasks all returned."""
+    asked, job = _asked(settings, ended)
+    if ended.envelope is None:
+        return [Failure(outcome.failure(job, asked))]
+    tasks = [(task, outcome.task_failure(task, job, asked)) for task in ended.envelope.tasks]
+    return [Failure(error, task.exception_type) for task, error in tasks if error]
+
+
+def _asked(settings: Settings, ended: Ended) -> tuple[outcome.Asked, JobState]:
+    who = f"`{ended.handle.name}` (Batch job {ended.handle.job_id})"
+    job = ended.job or JobState(ended.handle.job_id, SUCCEEDED, "", (), False)
+    return outcome.Asked(who, settings.memory, settings.time_limit), job
 
 
 async def results_store(cloud: Cloud, settings: Settings, handle: JobHandle) -> Store:

@@ -19,6 +19,7 @@ class Ticket:
     nodes: tuple[Node, ...]
     job_id: str | None = None
     cancelled: bool = False
+    passenger: object = None  # what was submitted, kept while it may have to be submitted again
 
 
 class InFlight:

@@ -8,17 +8,19 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
 from ..hands.builder import Base
 from ..hands.secret import result_key
+from ..thought.again import again, may_go_again
 from ..thought.errors import Cancelled, PythonMismatch
 from ..thought.job_detail import JobState
 from ..thought.settings import Settings
 from ..thought.sizes import check_size
 from .cloud import Cloud, Site, base_image
-from .collecting import Ended, newest_envelope, results_store
+from .collecting import Ended, failures, newest_envelope, results_store
 from .ending import Terminator
 from .fleet import MIB, Fleet
 from .housekeeping import Housekeeper
@@ -44,7 +46,9 @@ async def send(cloud: Cloud, settings: Settings, group: StagedGroup, ticket: Tic
     try:
         await asyncio.gather(*(_upload(site, key, path) for key, path in package.uploads.items()))
         _stop_if_cancelled(ticket)
-        return await cloud.tenant(Fleet).board(settings, Passenger(group, package, ticket))
+        passenger = Passenger(group, package, ticket)
+        ticket.passenger = passenger if may_go_again(settings) else None
+        return await cloud.tenant(Fleet).board(settings, passenger)
     except BaseException:
         for key in package.uploads:
             housekeeper.release(key)
@@ -91,8 +95,33 @@ def _stop_if_cancelled(ticket: Ticket) -> None:
         raise Cancelled("Cancelled before it was submitted.")
 
 
-async def watch(cloud: Cloud, settings: Settings, handle: JobHandle) -> Ended:
-    """Waits for the task's end. A server that is stopped meanwhile ends the job first."""
+async def watch(cloud: Cloud, settings: Settings, handle: JobHandle, ticket: Ticket | None = None) -> Ended:
+    """Waits for the task's end, through the submissions that the settings allow after a failure.
+
+    A server that is stopped meanwhile ends the job first.
+    """
+    tries = 1
+    while True:
+        ended = await _watch_or_end(cloud, settings, handle)
+        passenger = ticket.passenger if ticket and not ticket.cancelled else None
+        changed = again(settings, failures(settings, ended), tries) if isinstance(passenger, Passenger) else None
+        if changed is None or not isinstance(passenger, Passenger):
+            return ended
+        log.warning("Submitting `%s` again: %s", handle.name, failures(settings, ended)[0].error.happened)
+        settings, tries = changed, tries + 1
+        handle = await _board_again(cloud, settings, replace(passenger, tries=tries), handle)
+
+
+async def _board_again(cloud: Cloud, settings: Settings, passenger: Passenger, last: JobHandle) -> JobHandle:
+    """A new job for the same package; what the last one left is not needed any more."""
+    housekeeper = cloud.tenant(Housekeeper)
+    await asyncio.gather(*map(housekeeper.hold, passenger.package.uploads))
+    handle = await cloud.tenant(Fleet).board(settings, passenger)
+    housekeeper.read(last.job_id)
+    return handle
+
+
+async def _watch_or_end(cloud: Cloud, settings: Settings, handle: JobHandle) -> Ended:
     try:
         return await _patiently(cloud, settings, handle)
     except asyncio.CancelledError:

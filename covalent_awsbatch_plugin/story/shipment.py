@@ -65,6 +65,7 @@ class Passenger:
     group: StagedGroup
     package: Package
     ticket: Ticket
+    tries: int = 1
 
 
 async def ship(cloud: Cloud, settings: Settings, aboard: Sequence[Passenger]) -> list[JobHandle]:
@@ -89,7 +90,9 @@ async def _register_and_submit(
     first = aboard[0].group
     prefix = layout.results_prefix(first.dispatch_id, first.task_group_id)
     request = jobs.submission(
-        name=naming.job_name([(p.group.dispatch_id, p.group.task_group_id) for p in aboard]),
+        name=naming.job_name(
+            [(p.group.dispatch_id, p.group.task_group_id) for p in aboard], max(p.tries for p in aboard)
+        ),
         size=len(aboard),
         definition=definition,
         queue=site.place.queue_arn,

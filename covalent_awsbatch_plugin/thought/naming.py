@@ -22,16 +22,19 @@ TAG_PLUGIN, TAG_DISPATCH, TAG_GROUP, TAG_HOST = (
 _FOREIGN = re.compile(r"[^A-Za-z0-9_-]+")
 
 
-def job_name(groups: Sequence[tuple[str, int]]) -> str:
+def job_name(groups: Sequence[tuple[str, int]], tries: int = 1) -> str:
     """What the job of these task groups (dispatch id, group id) is called; the same groups always give the same name.
 
-    An array is named after its first task, and after all that are in it: it must not be taken for another.
+    An array is named after its first task, and after all that are in it: it must not be taken for another. Nor must
+    what is submitted again be taken for the first; that is `tries`.
     """
     dispatch_id, task_group_id = groups[0]
     name = f"{JOB_NAME_BEGINS}{dispatch_id}-{task_group_id}"
     if len(groups) > 1:
         everyone = "\n".join(f"{dispatch} {group}" for dispatch, group in groups)
         name += f"-x{len(groups)}-{hashlib.sha256(everyone.encode()).hexdigest()[:12]}"
+    if tries > 1:
+        name += f"-try{tries}"
     return _fitted(name, JOB_NAME_CHARS)
 
 
