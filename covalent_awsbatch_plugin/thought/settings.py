@@ -20,6 +20,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from .environment import wish
 from .errors import SettingError
+from .wrong_value import wrong_with
 
 # Covalent's file transfer percent-encodes anything else, and then does not find the file.
 _TRANSFERABLE = re.compile(r"[A-Za-z0-9._/~-]*")
@@ -31,10 +32,10 @@ def _transferable(path: str) -> str:
     return path
 
 
-def _finite(number: float) -> float:
-    if number in (float("inf"), float("-inf")) or number != number:
-        raise ValueError("a finite number is needed")
-    return number
+def _region(name: str) -> str:
+    if name and not re.fullmatch(r"[a-z]+(-[a-z]+)+-\d+", name):
+        raise ValueError("a Region's name looks like eu-west-1")
+    return name
 
 
 def _one_text(value: Any) -> Any:
@@ -50,7 +51,7 @@ def _readable(text: str) -> str:
     return text
 
 
-Number = Annotated[float, AfterValidator(_finite)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]
 
 
@@ -61,7 +62,9 @@ class Settings(BaseModel):
 
     credentials: str = Field("", description="Path of a shared-credentials file. Empty: botocore's own chain.")
     profile: str = Field("", description="Profile in that file or in your AWS config. Empty: the default one.")
-    region: str = Field("", description="AWS Region, such as eu-west-1. Empty: the profile's or the environment's.")
+    region: Annotated[str, AfterValidator(_region)] = Field(
+        "", description="AWS Region, such as eu-west-1. Empty: the profile's or the environment's."
+    )
     s3_bucket_name: Name = Field("covalent-batch-job-resources", description="Bucket for results and big arguments.")
     ecr_repo_name: Name = Field("covalent-batch-job-images", description="ECR repository for the tasks' images.")
     batch_job_definition_name: str = Field(
@@ -93,7 +96,7 @@ class Settings(BaseModel):
         0,
         ge=0,
         le=24576,
-        description="GiB up to which a task that ran out of memory is submitted again with twice as much; 0: it is not.",
+        description="GiB up to which a task that ran out of memory is submitted again, with twice as much; 0: never.",
     )
     time_limit: int = Field(
         1800, ge=60, le=1_209_600, description="Seconds one attempt may run. AWS Batch allows no less than 60."
@@ -196,10 +199,7 @@ def _sentence(error: ValidationError, chosen: Mapping[str, Any], origins: Mappin
         return SettingError(
             f"There is no setting `{name}`, given {origins[name]}.", advice=f"Did you mean `{hint}`?" if hint else ""
         )
-    why = wrong["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return SettingError(
-        f"The setting {name}={chosen[name]!r}, given {origins[name]}, can't be used: it {why}."
-        if wrong["msg"].startswith("Input ")
-        else f"The setting {name}={chosen[name]!r}, given {origins[name]}, can't be used: {why}.",
+        f"The setting {name}={chosen[name]!r}, given {origins[name]}, can't be used: {wrong_with(wrong)}.",
         advice=f"{name}: {Settings.model_fields[name].description}",
     )
