@@ -8,6 +8,7 @@ One file a job, written when it was submitted and removed when its last result w
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -50,8 +51,9 @@ class Ledger:
             raise StagingError(f"The file {path} can't be written: {error.strerror}.") from error
 
     def forget(self, job_id: str) -> None:
-        """The job was read, or never will be."""
-        (self._folder / f"{job_id}.json").unlink(missing_ok=True)
+        """The job was read, or never will be. An entry that can't be removed makes `collect` look once more, no worse."""
+        with contextlib.suppress(OSError):
+            (self._folder / f"{job_id}.json").unlink()
 
     def jobs(self) -> Iterator[tuple[str, list[Entry]]]:
         """Every job that was not read, oldest first."""
