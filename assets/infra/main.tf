@@ -41,18 +41,4 @@ locals {
     { for pair in compact(split(",", var.tags)) : split("=", pair)[0] => split("=", pair)[1] },
     { "covalent:plugin" = "awsbatch", "covalent:infra" = var.prefix },
   )
-
-  # A bucket's name is the whole world's, a role's the whole account's; the others are the Region's own.
-  names = {
-    bucket         = coalesce(var.s3_bucket_name, "${var.prefix}-batch-${local.account}-${local.region}")
-    repository     = coalesce(var.ecr_repo_name, "${var.prefix}-batch-job-images")
-    definition     = coalesce(var.batch_job_definition_name, "${var.prefix}-batch-jobs")
-    queue          = coalesce(var.batch_queue, "${var.prefix}-batch-queue")
-    log_group      = coalesce(var.batch_job_log_group_name, "${var.prefix}-batch-job-logs")
-    execution_role = coalesce(var.batch_execution_role_name, "${var.prefix}-batch-execution-${local.region}")
-    job_role       = coalesce(var.batch_job_role_name, "${var.prefix}-batch-job-${local.region}")
-    instance_role  = "${var.prefix}-batch-instance-${local.region}"
-    service_role   = "${var.prefix}-batch-service-${local.region}"
-    dispatcher     = "${var.prefix}-batch-dispatcher-${local.region}"
-  }
 }

@@ -275,6 +275,23 @@ variable "retry_attempts" {
   }
 }
 
+variable "retry_exceptions" {
+  description = "Exceptions of yours that are worth another attempt, by class name, with commas between; `retry_attempts` counts them too."
+  type        = string
+  default     = null
+}
+
+variable "max_memory" {
+  description = "GiB up to which a task that ran out of memory is submitted again, with twice as much; 0: never."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.max_memory == null ? true : var.max_memory >= 0 && var.max_memory <= 24576
+    error_message = "max_memory must be from 0 to 24576."
+  }
+}
+
 variable "time_limit" {
   description = "Seconds one attempt may run. AWS Batch allows no less than 60."
   type        = number
@@ -283,6 +300,17 @@ variable "time_limit" {
   validation {
     condition     = var.time_limit == null ? true : var.time_limit >= 60 && var.time_limit <= 1209600
     error_message = "time_limit must be from 60 to 1209600."
+  }
+}
+
+variable "start_patience" {
+  description = "Seconds a job may wait in the queue before it is ended and told why; 0: any time."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.start_patience == null ? true : var.start_patience >= 0 && var.start_patience <= 604800
+    error_message = "start_patience must be from 0 to 604800."
   }
 }
 
@@ -306,6 +334,18 @@ variable "cache_dir" {
 variable "container_image_uri" {
   description = "Base image: any with your Python's minor version. Empty: the official python:<minor>-slim, copied once into your repository."
   type        = string
+  default     = null
+}
+
+variable "environment" {
+  description = "Packages that travel with the task: `requirements.txt`, `pyproject.toml`, `pylock.toml`, requirements like `numpy>=2, pandas`, folders of your own code, `auto` (what the function needs of the packages installed here), or several of these. Empty: what the base image has."
+  type        = string
+  default     = null
+}
+
+variable "bake_deps_pip" {
+  description = "Bake what an electron's DepsPip names into the image; else pip installs it at each start."
+  type        = bool
   default     = null
 }
 
@@ -409,10 +449,15 @@ locals {
     memory                    = var.memory
     num_gpus                  = var.num_gpus
     retry_attempts            = var.retry_attempts
+    retry_exceptions          = var.retry_exceptions
+    max_memory                = var.max_memory
     time_limit                = var.time_limit
+    start_patience            = var.start_patience
     poll_freq                 = var.poll_freq
     cache_dir                 = var.cache_dir
     container_image_uri       = var.container_image_uri
+    environment               = var.environment
+    bake_deps_pip             = var.bake_deps_pip
     builder                   = var.builder
     platform                  = var.platform
     max_baked_mib             = var.max_baked_mib
@@ -422,5 +467,18 @@ locals {
     delete_images             = var.delete_images
     delete_objects            = var.delete_objects
     delete_definitions        = var.delete_definitions
+  }
+
+  names = {
+    bucket         = coalesce(var.s3_bucket_name, "${var.prefix}-batch-${local.account}-${local.region}")
+    repository     = coalesce(var.ecr_repo_name, "${var.prefix}-batch-job-images")
+    definition     = coalesce(var.batch_job_definition_name, "${var.prefix}-batch-jobs")
+    queue          = coalesce(var.batch_queue, "${var.prefix}-batch-queue")
+    log_group      = coalesce(var.batch_job_log_group_name, "${var.prefix}-batch-job-logs")
+    execution_role = coalesce(var.batch_execution_role_name, "${var.prefix}-batch-execution-${local.region}")
+    job_role       = coalesce(var.batch_job_role_name, "${var.prefix}-batch-job-${local.region}")
+    instance_role  = "${var.prefix}-batch-instance-${local.region}"
+    service_role   = "${var.prefix}-batch-service-${local.region}"
+    dispatcher     = "${var.prefix}-batch-dispatcher-${local.region}"
   }
 }

@@ -120,6 +120,12 @@ def _iam(asked: Asked) -> Iterator[Need]:
         yield Need("iam:PassRole", asked.arn(f"role/{told['RoleName']}", region=""), context)
 
 
+def _ec2(asked: Asked) -> Iterator[Need]:
+    yield Need(f"ec2:{asked.operation}", ANY)
+    if asked.operation.startswith("Create") and any(key.startswith("TagSpecification") for key in asked.told):
+        yield Need("ec2:CreateTags", ANY)
+
+
 _IAM_KINDS = ("instance-profile", "role", "policy", "user")
 
 
@@ -127,7 +133,13 @@ def _iam_name(kind: str) -> str:
     return kind.title().replace("-", "") + "Name"
 
 
-_NEEDS: Mapping[str, Callable[[Asked], Iterator[Need]]] = {"batch": _batch, "ecr": _ecr, "logs": _logs, "iam": _iam}
+_NEEDS: Mapping[str, Callable[[Asked], Iterator[Need]]] = {
+    "batch": _batch,
+    "ec2": _ec2,
+    "ecr": _ecr,
+    "iam": _iam,
+    "logs": _logs,
+}
 
 # ---- S3: the action follows from the method and what the query asks for -------------------------------------------
 _BUCKET_PARTS = {

@@ -14,6 +14,7 @@ AWSBatchError
 │   ├── Refused                  the request itself was not acceptable
 │   ├── Throttled                asked too often                                     (again may help)
 │   └── Unreachable              no answer, or a server's error                      (again may help)
+├── InfraFailed              Terraform could not make or remove something             (again goes on)
 ├── ImageError               the image can't be made
 │   ├── PythonMismatch           its Python can't read what this Python pickles
 │   └── EnvironmentFailed        the packages that `environment` asks for can't be had
@@ -100,6 +101,12 @@ class Unreachable(ServiceError):
     """No answer came, or a server's own error."""
 
     retry_may_help = True
+
+
+class InfraFailed(AWSBatchError):
+    """Terraform could not make or remove something; run again, it goes on."""
+
+    retry_may_help = None
 
 
 class ImageError(AWSBatchError):

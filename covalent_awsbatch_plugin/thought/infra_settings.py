@@ -25,7 +25,30 @@ COMPUTE_RULE = r"^((EC2|SPOT)(,(EC2|SPOT))*|(FARGATE|FARGATE_SPOT)(,(FARGATE|FAR
 LIST_RULE = r"^$|^[A-Za-z0-9._-]+(,[A-Za-z0-9._-]+)*$"
 TAGS_RULE = r"^$|^[^=,%]+=[^=,%]*(,[^=,%]+=[^=,%]*)*$"
 # PutRetentionPolicy takes no other: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference
-RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
+RETENTION_DAYS = (
+    1,
+    3,
+    5,
+    7,
+    14,
+    30,
+    60,
+    90,
+    120,
+    150,
+    180,
+    365,
+    400,
+    545,
+    731,
+    1096,
+    1827,
+    2192,
+    2557,
+    2922,
+    3288,
+    3653,
+)
 
 
 def _known_retention(days: int) -> int:
@@ -76,7 +99,9 @@ class InfraSettings(BaseModel):
         description="AMI of the EC2 instances. Empty: the newest ECS-optimized one, with NVIDIA's drivers for GPUs.",
     )
     gpu: bool = Field(False, description="EC2 instances with GPUs, for tasks with num_gpus.")
-    max_vcpus: int = Field(256, ge=1, le=100_000, description="vCPUs that may run at once, over all jobs; none run idle.")
+    max_vcpus: int = Field(
+        256, ge=1, le=100_000, description="vCPUs that may run at once, over all jobs; none run idle."
+    )
     vpc_id: str = Field(
         "", pattern=r"^$|^vpc-[0-9a-f]+$", description="VPC for the jobs. Empty: the Region's default VPC."
     )
@@ -84,7 +109,8 @@ class InfraSettings(BaseModel):
         "", pattern=LIST_RULE, description="Subnets of it, with commas. Empty: all of the VPC's own."
     )
     new_network: bool = Field(
-        False, description="Make a VPC with public subnets and an S3 endpoint instead: no NAT gateway, so it costs nothing."
+        False,
+        description="Make a VPC with public subnets and an S3 endpoint instead: no NAT gateway, so it costs nothing.",
     )
     keep_days: int = Field(
         30, ge=1, le=3650, description="Days after which what tasks left in the bucket and their images are deleted."
@@ -94,7 +120,9 @@ class InfraSettings(BaseModel):
         json_schema_extra={"one_of": list(RETENTION_DAYS)},  # for Terraform, which can't call the validator
         description="Days that the jobs' logs are kept, of those that CloudWatch knows.",
     )
-    scan_images: bool = Field(False, description="Scan every image that is pushed. AWS may bill each task's image for it.")
+    scan_images: bool = Field(
+        False, description="Scan every image that is pushed. AWS may bill each task's image for it."
+    )
     stuck_after: Annotated[int, AfterValidator(_never_or_long)] = Field(
         0,
         ge=0,
@@ -104,7 +132,9 @@ class InfraSettings(BaseModel):
         " placed. 0: never; a first EC2 instance can take minutes to come.",
     )
     permissions_boundary: str = Field(
-        "", pattern=r"^$|^arn:[^%]+$", description="ARN of the policy that bounds the roles, where your company asks for one."
+        "",
+        pattern=r"^$|^arn:[^%]+$",
+        description="ARN of the policy that bounds the roles, where your company asks for one.",
     )
     tags: str = Field("", pattern=TAGS_RULE, description="More tags for all that is made, such as team=vision,cost=42.")
     delete_data: bool = Field(
@@ -114,8 +144,8 @@ class InfraSettings(BaseModel):
 
 def _unset(field: FieldInfo) -> Any:
     """A setting's type and limits, with None for not said."""
-    kind = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation  # type: ignore[misc, valid-type]
-    return (Optional[kind], Field(None, description=field.description))
+    kind: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    return (Optional[kind], Field(None, description=field.description))  # noqa: UP045 - the kind is a value here
 
 
 ExecutorInfraDefaults = InfraSettings

@@ -83,7 +83,7 @@ class Names:
         return self.arn("logs", f"log-group:{self.log_group}:log-stream:*")
 
 
-def _allow(sid: str, actions: str, *resources: str, **condition: Any) -> Statement:
+def allow(sid: str, actions: str, *resources: str, **condition: Any) -> Statement:
     """`actions` has one service's name before the colon, and its actions with blanks between."""
     service, _, names = actions.partition(":")
     more = {"Condition": condition} if condition else {}
@@ -99,19 +99,19 @@ def _allow(sid: str, actions: str, *resources: str, **condition: Any) -> Stateme
 def job(names: Names) -> list[Statement]:
     """Your function's own role: what was sent to it may be read, its results written. Add what your function needs."""
     return [
-        _allow("ReadWhatWasSent", "s3:GetObject", names.keys("objects/")),
-        _allow("WriteResults", "s3:PutObject", names.keys("results/")),
+        allow("ReadWhatWasSent", "s3:GetObject", names.keys("objects/")),
+        allow("WriteResults", "s3:PutObject", names.keys("results/")),
     ]
 
 
 def execution(names: Names) -> list[Statement]:
     """The role with which AWS pulls the image and writes the log."""
     return [
-        _allow("LogIn", "ecr:GetAuthorizationToken", EVERYTHING),
-        _allow(
+        allow("LogIn", "ecr:GetAuthorizationToken", EVERYTHING),
+        allow(
             "PullImages", "ecr:BatchCheckLayerAvailability BatchGetImage GetDownloadUrlForLayer", names.repository_arn
         ),
-        _allow("WriteLogs", "logs:CreateLogStream PutLogEvents", names.streams),
+        allow("WriteLogs", "logs:CreateLogStream PutLogEvents", names.streams),
     ]
 
 
@@ -119,33 +119,36 @@ def dispatcher(names: Names) -> list[Statement]:
     """Whoever runs the Covalent server: to send tasks and to fetch what became of them."""
     definitions, jobs = names.definitions, names.arn("batch", "job/*")
     return [
-        _allow("FindBucket", "s3:ListBucket", names.bucket_arn),
-        _allow("ReadResults", "s3:GetObject", names.keys("")),
-        _allow("SendBigArguments", "s3:PutObject", names.keys("objects/")),
-        _allow("LogIn", "ecr:GetAuthorizationToken", EVERYTHING),
-        _allow(
+        allow("FindBucket", "s3:ListBucket", names.bucket_arn),
+        allow("ReadResults", "s3:GetObject", names.keys("")),
+        allow("SendBigArguments", "s3:PutObject", names.keys("objects/")),
+        allow("LogIn", "ecr:GetAuthorizationToken", EVERYTHING),
+        allow(
             "PushImages",
             "ecr:BatchCheckLayerAvailability BatchGetImage CompleteLayerUpload DescribeRepositories"
             " GetDownloadUrlForLayer InitiateLayerUpload PutImage UploadLayerPart",
             names.repository_arn,
         ),
-        _allow(
+        allow(
             "Look",
             "batch:DescribeComputeEnvironments DescribeJobDefinitions DescribeJobQueues DescribeJobs ListJobs",
             EVERYTHING,
         ),
-        _allow("Define", "batch:RegisterJobDefinition", definitions),
-        _allow("Submit", "batch:SubmitJob", definitions, names.queue_arn),
-        _allow("Tag", "batch:TagResource", definitions, jobs),
-        _allow("End", "batch:TerminateJob", jobs),
-        _allow(
+        allow("Define", "batch:RegisterJobDefinition", definitions),
+        allow("Submit", "batch:SubmitJob", definitions, names.queue_arn),
+        allow("Tag", "batch:TagResource", definitions, jobs),
+        allow("End", "batch:TerminateJob", jobs),
+        allow(
             "GiveRolesToJobs",
             "iam:PassRole",
             names.role(names.execution_role),
             names.role(names.job_role),
             StringEquals={"iam:PassedToService": "ecs-tasks.amazonaws.com"},
         ),
-        _allow("ReadLogs", "logs:GetLogEvents", names.streams),
+        allow("ReadLogs", "logs:GetLogEvents", names.streams),
+        allow("TidyObjects", "s3:DeleteObject", names.keys("")),
+        allow("TidyImages", "ecr:BatchDeleteImage", names.repository_arn),
+        allow("TidyDefinitions", "batch:DeregisterJobDefinition", definitions),
     ]
 
 
@@ -154,8 +157,20 @@ ROLES: Mapping[str, Callable[[Names], list[Statement]]] = {
     "execution": execution,
     "job": job,
 }
+_ANYBODY = Names("aws", "", "", "", "", "", "", "", "", "")
 
 
 def policy(role: str, names: Names) -> dict[str, Any]:
     """The IAM policy document of one of `ROLES`."""
-    return {"Version": "2012-10-17", "Statement": ROLES[role](names)}
+    return document(ROLES[role](names))
+
+
+def document(statements: list[Statement]) -> dict[str, Any]:
+    """A policy of these statements."""
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def allowing(action: str) -> str:
+    """The Sid of the dispatcher's statement that allows an action; "" where none does."""
+    found = (statement["Sid"] for statement in dispatcher(_ANYBODY) if action in statement["Action"])
+    return next(found, "")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Terraform's share of the settings: its variables, as text that is written into assets/infra and held there by a test."""
+"""Terraform's share of the settings, as text that is written into assets/infra and held there by a test."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from .infra_settings import ExecutorPluginDefaults, InfraSettings
 from .policies import Names, policy
+from .stack import names_tf
 
 HEADER = """\
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
@@ -36,7 +37,7 @@ def variables_tf() -> str:
             *(_variable(name, told) for name, told in infra.items()),
             "# ---- the executor's settings; those that name something name what is made",
             *(_variable(name, told) for name, told in executor.items()),
-            f"locals {{\n  given = {{\n{lines}\n  }}\n}}\n",
+            f"locals {{\n  given = {{\n{lines}\n  }}\n\n{names_tf()}}}\n",
         ]
     )
 

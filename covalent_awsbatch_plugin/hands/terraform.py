@@ -1,0 +1,221 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Terraform: the program, and the folder where the state of one stack lives, among this user's data."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..thought.errors import InfraFailed, SettingError
+from .secret import data_dir
+
+SOURCE = Path(__file__).parents[1] / "assets" / "infra"
+COPIED = ("*.tf", "*.tf.json", "*.tftpl")
+VARIABLES, BACKEND, PLAN = "terraform.tfvars.json", "backend_override.tf.json", "next.tfplan"
+OLDEST = (1, 4)
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class StateBucket:
+    """Where the state lies when not on this machine: an S3 bucket of yours that keeps versions."""
+
+    bucket: str
+    region: str
+    profile: str = ""
+    credentials: str = ""
+
+
+class Terraform:
+    """One stack. `say` gets a line for each thing that happens."""
+
+    def __init__(self, stack: str, say: Say) -> None:
+        self.folder = data_dir() / "infra" / stack
+        self._say = say
+
+    # ---- the folder -------------------------------------------------------------------------------------------------
+    def known(self) -> dict[str, Any]:
+        """The variables of the last `prepare`; empty where there was none."""
+        try:
+            found: dict[str, Any] = json.loads((self.folder / VARIABLES).read_text())
+        except FileNotFoundError:
+            return {}
+        return found
+
+    def prepare(self, variables: Mapping[str, Any], state: StateBucket | None = None) -> None:
+        """This version's Terraform and these variables are in the folder; without `state` it stays where it was."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for pattern in COPIED:
+            for old in self.folder.glob(pattern):
+                if old.name != BACKEND:
+                    old.unlink()
+            for file in SOURCE.glob(pattern):
+                shutil.copyfile(file, self.folder / file.name)
+        self._write(VARIABLES, variables)
+        if state:
+            self._write(BACKEND, {"terraform": {"backend": {"s3": _backend(state, self.folder.name)}}})
+        self._run("init", "-input=false", "-no-color", "-reconfigure", quiet=True)
+
+    def _write(self, name: str, body: Mapping[str, Any]) -> None:
+        fresh = self.folder / f"{name}.new"
+        fresh.write_text(json.dumps(body, indent=2))
+        fresh.replace(self.folder / name)
+
+    def forget(self) -> None:
+        """The folder is no longer needed: nothing is left that its state would know."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # ---- the program ------------------------------------------------------------------------------------------------
+    def plan(self) -> list[str]:
+        """What `apply` would do, a line each; nothing when all is as it should be."""
+        events = self._events("plan", f"-out={PLAN}")
+        return [event["@message"] for event in events if event.get("type") == "planned_change"]
+
+    def apply(self) -> dict[str, Any]:
+        """Does what `plan` said; the outputs."""
+        list(self._events("apply", PLAN))
+        (self.folder / PLAN).unlink(missing_ok=True)
+        return self.outputs()
+
+    def destroy(self, keep: Callable[[str], bool] = lambda _: False) -> None:
+        """Removes all, less what is to be kept."""
+        addresses = self.resources()
+        kept = [address for address in addresses if keep(address)]
+        targets = [f"-target={address}" for address in addresses if address not in kept] if kept else []
+        list(self._events("apply", "-destroy", "-auto-approve", *targets))
+
+    def let_go(self) -> None:
+        """From now on bucket and repository can be deleted with what is in them."""
+        targets = ("-target=aws_s3_bucket.this", "-target=aws_ecr_repository.this")
+        list(self._events("apply", "-auto-approve", "-var=delete_data=true", *targets))
+
+    def resources(self) -> list[str]:
+        """The addresses of what there is, without what is only looked up."""
+        if not self.folder.exists():
+            return []
+        answer = self._run("state", "list", quiet=True, fails=True)
+        return [line for line in answer.splitlines() if line and not line.startswith("data.")]
+
+    def outputs(self) -> dict[str, Any]:
+        """What the stack answers, by name."""
+        told = json.loads(self._run("output", "-json", "-no-color", quiet=True))
+        return {name: output["value"] for name, output in told.items()}
+
+    def _events(self, *arguments: str) -> Iterator[dict[str, Any]]:
+        """Terraform's own report, one event a line; says what happens, and raises InfraFailed with what it blames."""
+        blamed: list[str] = []
+        with self._started(arguments[0], "-json", "-input=false", *arguments[1:]) as process:
+            assert process.stdout is not None
+            for line in _lines(process):
+                try:
+                    event = json.loads(line)
+                except ValueError:
+                    blamed.append(line)
+                    continue
+                if event.get("type") in _TOLD:
+                    self._say(_told(event))
+                if event.get("@level") == "error":
+                    blamed.append(_diagnosis(event))
+                yield event
+        if process.returncode:
+            raise _failed(arguments[0], blamed)
+
+    def _run(self, *arguments: str, quiet: bool = False, fails: bool = False) -> str:
+        process = self._started(*arguments)
+        try:
+            answer, _ = process.communicate()
+        except KeyboardInterrupt:  # the terminal sent it to Terraform as well, which ends in its own time
+            process.communicate()
+            raise
+        if process.returncode and not fails:
+            raise _failed(arguments[0], [answer])
+        if not quiet:
+            self._say(answer)
+        return "" if process.returncode else answer
+
+    def _started(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [program(), *arguments],
+            cwd=self.folder,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+def program() -> str:
+    """The path of Terraform. Raises SettingError where there is none, or only one that is too old."""
+    found = shutil.which("terraform")
+    if not found:
+        raise SettingError(
+            "There is no `terraform` on this machine's PATH.",
+            advice="Install it: https://developer.hashicorp.com/terraform/install",
+        )
+    answer = subprocess.run([found, "version", "-json"], capture_output=True, text=True, check=False, env=environment())
+    version = str(json.loads(answer.stdout or "{}").get("terraform_version", "0.0"))
+    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < OLDEST:
+        raise SettingError(f"Terraform {version} is too old.", advice="Install 1.4 or a newer one.")
+    return found
+
+
+def environment() -> dict[str, str]:
+    """This process's own, credentials and proxies with it, less what would change what our commands mean."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TF_CLI_ARGS", "TF_VAR_"))}
+    return kept | {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
+
+
+def _backend(state: StateBucket, stack: str) -> dict[str, Any]:
+    told = {
+        "bucket": state.bucket,
+        "key": f"covalent-awsbatch/{stack}.tfstate",
+        "region": state.region,
+        "encrypt": True,
+    }
+    if state.profile:
+        told["profile"] = state.profile
+    if state.credentials:
+        told["shared_credentials_files"] = [state.credentials]
+    return told
+
+
+def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
+    assert process.stdout is not None
+    try:
+        yield from process.stdout
+    except KeyboardInterrupt:  # as above: what is half made must reach the state
+        yield from process.stdout
+        process.wait()
+        raise
+
+
+# Types of events: https://developer.hashicorp.com/terraform/internals/machine-readable-ui
+_TOLD = {"apply_start", "apply_progress", "apply_complete", "apply_errored", "change_summary"}
+
+
+def _told(event: Mapping[str, Any]) -> str:
+    return str(event["@message"]).split(" [id=")[0]
+
+
+def _diagnosis(event: Mapping[str, Any]) -> str:
+    told = event.get("diagnostic") or {}
+    where = f"{told['address']}: " if told.get("address") else ""
+    return f"{where}{told.get('summary') or event.get('@message')} {told.get('detail') or ''}".strip()
+
+
+def _failed(what: str, blamed: list[str]) -> InfraFailed:
+    return InfraFailed(
+        f"`terraform {what}` did not succeed. What it had made is in its state.",
+        says="\n".join(f"Terraform says: {text.strip()}" for text in blamed),
+        advice="Mend what it names and run the same command again: it goes on where it stopped.",
+    )
