@@ -21,6 +21,7 @@ import functools
 import inspect
 import os
 import pickle
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -109,7 +110,12 @@ class AWSBatchExecutor(AsyncBaseExecutor):
     ) -> Any:
         """Packs a task group, ships its image, submits its job; returns the job's handle."""
         with _as_letter():
-            return await self._send(_staged(task_specs, resources, task_group_metadata))
+            group = _staged(task_specs, resources, task_group_metadata)
+            try:
+                return await self._send(group)
+            except BaseException:
+                shutil.rmtree(group.tasks[0].function.parent, ignore_errors=True)
+                raise
 
     async def _send(self, group: StagedGroup) -> JobHandle:
         from .story import IN_FLIGHT, cloud, journey
@@ -139,6 +145,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
                 return await journey.watch(aws, settings, handle, ticket)
         finally:
             IN_FLIGHT.close(ticket)
+            shutil.rmtree(_place(settings, meta, "in"), ignore_errors=True)  # the job has it all
 
     async def receive(self, task_group_metadata: dict[str, Any], data: Any) -> list[TaskUpdate]:
         """The status and the files of every node; without `data` the nodes were cancelled before they began."""
@@ -155,7 +162,9 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         from .story import cloud, collecting
 
         async with cloud(settings) as aws:
-            return await collecting.collect(aws, settings, ended, nodes, into)
+            results = await collecting.collect(aws, settings, ended, nodes, into)
+            await aws.in_thread(_make_readable, results)
+            return results
 
     async def cancel(self, task_metadata: dict[str, Any], job_handle: Any) -> bool:
         """Ends the node's job wherever it is; True when it will not run on. Never raises."""
@@ -192,10 +201,13 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         settings = self.settings()
         function, wrapped = _unwrapped(function)
         folder = _folder(settings, meta, f"in-{uuid.uuid4().hex[:8]}")
-        group = stage_call(
-            function, args, kwargs, folder, dispatch_id=meta["dispatch_id"], node_id=meta["node_id"], save=_save
-        )
-        ended = await self._poll(meta, await self._send(group))
+        try:
+            group = stage_call(
+                function, args, kwargs, folder, dispatch_id=meta["dispatch_id"], node_id=meta["node_id"], save=_save
+            )
+            ended = await self._poll(meta, await self._send(group))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
         (result,) = await self._collect(settings, ended, group.node_ids, _folder(settings, meta, "out"))
         self._print_streams(result)
         if result.error:
@@ -207,7 +219,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         streams = {"stdout": self.task_stdout, "stderr": self.task_stderr, "error": self.task_stderr}
         for name, stream in streams.items():
             if stream is not None and name in result.files:
-                print(result.files[name].read_text(errors="replace"), end="", file=stream)
+                print(result.files[name].read_text(encoding="utf-8"), end="", file=stream)
 
     # ---- the private channel to the dispatcher -------------------------------------------------------------------
     async def _cancel_requested(self) -> bool:
@@ -278,9 +290,13 @@ def _as_letter() -> Iterator[None]:
         raise _COVALENTS_FAILED(error.letter()) from error
 
 
+def _place(settings: Settings, meta: dict[str, Any], way: str) -> Path:
+    return Path(settings.cache_dir).expanduser() / meta["dispatch_id"] / str(meta["task_group_id"]) / way
+
+
 def _folder(settings: Settings, meta: dict[str, Any], way: str) -> Path:
     """A task group's folder on this machine, made. Raises StagingError when nothing can be written there."""
-    folder: Path = Path(settings.cache_dir).expanduser() / meta["dispatch_id"] / str(meta["task_group_id"]) / way
+    folder = _place(settings, meta, way)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         room = os.statvfs(folder)
@@ -324,6 +340,17 @@ def _update(dispatch_id: str, node_id: int, status: Any, files: dict[str, Path])
     shown = {name: path for name, path in files.items() if name != "exception"}
     assets = {name: {"remote_uri": f"file://{path}", "size": path.stat().st_size} for name, path in shown.items()}
     return TaskUpdate(dispatch_id=dispatch_id, node_id=node_id, status=status, assets=assets)
+
+
+def _make_readable(results: list[NodeResult]) -> None:
+    """Covalent decodes texts strictly: one byte that is no UTF-8 would cost the user the whole result."""
+    for result in results:
+        for name in {"stdout", "stderr", "error"} & result.files.keys():
+            data = result.files[name].read_bytes()
+            try:
+                data.decode()
+            except UnicodeDecodeError:
+                result.files[name].write_bytes(data.decode(errors="backslashreplace").encode())
 
 
 def _save(value: Any, path: Path) -> None:

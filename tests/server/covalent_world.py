@@ -127,13 +127,13 @@ class CovalentWorld:
         return job_id
 
 
-@dataclass
+@dataclass(repr=False)
 class Ran:
     """A dispatch that has ended."""
 
     result: Any
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         nodes = self.result.get_all_node_results()
         told = [
             f"{node['node_name']}: {node['status']}\n{node['stdout']}{node['stderr']}{node['error']}" for node in nodes
@@ -157,8 +157,9 @@ class Ran:
 
     def node(self, name: str) -> Node:
         """The only electron of that name."""
-        (found,) = (node for node in self.result.get_all_node_results() if node["node_name"] == name)
-        return Node.of(found)
+        found = [node for node in self.result.get_all_node_results() if node["node_name"] == name]
+        assert len(found) == 1, self
+        return Node.of(found[0])
 
     def by_id(self, node_id: int) -> Node:
         return Node.of(self.result.get_node_result(node_id))
@@ -185,7 +186,7 @@ def _word(status: Any) -> str:
 
 
 def wait_until(
-    holds: Callable[[], bool], what: str, words: Callable[[], str] = lambda: "", seconds: float = 30
+    holds: Callable[[], bool], what: str, words: Callable[[], str] = lambda: "", seconds: float = 120
 ) -> None:
     end = time.monotonic() + seconds
     while not holds():

@@ -17,41 +17,39 @@ from tests.server.covalent_world import CovalentWorld
 MB = 1_000_000
 
 
-class Heavy:
-    """Bytes that say who unpickles them: a line with the program's name in a file. Its text is short."""
-
-    def __init__(self, data: bytes, witness: str) -> None:
-        self.data, self.witness = data, witness
-
-    def __repr__(self) -> str:
-        return f"Heavy of {len(self.data)} bytes"
-
-    def __reduce__(self):
-        def made(kind, data, witness):
-            with open(witness, "a") as file:
-                print(sys.argv[0] or "?", file=file)
-            return kind(data, witness)
-
-        return made, (type(self), self.data, self.witness)
-
-
 def test_100_mb_go_in_and_100_mb_come_out_and_the_server_opens_none(world: CovalentWorld, tmp_path: Path) -> None:
+    class Heavy:
+        """Bytes that say who unpickles them: a line with the program's name in a file. Its text is short."""
+
+        def __init__(self, data: bytes, witness: str) -> None:
+            self.data, self.witness = data, witness
+
+        def __repr__(self) -> str:
+            return f"Heavy of {len(self.data)} bytes"
+
+        def __reduce__(self):
+            def made(kind, data, witness):
+                with open(witness, "a") as file:
+                    print(sys.argv[0] or "?", file=file)
+                return kind(data, witness)
+
+            return made, (type(self), self.data, self.witness)
+
     witness = tmp_path / "witness"
 
     @ct.electron(executor="awsbatch")
-    def reverse(heavy, kind):
+    def reverse(heavy):
         print(hashlib.sha256(heavy.data).hexdigest())
-        return kind(heavy.data[::-1], heavy.witness)
+        return Heavy(heavy.data[::-1], heavy.witness)
 
     # What puts the workflow's value together unpickles it too: on AWS Batch, and not beside the server.
     @ct.lattice(workflow_executor="awsbatch")
-    def workflow(heavy, kind):
-        return reverse(heavy, kind)
+    def workflow(heavy):
+        return reverse(heavy)
 
     data = os.urandom(100 * MB)
-    ran = world.run(workflow, Heavy(data, str(witness)), Heavy)
+    ran = world.completed(workflow, Heavy(data, str(witness)))
 
-    assert ran.status == "COMPLETED", ran
     assert ran.value.data == data[::-1]
     assert ran.node("reverse").stdout == hashlib.sha256(data).hexdigest() + "\n"
     programs = witness.read_text().splitlines()

@@ -66,7 +66,7 @@ def test_output_in_any_script_and_in_none_comes_through(any_world: CovalentWorld
 
     assert ran.value == {text: text}
     node = ran.node("speak")
-    assert node.stdout.startswith(f"{text}\nno text: ")
+    assert node.stdout == f"{text}\nno text: \\xff\n"
     assert node.stderr == f"{text}\n"
 
 

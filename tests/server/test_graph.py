@@ -60,7 +60,7 @@ def test_a_node_that_fails_in_a_packed_group_leaves_the_others_their_values(
     assert ran.node(":electron_list:").output == [1, 2]
 
 
-def test_a_node_whose_packed_input_failed_was_not_run(world: CovalentWorld, packing: None) -> None:
+def test_a_missing_item_fails_the_node_that_takes_it_out(world: CovalentWorld, packing: None) -> None:
     @ct.electron(executor="awsbatch")
     def table():
         return {"there": 1}
@@ -76,10 +76,33 @@ def test_a_node_whose_packed_input_failed_was_not_run(world: CovalentWorld, pack
     ran = world.failed(workflow)
 
     assert ran.node("table").status == "COMPLETED"
-    item = ran.node("table[missing]")
+    item = ran.node(":table.__getitem__")
     assert item.status == "FAILED"
     assert "KeyError: 'missing'" in item.error
     assert ran.node("double").status != "COMPLETED"
+
+
+def test_a_node_whose_packed_input_failed_is_not_run(world: CovalentWorld, packing: None) -> None:
+    @ct.electron(executor="awsbatch")
+    def table():
+        raise OSError("no table")
+
+    @ct.electron(executor="awsbatch")
+    def double(x):
+        return 2 * x
+
+    @ct.lattice
+    def workflow():
+        return double(table()["x"])
+
+    before = set(world.jobs())
+    ran = world.failed(workflow)
+
+    assert "OSError: no table" in ran.node("table").error
+    item = ran.node(":table.__getitem__")
+    assert item.status in ("FAILED", "CANCELLED")
+    assert "was not run" in item.error
+    assert len(set(world.jobs()) - before) == 1
 
 
 def test_everything_may_run_on_aws_batch(world: CovalentWorld) -> None:
