@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +38,17 @@ def section() -> dict[str, Any]:
     return dict(config.get("executors", {}).get("awsbatch", {}))
 
 
-def write_section(values: Mapping[str, Any]) -> None:
-    """Sets keys of `[executors.awsbatch]`; everything else in the file stays as it is, comments too."""
+def write_section(values: Mapping[str, Any], drop: Collection[str] = ()) -> None:
+    """Sets keys of `[executors.awsbatch]`, and drops some; everything else in the file stays, comments too."""
     path = config_file()
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock", timeout=10):  # the lock that Covalent takes
         document = tomlkit.parse(path.read_text()) if path.exists() else tomlkit.document()
         executors = document.setdefault("executors", tomlkit.table(is_super_table=True))
-        executors.setdefault("awsbatch", tomlkit.table()).update(values)
+        ours = executors.setdefault("awsbatch", tomlkit.table())
+        ours.update(values)
+        for name in drop:
+            ours.pop(name, None)
         fresh = path.with_suffix(".new")
         fresh.write_text(tomlkit.dumps(document))
         fresh.replace(path)

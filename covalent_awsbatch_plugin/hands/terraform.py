@@ -63,7 +63,8 @@ class Terraform:
         self._write(VARIABLES, variables)
         if state:
             self._write(BACKEND, {"terraform": {"backend": {"s3": _backend(state, self.folder.name)}}})
-        self._run("init", "-input=false", "-no-color", "-reconfigure", quiet=True)
+        moves = ["-migrate-state", "-force-copy"] if state else []  # what was known here goes to the bucket
+        self._run("init", "-input=false", "-no-color", *moves)
 
     def _write(self, name: str, body: Mapping[str, Any]) -> None:
         fresh = self.folder / f"{name}.new"
@@ -102,12 +103,12 @@ class Terraform:
         """The addresses of what there is, without what is only looked up."""
         if not self.folder.exists():
             return []
-        answer = self._run("state", "list", quiet=True, fails=True)
+        answer = self._run("state", "list", fails=True)
         return [line for line in answer.splitlines() if line and not line.startswith("data.")]
 
     def outputs(self) -> dict[str, Any]:
         """What the stack answers, by name."""
-        told = json.loads(self._run("output", "-json", "-no-color", quiet=True))
+        told = json.loads(self._run("output", "-json", "-no-color"))
         return {name: output["value"] for name, output in told.items()}
 
     def _events(self, *arguments: str) -> Iterator[dict[str, Any]]:
@@ -129,7 +130,7 @@ class Terraform:
         if process.returncode:
             raise _failed(arguments[0], blamed)
 
-    def _run(self, *arguments: str, quiet: bool = False, fails: bool = False) -> str:
+    def _run(self, *arguments: str, fails: bool = False) -> str:
         process = self._started(*arguments)
         try:
             answer, _ = process.communicate()
@@ -138,8 +139,6 @@ class Terraform:
             raise
         if process.returncode and not fails:
             raise _failed(arguments[0], [answer])
-        if not quiet:
-            self._say(answer)
         return "" if process.returncode else answer
 
     def _started(self, *arguments: str) -> subprocess.Popen[str]:

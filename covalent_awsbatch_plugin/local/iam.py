@@ -119,7 +119,7 @@ def _listed(value: Any) -> list[str]:
 def principal(account: str, access_key_id: str, headers: Mapping[str, str]) -> Principal | None:
     """Whose key it is; None for nobody's."""
     try:
-        return create_access_key(account, "aws", access_key_id, dict(headers))  # type: ignore[no-any-return]
+        return create_access_key(account, "aws", access_key_id, dict(headers))
     except (CreateAccessKeyFailure, KeyError):
         return None
 

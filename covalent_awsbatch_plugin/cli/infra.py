@@ -1,0 +1,163 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""`covalent-awsbatch infra`: from nothing to a working queue, and back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..hands.config_file import config_file
+from ..thought.infra_settings import InfraSettings
+from ..thought.settings import Settings
+from ..thought.stack import SETTINGS
+from .root import in_cloud, main, progress, resolved
+
+if TYPE_CHECKING:
+    from ..story.infra import Stack
+
+CONNECTION = ("credentials", "profile", "region")
+NAMES = (*SETTINGS.values(), "platform")
+
+
+@main.group()
+def infra() -> None:
+    """Make all that jobs need in your AWS account, with Terraform; and remove it.
+
+    The state lies in this user's data folder, or in a bucket of yours with --state-bucket.
+    """
+
+
+def _options(names: tuple[str, ...]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An option for each of these settings."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        fields = {**Settings.model_fields, **InfraSettings.model_fields}
+        for name in reversed(names):
+            flag, field = f"--{name.replace('_', '-')}", fields[name]
+            if field.annotation is bool:
+                option = click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=field.description)
+            else:
+                option = click.option(flag, name, default=None, help=field.description)
+            command = option(command)
+        return command
+
+    return decorate
+
+
+_made = _options((*InfraSettings.model_fields, *NAMES, *CONNECTION))
+_found = _options(("prefix", *CONNECTION))
+_state_bucket = click.option("--state-bucket", help="Bucket of yours, with versions, for Terraform's state.")
+
+
+@infra.command()
+@_state_bucket
+@_made
+def plan(state_bucket: str | None, **options: Any) -> None:
+    """Show what `up` would make or change; make nothing."""
+    _prepared(_stack(options), options, state_bucket)
+
+
+@infra.command()
+@_state_bucket
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_made
+def up(state_bucket: str | None, yes: bool, **options: Any) -> None:
+    """Make it, or change what is there; then write [executors.awsbatch] into Covalent's config file.
+
+    An interrupted run is simply run again. Options of the last run are remembered.
+    """
+    from ..story.infra import write_settings
+
+    stack = _stack(options)
+    changes = _prepared(stack, options, state_bucket)
+    if changes and not yes:
+        click.confirm("Make it?", abort=True)
+    outputs = stack.terraform(progress).apply()
+    write_settings(outputs["settings"])
+    progress(f"[executors.awsbatch] of {config_file()} leads to it. Try it: covalent-awsbatch hello")
+    progress(f"Who else runs a Covalent server with it needs the policy {outputs['dispatcher_policy_arn']}.")
+
+
+@infra.command()
+@click.option("--data", is_flag=True, help="Also what holds data: results, images, logs.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_found
+def down(data: bool, yes: bool, **options: Any) -> None:
+    """Remove it. What holds data stays, unless --data says otherwise."""
+    from ..story.infra import forget_settings, held, is_kept
+
+    stack = _stack(options)
+    terraform = stack.terraform(progress)
+    if not (there := terraform.resources()):
+        raise click.ClickException(f"Nothing is known here of a stack {stack.prefix} in {_place(stack)}.")
+    settings = terraform.outputs().get("settings", {})
+    full = in_cloud(resolved(_connection(options)), lambda aws: held(aws, settings)) if settings else {}
+    for sentence in full.values():
+        progress(f"{'Deleted too, with what lies in it' if data else 'Kept, for something lies in it'}: {sentence}.")
+    if not yes:
+        click.confirm(f"Remove {len(there)} things from {_place(stack)}?", abort=True)
+    if data and full:
+        terraform.let_go()
+    terraform.destroy(lambda address: not data and is_kept(address, full))
+    forget_settings(settings)
+    if full and not data:
+        progress("The rest is removed. `covalent-awsbatch infra down --data` removes what was kept.")
+    else:
+        terraform.forget()
+        progress("All of it is removed.")
+
+
+@infra.command()
+@_found
+def status(**options: Any) -> None:
+    """Say what there is. Exit code 1 when nothing is."""
+    stack = _stack(options)
+    terraform = stack.terraform(progress)
+    there = terraform.resources()
+    if not there:
+        click.echo(f"No stack {stack.prefix} in {_place(stack)}; `covalent-awsbatch infra up` makes one.")
+        sys.exit(1)
+    click.echo(f"The stack {stack.prefix} in {_place(stack)} has {len(there)} resources; state in {terraform.folder}.")
+    for name, value in terraform.outputs().get("settings", {}).items():
+        if value is not None:
+            click.echo(f"{name} = {value}")
+
+
+def _connection(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: options[name] for name in CONNECTION}
+
+
+def _stack(options: dict[str, Any]) -> Stack:
+    """Whom we are, asked first: what is wrong with credentials shows in a sentence, before Terraform begins."""
+    from ..story.infra import infra_settings, stack
+
+    prefix = infra_settings({"prefix": options["prefix"]} if options["prefix"] else {}).prefix
+    return in_cloud(resolved(_connection(options)), lambda aws: stack(aws, prefix))
+
+
+def _place(stack: Stack) -> str:
+    return f"account {stack.account}, Region {stack.region}"
+
+
+def _prepared(stack: Stack, options: dict[str, Any], state_bucket: str | None) -> list[str]:
+    """Terraform stands ready, and what it would do is shown."""
+    from ..hands.terraform import StateBucket
+    from ..story.infra import COST, variables
+
+    progress(f"Asking Terraform what is missing in {_place(stack)} ...")
+    terraform = stack.terraform(progress)
+    connection = resolved(_connection(options))
+    where = {"credentials": connection.credentials, "profile": connection.profile}
+    chosen = variables(stack, terraform.known(), options | where)
+    state = StateBucket(state_bucket, stack.region, **where) if state_bucket else None
+    terraform.prepare(chosen, state)
+    changes = terraform.plan()
+    for line in changes:
+        click.echo(f"  {line}")
+    progress(COST.format(**chosen) if changes else "There is nothing to change.")
+    return changes
