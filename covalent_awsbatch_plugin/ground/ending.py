@@ -22,11 +22,15 @@ _SIGKILL = 9
 
 @dataclass(frozen=True)
 class Ended:
-    """`status` is the exit code or minus the signal; `told`: it was told to stop; `out_of_memory`: kernel's kills."""
+    """`status` is the exit code or minus the signal; `told`: it was told to stop; `out_of_memory`: kernel's kills.
+
+    `overdue`: it was told so because its own time limit was over.
+    """
 
     status: int
     told: bool
     out_of_memory: int
+    overdue: bool = False
 
 
 def judge(task: TaskSpec, folder: TaskFolder, ended: Ended) -> TaskResult:
@@ -68,6 +72,8 @@ def oom_kills() -> int:
 
 
 def _ended_from_outside(task: TaskSpec, ended: Ended) -> tuple[str, str]:
+    if ended.told and ended.overdue:
+        return envelope.TIMED_OUT, f"{task.name} ran longer than its time limit, and was told to stop.\n"
     if ended.told:
         return envelope.TERMINATED, f"{task.name} was told to stop by SIGTERM before it returned.\n"
     if ended.status >= 0:

@@ -29,6 +29,7 @@ EXITED = "exited"  # sys.exit, os._exit
 KILLED = "killed"  # by a signal that nobody here sent
 OUT_OF_MEMORY = "out_of_memory"  # by the kernel, for the container's memory was used up
 TERMINATED = "terminated"  # by SIGTERM: timeout, cancel, Spot notice
+TIMED_OUT = "timed_out"  # by the runner, for its own time limit was over while its container's other tasks go on
 NO_INPUT = "no_input"  # its function, hooks or an argument could not be read, or is not what was packed
 NOT_RUN = "not_run"  # an earlier task of its group, whose value it needs, did not return
 
@@ -75,6 +76,11 @@ class Envelope:
     def returned(self) -> bool:
         """Whether every task returned a value."""
         return all(task.outcome == RETURNED for task in self.tasks)
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether another attempt should run it again: it was told to stop from outside."""
+        return any(task.outcome == TERMINATED for task in self.tasks)
 
     def inline(self, part: Part) -> bytes:
         """The bytes of an inline part; raises BadEnvelope when the header lies about them."""

@@ -41,6 +41,7 @@ class TaskFolder:
 class Job:
     """`root` is the folder the image's paths are relative to, `work` a fresh one for this attempt.
 
+    `job_id` tells it from all others: AWS Batch's id, or `layout.member_id` where several share a container.
     `bucket` is None when somebody runs the image by hand: then nothing can be committed.
     """
 
@@ -55,26 +56,32 @@ class Job:
     attempt: int
 
     @classmethod
-    def open(cls, root: Path, work: Path, env: Mapping[str, str]) -> Job:
-        """Raises NoJob."""
+    def open(cls, root: Path, work: Path, env: Mapping[str, str], member: int | None = None) -> Job:
+        """The container's one task group, or `member` of those that share it. Raises NoJob."""
         bucket, prefix = env.get(layout.ENV_BUCKET), env.get(layout.ENV_RESULTS_PREFIX)
         job_id = env.get(layout.ENV_JOB_ID)
         if job_id and not (bucket and prefix):
             raise NoJob(f"{layout.ENV_BUCKET} and {layout.ENV_RESULTS_PREFIX} must be set in the job's environment")
+        index = int(env.get(layout.ENV_ARRAY_INDEX) or 0) if member is None else member
         job = cls(
             root=root,
             work=work,
-            file=_task_file(root / layout.task_file(int(env.get(layout.ENV_ARRAY_INDEX) or 0))),
+            file=_task_file(root / layout.task_file(index)),
             dispatch_id=env.get(layout.ENV_DISPATCH_ID, ""),
             bucket=bucket or None,
             region=next(filter(None, map(env.get, (layout.ENV_REGION, "AWS_REGION", "AWS_DEFAULT_REGION"))), None),
             prefix=prefix or "",
-            job_id=job_id or "",
+            job_id=layout.member_id(job_id, member) if job_id and member is not None else job_id or "",
             attempt=int(env.get(layout.ENV_JOB_ATTEMPT) or 1),
         )
         for task in job.file.tasks:
             job.folder(task.node_id).path.mkdir()
         return job
+
+    @property
+    def earlier(self) -> Path:
+        """Where it says how the container ends for this job when an earlier attempt's result stands."""
+        return self.work / "earlier"
 
     @property
     def commits(self) -> bool:

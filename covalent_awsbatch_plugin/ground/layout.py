@@ -39,6 +39,11 @@ ENV_DISPATCH_ID = "COVALENT_AWSBATCH_DISPATCH_ID"
 ENV_BUCKET = "COVALENT_AWSBATCH_BUCKET"
 ENV_RESULTS_PREFIX = "COVALENT_AWSBATCH_RESULTS_PREFIX"
 ENV_REGION = "COVALENT_AWSBATCH_REGION"  # the bucket's; unset, AWS_REGION and AWS_DEFAULT_REGION are asked
+# Where several tasks share a container. Without the first, container and task are one, and AWS Batch keeps the time.
+ENV_TASKS_PER_JOB = "COVALENT_AWSBATCH_TASKS_PER_JOB"
+ENV_PARALLEL_TASKS = "COVALENT_AWSBATCH_PARALLEL_TASKS"  # of these at once
+ENV_TASKS = "COVALENT_AWSBATCH_TASKS"  # in the whole array; its last container may have fewer than the others
+ENV_TIME_LIMIT = "COVALENT_AWSBATCH_TIME_LIMIT"  # seconds each of them may run
 
 # Set by AWS Batch: https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html
 ENV_JOB_ID = "AWS_BATCH_JOB_ID"
@@ -57,6 +62,14 @@ def object_key(sha256: str) -> str:
 def results_prefix(dispatch_id: str, task_group_id: int) -> str:
     """Where all jobs and attempts of one task group write."""
     return f"{S3_ROOT}/results/{dispatch_id}/{task_group_id}"
+
+
+def member_id(job_id: str, member: int) -> str:
+    """What tells one of the tasks that share containers from the others: its job's id, or its array's, and its number.
+
+    A task that has its container for itself goes by AWS Batch's own id, which for an array's child looks the same.
+    """
+    return f"{job_id.partition(':')[0]}:{member}"
 
 
 def attempt_prefix(prefix: str, job_id: str, attempt: int) -> str:
@@ -84,6 +97,7 @@ STREAM_KEEP_BYTES = 256 * 1024 * 1024  # of each stream of a task; CloudWatch ge
 # Batch sends SIGTERM, and SIGKILL 30 s later: https://docs.aws.amazon.com/batch/latest/userguide/job_timeouts.html
 STOP_GRACE_S = 14.0  # for the task to end by itself, before it is killed
 STOP_COMMIT_S = 12.0  # for writing what is there
+OVERTIME_S = 30  # what AWS Batch gives a job of several tasks for each, beyond its time limit, which the runner keeps
 
 
 # ---- exit codes of the container ----------------------------------------------------------------------------------

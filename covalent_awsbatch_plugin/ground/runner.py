@@ -3,6 +3,8 @@
 
 """The first process of the container: runs each task of its group in a process of its own, and commits what they left.
 
+Where several groups share the container, it forks itself for each, and the copies do so.
+
 It stays small, has no threads while tasks run and imports nothing of the user's, so it outlives whatever they do.
 """
 
@@ -16,6 +18,8 @@ from pathlib import Path
 from . import ending, envelope, layout
 from .capture import Child
 from .commit import commit
+from .crew import Crew, Load, exit_code
+from .earlier import look_back
 from .ending import Ended
 from .envelope import TaskResult
 from .execute import execute
@@ -38,9 +42,40 @@ def main() -> int:
     """
     stop = Stop()
     try:
-        job = Job.open(_ROOT, fresh_folder(), os.environ)
+        load = Load.of(os.environ)
     except NoJob as error:
         return _say(f"{error}.", layout.NO_INPUT)
+    if load is None:
+        return _run(stop, None)
+    crew = Crew(stop, load.at_once)
+    for member in load.members:
+        if not crew.has_place():
+            break
+        if crew.fork(member):
+            stop.limit(load.time_limit_s)
+            return _run(stop, member)
+    crew.finish()
+    fallen = {} if stop.told else crew.fallen()
+    for member, status in fallen.items():
+        if crew.fork(member):
+            return _bury(stop, member, status)
+    crew.finish()
+    return exit_code(load, crew.ended, told=stop.told).code
+
+
+def _run(stop: Stop, member: int | None) -> int:
+    """One task group, from its description to its committed result."""
+    try:
+        job = Job.open(_ROOT, fresh_folder(), os.environ, member)
+    except NoJob as error:
+        return _say(f"{error}.", layout.NO_INPUT)
+    if member is not None and job.commits and job.attempt > 1:
+        looker = Child(stop, job.work / "earlier.stdout", job.work / "earlier.stderr")
+        if looker.fork():
+            return look_back(job, lambda: _bucket(job, _GIVE_UP_S))
+        looker.wait()
+        if job.earlier.exists():
+            return int(job.earlier.read_text(encoding="ascii"))
     if job.to_fetch():
         fetcher = Child(stop, job.work / "fetch.stdout", job.work / "fetch.stderr")
         if fetcher.fork():
@@ -57,16 +92,25 @@ def main() -> int:
         child = Child(stop, folder.part(envelope.STDOUT), folder.part(envelope.STDERR))
         if child.fork():
             return execute(job, task, _RUNNER_DIR)
-        ended = Ended(child.wait(), child.told, ending.oom_kills() - kills)
+        ended = Ended(child.wait(), child.told, ending.oom_kills() - kills, stop.overdue)
         results[task.node_id] = ending.judge(task, folder, ended)
     code = _finish(job, list(results.values()), stop)
     shutil.rmtree(job.work, ignore_errors=True)
     return code
 
 
+def _bury(stop: Stop, member: int, status: int) -> int:
+    """Commits for a supervisor that was killed, for whoever waits for its task while the container's others go on."""
+    job = Job.open(_ROOT, fresh_folder(), os.environ, member)
+    ended = Ended(status, told=False, out_of_memory=0)
+    return _finish(job, [ending.judge(task, job.folder(task.node_id), ended) for task in job.file.tasks], stop)
+
+
 def _unfit(job: Job, task: TaskSpec, results: dict[int, TaskResult], stop: Stop) -> tuple[str, str] | None:
     """Why the task can't begin: an outcome and the words."""
-    if stop.at is not None:
+    if stop.overdue:
+        return envelope.TIMED_OUT, "the time limit was over."
+    if stop.told:
         return envelope.TERMINATED, "the job was told to stop by SIGTERM."
     for node in job.waits_for(task):
         if node not in results:
@@ -82,7 +126,7 @@ def _finish(job: Job, results: list[TaskResult], stop: Stop) -> int:
     if not job.commits:
         return _say(f"run by hand ({layout.ENV_JOB_ID} is not set): nothing is committed.", code)
     try:
-        commit(job, results, _bucket(job, _GIVE_UP_S if stop.at is None else layout.STOP_COMMIT_S))
+        commit(job, results, _bucket(job, layout.STOP_COMMIT_S if stop.told else _GIVE_UP_S))
     except (StorageError, OSError) as error:
         return _say(str(error), layout.NOT_COMMITTED)
     return code.code
@@ -91,7 +135,7 @@ def _finish(job: Job, results: list[TaskResult], stop: Stop) -> int:
 def _exit_code(outcomes: set[str], stop: Stop) -> ExitCode:
     if outcomes == {envelope.RETURNED}:
         return layout.RETURNED
-    if stop.at is not None:
+    if envelope.TERMINATED in outcomes or (stop.told and envelope.TIMED_OUT not in outcomes):
         return layout.TERMINATED
     return layout.NO_INPUT if envelope.NO_INPUT in outcomes else layout.RAISED
 

@@ -67,11 +67,12 @@ class Ran:
     bucket: Bucket
     key: bytes
     attempt: str
+    job_id: str = JOB_ID
 
     @cached_property
     def envelope(self) -> Envelope:
         sealed = self.bucket.read(f"{self.attempt}/result")
-        return unseal(sealed, self.key, job_id=JOB_ID, attempt=1)
+        return unseal(sealed, self.key, job_id=self.job_id, attempt=int(self.attempt.rpartition("/")[2]))
 
     def task(self, node_id: int = 0) -> TaskResult:
         return next(task for task in self.envelope.tasks if task.node_id == node_id)
@@ -149,10 +150,14 @@ class Container:
         self.inputs[node_id] = value if packed else self.bake(TransportableObject(value).serialize())
         return node_id
 
-    def start(self, **popen: Any) -> subprocess.Popen[bytes]:
+    def write(self) -> None:
+        """The description, where the runner looks for it."""
         task_file = self.root / layout.task_file(self.index)
         task_file.parent.mkdir(parents=True, exist_ok=True)
         task_file.write_bytes(TaskFile(self.key.hex(), tuple(self.tasks), self.inputs, "0.240.0").to_json())
+
+    def start(self, **popen: Any) -> subprocess.Popen[bytes]:
+        self.write()
         return subprocess.Popen(
             [self.python, "-s", str(self.root / layout.RUNNER_DIR)], env=self.environment(), cwd=self.root, **popen
         )
