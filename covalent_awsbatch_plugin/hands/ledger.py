@@ -51,7 +51,7 @@ class Ledger:
             raise StagingError(f"The file {path} can't be written: {error.strerror}.") from error
 
     def forget(self, job_id: str) -> None:
-        """The job was read, or never will be. An entry that can't be removed makes `collect` look once more, no worse."""
+        """The job was read, or never will be. An entry that stays makes `collect` look once more, no worse."""
         with contextlib.suppress(OSError):
             (self._folder / f"{job_id}.json").unlink()
 
