@@ -24,6 +24,7 @@ from typing import Any
 STATE_FILE, LOCK_FILE, LOG_FILE = "state.json", "lock", "server.log"
 READY = "ready"
 CALLS_PATH, STORM_PATH = "/_local/calls", "/_local/storm"  # of the endpoint: what was asked, and a throttle storm
+FAULTS_PATH = "/_local/faults"  # of the endpoint: what shall go wrong
 ENDS_WITHIN_S = 60.0
 Progress = Callable[[str], None]
 

@@ -147,7 +147,8 @@ class LocalBatchBackend(BatchBackend):
         if len(ids) > IDS_PER_CALL:
             raise ClientException(f"jobs takes at most {IDS_PER_CALL} ids, not {len(ids)}")
         found = (self.jobs.get(each.rpartition("job/")[2]) for each in ids)
-        return self._in_loop(lambda: [job.describe() for job in found if job])
+        seen = [job for job in found if job and not self.scheduler.faults.unseen(job)]
+        return self._in_loop(lambda: [job.describe() for job in seen])
 
     def stop(self, job_id: str, reason: str, *, running_too: bool) -> None:
         if not job_id or not reason:

@@ -5,7 +5,7 @@
 
 Refusals are AWS's own: TooManyRequestsException of Batch, ThrottlingException of the JSON services, SlowDown of S3,
 TOOMANYREQUESTS of ECR's registry. `CALLS_PATH` tells the counts; `STORM_PATH?seconds=30` has every second request
-refused for so long.
+refused for so long. What else goes wrong on demand is in faults.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
-from .background import CALLS_PATH, STORM_PATH
+from .background import CALLS_PATH, FAULTS_PATH, STORM_PATH
+from .faults import Faults
+from .faulty_calls import control, perform, perform_here, throttled
 
 REFUSED, BYTES = "refused", "bytes"  # how the counts of refusals and of bytes that came in are called
 REGISTRY = "registry"  # who asks, where a registry's token doesn't say
@@ -49,6 +51,7 @@ class Gate:
 
     def __init__(self, quotas: Mapping[str, float], clock: Callable[[], float] = time.monotonic) -> None:
         self._quotas, self._clock = dict(quotas), clock
+        self.faults = Faults(clock)
         self._buckets = {name: (rate, clock()) for name, rate in self._quotas.items()}
         self._lock = threading.Lock()
         self._storm_until, self._every_second = float("-inf"), 0
@@ -97,12 +100,15 @@ def before_moto(gate: Gate, app: Wsgi) -> Wsgi:
 
     def gated(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        if path in (CALLS_PATH, STORM_PATH):
+        if path in (CALLS_PATH, STORM_PATH, FAULTS_PATH):
             return _own(gate, path, environ, start_response)
         who, operation = _read(environ, path)
-        if gate.admit(who, operation, int(environ.get("CONTENT_LENGTH") or 0)):
-            return app(environ, start_response)
-        return _refuse(operation.partition(":")[0], start_response)
+        service = operation.partition(":")[0]
+        if not gate.admit(who, operation, int(environ.get("CONTENT_LENGTH") or 0)):
+            return throttled(service, start_response)
+        if fault := gate.faults.of_call(operation, who):
+            return perform(fault, service, app, environ, start_response)
+        return app(environ, start_response)
 
     return gated
 
@@ -110,6 +116,8 @@ def before_moto(gate: Gate, app: Wsgi) -> Wsgi:
 def _own(gate: Gate, path: str, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     if path == STORM_PATH:
         gate.storm(float(parse_qs(environ.get("QUERY_STRING", ""))["seconds"][0]))
+    if path == FAULTS_PATH:
+        control(gate.faults, environ)
     start_response("200 OK", [("Content-Type", "application/json")])
     return [json.dumps(gate.told()).encode()]
 
@@ -147,32 +155,18 @@ def _action(environ: dict[str, Any]) -> str:
     return found[1].decode() if found else environ["REQUEST_METHOD"]
 
 
-def _refuse(service: str, start_response: Any) -> Iterable[bytes]:
-    if service == "batch":
-        start_response(
-            "429 Too Many Requests",
-            [("Content-Type", "application/json"), ("x-amzn-ErrorType", "TooManyRequestsException")],
-        )
-        return [b'{"message":"Too Many Requests"}']
-    if service in ("s3", "iam", "sts"):
-        code, status = ("SlowDown", "503 Slow Down") if service == "s3" else ("Throttling", "400 Bad Request")
-        start_response(status, [("Content-Type", "application/xml")])
-        error = f"<Code>{code}</Code><Message>Rate exceeded</Message>"
-        whole = f"<Error>{error}</Error>"
-        return [(whole if service == "s3" else f"<ErrorResponse>{whole}</ErrorResponse>").encode()]
-    start_response("400 Bad Request", [("Content-Type", "application/x-amz-json-1.1")])
-    return [b'{"__type":"ThrottlingException","message":"Rate exceeded"}']
-
-
 # ---- before the registry -------------------------------------------------------------------------------------------
 def before_registry(gate: Gate, refusal: Callable[[], web.Response]) -> Any:
     """A middleware; a manifest's PUT is `ecr:PutImage`, and the rest is named by what it is."""
 
     @web.middleware
     async def gated(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if gate.admit(REGISTRY, _registry_operation(request.method, request.path), request.content_length or 0):
-            return await handler(request)
-        return refusal()
+        operation = _registry_operation(request.method, request.path)
+        if not gate.admit(REGISTRY, operation, request.content_length or 0):
+            return refusal()
+        if fault := gate.faults.of_call(operation, REGISTRY):
+            return await perform_here(fault, request, handler, refusal())
+        return await handler(request)
 
     return gated
 

@@ -92,7 +92,10 @@ class Request:
 
 @dataclass
 class Attempt:
-    """One try. `exit_code` None: no container ever ran, or nobody knows how it ended; a missing code is not 0."""
+    """One try. `exit_code` None: no container ever ran, or nobody knows how it ended; a missing code is not 0.
+
+    `lost` says which of faults.LOSSES took its machine away, and AWS's words for that.
+    """
 
     task_arn: str
     started_at: int | None = None
@@ -101,6 +104,8 @@ class Attempt:
     reason: str = ""
     status_reason: str = ""
     log_stream: str | None = None
+    is_doomed: bool = False  # its machine will go away
+    lost: asyncio.Future[tuple[str, str]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @property
     def task_id(self) -> str:
@@ -144,6 +149,11 @@ class Job:
     @property
     def arn(self) -> str:
         return f"{self.arn_prefix}:job/{self.id}"
+
+    @property
+    def label(self) -> str:
+        """Its name, with :index for an array's child."""
+        return self.request.name if self.index is None else f"{self.request.name}:{self.index}"
 
     def spawn(self, size: int) -> None:
         """Makes this job an array of `size` children."""

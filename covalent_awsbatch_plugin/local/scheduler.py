@@ -14,10 +14,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from signal import SIGKILL, SIGTERM
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
+from . import faults
 from .engine import Container, Engine, Exit, PullFailed, Running, StartFailed
+from .faults import Faults
 from .jobs import (
     CHILD_FAILED,
     DEPENDENCY_FAILED,
@@ -42,6 +44,7 @@ from .refusals import overrides_too_long
 from .retry import should_retry
 
 log = logging.getLogger(__name__)
+STUCK_LOOK_S = 0.05
 TOO_BIG = (
     "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is higher than that "
     "can be met by the CE(s) attached to the job queue."
@@ -81,8 +84,11 @@ class Limits:
 
 
 class Scheduler:
-    def __init__(self, engine: Engine, around: Surroundings, limits: Limits) -> None:
+    def __init__(self, engine: Engine, around: Surroundings, limits: Limits, faults: Faults | None = None) -> None:
         self._engine, self._around, self._limits = engine, around, limits
+        self.faults = faults or Faults()
+        loop = asyncio.get_running_loop()
+        self.faults.added = lambda: loop.call_soon_threadsafe(self._lose_those_that_run)
         self._slots = asyncio.Semaphore(limits.slots)
         self._lives: dict[Job, asyncio.Task[None]] = {}
 
@@ -160,6 +166,10 @@ class Scheduler:
         if not self._around.fits(job):
             job.status_reason = TOO_BIG
             await job.stopping.wait()  # for ever, until somebody cancels
+        while (reason := self.faults.stuck(job)) is not None:
+            job.status_reason = reason
+            await asyncio.sleep(STUCK_LOOK_S)
+        job.status_reason = None
         async with self._slots:
             return await self._attempt(job)
 
@@ -178,6 +188,8 @@ class Scheduler:
         job.move(STARTING)
         timed_out = False
         try:
+            if fault := self.faults.of_job(job, faults.NOT_STARTED):
+                raise StartFailed(fault.text)
             if problem := self._around.problem(job):
                 raise StartFailed(problem)
             exited, timed_out = await self._run(job, attempt)
@@ -186,6 +198,7 @@ class Scheduler:
         else:
             attempt.exit_code, attempt.status_reason = exited.code, EXITED
             attempt.reason = OUT_OF_MEMORY if exited.out_of_memory else ""
+            self._falsify(job, attempt)
         return self._conclude(job, attempt, timed_out)
 
     def _conclude(self, job: Job, attempt: Attempt, timed_out: bool) -> bool:
@@ -204,16 +217,38 @@ class Scheduler:
         job.move(FAILED, attempt.status_reason)
         return False
 
+    def _falsify(self, job: Job, attempt: Attempt) -> None:
+        """What a lost machine, or an agent that lost its container, makes of how the attempt ended."""
+        if attempt.lost.done():
+            kind, attempt.status_reason = attempt.lost.result()
+            attempt.exit_code = None if kind == faults.HOST_LOST else attempt.exit_code
+        elif fault := self.faults.of_job(job, faults.AGENT):
+            attempt.exit_code, attempt.reason = None, fault.text
+
+    def _lose_those_that_run(self) -> None:
+        for job in self._lives:
+            if job.status == RUNNING:
+                self._lose(job)
+
+    def _lose(self, job: Job) -> None:
+        """The job's machine goes away after a while, if somebody asked for that."""
+        attempt = job.current
+        if attempt is None or attempt.is_doomed or not (fault := self.faults.of_job(job, *faults.LOSSES)):
+            return
+        attempt.is_doomed = True
+        asyncio.get_running_loop().call_later(fault.after_s, attempt.lost.set_result, (fault.kind, fault.text))
+
     async def _run(self, job: Job, attempt: Attempt) -> tuple[Exit, bool]:
         container = self._around.container(job, attempt)
         if not await _unless(job.stopping, self._pull(container.image)):
             raise StartFailed("terminated before its container started")
-        sink = self._around.log(job, attempt)
+        sink = self.faults.sink(job, self._around.log(job, attempt))
         async with self._started(container, sink.write) as running:
             attempt.started_at, attempt.log_stream = now_ms(), sink.name
             job.started_at = attempt.started_at
             job.move(RUNNING)
-            ended = await self._watch(job, running)
+            self._lose(job)
+            ended = await self._watch(job, attempt, running)
         sink.close()
         return ended
 
@@ -235,15 +270,16 @@ class Scheduler:
         finally:
             await asyncio.shield(running.close())
 
-    async def _watch(self, job: Job, running: Running) -> tuple[Exit, bool]:
+    async def _watch(self, job: Job, attempt: Attempt, running: Running) -> tuple[Exit, bool]:
         """How it ended, and whether the timeout ended it: SIGTERM, the grace, SIGKILL, as for TerminateJob."""
         ended = asyncio.ensure_future(running.wait())
         told = asyncio.ensure_future(job.stopping.wait())
         try:
             limit = job.request.timeout_s and job.request.timeout_s / 60 * self._limits.minute_s
-            await asyncio.wait({ended, told}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-            timed_out = not ended.done() and not told.done()
-            if not ended.done():
+            ends: set[asyncio.Future[Any]] = {ended, told, attempt.lost}
+            await asyncio.wait(ends, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            timed_out = not ended.done() and not told.done() and not attempt.lost.done()
+            if not ended.done() and not _vanished(attempt):
                 await running.signal(SIGTERM)
                 await asyncio.wait({ended}, timeout=self._limits.grace_s)
             if not ended.done():
@@ -252,6 +288,11 @@ class Scheduler:
         finally:
             told.cancel()
             ended.cancel()
+
+
+def _vanished(attempt: Attempt) -> bool:
+    """Whether its machine is gone, and nobody is there who could tell it to end."""
+    return attempt.lost.done() and attempt.lost.result()[0] == faults.HOST_LOST
 
 
 def _again(job: Job, attempt: Attempt) -> bool:

@@ -80,7 +80,7 @@ async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[st
         engine = engines.make(name, work / "engine", registry, token, options.limits.slots)
         stack.push_async_callback(engine.close)
         host = Host(ACCOUNT, options.region, endpoint_url, f"http://{credentials_site}", credentials)
-        scheduler = Scheduler(engine, host, options.limits)
+        scheduler = Scheduler(engine, host, options.limits, gate.faults)
         stack.push_async_callback(scheduler.close)
         _install(registry, scheduler)
         await asyncio.to_thread(_provision, options, endpoint_url)

@@ -13,11 +13,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from .background import (
     CALLS_PATH,
     ENDS_WITHIN_S,
+    FAULTS_PATH,
     STORM_PATH,
     LocalAWSFailed,
     Progress,
@@ -135,8 +136,17 @@ class LocalAWS:
         """For so long, every second request is refused."""
         self._told(f"{STORM_PATH}?seconds={seconds}")
 
-    def _told(self, path: str) -> dict[str, dict[str, int]]:
-        with urlopen(f"{self.endpoint_url}{path}") as answer:  # noqa: S310 - http, on this machine
+    def fault(self, kind: str, of: str = "*", **told: Any) -> None:
+        """Something goes wrong from now on, by default once: see faults.Fault, which has the same names."""
+        self._told(FAULTS_PATH, "POST", json.dumps({"kind": kind, "of": of} | told).encode())
+
+    def clear_faults(self) -> None:
+        """Nothing goes wrong any more."""
+        self._told(FAULTS_PATH, "DELETE")
+
+    def _told(self, path: str, method: str = "GET", body: bytes | None = None) -> dict[str, dict[str, int]]:
+        request = Request(f"{self.endpoint_url}{path}", body, method=method)  # noqa: S310 - http, on this machine
+        with urlopen(request) as answer:  # noqa: S310
             told: dict[str, dict[str, int]] = json.load(answer)
         return told
 
