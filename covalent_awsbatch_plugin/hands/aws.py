@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import aioboto3
 import aiobotocore.session
 from aiobotocore.config import AioConfig
 from botocore import xform_name
+from botocore.loaders import Loader, create_loader
 
 from ..thought.errors import AWSBatchError, NotAuthenticated, SettingError
 from .aws_errors import translated
@@ -28,7 +30,7 @@ CLIENT_CONFIG = AioConfig(retries={"mode": "adaptive", "total_max_attempts": 10}
 ONCE_CONFIG = AioConfig(retries={"mode": "standard", "total_max_attempts": 1})
 # Who we are is asked first of all: three tries, so that no network or a Region that is none shows in seconds.
 FIRST_CONFIG = AioConfig(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=10)
-IDLE_SECONDS = 60  # an unused session is closed after this; opening one again costs about 0.2 s of CPU
+IDLE_SECONDS = 60  # an unused session is closed after this; opening one again costs about 0.1 s of CPU
 
 _CONFIGS = {"sts": FIRST_CONFIG}
 
@@ -57,6 +59,7 @@ class AWS:
         self._pace = Pace()
         self._tenants: dict[Any, Any] = {}
         self._session: aioboto3.Session | None = None
+        self._used: object = None  # the keys that clients sign with
 
     async def __aenter__(self) -> AWS:
         self._session = _session(self.connection)
@@ -105,10 +108,10 @@ class AWS:
     async def _renewed(self) -> bool:
         """Whether files or environment hold other credentials by now: a server outlives many of somebody's sign-ins."""
         assert self._session is not None, "AWS is an async context manager"
-        old = self._session
+        old, used = self._session, self._used
         try:
             new = _session(self.connection)
-            changed = await _keys(new) not in (None, await _keys(old))
+            changed = await _keys(new) not in (None, used)
         except AWSBatchError:
             return False
         if changed and self._session is old:  # what calls under way still use is closed with the rest
@@ -123,6 +126,7 @@ class AWS:
                 assert self._session is not None, "AWS is an async context manager"
                 context = self._session.client(service, config=config)
                 self._clients[key] = await self._stack.enter_async_context(context)
+                self._used = await _keys(self._session)
         return self._clients[key]
 
     async def region(self) -> str:
@@ -133,10 +137,19 @@ class AWS:
 
 def _session(connection: Connection) -> aioboto3.Session:
     core = aiobotocore.session.AioSession(profile=connection.profile or None)
+    core.register_component("data_loader", _models())
     if connection.credentials:
         core.set_config_variable("credentials_file", str(_readable(connection.credentials)))
     with translated("the AWS session", "the AWS account"):
-        return aioboto3.Session(botocore_session=core, region_name=connection.region or None)
+        session = aioboto3.Session(botocore_session=core, region_name=connection.region or None)
+    _models().search_paths[:] = dict.fromkeys(_models().search_paths)  # each session adds boto3's folder once more
+    return session
+
+
+@functools.cache
+def _models() -> Loader:
+    """The files that describe AWS's services, parsed once in a process: most of what a client costs."""
+    return create_loader()
 
 
 def _readable(credentials: str) -> Path:

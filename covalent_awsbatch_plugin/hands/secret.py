@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import os
 import secrets
@@ -32,32 +33,36 @@ def result_key(content_digest: str) -> bytes:
 
 def _secret(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return _made(path)
+        secret = _read_or_made(path)
     except OSError as error:
         raise StagingError(
-            f"The file {path} can't be read: {error.strerror}.", advice="Give its owner access."
+            f"The file {path} can't be read or made: {error.strerror}.",
+            advice="Give its owner access and its disk room, or set XDG_DATA_HOME to another folder.",
         ) from None
+    if len(secret) != SECRET_BYTES:
+        raise StagingError(
+            f"The file {path} has {len(secret)} bytes instead of {SECRET_BYTES}.",
+            advice="Remove it: a new one is made. Results of jobs that run now can't be checked without the old one.",
+        )
+    return secret
 
 
-def _made(path: Path) -> bytes:
+def _read_or_made(path: Path) -> bytes:
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_bytes()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make(path)
+    return path.read_bytes()
+
+
+def _make(path: Path) -> None:
     """Written whole under another name first, then linked: of two processes that begin at once, one wins."""
     fresh = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(secrets.token_bytes(SECRET_BYTES))
-        try:
+        with contextlib.suppress(FileExistsError):
             os.link(fresh, path)
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
-        return path.read_bytes()
-    except OSError as error:
-        raise StagingError(
-            f"The folder {path.parent} can't be written: {error.strerror}.",
-            advice="Free space there, or set XDG_DATA_HOME.",
-        ) from None
+    finally:
+        fresh.unlink()

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..thought.errors import NotAllowed, NotFound, Refused, StagingError, Unreachable
+from ..thought.errors import NotAllowed, NotFound, Refused, Unreachable
 from .aws import AWS
 from .aws_errors import translated
+from .staging import staged
 
 KEYS_PER_CALL = 1000  # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 CHUNK_BYTES = 1024 * 1024
@@ -36,7 +37,8 @@ class Store:
         try:
             await self._call("HeadBucket")
         except (NotFound, Refused) as error:
-            error.advice = f"Correct s3_bucket_name, or run `aws s3 mb s3://{self.bucket}`."
+            if "AWS says: 400" not in error.says:  # S3 has no words for a HEAD; there the advice has them
+                error.advice = f"Correct s3_bucket_name, or run `aws s3 mb s3://{self.bucket}`."
             raise
         except NotAllowed as error:
             error.advice = (
@@ -56,7 +58,7 @@ class Store:
     async def put_file(self, key: str, path: Path) -> None:
         """Uploads a file of any size in parts, never wholly in memory. Raises StagingError when it can't be read."""
         self._aws.calls["s3:PutObject"] += 1
-        with _staged(path, "read"):
+        with staged(path, "read"):
             file = path.open("rb")
         owner = {"ExpectedBucketOwner": self._account}
         with file, translated("s3:PutObject", f"bucket `{self.bucket}`"):
@@ -71,7 +73,7 @@ class Store:
         """Streams the object into a file; False where there is none. Raises StagingError when it can't be written."""
 
         async def save(body: Any) -> bool:
-            with _staged(path, "written"), path.open("wb") as file:
+            with staged(path, "written"), path.open("wb") as file:
                 while chunk := await self._chunk(body, CHUNK_BYTES):
                     file.write(chunk)
             return True
@@ -123,15 +125,3 @@ class Store:
             return
         async with answer["Body"]:  # which gives aiohttp's response, that reads no part
             yield answer["Body"]
-
-
-@contextlib.contextmanager
-def _staged(path: Path, done: str) -> Iterator[None]:
-    """What this machine's disk says is no answer of AWS's."""
-    try:
-        yield
-    except OSError as error:
-        raise StagingError(
-            f"The file {path} can't be {done}: {error.strerror}.",
-            advice="Look at cache_dir in [executors.awsbatch]: its free space, its permissions.",
-        ) from error

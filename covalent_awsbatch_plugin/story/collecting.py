@@ -14,6 +14,7 @@ from ..ground import envelope as env
 from ..ground import layout
 from ..hands.logs import Logs, link
 from ..hands.secret import result_key
+from ..hands.staging import staged
 from ..hands.store import Store
 from ..thought import errors, outcome
 from ..thought.again import Failure
@@ -121,8 +122,7 @@ class _Folder:
     async def _part(self, node_id: int, name: str, part: env.Part) -> Path:
         path = self.path / f"{name}-{node_id}"
         if part.offset is not None:
-            path.write_bytes(self.envelope.inline(part))
-            return path
+            return _written(path, self.envelope.inline(part))
         key = layout.part_key(self.handle.prefix, self.handle.job_id, self.envelope.attempt, part.sha256)
         if await self._is_there(path, part):  # fetched when this was called before
             return path
@@ -156,7 +156,8 @@ async def _node_result(folder: _Folder, asked: outcome.Asked, job: JobState, tas
 def _tell(error: errors.JobFailed, files: dict[str, Path], into: Path, node_id: int) -> None:
     """Our letter stands above the remote traceback, in the one file that Covalent shows as the error."""
     remote = files[env.ERROR].read_text(errors="replace") if env.ERROR in files else ""
-    files[env.ERROR] = _written(into / f"{env.ERROR}-{node_id}", "\n\n".join(filter(None, (error.letter(), remote))))
+    text = "\n\n".join(filter(None, (error.letter(), remote)))
+    files[env.ERROR] = _written(into / f"{env.ERROR}-{node_id}", text.encode())
 
 
 async def _without_result(
@@ -170,7 +171,7 @@ async def _without_result(
         error.advice = "\n".join(filter(None, (error.advice, link(region, settings.batch_job_log_group_name, stream))))
     results = []
     for node_id in node_ids:
-        files = {env.STDOUT: _written(into / f"{env.STDOUT}-{node_id}", printed)} if printed else {}
+        files = {env.STDOUT: _written(into / f"{env.STDOUT}-{node_id}", printed.encode())} if printed else {}
         _tell(error, files, into, node_id)
         results.append(NodeResult(node_id, error, files))
     return results
@@ -185,6 +186,7 @@ async def _log_tail(cloud: Cloud, settings: Settings, job: JobState) -> str:
         return f"[the log can't be read: {error}]\n"
 
 
-def _written(path: Path, text: str) -> Path:
-    path.write_text(text)
+def _written(path: Path, data: bytes) -> Path:
+    with staged(path, "written"):
+        path.write_bytes(data)
     return path

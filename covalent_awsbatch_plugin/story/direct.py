@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..ground import archive, envelope
+from ..hands.staging import staging_error
 from ..thought.errors import NotPicklable
 from .collecting import NodeResult
 from .packing import StagedGroup, StagedTask
 
 Archive = Callable[[Any, Path], None]
+_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
 def stage_call(
@@ -51,11 +54,17 @@ def value_of(result: NodeResult) -> Any:
 def _archived(value: Any, path: Path, save: Archive) -> Path:
     try:
         save(value, path)
-    except OSError:
-        raise
+    except OSError as error:
+        if error.errno in _DISKS or str(error.filename).startswith(str(path.parent)):
+            raise staging_error(path, "written", error) from error
+        raise _not_picklable(value, error) from error  # the user's own __reduce__ met a file or a connection
     except Exception as error:  # pickling runs the user's __reduce__, which may raise anything
-        raise NotPicklable(
-            f"A {type(value).__name__} can't be sent to AWS Batch: pickling it failed with {error!r}.",
-            advice="Open files, locks, sessions and generators inside the function instead of passing them.",
-        ) from error
+        raise _not_picklable(value, error) from error
     return path
+
+
+def _not_picklable(value: Any, error: Exception) -> NotPicklable:
+    return NotPicklable(
+        f"A {type(value).__name__} can't be sent to AWS Batch: pickling it failed with {error!r}.",
+        advice="Open files, locks, sessions and generators inside the function instead of passing them.",
+    )

@@ -14,7 +14,8 @@ from typing import Any
 from ..ground import layout
 from ..ground.archive import header
 from ..ground.task import IN_IMAGE, IN_S3, ObjectRef, TaskFile, TaskSpec
-from ..thought.errors import NotPicklable, StagingError
+from ..hands.staging import staging_error
+from ..thought.errors import NotPicklable
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,7 @@ def pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], byte
     try:
         return _pack(group, max_baked_bytes, key_for, covalent)
     except OSError as error:
-        raise StagingError(
-            f"The file {error.filename} can't be read: {error.strerror}.",
-            advice="Look at cache_dir: space, permissions.",
-        ) from error
+        raise staging_error(Path(), "read", error) from error
 
 
 def _pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], bytes], covalent: str) -> Package:
