@@ -6,16 +6,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..hands.config_file import config_file
 from ..thought.infra_settings import InfraSettings
-from ..thought.settings import Settings
 from ..thought.stack import SETTINGS
 from .root import in_cloud, main, progress, resolved
+from .settings_of import option_for
 
 if TYPE_CHECKING:
     from ..story.infra import Stack
@@ -32,25 +31,8 @@ def infra() -> None:
     """
 
 
-def _options(names: tuple[str, ...]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """An option for each of these settings."""
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        fields = {**Settings.model_fields, **InfraSettings.model_fields}
-        for name in reversed(names):
-            flag, field = f"--{name.replace('_', '-')}", fields[name]
-            if field.annotation is bool:
-                option = click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=field.description)
-            else:
-                option = click.option(flag, name, default=None, help=field.description)
-            command = option(command)
-        return command
-
-    return decorate
-
-
-_made = _options((*InfraSettings.model_fields, *NAMES, *CONNECTION))
-_found = _options(("prefix", *CONNECTION))
+_made = option_for(*InfraSettings.model_fields, *NAMES, *CONNECTION)
+_found = option_for("prefix", *CONNECTION)
 _state_bucket = click.option("--state-bucket", help="Bucket of yours, with versions, for Terraform's state.")
 
 

@@ -99,7 +99,7 @@ def _logs(asked: Asked) -> Iterator[Need]:
     resource = asked.arn(f"log-group:{group}") if group else told.get("resourceArn", ANY)
     if group and "logStreamName" in told:
         resource += f":log-stream:{told['logStreamName']}"
-    if asked.operation.startswith("Describe"):
+    if asked.operation == "DescribeLogGroups":
         resource = asked.arn("log-group::log-stream:")
     yield Need(f"logs:{asked.operation}", resource)
     if told.get("tags") and asked.operation == "CreateLogGroup":

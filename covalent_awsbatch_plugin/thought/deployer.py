@@ -50,7 +50,7 @@ def _storage(infra: InfraSettings, names: Names) -> list[Statement]:
     group = names.arn("logs", f"log-group:{names.log_group}")
     data = [
         allow("EmptyBucket", "s3:DeleteObject DeleteObjectVersion", f"{names.bucket_arn}/*"),
-        allow("EmptyRepository", "ecr:BatchDeleteImage ListImages", names.repository_arn),
+        allow("EmptyRepository", "ecr:BatchDeleteImage", names.repository_arn),
     ]
     return [
         allow(
@@ -73,6 +73,8 @@ def _storage(infra: InfraSettings, names: Names) -> list[Statement]:
             f"{group}:*",
         ),
         allow("FindLogGroup", "logs:DescribeLogGroups", EVERYTHING),
+        allow("LookForImages", "ecr:ListImages", names.repository_arn),
+        allow("LookForLogs", "logs:DescribeLogStreams", group, f"{group}:*"),
         *(data if infra.delete_data else []),
     ]
 

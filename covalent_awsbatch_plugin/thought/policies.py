@@ -50,6 +50,12 @@ class Names:
             log_group=settings.batch_job_log_group_name,
         )
 
+    @classmethod
+    def made(cls, names: Mapping[str, str], account: str, region: str, partition: str = "aws") -> Names:
+        """Those of `stack.names`."""
+        told = {field: names[field] for field in cls.__dataclass_fields__ if field in names}
+        return cls(partition=partition, account=account, region=region, **told)
+
     def arn(self, service: str, resource: str) -> str:
         """An ARN of this account and Region."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
@@ -134,6 +140,7 @@ def dispatcher(names: Names) -> list[Statement]:
             "batch:DescribeComputeEnvironments DescribeJobDefinitions DescribeJobQueues DescribeJobs ListJobs",
             EVERYTHING,
         ),
+        allow("LookAtQueue", "batch:GetJobQueueSnapshot", names.queue_arn),
         allow("Define", "batch:RegisterJobDefinition", definitions),
         allow("Submit", "batch:SubmitJob", definitions, names.queue_arn),
         allow("Tag", "batch:TagResource", definitions, jobs),

@@ -1,0 +1,60 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""`covalent-awsbatch iam`: the policies, for whoever gives permissions in your company."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from ..thought.deployer import deployer
+from ..thought.infra_settings import InfraSettings
+from ..thought.policies import Names, document, policy
+from ..thought.stack import SETTINGS, names
+from .root import in_cloud, main, resolved, settings_options
+from .settings_of import option_for
+
+MEANINGS = {
+    "deployer": "whoever runs `covalent-awsbatch infra`",
+    "dispatcher": "whoever runs the Covalent server",
+    "execution": "batch_execution_role_name",
+    "job": "batch_job_role_name; add what your functions need",
+}
+
+
+@main.command()
+@click.option("--role", type=click.Choice(list(MEANINGS)), help="One policy alone, as JSON. Without it: all of them.")
+@click.option("--account", help="The account's id. Without it, AWS is asked who we are.")
+@click.option("--partition", default="aws", show_default=True, help="aws, aws-cn or aws-us-gov.")
+@option_for(*InfraSettings.model_fields)
+@settings_options
+def iam(role: str | None, account: str | None, partition: str, **options: Any) -> None:
+    """Print the least that each role needs, made from the settings: nothing in it is not asked for.
+
+    The deployer's follows the options of `infra up`; the others follow [executors.awsbatch] and the options here.
+    """
+    from ..story.infra import infra_settings, stack
+
+    told = {name: options.pop(name) for name in InfraSettings.model_fields}
+    settings = resolved(options)
+    region = settings.region
+    if not account or not region:
+        here = in_cloud(settings, lambda aws: stack(aws, ""))
+        account, region = here.account, here.region
+    made = infra_settings({name: value for name, value in told.items() if value is not None})
+    for name, meaning in MEANINGS.items():
+        if role in (None, name):
+            found = Names.of(settings, account, region, partition)
+            if role is None:
+                click.echo(f"{name}: {meaning}")
+            told_policy = _deployers(made, options, found) if name == "deployer" else policy(name, found)
+            click.echo(json.dumps(told_policy, indent=2))
+
+
+def _deployers(infra: InfraSettings, options: dict[str, Any], found: Names) -> dict[str, Any]:
+    given = {name: options[name] for name in SETTINGS.values()}
+    made = names(infra.prefix, found.account, found.region, given)
+    return document(deployer(infra, Names.made(made, found.account, found.region, found.partition), made))
