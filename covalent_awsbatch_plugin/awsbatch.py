@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
 EXECUTOR_PLUGIN_NAME = "AWSBatchExecutor"
 
-# Covalent writes this into the user's file, where it would freeze today's defaults for ever; None is not written.
-_EXECUTOR_PLUGIN_DEFAULTS: dict[str, Any] = dict.fromkeys(SETTING_NAMES)
+# Covalent writes these into the user's file, where they would stay for ever, and in place of the user's own "".
+_EXECUTOR_PLUGIN_DEFAULTS: dict[str, Any] = {}
 
 SCHEMA_VERSION = 1
 SECTION = "executors.awsbatch"
@@ -74,12 +74,12 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         # Covalent makes an executor from its name by passing the whole section; then it is no constructor's.
         own = {} if given == _section() else given
         base = {name: own[name] for name in _COVALENTS_OWN if own.get(name) is not None}
-        settings = {name: value for name, value in own.items() if name not in _COVALENTS_OWN}
+        settings = {name: _plain(value) for name, value in own.items() if name not in _COVALENTS_OWN}
         super().__init__(**base)
         resolve(Given(settings, _BY_CONSTRUCTOR))
         self.schema_version = SCHEMA_VERSION
         for name in SETTING_NAMES:
-            setattr(self, name, _plain(settings.get(name)))
+            setattr(self, name, settings.get(name))
         _warn_once()
 
     def from_dict(self, object_dict: dict[str, Any]) -> AWSBatchExecutor:
