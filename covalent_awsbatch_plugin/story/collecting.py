@@ -24,6 +24,8 @@ from .cloud import Cloud
 from .housekeeping import Housekeeper
 from .shipment import JobHandle
 
+LATE_LOG_LOOKS_S = (0.5, 1.0, 2.0, 4.0)  # pauses; Docker's awslogs driver sends what it has every 5 s at the latest
+
 
 @dataclass(frozen=True)
 class NodeResult:
@@ -178,10 +180,16 @@ async def _without_result(
 
 
 async def _log_tail(cloud: Cloud, settings: Settings, job: JobState) -> str:
+    """The last lines. CloudWatch may have them some seconds after the job's end only: an empty log is looked at again."""
     if not job.last.log_stream:
         return ""
+    logs, printed = Logs(cloud.aws, settings.batch_job_log_group_name), ""
     try:
-        return await Logs(cloud.aws, settings.batch_job_log_group_name).tail(job.last.log_stream)
+        for pause in (0.0, *LATE_LOG_LOOKS_S):
+            await asyncio.sleep(pause)
+            if printed := await logs.tail(job.last.log_stream):
+                break
+        return printed
     except errors.AWSBatchError as error:  # the job's own error matters more than that its log can't be read
         return f"[the log can't be read: {error}]\n"
 
