@@ -1,0 +1,94 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Functions that end in every way there is. They travel by value; each says RAN once for each time it began."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cloudpickle
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+RAN = "the function began"
+
+
+def answer() -> int:
+    print(RAN, flush=True)
+    return 42
+
+
+def slowly(seconds: float) -> int:
+    print(RAN, flush=True)
+    time.sleep(seconds)
+    return 42
+
+
+def fail() -> None:
+    print(RAN, flush=True)
+    raise ZeroDivisionError("a mistake of the user's")
+
+
+def unpicklable() -> Iterator[int]:
+    print(RAN, flush=True)
+    return iter(x for x in (1, 2))
+
+
+def leave(code: int) -> None:
+    print(RAN, flush=True)
+    sys.exit(code)
+
+
+def leave_at_once(code: int) -> None:
+    print(RAN, flush=True)
+    os._exit(code)
+
+
+def killed(number: int) -> None:
+    print(RAN, flush=True)
+    os.kill(os.getpid(), number)
+    time.sleep(60)
+
+
+def eat(mebibytes: int) -> int:
+    print(RAN, flush=True)
+    kept = []
+    for _ in range(mebibytes):
+        kept.append(os.urandom(1 << 20))
+        time.sleep(0.002)
+    time.sleep(5)
+    return len(kept)
+
+
+def take_the_runner_along() -> None:
+    """So that no result is written. In a container of its own the first process is deaf to its children's SIGKILL."""
+    print(RAN, flush=True)
+    time.sleep(0.3)
+    while os.getppid() != 1 and "covalent" in Path(f"/proc/{os.getppid()}/cmdline").read_text():
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(0.2)
+    os._exit(9)
+
+
+def count(path: str, then: str) -> str:
+    """Leaves a byte for each time it ran, then ends as it is told."""
+    with open(path, "ab") as file:
+        file.write(b"1")
+    print(RAN, flush=True)
+    if then == "raise":
+        raise ZeroDivisionError("a mistake of the user's")
+    if then == "exit":
+        sys.exit(7)
+    if then == "abort":
+        os.kill(os.getpid(), signal.SIGABRT)
+    if then == "big":
+        return "x" * 400_000
+    if then == "slow":
+        time.sleep(1)
+    return "done"

@@ -1,0 +1,217 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The table of ends: what a user reads of each, how many attempts were made, how often the function ran."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from covalent_awsbatch_plugin.ground import envelope
+from covalent_awsbatch_plugin.hands.aws import close_shared
+from covalent_awsbatch_plugin.local import LocalAWS, faults
+from covalent_awsbatch_plugin.story import cloud, collecting, journey
+from covalent_awsbatch_plugin.story.direct import value_of
+from covalent_awsbatch_plugin.thought import errors
+from tests.faults import tasks
+from tests.story.small_world import World, stdout_of, ticket
+
+Fault = tuple[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class End:
+    """A function, what goes wrong with its job, and what must come of it. `ran` is how often the function began."""
+
+    name: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    error: type[errors.AWSBatchError] | None = None
+    words: tuple[str, ...] = ()
+    remote: str = ""
+    attempts: int = 1
+    ran: int = 1
+    settings: dict[str, Any] = field(default_factory=dict)
+    cancel_after_s: float | None = None
+
+    @property
+    def dispatch_id(self) -> str:
+        return f"end-{self.name.replace(' ', '-')}"
+
+
+def always(kind: str, **told: Any) -> tuple[Fault, ...]:
+    return ((kind, {"times": None, **told}),)
+
+
+def once(kind: str, **told: Any) -> tuple[Fault, ...]:
+    return ((kind, told),)
+
+
+HOST, SPOT = faults.HOST_TERMINATED, faults.SPOT_INTERRUPTED
+PATIENT = {"start_patience": 2}
+ENDS = [
+    End("a value", tasks.answer),
+    End("an exception", tasks.fail, error=errors.Raised, words=("raised ZeroDivisionError",), remote="line "),
+    End("no pickle", tasks.unpicklable, error=errors.Unpicklable, words=("can't be pickled",), remote="generator"),
+    End("sys exit", tasks.leave, (3,), error=errors.Exited, words=("exit with code 3",)),
+    End("os exit", tasks.leave_at_once, (5,), error=errors.Exited, words=("exit with code 5",)),
+    End("sys exit 0", tasks.leave, (0,), error=errors.Exited, words=("exit with code 0", "returned no value")),
+    End("SIGKILL", tasks.killed, (9,), error=errors.Killed, words=("SIGKILL", "memory")),
+    End("SIGSEGV", tasks.killed, (11,), error=errors.Killed, words=("SIGSEGV",)),
+    End(
+        "out of memory", tasks.eat, (600,), error=errors.OutOfMemory,
+        words=("more memory than it was given", "Raise memory (now 0.25 GiB)"), settings={"memory": 0.25},
+    ),
+    End(
+        "out of time", tasks.slowly, (60,), error=errors.TimedOut,
+        words=("Job attempt duration exceeded timeout", "Raise time_limit (now 60 s)"), settings={"time_limit": 60},
+    ),
+    End("one host lost", tasks.slowly, (1,), once(faults.HOST_LOST, after_s=0.7), attempts=2, ran=2),
+    End(
+        "every host lost", tasks.slowly, (30,), always(faults.HOST_LOST, after_s=2), errors.HostLost,
+        ("lost its machine", f"AWS says: {HOST}", "Attempt 3: no exit code", "retry_attempts"), attempts=3, ran=3,
+    ),
+    End("one Spot notice", tasks.slowly, (2,), once(faults.SPOT, after_s=1.5), attempts=2, ran=2),
+    End(
+        "every Spot notice", tasks.slowly, (30,), always(faults.SPOT, after_s=2), errors.SpotInterrupted,
+        ("Fargate Spot", f"AWS says: {SPOT}", "Attempt 3: exit code 143"), attempts=3, ran=3,
+    ),
+    End(
+        "never again", tasks.slowly, (30,), once(faults.HOST_LOST, after_s=2), errors.HostLost, (HOST,), attempts=1,
+        settings={"retry_attempts": 1},
+    ),
+    End("one pull hiccup", tasks.answer, (), once(faults.NOT_STARTED, text=faults.PULLS["network"]), attempts=2),
+    *(
+        End(
+            f"pull {detail}", tasks.answer, (), always(faults.NOT_STARTED, text=text), errors.ImagePullFailed,
+            ("its image could not be pulled", text[27:80]), attempts=3, ran=0,
+        )
+        for detail, text in faults.PULLS.items()
+    ),
+    End(
+        "no role", tasks.answer, (), always(faults.NOT_STARTED, text=faults.ROLE), errors.RoleNotAssumable,
+        ("a role could not be used", "unable to assume the role", "ecs-tasks.amazonaws.com"), attempts=3, ran=0,
+    ),
+    *(
+        End(
+            f"stuck {name}", tasks.answer, (), always(faults.STUCK, text=text), errors.NeverStarted,
+            ("did not start within 2 s", "It is RUNNABLE", f"AWS says: {text[:60]}"), attempts=0, ran=0,
+            settings=PATIENT,
+        )
+        for name, text in faults.STUCK_REASONS.items()
+    ),
+    End("stuck for a while", tasks.answer, (), always(faults.STUCK, text="CAPACITY:X", seconds=1)),
+    End("a success told as a failure", tasks.answer, (), once(faults.AGENT)),
+    End("an exception told as another", tasks.fail, (), once(faults.AGENT), errors.Raised, ("ZeroDivisionError",)),
+    End(
+        "no agent and no result", tasks.take_the_runner_along, (), once(faults.AGENT), errors.AgentFailed,
+        ("CannotInspectContainerError", "no exit code"),
+    ),
+    End("no result", tasks.take_the_runner_along, error=errors.Killed, words=("SIGKILL", "exit code 137")),
+    End(
+        "no result and a late log", tasks.take_the_runner_along, (), once(faults.LATE_LOG, delay_s=2), errors.Killed,
+        ("SIGKILL",),
+    ),
+    End("not known at first", tasks.answer, (), once(faults.UNSEEN, times=4)),
+    End("cancelled", tasks.slowly, (60,), error=errors.Cancelled, words=("ended on request",), cancel_after_s=3),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ended:
+    value: Any
+    error: errors.AWSBatchError | None
+    stdout: str
+    error_text: str
+    job: dict[str, Any]
+    ran: int
+
+
+Table = dict[str, Ended]
+
+
+@pytest.fixture(scope="module", params=["process", pytest.param("docker", marks=pytest.mark.engine)])
+def table(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Table:
+    """All of them at once, in a world where a minute lasts two seconds."""
+    folder = tmp_path_factory.mktemp("ends")
+    return asyncio.run(_all(request.param, folder))
+
+
+async def _all(engine: str, folder: Path) -> Table:
+    async with LocalAWS(engine=engine, slots=6, grace_s=2, minute_s=4) as aws:
+        world = World(aws, folder, {"max_array_size": 1})
+        for end in ENDS:
+            for kind, told in end.faults:
+                aws.fault(kind, of=f"covalent-{end.dispatch_id}-0", **told)
+        found = await asyncio.gather(*(_end(world, end) for end in ENDS))
+        await close_shared()
+    return dict(zip((end.name for end in ENDS), found, strict=True))
+
+
+async def _end(world: World, end: End) -> Ended:
+    settings = world.settings(**end.settings)
+    group = world.stage(end.function, *end.args, dispatch_id=end.dispatch_id)
+    into = world.folder / f"out-{end.dispatch_id}"
+    into.mkdir()
+    async with cloud(settings) as aws:
+        handle = await journey.send(aws, settings, group, ticket(group))
+        watching = asyncio.ensure_future(journey.watch(aws, settings, handle))
+        if end.cancel_after_s:
+            while not (stream := _job(world, handle.job_id)["container"].get("logStreamName")) or not _lines(
+                world, stream
+            ):
+                await asyncio.sleep(0.1)
+            await journey.cancel(aws, handle.job_id)
+        try:
+            seen = await watching
+        except errors.AWSBatchError as error:
+            return await _told(world, handle.job_id, None, error, "", str(error))
+        (result,) = await collecting.collect(aws, settings, seen, group.node_ids, into)
+    text = result.files[envelope.ERROR].read_text() if envelope.ERROR in result.files else ""
+    value = value_of(result) if result.error is None else None
+    return await _told(world, handle.job_id, value, result.error, stdout_of(result), text)
+
+
+async def _told(world: World, job_id: str, value: Any, error: Any, stdout: str, text: str) -> Ended:
+    while (job := _job(world, job_id))["status"] not in ("SUCCEEDED", "FAILED"):  # terminated a moment ago
+        await asyncio.sleep(0.1)
+    streams = [attempt["container"].get("logStreamName") for attempt in job["attempts"]]
+    ran = sum(_lines(world, stream).count(tasks.RAN) for stream in streams if stream)
+    return Ended(value, error, stdout, text, job, ran)
+
+
+def _job(world: World, job_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = world.client("batch").describe_jobs(jobs=[job_id])["jobs"][0]
+    return found
+
+
+def _lines(world: World, stream: str) -> list[str]:
+    group = world.aws.section()["batch_job_log_group_name"]
+    told = world.client("logs").get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True)
+    return [event["message"] for event in told["events"]]
+
+
+@pytest.mark.parametrize("end", ENDS, ids=lambda end: end.name)
+def test_what_a_user_reads(table: Table, end: End) -> None:
+    seen = table[end.name]
+    assert type(seen.error) is (end.error or type(None)), seen.error
+    assert len(seen.job["attempts"]) == end.attempts, seen.job
+    assert seen.ran == end.ran, seen.job
+    if end.ran:
+        assert tasks.RAN in seen.stdout
+    if seen.error is None:
+        assert seen.value == 42
+        return
+    letter = seen.error.letter()
+    for word in (*end.words, seen.job["jobId"]):
+        assert word in letter, letter
+    assert end.error in (errors.Raised, errors.Cancelled) or seen.error.advice, letter
+    assert seen.error_text.startswith(letter) or isinstance(seen.error, errors.NeverStarted), seen.error_text
+    assert end.remote in seen.error_text
