@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ import botocore.exceptions as says
 from aiohttp import ClientPayloadError
 
 from ..thought import errors
+from ..thought.policies import remedy
 
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 _UNKNOWN_CREDENTIALS = {
@@ -28,6 +30,8 @@ _THROTTLED = {
     "Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown",
     "RequestThrottled", "BandwidthLimitExceeded",
 }  # fmt: skip
+
+_NAMED = re.compile(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)")
 
 # Where the permission's name is not the operation's:
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
@@ -99,7 +103,9 @@ def _from_answer(error: says.ClientError, action: str, of: str) -> errors.Servic
     if code in _UNKNOWN_CREDENTIALS:
         return errors.NotAuthenticated("AWS does not accept the credentials.", says=words, advice=_LOG_IN)
     if code in _DENIED:
-        advice = f"Give the user or role that runs Covalent `{_PERMISSION.get(action, action)}` on it."
+        named = _NAMED.search(message)  # it can be another: iam:PassRole, for one
+        permission = named[1] if named else _PERMISSION.get(action, action)
+        advice = f"Give the user or role that runs Covalent `{permission}` on it{remedy(permission)}."
         return errors.NotAllowed(f"AWS does not allow {action} on {of}.", says=words, advice=advice)
     if code in _MISSING:
         advice = "Correct its name in [executors.awsbatch]."

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..thought.errors import NotAllowed, NotAuthenticated, NotFound, Refused, ServiceError, Throttled, Unreachable
+from ..thought.policies import remedy
 
 _PULL_ACTIONS = "`ecr:BatchGetImage` and `ecr:GetDownloadUrlForLayer`"
 _PUSH_ACTIONS = (
@@ -89,7 +90,7 @@ def _not_allowed(about: About, says: str) -> NotAllowed:
     return NotAllowed(
         f"The registry {about.registry} does not allow {_deed(about)}.",
         says=says,
-        advice=f"For a repository in ECR, give your credentials {actions} on it.",
+        advice=f"For a repository in ECR, give your credentials {actions} on it{remedy('ecr:PutImage')}.",
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..thought.errors import NotAllowed, NotFound, Refused, Unreachable
+from ..thought.policies import remedy
 from .aws import AWS
 from .aws_errors import translated
 from .staging import staged
@@ -43,7 +44,7 @@ class Store:
         except NotAllowed as error:
             error.advice = (
                 f"Buckets' names are global: if this is not account {self._account}'s, name one that is; "
-                "if it is, give the user or role that runs Covalent `s3:ListBucket` on it."
+                f"if it is, give the user or role that runs Covalent `s3:ListBucket` on it{remedy('s3:ListBucket')}."
             )
             raise
 

@@ -106,7 +106,8 @@ def job(names: Names) -> list[Statement]:
     """Your function's own role: what was sent to it may be read, its results written. Add what your function needs."""
     return [
         allow("ReadWhatWasSent", "s3:GetObject", names.keys("objects/")),
-        allow("WriteResults", "s3:PutObject", names.keys("results/")),
+        # Read, too: of tasks that share a container a second attempt runs those alone whose results are not there.
+        allow("WriteResults", "s3:GetObject PutObject", names.keys("results/")),
     ]
 
 
@@ -175,6 +176,12 @@ def policy(role: str, names: Names) -> dict[str, Any]:
 def document(statements: list[Statement]) -> dict[str, Any]:
     """A policy of these statements."""
     return {"Version": "2012-10-17", "Statement": statements}
+
+
+def remedy(action: str) -> str:
+    """What to do where whoever runs the Covalent server lacks a permission: half a sentence, for after "on it"."""
+    sid = allowing(action)
+    return f"; `covalent-awsbatch iam --role dispatcher` prints the statement `{sid}`" if sid else ""
 
 
 def allowing(action: str) -> str:

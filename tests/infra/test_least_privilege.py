@@ -1,0 +1,178 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A task's whole journey passes under exactly the policies that `iam` prints, and needs every statement of them."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import cloudpickle
+import pytest
+
+from covalent_awsbatch_plugin.ground import layout
+from covalent_awsbatch_plugin.hands.aws import close_shared
+from covalent_awsbatch_plugin.local import LocalAWS
+from covalent_awsbatch_plugin.story import cloud, journey, orphans
+from covalent_awsbatch_plugin.thought.errors import AWSBatchError, NotAllowed
+from covalent_awsbatch_plugin.thought.policies import ROLES, Names, Statement, allowing, dispatcher, execution, job
+from covalent_awsbatch_plugin.thought.settings import Settings
+from tests.infra.people import PULL_BASE, People, without
+from tests.story.small_world import World, stdout_of, ticket
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+_numbers = itertools.count()
+Deed = Callable[["Journey"], Awaitable[str]]
+
+
+def twice(data: bytes) -> bytes:
+    return data + data
+
+
+def print_and_die() -> None:
+    print("last words", flush=True)
+    os.kill(os.getppid(), signal.SIGKILL)  # the runner: so nothing is committed
+    signal.pause()
+
+
+class Journey:
+    """A dispatcher with a policy of its own. What a deed returns or raises is what the user gets to see."""
+
+    def __init__(self, world: World, people: People, statements: list[Statement]) -> None:
+        self.user = f"dispatcher{next(_numbers)}"
+        self.world = world
+        credentials = people.user(self.user, [*statements, PULL_BASE])
+        self.settings = world.settings(credentials=credentials, max_baked_mib=0, retry_attempts=1)
+
+    async def task_with_a_big_argument(self) -> str:
+        assert await self.world.value(self.settings, twice, b"a" * 1000) == b"a" * 2000
+        return ""
+
+    async def words_of_a_dead_task(self) -> str:
+        result = await self.world.run(self.settings, print_and_die)
+        return stdout_of(result)
+
+    async def cancelled(self) -> str:
+        group = self.world.stage(signal.pause)
+        async with cloud(self.settings) as aws:
+            handle = await journey.send(aws, self.settings, group, ticket(group))
+            live = await orphans.live_jobs(aws, self.settings, any_host=True)
+            try:
+                assert [found.job_id for found in live if found.job_id == handle.job_id]
+                await journey.cancel(aws, handle.job_id)
+            except NotAllowed:
+                admin = self.world.client("batch")
+                admin.terminate_job(jobId=handle.job_id, reason="the test is over")
+                raise
+            return (await journey.watch(aws, self.settings, handle)).handle.job_id
+
+    async def place_in_the_queue(self) -> str:
+        async with cloud(self.settings) as aws:
+            return str(await aws.batch.position(self.settings.batch_queue, "none"))
+
+
+DEEDS: dict[str, Deed] = {
+    "ReadLogs": Journey.words_of_a_dead_task,
+    "End": Journey.cancelled,
+    "LookAtQueue": Journey.place_in_the_queue,
+}
+
+
+def names(settings: Settings) -> Names:
+    return Names.of(settings, "123456789012", "us-east-1")
+
+
+SOME_NAMES = names(Settings())
+
+
+@pytest.fixture
+async def world(guarded_aws: LocalAWS, tmp_path: Path) -> AsyncIterator[World]:
+    yield World(guarded_aws, tmp_path)
+    await close_shared()
+
+
+@pytest.fixture
+def roles(people: People, world: World) -> Iterator[dict[str, str]]:
+    """The roles of the settings, with exactly their policies; what a test takes away comes back."""
+    settings = world.settings()
+    found = {"execution": settings.batch_execution_role_name, "job": settings.batch_job_role_name}
+    for role, name in found.items():
+        people.allow_role(name, ROLES[role](names(settings)))
+    yield found
+    for role, name in found.items():
+        people.allow_role(name, ROLES[role](names(settings)))
+
+
+async def test_the_whole_journey_passes_and_asks_for_everything_that_is_allowed(
+    world: World, people: People, roles: dict[str, str]
+) -> None:
+    traveller = Journey(world, people, dispatcher(names(world.settings())))
+    await traveller.task_with_a_big_argument()
+    assert "last words" in await traveller.words_of_a_dead_task()
+    await traveller.cancelled()
+    await traveller.place_in_the_queue()
+    await close_shared()  # sweeps what the tasks left
+
+    courtesies = {"iam:GetRole", "logs:DescribeLogGroups"}  # asked where allowed, gone without where not
+    for who, statements in {
+        traveller.user: dispatcher(names(world.settings())),
+        roles["execution"]: execution(names(world.settings())),
+        roles["job"]: job(names(world.settings())),
+    }.items():
+        asked = people.asked(who)
+        allowed = {action for statement in statements for action in statement["Action"]}
+        assert {found.action for found in asked if not found.allowed} <= courtesies
+        assert allowed <= {found.action for found in asked}, f"{who} may do what no call needs"
+
+
+@pytest.mark.parametrize("sid", [statement["Sid"] for statement in dispatcher(SOME_NAMES)])
+async def test_without_a_statement_the_user_reads_which_action_is_missing_and_which_statement_allows_it(
+    world: World, people: People, roles: dict[str, str], sid: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    whole = dispatcher(names(world.settings()))
+    traveller = Journey(world, people, without(whole, sid))
+    try:
+        told = await DEEDS.get(sid, Journey.task_with_a_big_argument)(traveller)
+    except AWSBatchError as error:
+        told = str(error)
+    await close_shared()
+    (missing,) = (statement["Action"] for statement in whole if statement["Sid"] == sid)
+    named = [action for action in missing if action in told + caplog.text]
+    assert named, f"none of {missing} in:\n{told}"
+    assert f"`{allowing(named[0])}`" in told + caplog.text
+
+
+@pytest.mark.parametrize("sid", [statement["Sid"] for statement in execution(SOME_NAMES)])
+async def test_without_a_statement_of_the_execution_role_the_task_fails_with_the_missing_action(
+    world: World, people: People, roles: dict[str, str], sid: str
+) -> None:
+    whole = execution(names(world.settings()))
+    people.allow_role(roles["execution"], without(whole, sid))
+    result = await world.run(world.settings(retry_attempts=1), twice, b"a")
+    (missing,) = (statement["Action"] for statement in whole if statement["Sid"] == sid)
+    assert any(action in str(result.error) for action in missing), str(result.error)
+
+
+@pytest.mark.parametrize("sid", [statement["Sid"] for statement in job(SOME_NAMES)])
+async def test_without_a_statement_of_the_job_role_the_task_fails_with_the_missing_action(
+    world: World, people: People, roles: dict[str, str], sid: str
+) -> None:
+    whole = job(names(world.settings()))
+    people.allow_role(roles["job"], without(whole, sid))
+    result = await world.run(world.settings(max_baked_mib=0, retry_attempts=1), twice, b"a")
+    (missing,) = (statement["Action"] for statement in whole if statement["Sid"] == sid)
+    assert any(action in str(result.error) + stdout_of(result) for action in missing), str(result.error)
+
+
+async def test_the_job_role_reaches_nothing_but_its_own_part_of_the_bucket(world: World) -> None:
+    settings = world.settings()
+    own = f"arn:aws:s3:::{settings.s3_bucket_name}/{layout.S3_ROOT}/"
+    assert all(resource.startswith(own) for each in job(names(settings)) for resource in each["Resource"])
