@@ -85,7 +85,7 @@ async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[st
         _install(registry, scheduler)
         await asyncio.to_thread(_provision, options, endpoint_url)
         iam.install(options.state_dir / IAM_LOG if options.enforce_iam else None)
-        base = await asyncio.to_thread(make_base_image, whole=name == engines.DOCKER, report=report)
+        base = await asyncio.to_thread(make_base_image, whole=engine.name == engines.DOCKER, report=report)
         logging.getLogger(__name__).warning(engine.note)
         report(engine.note)
         image = _push(base, blobs, catalog, registry)
