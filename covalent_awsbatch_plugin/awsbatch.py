@@ -36,6 +36,7 @@ from covalent.executor.base import AsyncBaseExecutor
 from covalent.executor.schemas import ResourceMap, TaskSpec, TaskUpdate
 
 from .hands.neighbours import other_awsbatch_plugins
+from .thought.environment import anchored
 from .thought.errors import AWSBatchError, Cancelled, JobFailed, SettingError, StagingError
 from .thought.settings import SETTING_NAMES, Given, Settings, resolve, unknown_names
 
@@ -74,7 +75,9 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         # Covalent makes an executor from its name by passing the whole section; then it is no constructor's.
         own = {} if given == _section() else given
         base = {name: own[name] for name in _COVALENTS_OWN if own.get(name) is not None}
-        settings = {name: _plain(value) for name, value in own.items() if name not in _COVALENTS_OWN}
+        settings = anchored(
+            {name: _plain(value) for name, value in own.items() if name not in _COVALENTS_OWN}, Path.cwd()
+        )
         super().__init__(**base)
         resolve(Given(settings, _BY_CONSTRUCTOR))
         self.schema_version = SCHEMA_VERSION

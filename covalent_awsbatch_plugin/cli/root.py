@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -14,6 +15,7 @@ import click
 from .. import __version__
 from ..hands.config_file import config_file, section
 from ..local.background import LocalAWSFailed
+from ..thought.environment import anchored
 from ..thought.errors import AWSBatchError
 from ..thought.settings import Given, Settings, resolve
 
@@ -58,6 +60,7 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def resolved(options: dict[str, Any]) -> Settings:
     """The settings of the command line over those of Covalent's config file. Raises SettingError."""
     known = {name: value for name, value in section().items() if name in Settings.model_fields}
+    options = anchored(options, Path.cwd())
     return resolve(Given(options, "on the command line"), Given(known, f"in [executors.awsbatch] of {config_file()}"))
 
 

@@ -40,9 +40,14 @@ def header(path: Path) -> dict[str, Any]:
 def load(path: Path) -> Any:
     """The value itself; raises whatever unpickling it raises."""
     with path.open("rb") as file:
-        file.seek(_OFFSET_BYTES)
-        file.seek(int.from_bytes(file.read(_OFFSET_BYTES), "big"))
-        return pickle.load(io.BufferedReader(_Decoded(file), _STEP))
+        return pickle.load(pickled(file))
+
+
+def pickled(file: IO[bytes]) -> IO[bytes]:
+    """The pickle in an open archive, for who reads it in another way; its bytes come as they are read."""
+    file.seek(_OFFSET_BYTES)
+    file.seek(int.from_bytes(file.read(_OFFSET_BYTES), "big"))
+    return io.BufferedReader(_Decoded(file), _STEP)
 
 
 def loads(base64: str) -> Any:

@@ -93,6 +93,10 @@ class Builder(Protocol):
         """
         ...
 
+    async def missing(self, layers: Sequence[Layer], into: Repository) -> list[Layer]:
+        """Those of the layers that the repository does not hold. Raises ServiceError."""
+        ...
+
     async def push(self, base: Base, layers: Sequence[Layer], into: Repository) -> PushedImage:
         """The base with these layers on top, in the repository. Raises ImageError and ServiceError."""
         ...

@@ -79,6 +79,10 @@ class DockerBuilder:
         files = {layer.digest: path for layer, path in layers}
         return Base(name, assemble(DOCKER, config, [layer for layer, _ in layers]), None, files)
 
+    async def missing(self, layers: Sequence[Layer], into: Repository) -> list[Layer]:
+        """See `Builder.missing`."""
+        return await self._registry.missing(layers, into)
+
     async def push(self, base: Base, layers: Sequence[Layer], into: Repository) -> PushedImage:
         """See `Builder.push`. The engine gets the image first: what it can't hold is not pushed."""
         image = compose(base.image, layers)

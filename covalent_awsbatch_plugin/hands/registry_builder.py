@@ -83,6 +83,12 @@ class RegistryBuilder:
         return digest
 
     # ---- the push ---------------------------------------------------------------------------------------------------
+    async def missing(self, layers: Sequence[Layer], into: Repository) -> list[Layer]:
+        """See `Builder.missing`."""
+        registry = Registry(self._http, into.host, into.name, into.login)
+        there = await asyncio.gather(*(registry.has_blob(layer.digest) for layer in layers))
+        return [layer for layer, found in zip(layers, there, strict=True) if not found]
+
     async def push(self, base: Base, layers: Sequence[Layer], into: Repository) -> PushedImage:
         """See `Builder.push`. An image that is there costs one request."""
         image = compose(base.image, layers)

@@ -23,7 +23,10 @@ QUIET = 1 / 3
 MIB = 1024 * 1024
 
 # Settings that change nothing about the job: tasks that differ in these alone can share one.
-_NOT_THE_JOBS = {"cache_dir", "poll_freq", "max_baked_mib", "array_linger", "max_array_size", "max_layer_mib"}
+_NOT_THE_JOBS = {
+    "cache_dir", "poll_freq", "max_baked_mib", "array_linger", "max_array_size", "max_layer_mib",
+    "environment", "bake_deps_pip",  # what came of them is the passenger's luggage
+}  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -41,7 +44,7 @@ class Fleet:
 
     async def board(self, settings: Settings, passenger: Passenger) -> JobHandle:
         """Waits until the passenger's job is submitted. Raises Cancelled when its ticket was before that."""
-        kind = f"{settings.model_dump_json(exclude=_NOT_THE_JOBS)} {passenger.package.python}"
+        kind = f"{settings.model_dump_json(exclude=_NOT_THE_JOBS)} {passenger.package.python} {passenger.luggage.name}"
         pier = self._piers.setdefault(kind, _Pier(self._cloud, settings, self._clock))
         seat = _Seat(passenger, asyncio.get_running_loop().create_future())
         pier.join(seat)

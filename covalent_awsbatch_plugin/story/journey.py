@@ -22,6 +22,7 @@ from ..thought.sizes import check_size
 from .cloud import Cloud, Site, base_image
 from .collecting import Ended, failures, newest_envelope, results_store
 from .ending import Terminator
+from .environment import Packer, without_pip
 from .fleet import MIB, Fleet
 from .housekeeping import Housekeeper
 from .inflight import Ticket
@@ -34,19 +35,24 @@ log = logging.getLogger(__name__)
 
 async def send(cloud: Cloud, settings: Settings, group: StagedGroup, ticket: Ticket) -> JobHandle:
     """From staged files to a submitted job. Raises Cancelled when the ticket says so; nothing runs then."""
+    wanted: list[str] = []
+    if settings.bake_deps_pip:
+        group, wanted = await cloud.in_thread(without_pip, group)
     site, package = await asyncio.gather(
         cloud.site(settings),
         cloud.in_thread(pack, group, round(settings.max_baked_mib * MIB), result_key, _covalent_version()),
     )
     check_size(settings, fargate=site.place.fargate)
-    await _check_base(cloud, settings, site, package)
+    base = await _check_base(cloud, settings, site, package)
+    _stop_if_cancelled(ticket)
+    luggage = await cloud.tenant(Packer).pack(settings, group, wanted, base, package.python)
     _stop_if_cancelled(ticket)
     housekeeper = cloud.tenant(Housekeeper)
     await asyncio.gather(*map(housekeeper.hold, package.uploads))
     try:
         await asyncio.gather(*(_upload(site, key, path) for key, path in package.uploads.items()))
         _stop_if_cancelled(ticket)
-        passenger = Passenger(group, package, ticket)
+        passenger = Passenger(group, package, ticket, luggage=luggage)
         ticket.passenger = passenger if may_go_again(settings) else None
         return await cloud.tenant(Fleet).board(settings, passenger)
     except BaseException:
@@ -55,11 +61,13 @@ async def send(cloud: Cloud, settings: Settings, group: StagedGroup, ticket: Tic
         raise
 
 
-async def _check_base(cloud: Cloud, settings: Settings, site: Site, package: Package) -> None:
+async def _check_base(cloud: Cloud, settings: Settings, site: Site, package: Package) -> Base:
     """Before anything is pushed, for one task's wrong Python must not fail the others that it would travel with."""
     name = base_image(settings, package.python)
     builder = await cloud.builder(settings)
-    check_python(await builder.resolve_base(name, settings.platform, site.repository), name, package)
+    base = await builder.resolve_base(name, settings.platform, site.repository)
+    check_python(base, name, package)
+    return base
 
 
 @functools.cache

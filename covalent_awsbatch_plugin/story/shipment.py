@@ -20,6 +20,7 @@ from ..thought.errors import AWSBatchError, StagingError
 from ..thought.layers import layer
 from ..thought.settings import Settings
 from .cloud import Cloud, Site, base_image
+from .environment import NO_LUGGAGE, Luggage
 from .housekeeping import Housekeeper, Leavings
 from .inflight import Ticket
 from .packing import Package, StagedGroup, image_files
@@ -66,6 +67,7 @@ class Passenger:
     package: Package
     ticket: Ticket
     tries: int = 1
+    luggage: Luggage = NO_LUGGAGE
 
 
 async def ship(cloud: Cloud, settings: Settings, aboard: Sequence[Passenger]) -> list[JobHandle]:
@@ -123,7 +125,8 @@ async def _image(cloud: Cloud, settings: Settings, site: Site, aboard: Sequence[
         cloud.runner_layer(settings.platform, settings.cache_dir),
         cloud.in_thread(lambda: layer(image_files(packages, [p.group.dispatch_id for p in aboard]), "task")),
     )
-    return await builder.push(base, [runner, task], site.repository)
+    # What changes least lies lowest, and all aboard have the same luggage.
+    return await builder.push(base, [runner, *aboard[0].luggage.layers, task], site.repository)
 
 
 async def _noted(cloud: Cloud, job_id: str, aboard: Sequence[Passenger], handles: Sequence[JobHandle]) -> None:

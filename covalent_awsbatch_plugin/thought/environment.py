@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
+from typing import Any
 
 from .errors import SettingError
 
@@ -44,6 +45,11 @@ class Wish:
         return replace(self, requirements=tuple(dict.fromkeys((*self.requirements, *requirements))))
 
 
+def one_text(value: Any) -> Any:
+    """A list of parts as one text, with a line for each: settings travel as plain values."""
+    return "\n".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
 def wish(text: str) -> Wish:
     """Reads the setting: parts separated by commas or line ends. Raises SettingError for a part that can't be read.
 
@@ -59,9 +65,20 @@ def wish(text: str) -> Wish:
     return Wish(of("requirement"), of("file"), of("folder"), auto=bool(of(AUTO)))
 
 
-def is_path(part: str) -> bool:
-    """Whether a part of the setting names a file or a folder."""
-    return _kind(part) in ("file", "folder")
+def anchored(settings: Mapping[str, Any], folder: PurePath) -> dict[str, Any]:
+    """Settings as given in a folder, the paths in `environment` made absolute: who reads them works in another.
+
+    Raises SettingError.
+    """
+    text = one_text(settings.get("environment"))
+    return {**settings, "environment": _anchored(text, folder)} if text and isinstance(text, str) else {**settings}
+
+
+def _anchored(text: str, folder: PurePath) -> str:
+    parts = [part for part in map(str.strip, _split(text)) if part and not part.startswith("#")]
+    return "\n".join(
+        str(folder / part) if _kind(part) in ("file", "folder") and not part.startswith("~") else part for part in parts
+    )
 
 
 def _split(text: str) -> Iterator[str]:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from .environment import wish
+from .environment import one_text, wish
 from .errors import SettingError
 from .wrong_value import wrong_with
 
@@ -36,11 +36,6 @@ def _region(name: str) -> str:
     if name and not re.fullmatch(r"[a-z]+(-[a-z]+)+-\d+", name):
         raise ValueError("a Region's name looks like eu-west-1")
     return name
-
-
-def _one_text(value: Any) -> Any:
-    """A list of parts is one text with a line for each: settings travel as plain values."""
-    return "\n".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 def _readable(text: str) -> str:
@@ -119,7 +114,7 @@ class Settings(BaseModel):
         description="Base image: any with your Python's minor version. Empty: the official python:<minor>-slim,"
         " copied once into your repository.",
     )
-    environment: Annotated[str, BeforeValidator(_one_text), AfterValidator(_readable)] = Field(
+    environment: Annotated[str, BeforeValidator(one_text), AfterValidator(_readable)] = Field(
         "",
         description="Packages that travel with the task: `requirements.txt`, `pyproject.toml`, `pylock.toml`,"
         " requirements like `numpy>=2, pandas`, folders of your own code, `auto` (what the function needs of the"
