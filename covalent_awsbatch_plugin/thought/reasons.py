@@ -90,8 +90,9 @@ _RULES = tuple(
          r"|exec: .*(no such|stat |not found|denied|is a directory)|\bexec /\S+: (no such|permission)|chdir to cwd",
          verdict(Cause.COMMAND_NOT_RUNNABLE)),
         (r"logging driver|logger arg|log ?group|log ?stream|awslogs|logs:(create|put)|cloudwatch",
-         _init(_CONFIG, False, "Make the log group, let the execution role (on EC2 the instance's) write to it, and"
-                               " give the network a way to CloudWatch Logs: all three are told the same way.")),
+         _init(_CONFIG, False, "Make the log group, give the execution role (on EC2 the instance's)"
+                               " `logs:CreateLogStream` and `logs:PutLogEvents` on it, and give the network a way to"
+                               " CloudWatch Logs: all three are told the same way.")),
         (r"\befs\b|mount\.nfs|\bnfs4?\b", _start(_CONFIG, False)),
         (rf"(volume|mount|chown|copy-up).*({_PASSING})", _start(_INFRA, True)),
         (rf"(volume|mount|chown|copy-up|device).*({_REFUSED})", _start(_CONFIG, False)),

@@ -46,10 +46,11 @@ class Journey:
     """A dispatcher with a policy of its own. What a deed returns or raises is what the user gets to see."""
 
     def __init__(self, world: World, people: People, statements: list[Statement]) -> None:
-        self.user = f"dispatcher{next(_numbers)}"
+        number = next(_numbers)
+        self.user = f"dispatcher{number}"
         self.world = world
         credentials = people.user(self.user, [*statements, PULL_BASE])
-        self.settings = world.settings(credentials=credentials, max_baked_mib=0, retry_attempts=1)
+        self.settings = world.settings(credentials=credentials, max_baked_mib=0, retry_attempts=1, time_limit=900 + number)  # a definition of its own
 
     async def task_with_a_big_argument(self) -> str:
         assert await self.world.value(self.settings, twice, b"a" * 1000) == b"a" * 2000
