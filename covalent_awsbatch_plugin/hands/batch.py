@@ -116,19 +116,19 @@ class Batch:
                 self._forget(request["jobDefinition"])  # somebody may have deregistered it: the next run looks again
                 raise
             except (Throttled, Unreachable) as error:
+                await sleep(_jitter() * min(20, 2 ** (SUBMIT_TRIES - tries_left)))
+                if isinstance(error, Unreachable) and (found := await self.named(request, began)):
+                    return found
                 if not tries_left:
                     raise
-                await sleep(_jitter() * min(20, 2 ** (SUBMIT_TRIES - tries_left)))
-                if isinstance(error, Unreachable) and (found := await self._submitted_since(began, request)):
-                    return found
         raise AssertionError("unreachable")
 
-    async def _submitted_since(self, began: float, request: Mapping[str, Any]) -> str | None:
-        """The job with the request's name that came into being since, whatever has become of it."""
+    async def named(self, request: Mapping[str, Any], since_s: float) -> str | None:
+        """The newest job of this `jobName` in this `jobQueue` since then (Unix time), whatever has become of it."""
         wanted = [{"name": "JOB_NAME", "values": [request["jobName"]]}]
         of = f"job queue `{request['jobQueue']}`"
         answer = await self._aws.call("batch", "ListJobs", of=of, jobQueue=request["jobQueue"], filters=wanted)
-        since = (began - CLOCK_SKEW_SECONDS) * 1000
+        since = (since_s - CLOCK_SKEW_SECONDS) * 1000
         recent = [job for job in answer["jobSummaryList"] if job["createdAt"] >= since]
         return str(max(recent, key=lambda job: job["createdAt"])["jobId"]) if recent else None
 
