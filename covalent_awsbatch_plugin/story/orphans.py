@@ -90,6 +90,6 @@ async def recover(cloud: Cloud, settings: Settings, task: Unread, into: Path) ->
     envelope = await newest_envelope(
         await results_store(cloud, settings, task.handle), task.handle, len(state.attempts) if state else 1
     )
-    if envelope is None and (state is None or not state.ended):
-        return None
+    if (envelope is None or not envelope.returned) and (state is None or not state.ended):
+        return None  # what an interrupted attempt left is not the end while another may follow
     return await collect(cloud, settings, Ended(task.handle, state, envelope), task.node_ids, into)
