@@ -71,8 +71,9 @@ def collect(dispatch: str, into: Path, **options: Any) -> None:
 
 
 async def _collect(aws: Cloud, settings: Settings, dispatch: str, into: Path) -> tuple[int, int]:
-    from ..story.orphans import recover, unread
+    from ..story.orphans import find_unsent, recover, unread
 
+    await find_unsent(aws, settings)
     done = waiting = 0
     for job_id, tasks in unread(aws, dispatch_id=dispatch):
         left = 0

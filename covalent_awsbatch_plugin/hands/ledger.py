@@ -3,7 +3,8 @@
 
 """The jobs of this user on this machine that nobody has read yet: what finds their results after a crash.
 
-One file a job, written when it was submitted and removed when its last result was read.
+One file a job, written when it was submitted and removed when its last result was read. Before a job is submitted, when
+it has no id yet, its file goes by its name: so that a crash in between loses nothing either.
 """
 
 from __future__ import annotations
@@ -12,12 +13,21 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ..thought.errors import StagingError
 from .secret import data_dir
+
+
+_UNSENT = "unsent-"
+
+
+def unsent(job_name: str) -> str:
+    """By what a job goes that may not have been submitted. In its entries' handles `job_id` is only what follows it."""
+    return f"{_UNSENT}{job_name}"
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,27 @@ class Ledger:
             (self._folder / f"{job_id}.json").unlink()
 
     def jobs(self) -> Iterator[tuple[str, list[Entry]]]:
-        """Every job that was not read, oldest first."""
-        paths = self._folder.glob("*.json")
-        for path in sorted(paths, key=lambda each: each.stat().st_mtime):
-            yield path.stem, [Entry.of(body) for body in json.loads(path.read_text())]
+        """Every job that was submitted and not read, oldest first."""
+        for path, _ in self._files():
+            if not path.stem.startswith(_UNSENT):
+                yield path.stem, _entries(path)
+
+    def perhaps_sent(self) -> Iterator[tuple[str, float, list[Entry]]]:
+        """The names of jobs that were about to be submitted, and when (Unix time): most of a crash, some of now."""
+        for path, since in self._files():
+            if path.stem.startswith(_UNSENT):
+                yield path.stem.removeprefix(_UNSENT), since, _entries(path)
+
+    def _files(self) -> list[tuple[Path, float]]:
+        found = []
+        for path in self._folder.glob("*.json"):
+            with suppress(FileNotFoundError):  # read by somebody else just now
+                found.append((path, path.stat().st_mtime))
+        return sorted(found, key=lambda each: each[1])
+
+
+def _entries(path: Path) -> list[Entry]:
+    try:
+        return [Entry.of(body) for body in json.loads(path.read_text())]
+    except FileNotFoundError:
+        return []

@@ -6,17 +6,20 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ..hands.ledger import unsent
 from ..thought import naming
 from ..thought.settings import Settings
 from .cloud import Cloud
 from .collecting import Ended, NodeResult, collect, newest_envelope, results_store
 from .shipment import JobHandle
 
+FORGOTTEN_AFTER_S = 3600  # that no job came of a submission is believed when nobody can still be trying
 REAP_REASON = "Ended by `covalent-awsbatch reap`"
 
 
@@ -84,12 +87,26 @@ def unread(cloud: Cloud, *, dispatch_id: str = "") -> Iterator[tuple[str, list[U
             yield job_id, tasks
 
 
+async def find_unsent(cloud: Cloud, settings: Settings) -> int:
+    """Looks by name for jobs that were being submitted when their process died; how many may still come to be."""
+    waiting = 0
+    for name, since, entries in cloud.ledger.perhaps_sent():
+        job_id = await cloud.batch.named({"jobName": name, "jobQueue": settings.batch_queue}, since)
+        if job_id:
+            found = [replace(e, handle=e.handle | {"job_id": job_id + e.handle["job_id"]}) for e in entries]
+            cloud.ledger.note(job_id, found)
+        elif time.time() - since < FORGOTTEN_AFTER_S:
+            waiting += 1
+            continue
+        cloud.ledger.forget(unsent(name))
+    return waiting
+
+
 async def recover(cloud: Cloud, settings: Settings, task: Unread, into: Path) -> list[NodeResult] | None:
     """What the task left, as files in the folder `into`; None while its job has not ended."""
     state = (await cloud.batch.describe([task.handle.job_id])).get(task.handle.job_id)
-    envelope = await newest_envelope(
-        await results_store(cloud, settings, task.handle), task.handle, len(state.attempts) if state else 1
-    )
+    attempts = len(state.attempts) if state and state.ended else settings.retry_attempts
+    envelope = await newest_envelope(await results_store(cloud, settings, task.handle), task.handle, attempts)
     if (envelope is None or not envelope.returned) and (state is None or not state.ended):
         return None  # what an interrupted attempt left is not the end while another may follow
     return await collect(cloud, settings, Ended(task.handle, state, envelope), task.node_ids, into)

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..ground import layout
 from ..hands.builder import PushedImage
-from ..hands.ledger import Entry
+from ..hands.ledger import Entry, unsent
 from ..thought import jobs, naming
 from ..thought.errors import AWSBatchError, StagingError
 from ..thought.layers import layer
@@ -101,16 +101,22 @@ async def _register_and_submit(
         environment=jobs.environment(first.dispatch_id, settings.s3_bucket_name, site.place.region, prefix),
         tags=naming.tags(first.dispatch_id, first.task_group_id, socket.gethostname()),
     )
+
+    def handles_of(job_id: str) -> list[JobHandle]:
+        return [
+            JobHandle(child, p.package.name, p.package.content, settings.s3_bucket_name, prefix, image.uri)
+            for child, p in zip(_children(job_id, len(aboard)), aboard, strict=True)
+        ]
+
+    await _noted(cloud, unsent(request["jobName"]), aboard, handles_of(""))
     job_id = await _submitted(cloud, request)
-    handles = [
-        JobHandle(child, p.package.name, p.package.content, settings.s3_bucket_name, prefix, image.uri)
-        for child, p in zip(_children(job_id, len(aboard)), aboard, strict=True)
-    ]
+    handles = handles_of(job_id)
     for passenger, handle in zip(aboard, handles, strict=True):
         passenger.ticket.job_id = handle.job_id
         if passenger.ticket.cancelled:  # the cancel came while the job was on its way
             await bounded(cloud.batch.terminate(handle.job_id, CANCEL_REASON))
     await _noted(cloud, job_id, aboard, handles)
+    cloud.ledger.forget(unsent(request["jobName"]))
     big = tuple(key for passenger in aboard for key in passenger.package.uploads)
     leavings = Leavings(settings, site.store, image.digest, definition, f"{prefix}/{job_id}/", big)
     cloud.tenant(Housekeeper).submitted([handle.job_id for handle in handles], leavings)
@@ -148,6 +154,10 @@ async def _submitted(cloud: Cloud, request: dict[str, Any]) -> str:
     submission = asyncio.ensure_future(cloud.batch.submit(request))
     try:
         return await asyncio.shield(submission)
+    except AWSBatchError as error:
+        if not error.retry_may_help:  # else nobody knows whether there is a job now
+            cloud.ledger.forget(unsent(request["jobName"]))
+        raise
     except asyncio.CancelledError:
         await bounded(_end_what_was_submitted(cloud, submission))
         raise
