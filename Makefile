@@ -28,8 +28,8 @@ demo: venv ## a Covalent workflow on an AWS that runs on this machine; no accoun
 test: venv ## every test that can run here; says which can't (no Docker engine: `make engine`)
 	@$(RUN)/python -m pytest $(ARGS)
 
-test-fast: venv ## the tests that need neither a Docker engine nor a Covalent server; under a minute
-	@$(RUN)/python -m pytest -m "not engine and not server" $(ARGS)
+test-fast: venv ## the tests that need neither a Docker engine nor a Covalent server nor Terraform
+	@$(RUN)/python -m pytest -m "not engine and not server and not terraform" $(ARGS)
 
 test-engine: venv ## the tests with a Docker engine only
 	@REQUIRE_ALL=1 $(RUN)/python -m pytest -m engine $(ARGS)

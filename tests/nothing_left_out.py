@@ -3,20 +3,22 @@
 
 """A pytest plugin: no test is left out in silence.
 
-Tests marked `engine` run where a Docker engine answers. Where none does they are left out, and the last lines say how
-many and what to do. With REQUIRE_ALL=1 (and in CI, where CI=true) they fail instead, and so does every test that skips.
+Tests marked `engine` run where a Docker engine answers, those marked `terraform` where Terraform and AWS's provider are.
+Where they aren't the tests are left out, and the last lines say how many and what to do. With REQUIRE_ALL=1 (and in CI,
+where CI=true) they fail instead, and so does every test that skips.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+import shutil
+from collections.abc import Callable, Generator
 from functools import cache
 
 import pytest
 
-NO_ENGINE = "no Docker engine answers; `make engine` starts one"
-left_out = pytest.StashKey[int]()
+PROVIDERS = "TERRAFORM_PROVIDERS"  # a folder as `terraform providers mirror` makes it
+left_out = pytest.StashKey[dict[str, int]]()
 
 
 def everything_required() -> bool:
@@ -42,24 +44,42 @@ def engine_answers() -> bool:
         client.close()
 
 
+def terraform_is_here() -> bool:
+    return shutil.which("terraform") is not None and os.path.isdir(os.environ.get(PROVIDERS, ""))
+
+
+NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
+    "engine": (engine_answers, "no Docker engine answers; `make engine` starts one"),
+    "terraform": (
+        terraform_is_here,
+        f"no Terraform is on PATH, or {PROVIDERS} names no folder with hashicorp/aws; "
+        "`terraform providers mirror` makes one",
+    ),
+}
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    need_engine = [item for item in items if item.get_closest_marker("engine")]
-    if not need_engine or everything_required() or engine_answers():
+    config.stash[left_out] = {}
+    if everything_required():
         return
-    config.stash[left_out] = len(need_engine)
-    config.hook.pytest_deselected(items=need_engine)
-    items[:] = [item for item in items if item not in set(need_engine)]
+    for mark, (is_here, _) in NEEDS.items():
+        marked = [item for item in items if item.get_closest_marker(mark)]
+        if marked and not is_here():
+            config.stash[left_out][mark] = len(marked)
+            config.hook.pytest_deselected(items=marked)
+            items[:] = [item for item in items if item not in set(marked)]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if number := config.stash.get(left_out, 0):
-        terminalreporter.write_line(f"engine tests: {number} not run, {NO_ENGINE}", yellow=True)
+    for mark, number in config.stash.get(left_out, {}).items():
+        terminalreporter.write_line(f"{mark} tests: {number} not run, {NEEDS[mark][1]}", yellow=True)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("engine") and not engine_answers():
-        pytest.fail(f"{NO_ENGINE}, and REQUIRE_ALL or CI says that every test must run", pytrace=False)
+    for mark, (is_here, why) in NEEDS.items():
+        if item.get_closest_marker(mark) and not is_here():
+            pytest.fail(f"{why}, and REQUIRE_ALL or CI says that every test must run", pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -75,7 +75,7 @@ def denial(who: Principal, need: Need) -> str:
 def _permission(policy: Any, need: Need, context: Mapping[str, str]) -> PermissionResult:
     """Of one policy; IAMPolicy knows the forms that moto keeps policies in."""
     results = {
-        _of_statement(statement, need.action, need.resource, context) for statement in _statements(IAMPolicy(policy))
+        of_statement(statement, need.action, need.resource, context) for statement in _statements(IAMPolicy(policy))
     }
     for result in (PermissionResult.DENIED, PermissionResult.PERMITTED):
         if result in results:
@@ -88,7 +88,8 @@ def _statements(policy: IAMPolicy) -> list[dict[str, Any]]:
     return found if isinstance(found, list) else [found]
 
 
-def _of_statement(statement: dict[str, Any], action: str, resource: str, context: Mapping[str, str]) -> Any:
+def of_statement(statement: dict[str, Any], action: str, resource: str, context: Mapping[str, str]) -> Any:
+    """What one statement says of an action on a resource: a PermissionResult."""
     concerned = (
         any(fnmatchcase(action.lower(), each.lower()) for each in _listed(statement.get("Action", [])))
         and any(fnmatchcase(resource, each) for each in _listed(statement.get("Resource", ANYTHING)))
@@ -205,7 +206,7 @@ def _is_action_permitted(
     self: Any, action: str, resource: str = "*", principal: Any = None, incoming_condition_values: Any = None
 ) -> Any:
     """In place of moto's, which takes a condition that does not hold for a denial; S3 asks it of bucket policies."""
-    return _of_statement(self._statement, action, resource, SECURE | dict(incoming_condition_values or {}))
+    return of_statement(self._statement, action, resource, SECURE | dict(incoming_condition_values or {}))
 
 
 def install(log: Path | None) -> None:

@@ -52,10 +52,14 @@ class People:
         return str(path)
 
     def allow(self, user: str, statements: Sequence[Statement]) -> None:
-        self.admin.put_user_policy(UserName=user, PolicyName="own", PolicyDocument=json.dumps(document(list(statements))))
+        self.admin.put_user_policy(
+            UserName=user, PolicyName="own", PolicyDocument=json.dumps(document(list(statements)))
+        )
 
     def allow_role(self, role: str, statements: Sequence[Statement]) -> None:
-        self.admin.put_role_policy(RoleName=role, PolicyName=role, PolicyDocument=json.dumps(document(list(statements))))
+        self.admin.put_role_policy(
+            RoleName=role, PolicyName=role, PolicyDocument=json.dumps(document(list(statements)))
+        )
 
     def asked(self, who: str) -> list[Asked]:
         """What was asked in the name of a user, or of a role."""

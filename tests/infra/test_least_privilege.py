@@ -50,7 +50,9 @@ class Journey:
         self.user = f"dispatcher{number}"
         self.world = world
         credentials = people.user(self.user, [*statements, PULL_BASE])
-        self.settings = world.settings(credentials=credentials, max_baked_mib=0, retry_attempts=1, time_limit=900 + number)  # a definition of its own
+        self.settings = world.settings(
+            credentials=credentials, max_baked_mib=0, retry_attempts=1, time_limit=900 + number
+        )  # a definition of its own
 
     async def task_with_a_big_argument(self) -> str:
         assert await self.world.value(self.settings, twice, b"a" * 1000) == b"a" * 2000
