@@ -13,14 +13,12 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ..thought.errors import StagingError
 from .secret import data_dir
-
 
 _UNSENT = "unsent-"
 
@@ -80,7 +78,7 @@ class Ledger:
     def _files(self) -> list[tuple[Path, float]]:
         found = []
         for path in self._folder.glob("*.json"):
-            with suppress(FileNotFoundError):  # read by somebody else just now
+            with contextlib.suppress(FileNotFoundError):  # read by somebody else just now
                 found.append((path, path.stat().st_mtime))
         return sorted(found, key=lambda each: each[1])
 

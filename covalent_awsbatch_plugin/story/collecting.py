@@ -180,7 +180,7 @@ async def _without_result(
 
 
 async def _log_tail(cloud: Cloud, settings: Settings, job: JobState) -> str:
-    """The last lines. CloudWatch may have them some seconds after the job's end only: an empty log is looked at again."""
+    """The last lines. CloudWatch may get them some seconds after the job's end, so an empty log is looked at again."""
     if not job.last.log_stream:
         return ""
     logs, printed = Logs(cloud.aws, settings.batch_job_log_group_name), ""
