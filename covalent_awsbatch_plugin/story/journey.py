@@ -18,7 +18,7 @@ from ..thought.again import again, may_go_again
 from ..thought.errors import Cancelled, PythonMismatch
 from ..thought.job_detail import JobState
 from ..thought.settings import Settings
-from ..thought.sizes import check_size
+from ..thought.sizes import fitted
 from .cloud import Cloud, Site, base_image
 from .collecting import Ended, failures, newest_envelope, results_store
 from .ending import Terminator
@@ -42,7 +42,9 @@ async def send(cloud: Cloud, settings: Settings, group: StagedGroup, ticket: Tic
         cloud.site(settings),
         cloud.in_thread(pack, group, round(settings.max_baked_mib * MIB), result_key, _covalent_version()),
     )
-    check_size(settings, fargate=site.place.fargate)
+    settings, said = fitted(settings, fargate=site.place.fargate)
+    if said:
+        _say_once(said)
     base = await _check_base(cloud, settings, site, package)
     _stop_if_cancelled(ticket)
     luggage = await cloud.tenant(Packer).pack(settings, group, wanted, base, package.python)
@@ -59,6 +61,11 @@ async def send(cloud: Cloud, settings: Settings, group: StagedGroup, ticket: Tic
         for key in package.uploads:
             housekeeper.release(key)
         raise
+
+
+@functools.cache
+def _say_once(text: str) -> None:
+    log.warning(text)
 
 
 async def _check_base(cloud: Cloud, settings: Settings, site: Site, package: Package) -> Base:

@@ -22,39 +22,47 @@ FARGATE: dict[float, Sequence[float]] = {
 }
 
 
-def check_size(settings: Settings, *, fargate: bool) -> None:
-    """Raises SettingError for what the queue's machines never give, before anything is made for it."""
-    if fargate:
-        _check_fargate(settings)
-    elif settings.vcpu < 1:
+def fitted(settings: Settings, *, fargate: bool) -> tuple[Settings, str]:
+    """The settings with a size that the queue's machines have, and what was changed to get there, or "".
+
+    On Fargate vcpu and memory go up to the nearest pair there is. Raises SettingError for what they never give.
+    """
+    if not fargate:
+        _check_ec2(settings)
+        return settings, ""
+    if settings.num_gpus:
+        raise SettingError(
+            f"The setting num_gpus={settings.num_gpus} asks for GPUs, and the queue `{settings.batch_queue}` is on "
+            "Fargate, which has none.",
+            advice="Set num_gpus to 0, or batch_queue to one with GPU instances.",
+        )
+    vcpu, memory = _next_pair(settings)
+    if (vcpu, memory) == (settings.vcpu, settings.memory):
+        return settings, ""
+    said = (
+        f"The queue `{settings.batch_queue}` is on Fargate, which has no vcpu={settings.vcpu:g} with "
+        f"memory={settings.memory:g} (GiB): the task gets vcpu={vcpu:g} and memory={memory:g}."
+    )
+    return settings.model_copy(update={"vcpu": vcpu, "memory": memory}), said
+
+
+def _check_ec2(settings: Settings) -> None:
+    if settings.vcpu < 1:
         raise SettingError(
             f"The setting vcpu={settings.vcpu:g} is below 1, which the EC2 queue `{settings.batch_queue}` can't give.",
             advice="Set vcpu to 1 or more, or batch_queue to one on Fargate.",
         )
 
 
-def _check_fargate(settings: Settings) -> None:
-    queue = f"the queue `{settings.batch_queue}` is on Fargate"
-    if settings.num_gpus:
-        raise SettingError(
-            f"The setting num_gpus={settings.num_gpus} asks for GPUs, and {queue}, which has none.",
-            advice="Set num_gpus to 0, or batch_queue to one with GPU instances.",
-        )
-    if settings.vcpu not in FARGATE:
-        raise SettingError(
-            f"The setting vcpu={settings.vcpu:g} can't be had: {queue}.",
-            advice=f"Fargate has vcpu {', '.join(f'{vcpu:g}' for vcpu in FARGATE)}.",
-        )
-    legal = FARGATE[settings.vcpu]
-    if settings.memory not in legal:
-        enough = next((gib for gib in legal if gib >= settings.memory), legal[-1])
-        raise SettingError(
-            f"The setting memory={settings.memory:g} (GiB) does not go with vcpu={settings.vcpu:g}: {queue}.",
-            advice=f"Set memory to {enough:g}; with vcpu={settings.vcpu:g} Fargate has {_told(legal)} GiB.",
-        )
-
-
-def _told(legal: Sequence[float]) -> str:
-    if isinstance(legal, range):
-        return f"{legal[0]} to {legal[-1]} in steps of {legal.step}"
-    return ", ".join(f"{gib:g}" for gib in legal)
+def _next_pair(settings: Settings) -> tuple[float, float]:
+    """The smallest pair that has both; vCPUs first, for they cost more."""
+    for vcpu, memories in FARGATE.items():
+        enough = [memory for memory in memories if memory >= settings.memory]
+        if vcpu >= settings.vcpu and enough:
+            return vcpu, float(enough[0])
+    most, memories = list(FARGATE.items())[-1]
+    raise SettingError(
+        f"The setting vcpu={settings.vcpu:g} with memory={settings.memory:g} (GiB) can't be had: the queue "
+        f"`{settings.batch_queue}` is on Fargate.",
+        advice=f"Fargate has at most vcpu {most:g} with {memories[-1]:g} GiB; batch_queue can name a queue on EC2.",
+    )

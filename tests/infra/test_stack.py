@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import signal
 import tomllib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,11 +81,11 @@ def statements() -> list[Statement]:
 
 
 @pytest.fixture(scope="module")
-def company(guarded_aws: LocalAWS, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
+def company(guarded_aws: LocalAWS, tmp_path_factory: pytest.TempPathFactory) -> Company:
     folder = tmp_path_factory.mktemp("company")
     people = People(guarded_aws, folder)
     shell = Shell(folder)
-    yield Company(people, shell, people.user("builder", statements()), people.user("server", [PULL_BASE]))
+    return Company(people, shell, people.user("builder", statements()), people.user("server", [PULL_BASE]))
 
 
 def test_a_run_that_is_interrupted_leaves_the_config_file_alone_and_can_be_run_again(company: Company) -> None:

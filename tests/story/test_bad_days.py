@@ -369,9 +369,8 @@ async def test_a_disabled_queue_is_told_before_anything_is_made(world: World) ->
 
 
 FARGATE = [
-    ({"vcpu": 3}, "vcpu=3 can't be had", "0.25, 0.5, 1, 2, 4, 8, 16"),
-    ({"vcpu": 2, "memory": 3.75}, "memory=3.75 (GiB) does not go with vcpu=2", "Set memory to 4;"),
-    ({"vcpu": 8, "memory": 100}, "memory=100 (GiB)", "Set memory to 60; with vcpu=8 Fargate has 16 to 60"),
+    ({"vcpu": 17}, "vcpu=17 with memory=3.75 (GiB) can't be had", "at most vcpu 16 with 120 GiB"),
+    ({"vcpu": 8, "memory": 121}, "memory=121 (GiB)", "at most vcpu 16 with 120 GiB"),
     ({"num_gpus": 1}, "num_gpus=1", "Set num_gpus to 0"),
 ]
 
@@ -405,6 +404,14 @@ async def test_what_fargate_never_gives_is_told_before_anything_is_made(
 
 async def test_a_task_runs_on_fargate_with_a_legal_size(world: World, fargate_queue: str) -> None:
     assert await world.value(world.settings(batch_queue=fargate_queue, vcpu=0.5, memory=1), shout, "a") == "A"
+
+
+async def test_on_fargate_a_size_goes_up_to_one_there_is_and_that_is_said(
+    world: World, fargate_queue: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = world.settings(batch_queue=fargate_queue, vcpu=3, memory=31, retry_attempts=7)
+    assert await world.value(settings, shout, "a") == "A"
+    assert "the task gets vcpu=8 and memory=32" in caplog.text
 
 
 async def test_half_a_cpu_on_ec2_is_told(world: World) -> None:
