@@ -175,15 +175,15 @@ class AWSBatchExecutor(AsyncBaseExecutor):
 
         ticket = IN_FLIGHT.find(task_metadata["dispatch_id"], task_metadata["node_id"])
         handle = shipment.JobHandle.from_json(job_handle)
-        job_id = handle.job_id if handle else None
+        job_id, member = (handle.job_id, handle.member) if handle else (None, None)
         if ticket:
             ticket.cancelled = True
-            job_id = ticket.job_id or job_id
+            job_id, member = (ticket.job_id, ticket.member) if ticket.job_id else (job_id, member)
         if job_id is None:
             return True
         try:
             async with cloud(self.settings()) as aws:
-                await journey.cancel(aws, job_id)
+                await journey.cancel(aws, job_id, member)
         except AWSBatchError as error:
             app_log.error(f"The job {job_id} could not be ended: {error}")
             return False

@@ -394,13 +394,35 @@ variable "array_linger" {
 }
 
 variable "max_array_size" {
-  description = "Tasks that may become one array job; 1 gives each task a job of its own."
+  description = "Containers that one array job may have, each for tasks_per_job tasks; 1: no arrays."
   type        = number
   default     = null
 
   validation {
     condition     = var.max_array_size == null ? true : var.max_array_size >= 1 && var.max_array_size <= 10000
     error_message = "max_array_size must be from 1 to 10000."
+  }
+}
+
+variable "tasks_per_job" {
+  description = "Short tasks that share one container, which has vcpu and memory for all; each has its own outcome, output and time limit."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.tasks_per_job == null ? true : var.tasks_per_job >= 1 && var.tasks_per_job <= 1000
+    error_message = "tasks_per_job must be from 1 to 1000."
+  }
+}
+
+variable "parallel_tasks" {
+  description = "Of the tasks that share a container, how many run at once; 1: one by one."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.parallel_tasks == null ? true : var.parallel_tasks >= 1 && var.parallel_tasks <= 1000
+    error_message = "parallel_tasks must be from 1 to 1000."
   }
 }
 
@@ -463,6 +485,8 @@ locals {
     max_baked_mib             = var.max_baked_mib
     array_linger              = var.array_linger
     max_array_size            = var.max_array_size
+    tasks_per_job             = var.tasks_per_job
+    parallel_tasks            = var.parallel_tasks
     max_layer_mib             = var.max_layer_mib
     delete_images             = var.delete_images
     delete_objects            = var.delete_objects

@@ -53,7 +53,7 @@ async def collect(
 ) -> list[NodeResult]:
     """What every node left, as files in `into`; the same again when called again. Nothing is unpickled."""
     results = await _collected(cloud, settings, ended, node_ids, into)
-    cloud.tenant(Housekeeper).read(ended.handle.job_id)
+    cloud.tenant(Housekeeper).read(ended.handle.result_id)
     return results
 
 
@@ -92,12 +92,12 @@ async def newest_envelope(store: Store, handle: JobHandle, attempts: int) -> env
     """The committed result of the newest attempt that has one; raises Lost when it can't be trusted."""
     key = result_key(handle.content)
     for attempt in range(max(attempts, 1), 0, -1):
-        where = layout.result_key(handle.prefix, handle.job_id, attempt)
+        where = layout.result_key(handle.prefix, handle.result_id, attempt)
         data = await store.get(where)
         if data is None:
             continue
         try:
-            return env.unseal(data, key, job_id=handle.job_id, attempt=attempt)
+            return env.unseal(data, key, job_id=handle.result_id, attempt=attempt)
         except env.BadEnvelope as error:
             raise errors.Lost(
                 f"The result at s3://{store.bucket}/{where} is not the one that the task wrote: {error}.",
@@ -125,7 +125,7 @@ class _Folder:
         path = self.path / f"{name}-{node_id}"
         if part.offset is not None:
             return _written(path, self.envelope.inline(part))
-        key = layout.part_key(self.handle.prefix, self.handle.job_id, self.envelope.attempt, part.sha256)
+        key = layout.part_key(self.handle.prefix, self.handle.result_id, self.envelope.attempt, part.sha256)
         if await self._is_there(path, part):  # fetched when this was called before
             return path
         if not await self.store.get_file(key, path) or not await self._is_there(path, part):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from ..thought.errors import Cancelled
 from ..thought.settings import Settings
 from .cloud import Cloud
+from .ending import Terminator
 from .shipment import STOP_REASON, JobHandle, Passenger, bounded, ship
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,8 @@ class Fleet:
         """Nobody waits for this task any more: it does not leave, or is ended."""
         seat.passenger.ticket.cancelled = True
         if seat.handle.done() and not seat.handle.cancelled() and not seat.handle.exception():
-            await bounded(self._cloud.batch.terminate(seat.handle.result().job_id, STOP_REASON))
+            handle = seat.handle.result()
+            await bounded(self._cloud.tenant(Terminator).end(handle.job_id, STOP_REASON, handle.member))
 
 
 @dataclass(eq=False)
@@ -99,7 +101,7 @@ class _Pier:
         """Until nobody has come for a while, the linger is over, or the array is full."""
         linger = self.settings.array_linger
         over = self.clock() + linger
-        while len(self.waiting) < self.settings.max_array_size:
+        while len(self.waiting) < self.settings.max_array_size * self.settings.tasks_per_job:
             self.came.clear()
             patience = min(linger * QUIET, over - self.clock())
             try:
@@ -112,7 +114,7 @@ class _Pier:
         """As many as one array and one layer may carry, in the order in which they came."""
         room = self.settings.max_layer_mib * MIB
         load: list[_Seat] = []
-        for seat in self.waiting[: self.settings.max_array_size]:
+        for seat in self.waiting[: self.settings.max_array_size * self.settings.tasks_per_job]:
             room -= seat.passenger.package.size
             if load and room < 0:
                 break

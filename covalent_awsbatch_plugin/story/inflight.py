@@ -18,6 +18,7 @@ class Ticket:
 
     nodes: tuple[Node, ...]
     job_id: str | None = None
+    member: int | None = None  # where it shares a container, which of the job's tasks it is
     cancelled: bool = False
     passenger: object = None  # what was submitted, kept while it may have to be submitted again
 

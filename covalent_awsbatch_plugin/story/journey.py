@@ -15,7 +15,7 @@ from pathlib import Path
 from ..hands.builder import Base
 from ..hands.secret import result_key
 from ..thought.again import again, may_go_again
-from ..thought.errors import Cancelled, PythonMismatch
+from ..thought.errors import AWSBatchError, Cancelled, PythonMismatch
 from ..thought.job_detail import JobState
 from ..thought.settings import Settings
 from ..thought.sizes import fitted
@@ -72,7 +72,12 @@ async def _check_base(cloud: Cloud, settings: Settings, site: Site, package: Pac
     """Before anything is pushed, for one task's wrong Python must not fail the others that it would travel with."""
     name = base_image(settings, package.python)
     builder = await cloud.builder(settings)
-    base = await builder.resolve_base(name, settings.platform, site.repository)
+    try:
+        base = await builder.resolve_base(name, settings.platform, site.repository)
+    except AWSBatchError as error:
+        whose = "is" if settings.container_image_uri else "is not set, so the base image is"
+        error.advice += f"\ncontainer_image_uri in [executors.awsbatch] {whose} {name}."
+        raise
     check_python(base, name, package)
     return base
 
@@ -117,7 +122,7 @@ async def watch(cloud: Cloud, settings: Settings, handle: JobHandle, ticket: Tic
     """
     tries = 1
     while True:
-        ended = await _watch_or_end(cloud, settings, handle)
+        ended = await _watch_or_end(cloud, settings, handle, ticket)
         passenger = ticket.passenger if ticket and not ticket.cancelled else None
         changed = again(settings, failures(settings, ended), tries) if isinstance(passenger, Passenger) else None
         if changed is None or not isinstance(passenger, Passenger):
@@ -132,16 +137,27 @@ async def _board_again(cloud: Cloud, settings: Settings, passenger: Passenger, l
     housekeeper = cloud.tenant(Housekeeper)
     await asyncio.gather(*map(housekeeper.hold, passenger.package.uploads))
     handle = await cloud.tenant(Fleet).board(settings, passenger)
-    housekeeper.read(last.job_id)
+    housekeeper.read(last.result_id)
     return handle
 
 
-async def _watch_or_end(cloud: Cloud, settings: Settings, handle: JobHandle) -> Ended:
+async def _watch_or_end(cloud: Cloud, settings: Settings, handle: JobHandle, ticket: Ticket | None) -> Ended:
+    """Raises Cancelled for a task that shares a container, which goes on for the others."""
+    terminator = cloud.tenant(Terminator)
     try:
-        return await _patiently(cloud, settings, handle)
+        if handle.member is not None and ticket and ticket.cancelled:
+            raise Cancelled(CANCEL_REASON + ".")
+        ended = await _patiently(cloud, settings, handle)
     except asyncio.CancelledError:
-        await bounded(cloud.tenant(Terminator).end(handle.job_id, STOP_REASON))
+        await bounded(terminator.end(handle.job_id, STOP_REASON, handle.member))
         raise
+    except AWSBatchError as error:
+        if isinstance(error, Cancelled):
+            cloud.tenant(Housekeeper).read(handle.result_id)
+        await terminator.ended(handle.job_id, CANCEL_REASON, handle.member)
+        raise
+    await terminator.ended(handle.job_id, CANCEL_REASON, handle.member)
+    return ended
 
 
 async def _patiently(cloud: Cloud, settings: Settings, handle: JobHandle) -> Ended:
@@ -160,20 +176,25 @@ async def _patiently(cloud: Cloud, settings: Settings, handle: JobHandle) -> End
 
 async def _watch(cloud: Cloud, settings: Settings, handle: JobHandle) -> Ended:
     store = await results_store(cloud, settings, handle)
-    if ":" in handle.job_id:
-        seen = await cloud.watcher.committed_or_ended(handle.job_id, settings.poll_freq, handle.prefix, store.keys)
+    if ":" in handle.result_id:
+        seen = await cloud.watcher.committed_or_ended(
+            handle.job_id, settings.poll_freq, handle.prefix, store.keys, handle.member
+        )
         if isinstance(seen, JobState):
             return Ended(handle, seen, await newest_envelope(store, handle, len(seen.attempts)))
         envelope = await newest_envelope(store, handle, seen.attempt)
-        if envelope and envelope.returned:  # else Batch may run another attempt, and its words are needed
-            return Ended(handle, None, envelope)
+        if envelope and (envelope.returned or (handle.member is not None and not envelope.cut_short)):
+            return Ended(handle, None, envelope)  # else Batch may run another attempt, and its words are needed
     state = await cloud.watcher.ended(handle.job_id, settings.poll_freq)
     return Ended(handle, state, await newest_envelope(store, handle, len(state.attempts)))
 
 
-async def cancel(cloud: Cloud, job_id: str) -> None:
-    """Ends the job, whatever its state; also when the server is being stopped at this very moment."""
-    ending = asyncio.ensure_future(cloud.tenant(Terminator).end(job_id, CANCEL_REASON))
+async def cancel(cloud: Cloud, job_id: str, member: int | None = None) -> None:
+    """Ends the job, whatever its state; also when the server is being stopped at this very moment.
+
+    A job that tasks share goes on for the others; of `member`, whoever watches is told at once.
+    """
+    ending = asyncio.ensure_future(cloud.tenant(Terminator).end(job_id, CANCEL_REASON, member))
     try:
         await asyncio.shield(ending)
     except asyncio.CancelledError:

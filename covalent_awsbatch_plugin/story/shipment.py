@@ -20,6 +20,7 @@ from ..thought.errors import AWSBatchError, StagingError
 from ..thought.layers import layer
 from ..thought.settings import Settings
 from .cloud import Cloud, Site, base_image
+from .ending import Terminator
 from .environment import NO_LUGGAGE, Luggage
 from .housekeeping import Housekeeper, Leavings
 from .inflight import Ticket
@@ -36,7 +37,8 @@ STOP_REASON = "The Covalent server that submitted this job was stopped"
 class JobHandle:
     """What finds a job and its result again, from any process of this user. Plain JSON, no secrets.
 
-    `job_id` is a child's, `parent:index`, where the job is an array.
+    `job_id` is a child's, `parent:index`, where the job is an array. `member` is the task's number in the whole job
+    where several share a container, else None.
     """
 
     job_id: str
@@ -45,6 +47,12 @@ class JobHandle:
     bucket: str
     prefix: str
     image: str
+    member: int | None = None
+
+    @property
+    def result_id(self) -> str:
+        """By what the task goes where it writes its result: AWS Batch's id, unless others go by that too."""
+        return self.job_id if self.member is None else layout.member_id(self.job_id, self.member)
 
     def to_json(self) -> dict[str, Any]:
         """For Covalent's jobs table."""
@@ -95,31 +103,35 @@ async def _register_and_submit(
         name=naming.job_name(
             [(p.group.dispatch_id, p.group.task_group_id) for p in aboard], max(p.tries for p in aboard)
         ),
-        size=len(aboard),
+        size=-(-len(aboard) // settings.tasks_per_job),
         definition=definition,
         queue=site.place.queue_arn,
-        environment=jobs.environment(first.dispatch_id, settings.s3_bucket_name, site.place.region, prefix),
+        environment=jobs.environment(first.dispatch_id, settings.s3_bucket_name, site.place.region, prefix)
+        | jobs.sharing(settings, len(aboard)),
         tags=naming.tags(first.dispatch_id, first.task_group_id, socket.gethostname()),
     )
 
     def handles_of(job_id: str) -> list[JobHandle]:
         return [
-            JobHandle(child, p.package.name, p.package.content, settings.s3_bucket_name, prefix, image.uri)
-            for child, p in zip(_children(job_id, len(aboard)), aboard, strict=True)
+            JobHandle(child, p.package.name, p.package.content, settings.s3_bucket_name, prefix, image.uri, member)
+            for (child, member), p in zip(jobs.addresses(settings, job_id, len(aboard)), aboard, strict=True)
         ]
 
     await _noted(cloud, unsent(request["jobName"]), aboard, handles_of(""))
     job_id = await _submitted(cloud, request)
     handles = handles_of(job_id)
+    terminator = cloud.tenant(Terminator)
+    for handle in handles:
+        terminator.submitted(handle.job_id, handle.member)
     for passenger, handle in zip(aboard, handles, strict=True):
-        passenger.ticket.job_id = handle.job_id
+        passenger.ticket.job_id, passenger.ticket.member = handle.job_id, handle.member
         if passenger.ticket.cancelled:  # the cancel came while the job was on its way
-            await bounded(cloud.batch.terminate(handle.job_id, CANCEL_REASON))
+            await bounded(terminator.end(handle.job_id, CANCEL_REASON, handle.member))
     await _noted(cloud, job_id, aboard, handles)
     cloud.ledger.forget(unsent(request["jobName"]))
     big = tuple(key for passenger in aboard for key in passenger.package.uploads)
     leavings = Leavings(settings, site.store, image.digest, definition, f"{prefix}/{job_id}/", big)
-    cloud.tenant(Housekeeper).submitted([handle.job_id for handle in handles], leavings)
+    cloud.tenant(Housekeeper).submitted([handle.result_id for handle in handles], leavings)
     return handles
 
 
@@ -143,10 +155,6 @@ async def _noted(cloud: Cloud, job_id: str, aboard: Sequence[Passenger], handles
         await cloud.in_thread(cloud.ledger.note, job_id, entries)
     except StagingError as error:
         log.warning("After a crash the job %s could be found by its tags only: %s", job_id, error)
-
-
-def _children(job_id: str, size: int) -> list[str]:
-    return [job_id] if size == 1 else [f"{job_id}:{index}" for index in range(size)]
 
 
 async def _submitted(cloud: Cloud, request: dict[str, Any]) -> str:

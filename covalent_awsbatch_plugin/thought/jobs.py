@@ -45,7 +45,7 @@ def job_definition(settings: Settings, place: Place, image: str) -> dict[str, An
         "platformCapabilities": ["FARGATE" if place.fargate else "EC2"],
         "containerProperties": _container(settings, place, image),
         "retryStrategy": {"attempts": settings.retry_attempts, "evaluateOnExit": [dict(rule) for rule in RETRY_ON]},
-        "timeout": {"attemptDurationSeconds": settings.time_limit},
+        "timeout": {"attemptDurationSeconds": settings.job_time_limit},
         "propagateTags": True,
         "tags": {"covalent:plugin": "awsbatch"},
     }
@@ -86,7 +86,7 @@ def _resources(settings: Settings) -> list[dict[str, str]]:
 def submission(
     *, name: str, size: int, definition: str, queue: str, environment: Mapping[str, str], tags: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The SubmitJob request for `size` tasks. `definition` carries its revision; `environment` holds no secrets."""
+    """The SubmitJob request for `size` containers. `definition` has its revision; `environment` holds no secrets."""
     array = {"arrayProperties": {"size": size}} if size > 1 else {}  # AWS Batch has no array of one
     return {
         **array,
@@ -107,3 +107,27 @@ def environment(dispatch_id: str, bucket: str, region: str, results_prefix: str)
         layout.ENV_BUCKET: bucket,
         layout.ENV_RESULTS_PREFIX: results_prefix,
     }
+
+
+def sharing(settings: Settings, tasks: int) -> dict[str, str]:
+    """What the container is told besides where tasks share one: which are its own, and how to run them."""
+    if not settings.shares_containers:
+        return {}
+    return {
+        layout.ENV_TASKS_PER_JOB: str(settings.tasks_per_job),
+        layout.ENV_PARALLEL_TASKS: str(settings.parallel_tasks),
+        layout.ENV_TASKS: str(tasks),
+        layout.ENV_TIME_LIMIT: str(settings.time_limit),
+    }
+
+
+def addresses(settings: Settings, job_id: str, tasks: int) -> list[tuple[str, int | None]]:
+    """For each task the id of the job that runs it, an array's child's where there are several, and its member number.
+
+    The number is None for a task that has a container for itself: then the job's id is the task's.
+    """
+    containers = -(-tasks // settings.tasks_per_job)
+    ids = [job_id] if containers == 1 else [f"{job_id}:{index}" for index in range(containers)]
+    if not settings.shares_containers:
+        return [(each, None) for each in ids]
+    return [(ids[member // settings.tasks_per_job], member) for member in range(tasks)]

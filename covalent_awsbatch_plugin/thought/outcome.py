@@ -81,6 +81,11 @@ def task_failure(task: TaskResult, job: JobState, asked: Asked) -> errors.JobFai
                 f"{asked.who} could not read its function or an argument, so it did not begin.",
                 advice="The text below says which. The job role needs s3:GetObject on what is too big for the image.",
             )
+        case envelope.TIMED_OUT:
+            return errors.TimedOut(
+                f"{asked.who} ran longer than its time limit of {asked.time_limit} s, and was ended.",
+                advice="Raise time_limit (seconds), or make the task shorter.",
+            )
         case envelope.OUT_OF_MEMORY:
             return errors.OutOfMemory(
                 f"{asked.who} needed more memory than it was given.",

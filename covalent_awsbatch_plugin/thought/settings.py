@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from ..ground import layout
 from .environment import one_text, wish
 from .errors import SettingError
 from .wrong_value import wrong_with
@@ -137,7 +138,20 @@ class Settings(BaseModel):
         1, ge=0, le=60, description="Seconds a task may wait for company of its kind, while more keep coming; 0: none."
     )
     max_array_size: int = Field(
-        10_000, ge=1, le=10_000, description="Tasks that may become one array job; 1 gives each task a job of its own."
+        10_000,
+        ge=1,
+        le=10_000,
+        description="Containers that one array job may have, each for tasks_per_job tasks; 1: no arrays.",
+    )
+    tasks_per_job: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="Short tasks that share one container, which has vcpu and memory for all; each has its own outcome,"
+        " output and time limit.",
+    )
+    parallel_tasks: int = Field(
+        1, ge=1, le=1000, description="Of the tasks that share a container, how many run at once; 1: one by one."
     )
     max_layer_mib: Number = Field(
         256, ge=1, le=10_240, description="MiB of functions and arguments that one array's image may carry."
@@ -148,6 +162,18 @@ class Settings(BaseModel):
         True, description="Delete what a job wrote to the bucket, and its big arguments, then."
     )
     delete_definitions: bool = Field(True, description="Deregister the job definition then.")
+
+    @property
+    def shares_containers(self) -> bool:
+        """Whether the runner, not AWS Batch, tells one task's end from another's."""
+        return self.tasks_per_job > 1
+
+    @property
+    def job_time_limit(self) -> int:
+        """Seconds for a whole attempt of a job, whose tasks may all use their time up."""
+        if not self.shares_containers:
+            return self.time_limit
+        return -(-self.tasks_per_job // self.parallel_tasks) * (self.time_limit + layout.OVERTIME_S)
 
     @property
     def memory_mib(self) -> int:
