@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from packaging.utils import canonicalize_name
+
 from ..ground.layout import ENV_DIR
 from ..thought.environment import Wish, identity, plain_requirements, shares
 from ..thought.errors import EnvironmentFailed, SettingError
@@ -21,7 +23,7 @@ from ..thought.layers import Layer
 from ..thought.lock import Lock, Package, Target, read_lock, write_lock
 from . import uv
 from .installed_tree import DiskFiles, Installed, compile_bytecode, installed
-from .layer_store import Kept, LayerStore
+from .layer_store import Kept, LayerStore, writable
 
 Say = Callable[[str], None]
 
@@ -55,13 +57,15 @@ class Environments:
         if not (others or lines):
             return read_lock("", target, "nothing", Path("/"))
         lock = self._resolve(others, lines, constraints, target, anew=anew)
+        _check_hashes(lock, others)
         return _with_projects(lock, others)
 
     def _resolve(
         self, files: Sequence[Path], lines: Sequence[str], constraints: Sequence[str], target: Target, *, anew: bool
     ) -> Lock:
         folder = files[0].parent if files else self.store.folder
-        folder.mkdir(parents=True, exist_ok=True)
+        with writable(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         told = [_told(file) for file in files], [_told_line(line, folder) for line in sorted(lines)]
         asked = uv.indexes(os.environ)
         key = identity("lock", told, sorted(constraints), target.platform, target.python, asked, str(folder))
@@ -176,6 +180,24 @@ def _is_locked(file: Path) -> bool:
     if file.name == "pyproject.toml":
         return (file.parent / "uv.lock").exists()
     return re.fullmatch(r"pylock(\.[^.]+)?\.toml", file.name) is not None
+
+
+def _check_hashes(lock: Lock, files: Iterable[Path]) -> None:
+    """Hashes in lists of requirements bind: uv's resolver writes the index's own. Raises EnvironmentFailed."""
+    bound = {name: hashes for file in files if file.suffix != ".toml" for name, hashes in _hashes(file)}
+    for package in lock.packages:
+        allowed = bound.get(package.name)
+        if allowed and not any(each in package.artifact for each in allowed):
+            raise EnvironmentFailed(
+                f"{package.label}: the index gives another file for {lock.target.platform} than the hashes allow.",
+                advice=f"It is {package.artifact}. Ask who changed it, or add its hash if it was left out.",
+            )
+
+
+def _hashes(file: Path) -> Iterator[tuple[str, set[str]]]:
+    for line in plain_requirements(file.read_text(encoding="utf-8")):
+        if hashes := set(re.findall(r"--hash[= ](\w+:\w+)", line)):
+            yield canonicalize_name(re.split(r"[\s\[<>=!~;@]", line, maxsplit=1)[0]), hashes
 
 
 def _with_projects(lock: Lock, files: Iterable[Path]) -> Lock:

@@ -21,6 +21,7 @@ FORMAT = 1  # of layers made of packages; another number makes all anew
 # A comma inside a requirement is followed by an operator (`>=1,<2`), or stands in brackets or quotes.
 _BORDER = re.compile(r",(?=\s*[A-Za-z0-9./~])|\n")
 _SHELTERED = re.compile(r"\[[^\]]*\]|\"[^\"]*\"|'[^']*'")
+_COMMENT = re.compile(r"(^|\s)#.*$")
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[^\]]*\]\s*)?($|[<>=!~;@(].*)")
 
 
@@ -56,8 +57,7 @@ def wish(text: str) -> Wish:
     A part is `auto`, a requirement as in PEP 508, a file (`requirements.txt`, `pyproject.toml`, `pylock.toml`), or a
     folder, which has a slash in it.
     """
-    parts = [part for part in map(str.strip, _split(text)) if part and not part.startswith("#")]
-    kinds = [(_kind(part), part) for part in parts]
+    kinds = [(_kind(part), part) for part in _parts(text)]
 
     def of(kind: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(part for found, part in kinds if found == kind))
@@ -75,10 +75,15 @@ def anchored(settings: Mapping[str, Any], folder: PurePath) -> dict[str, Any]:
 
 
 def _anchored(text: str, folder: PurePath) -> str:
-    parts = [part for part in map(str.strip, _split(text)) if part and not part.startswith("#")]
+    parts = _parts(text)
     return "\n".join(
         str(folder / part) if _kind(part) in ("file", "folder") and not part.startswith("~") else part for part in parts
     )
+
+
+def _parts(text: str) -> list[str]:
+    bare = (_COMMENT.sub("", part).strip(" ,") for part in _split(text))
+    return [part for part in bare if part]
 
 
 def _split(text: str) -> Iterator[str]:
@@ -108,7 +113,7 @@ def _kind(part: str) -> str:
 def plain_requirements(text: str) -> list[str]:
     """The lines of a list of requirements that say something: comments gone, continued lines joined."""
     joined = re.sub(r"\\\r?\n", " ", text)
-    lines = (re.sub(r"(^|\s)#.*$", "", line) for line in joined.splitlines())
+    lines = (_COMMENT.sub("", line) for line in joined.splitlines())
     return [" ".join(line.split()) for line in lines if line.strip()]
 
 

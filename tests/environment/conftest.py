@@ -1,0 +1,34 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""An index of its own for every test, and caches that are nobody's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from covalent_awsbatch_plugin.hands.environments import Environments
+from covalent_awsbatch_plugin.hands.layer_store import LayerStore
+from tests.environment.index import Index, serving
+
+
+@pytest.fixture
+def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Index]:
+    for name in [name for name in os.environ if name.startswith(("UV_", "PIP_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
+    monkeypatch.setenv("UV_NO_CONFIG", "1")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with serving() as opened:
+        monkeypatch.setenv("UV_DEFAULT_INDEX", opened.url())
+        yield opened
+
+
+@pytest.fixture
+def environments(tmp_path: Path) -> Environments:
+    return Environments(LayerStore(tmp_path / "store"))
