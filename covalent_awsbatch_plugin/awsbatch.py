@@ -130,7 +130,8 @@ class AWSBatchExecutor(AsyncBaseExecutor):
             ticket.cancelled = ticket.cancelled or await self._cancel_requested()
             async with cloud(settings) as aws:
                 handle = await journey.send(aws, settings, group, ticket)
-            await self._store_handle(handle)
+                async with journey.ended_if_stopped(aws, handle):
+                    await self._store_handle(handle)
         return handle
 
     async def poll(self, task_group_metadata: dict[str, Any], data: Any) -> Any:

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -141,22 +143,29 @@ async def _board_again(cloud: Cloud, settings: Settings, passenger: Passenger, l
     return handle
 
 
+@contextlib.asynccontextmanager
+async def ended_if_stopped(cloud: Cloud, handle: JobHandle) -> AsyncIterator[None]:
+    """A server that is stopped in here ends the job first: nothing of ours runs on for nobody."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        await bounded(cloud.tenant(Terminator).end(handle.job_id, STOP_REASON, handle.member))
+        raise
+
+
 async def _watch_or_end(cloud: Cloud, settings: Settings, handle: JobHandle, ticket: Ticket | None) -> Ended:
     """Raises Cancelled for a task that shares a container, which goes on for the others."""
-    terminator = cloud.tenant(Terminator)
     try:
         if handle.member is not None and ticket and ticket.cancelled:
             raise Cancelled(CANCEL_REASON + ".")
-        ended = await _patiently(cloud, settings, handle)
-    except asyncio.CancelledError:
-        await bounded(terminator.end(handle.job_id, STOP_REASON, handle.member))
-        raise
+        async with ended_if_stopped(cloud, handle):
+            ended = await _patiently(cloud, settings, handle)
     except AWSBatchError as error:
         if isinstance(error, Cancelled):
             cloud.tenant(Housekeeper).read(handle.result_id)
-        await terminator.ended(handle.job_id, CANCEL_REASON, handle.member)
+        await cloud.tenant(Terminator).ended(handle.job_id, CANCEL_REASON, handle.member)
         raise
-    await terminator.ended(handle.job_id, CANCEL_REASON, handle.member)
+    await cloud.tenant(Terminator).ended(handle.job_id, CANCEL_REASON, handle.member)
     return ended
 
 
