@@ -1,0 +1,57 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A client that kills itself: one task's whole way, ended by SIGKILL before or after one of its calls to AWS.
+
+`python -m tests.faults.driver settings.json folder step`, where a step is like `after batch:SubmitJob`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from covalent_awsbatch_plugin.hands.aws import AWS
+from covalent_awsbatch_plugin.story import cloud, collecting, journey
+from covalent_awsbatch_plugin.story.direct import stage_call
+from covalent_awsbatch_plugin.story.inflight import Ticket
+from covalent_awsbatch_plugin.thought.settings import Settings
+from tests.faults.tasks import wait_and_count
+
+BEFORE, AFTER = "before", "after"
+DISPATCH = "killed"
+call = AWS.call
+
+
+def dies(step: str, folder: Path) -> Any:
+    """`AWS.call`, until the step. What is called ... while it runs is not counted before it does."""
+    when, operation, *while_it = step.split()
+
+    async def dying(self: AWS, service: str, name: str, **told: Any) -> Any:
+        is_it = operation == f"{service}:{name}" and (not while_it or (folder / while_it[0]).exists())
+        if is_it and when == BEFORE:
+            os.kill(os.getpid(), signal.SIGKILL)
+        answer = await call(self, service, name, **told)
+        if is_it:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+    return dying
+
+
+async def main(settings: Settings, folder: Path) -> None:
+    group = stage_call(wait_and_count, (str(folder),), {}, folder, dispatch_id=DISPATCH, node_id=0)
+    async with cloud(settings) as aws:
+        handle = await journey.send(aws, settings, group, Ticket(((DISPATCH, 0),)))
+        ended = await journey.watch(aws, settings, handle)
+        await collecting.collect(aws, settings, ended, group.node_ids, folder)
+
+
+if __name__ == "__main__":
+    where = Path(sys.argv[2])
+    AWS.call = dies(sys.argv[3], where)  # type: ignore[method-assign]
+    asyncio.run(main(Settings.model_validate_json(Path(sys.argv[1]).read_text()), where))
