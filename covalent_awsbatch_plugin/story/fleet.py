@@ -25,7 +25,7 @@ MIB = 1024 * 1024
 
 # Settings that change nothing about the job: tasks that differ in these alone can share one.
 _NOT_THE_JOBS = {
-    "cache_dir", "poll_freq", "max_baked_mib", "array_linger", "max_array_size", "max_layer_mib",
+    "cache_dir", "poll_freq", "max_baked_mib", "array_linger", "max_layer_mib",
     "environment", "bake_deps_pip",  # what came of them is the passenger's luggage
 }  # fmt: skip
 

@@ -48,6 +48,7 @@ class Housekeeper:
         self._deleting: dict[str, asyncio.Event] = {}
         self._readers: dict[str, tuple[set[str], Leavings]] = {}
         self._swept_next: list[Leavings] = []
+        self._being_swept: list[Leavings] = []  # what a sweep that is cut short leaves for the last one
         self._sweeping: asyncio.Task[None] | None = None
         cloud.aws.on_close(self._aclose)
 
@@ -96,11 +97,13 @@ class Housekeeper:
             self.release(left.image_digest)
             for key in left.objects:
                 self.release(key)
+        self._being_swept += leavings
         for work in (self._sweep_definitions, self._sweep_images, self._sweep_objects):
             try:
-                await work(leavings)
+                await work(self._being_swept)
             except AWSBatchError as error:
                 log.info("Something that a task left could not be deleted; the lifecycle rules will: %s", error)
+        self._being_swept = []
 
     async def _sweep_definitions(self, leavings: list[Leavings]) -> None:
         for left in leavings:
