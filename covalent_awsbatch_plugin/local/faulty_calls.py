@@ -17,6 +17,7 @@ from aiohttp import web
 
 from . import faults
 from .faults import Fault, Faults
+from .registry import problem
 
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -86,7 +87,8 @@ async def perform_here(fault: Fault, request: web.Request, handler: Handler, ref
     if fault.kind == faults.THROTTLE:
         return refusal
     if fault.kind in (faults.ERROR, faults.EXPIRED):
-        return web.Response(status=500 if fault.kind == faults.ERROR else 401)
+        status, code = (500, "UNKNOWN") if fault.kind == faults.ERROR else (401, "UNAUTHORIZED")
+        return problem(status, code, "a fault that somebody asked for")
     if fault.kind == faults.SLOW:
         await asyncio.sleep(fault.delay_s)
         return await handler(request)
