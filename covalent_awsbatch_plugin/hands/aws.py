@@ -11,6 +11,7 @@ import functools
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -128,6 +129,13 @@ class AWS:
                 self._clients[key] = await self._stack.enter_async_context(context)
                 self._used = await _keys(self._session)
         return self._clients[key]
+
+    async def credentials_end(self) -> datetime | None:
+        """When the credentials in use end, None where they don't."""
+        assert self._session is not None, "AWS is an async context manager"
+        with translated("sts:GetCallerIdentity", "the AWS account"):
+            found = await self._session.get_credentials()
+        return getattr(found, "_expiry_time", None)  # botocore tells it in no other way
 
     async def region(self) -> str:
         """The Region that this connection ends up with."""

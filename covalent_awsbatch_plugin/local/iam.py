@@ -31,6 +31,7 @@ from moto.iam.access_control import (
 from moto.iam.models import iam_backends
 from moto.s3.exceptions import S3AccessDeniedError, S3ClientError
 
+from . import iam_simulation
 from .iam_needs import Asked, Need, needs, s3_action
 
 ALWAYS = {"sts:GetCallerIdentity", "sts:AssumeRole"}  # the first is anyone's; the second the role's trust decides
@@ -55,13 +56,18 @@ class Guard:
         self._log, self._writing = log, threading.Lock()
 
     def allows(self, who: Principal, need: Need) -> bool:
-        context = SECURE | dict(need.context)
-        results = [_permission(policy, need, context) for policy in who.collect_policies()]
-        allowed = PermissionResult.PERMITTED in results and PermissionResult.DENIED not in results
+        allowed = permits(who.collect_policies(), need)
         line = {"who": who.arn, "action": need.action, "resource": need.resource, "allowed": allowed}
         with self._writing, self._log.open("a") as file:
             file.write(json.dumps(line) + "\n")
         return allowed
+
+
+def permits(policies: list[Any], need: Need) -> bool:
+    """Whether policies, as moto keeps them, allow something: one does and none denies it."""
+    context = SECURE | dict(need.context)
+    results = [_permission(policy, need, context) for policy in policies]
+    return PermissionResult.PERMITTED in results and PermissionResult.DENIED not in results
 
 
 def denial(who: Principal, need: Need) -> str:
@@ -214,3 +220,4 @@ def install(log: Path | None) -> None:
     IAMPolicyStatement.is_action_permitted = _is_action_permitted
     ActionAuthenticatorMixin._authenticate_and_authorize_action = _authorize
     Guard.current = Guard(log) if log else None
+    iam_simulation.install(permits)

@@ -73,12 +73,25 @@ class Provisioner:
             self._client("ecr").create_repository(repositoryName=repository)
         self._client("logs").create_log_group(logGroupName=LOG_GROUP)
         self._roles()
+        self._way_out(network)
         self._queue(network)
         self._user(credentials_file)
 
     def _storage(self) -> None:
         elsewhere = {"CreateBucketConfiguration": {"LocationConstraint": self._region}}
-        self._client("s3").create_bucket(Bucket=BUCKET, **({} if self._region == "us-east-1" else elsewhere))
+        s3 = self._client("s3")
+        s3.create_bucket(Bucket=BUCKET, **({} if self._region == "us-east-1" else elsewhere))
+        # AWS encrypts every new bucket so, and a default VPC has a way out
+        rules = [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+        s3.put_bucket_encryption(Bucket=BUCKET, ServerSideEncryptionConfiguration={"Rules": rules})
+
+    def _way_out(self, network: Network) -> None:
+        ec2 = self._client("ec2")
+        vpc = ec2.describe_subnets(SubnetIds=[network.subnet])["Subnets"][0]["VpcId"]
+        gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+        ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+        for table in ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["RouteTables"]:
+            ec2.create_route(RouteTableId=table["RouteTableId"], DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
 
     def _roles(self) -> None:
         iam = self._client("iam")

@@ -1,0 +1,55 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""`covalent-awsbatch doctor`: what is missing, before a task fails of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..thought.checkup import OK, UNKNOWN, WRONG, Finding
+from .root import in_cloud, main, resolved, settings_options
+
+if TYPE_CHECKING:
+    from ..story.cloud import Cloud
+
+_MARKS = {OK: ("ok  ", "green"), WRONG: ("BAD ", "red"), UNKNOWN: ("?   ", "yellow")}
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="A JSON list, for scripts.")
+@settings_options
+def doctor(as_json: bool, **options: Any) -> None:
+    """Check everything a task needs at AWS; a line each: ok, or what is wrong and what mends it.
+
+    Exit code 1 when something is wrong. `?` is what could not be looked at. An empty object is written to the bucket
+    and deleted; nothing else is changed.
+    """
+    settings = resolved(options)
+
+    async def look(aws: Cloud) -> list[Finding]:
+        from ..story.doctor import Doctor
+
+        findings = []
+        async for finding in Doctor(aws, settings).findings():
+            findings.append(finding)
+            if not as_json:
+                _show(finding)
+        return findings
+
+    findings = in_cloud(settings, look)
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    sys.exit(int(any(finding.state == WRONG for finding in findings)))
+
+
+def _show(finding: Finding) -> None:
+    mark, color = _MARKS[finding.state]
+    click.echo(f"{click.style(mark, fg=color)} {finding.name}: {finding.told}")
+    for line in finding.mend.splitlines():
+        click.echo(f"       {line}")
