@@ -43,7 +43,7 @@ _ERRORS: dict[Cause, type[errors.JobFailed]] = {
     Cause.UNKNOWN: errors.Lost,
 }
 # What the task itself tells is more than these tell of its job.
-_TELLS_LESS_THAN_THE_TASK = (Cause.SUCCESS, Cause.USER_ERROR, Cause.KILLED_BY_SIGNAL, Cause.UNKNOWN)
+_TELLS_LESS_THAN_THE_TASK = (Cause.SUCCESS, Cause.USER_ERROR, Cause.KILLED_BY_SIGNAL, Cause.AGENT, Cause.UNKNOWN)
 
 
 @dataclass(frozen=True)
