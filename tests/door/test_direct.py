@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
 from covalent._shared_files.util_classes import RESULT_STATUS
 from covalent._workflow.depscall import DepsCall
@@ -23,7 +24,15 @@ from covalent.executor import _executor_manager
 from covalent.executor.utils.enums import Signals
 from covalent.executor.utils.wrappers import wrapper_fn
 
+from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.thought.errors import NotPicklable, Raised, SettingError
+
+
+def client(aws: LocalAWS, service: str) -> Any:
+    session = botocore.session.Session(profile=aws.section()["profile"])
+    session.set_config_variable("credentials_file", aws.section()["credentials"])
+    return session.create_client(service)
+
 
 META = {"dispatch_id": "direct", "node_id": 0, "results_dir": ""}
 
@@ -75,6 +84,29 @@ async def test_run_leaves_nothing_staged(executor: Any, tmp_path: Path) -> None:
     await executor.run(max, [1, 2], {}, META)
 
     assert list(tmp_path.glob("direct/0/in*")) == []
+
+
+async def test_a_run_that_nobody_waits_for_any_more_ends_its_job(executor: Any, offline_aws: LocalAWS) -> None:
+    def sleep():
+        import time
+
+        time.sleep(600)
+
+    batch, queue = client(offline_aws, "batch"), executor.batch_queue
+
+    def jobs(status: str) -> list[dict[str, Any]]:
+        return batch.list_jobs(jobQueue=queue, jobStatus=status)["jobSummaryList"]
+
+    running = asyncio.create_task(executor.run(sleep, [], {}, META))
+    while not jobs("RUNNING"):
+        assert not running.done()
+        await asyncio.sleep(0.1)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    reasons = [job["statusReason"] for job in jobs("FAILED") + jobs("RUNNING")]
+    assert any("stopped" in reason for reason in reasons), reasons
 
 
 # ---- as Covalent's dispatcher does it ------------------------------------------------------------------------------

@@ -12,12 +12,16 @@ import covalent as ct
 from tests.server.covalent_world import LIVE, CovalentWorld, wait_until
 
 
-def asleep():
-    time.sleep(600)
+def sleeper():
+    @ct.electron(executor="awsbatch")
+    def asleep():
+        time.sleep(600)
+
+    return asleep
 
 
 def test_nodes_that_wait_for_a_cancelled_one_never_begin(world: CovalentWorld) -> None:
-    first = ct.electron(_local(asleep), executor="awsbatch")
+    first = sleeper()
 
     @ct.electron(executor="awsbatch")
     def second(x):
@@ -41,7 +45,7 @@ def test_nodes_that_wait_for_a_cancelled_one_never_begin(world: CovalentWorld) -
 
 
 def test_a_cancel_that_comes_before_the_job_is_submitted_leaves_nothing_running(world: CovalentWorld) -> None:
-    electron = ct.electron(_local(asleep), executor="awsbatch")
+    electron = sleeper()
 
     @ct.lattice
     def workflow():
@@ -111,9 +115,3 @@ def test_cancelling_what_has_ended_changes_nothing(world: CovalentWorld) -> None
 
     again = world.end_of(ran.result.dispatch_id)
     assert (again.status, again.value, again.node("quick").status) == ("COMPLETED", 1, "COMPLETED")
-
-
-def _local(function):
-    """The same function, which travels by value: a job has no module of tests."""
-    function.__module__ = "__main__"
-    return function

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import shutil
 import subprocess
 from pathlib import Path
@@ -51,6 +52,19 @@ def test_a_shell_lepton_that_fails_says_what_the_shell_said(world: CovalentWorld
         return broken()
 
     assert "no-such-program-anywhere" in world.failed(workflow).node("broken").error
+
+
+def test_a_c_lepton_calls_a_library_of_the_image(any_world: CovalentWorld) -> None:
+    number, out = (ctypes.c_double, ct.Lepton.INPUT), (ctypes.POINTER(ctypes.c_double), ct.Lepton.OUTPUT)
+    sincos = ct.Lepton(
+        "C", library_name="libm.so.6", function_name="sincos", argtypes=[number, out, out], executor="awsbatch"
+    )
+
+    @ct.lattice
+    def workflow(x):
+        return sincos(x, None, None)
+
+    assert any_world.completed(workflow, 1.0).value == (math.sin(1.0), math.cos(1.0))
 
 
 def test_a_c_lepton_calls_a_library_that_came_from_s3(any_world: CovalentWorld, tmp_path: Path) -> None:
