@@ -7,69 +7,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from covalent_awsbatch_plugin.ground import envelope
-from covalent_awsbatch_plugin.story import cloud, collecting, journey
-from covalent_awsbatch_plugin.story.collecting import NodeResult
+from covalent_awsbatch_plugin.hands.aws import close_shared
+from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.story.direct import value_of
-from covalent_awsbatch_plugin.story.inflight import Ticket
-from covalent_awsbatch_plugin.story.packing import StagedGroup
-from covalent_awsbatch_plugin.story.shipment import JobHandle
 from covalent_awsbatch_plugin.thought import errors
 from covalent_awsbatch_plugin.thought.settings import Settings
-from tests.story.small_world import World, stdout_of, ticket
+from tests.story.electron import together, until_ended
+from tests.story.small_world import World, stdout_of
 from tests.story.tasks import fail, leave, shout, when_there
 
 
-class Electron:
-    """One task's way, step by step, as Covalent goes it."""
-
-    def __init__(self, world: World, settings: Settings, function: Callable[..., Any], *args: Any) -> None:
-        self._settings = settings
-        self.group: StagedGroup = world.stage(function, *args)
-        self.ticket: Ticket = ticket(self.group)
-        self.into: Path = world.folder / f"out-{self.group.dispatch_id}"
-        self.into.mkdir()
-        self.handle: JobHandle
-
-    async def send(self) -> None:
-        async with cloud(self._settings) as aws:
-            self.handle = await journey.send(aws, self._settings, self.group, self.ticket)
-
-    async def end(self) -> NodeResult:
-        async with cloud(self._settings) as aws:
-            ended = await journey.watch(aws, self._settings, self.handle, self.ticket)
-            (result,) = await collecting.collect(aws, self._settings, ended, self.group.node_ids, self.into)
-        return result
-
-    async def cancel(self) -> None:
-        self.ticket.cancelled = True
-        async with cloud(self._settings) as aws:
-            assert self.ticket.job_id
-            await journey.cancel(aws, self.ticket.job_id, self.ticket.member)
-
-
-async def sent(electrons: list[Electron]) -> list[JobHandle]:
-    await asyncio.gather(*(each.send() for each in electrons))
-    return [each.handle for each in electrons]
-
-
 def sharing(world: World, each: int, at_once: int = 1, **changes: Any) -> Settings:
-    return world.settings(tasks_per_job=each, parallel_tasks=at_once, array_linger=2, **changes)
-
-
-async def together(world: World, settings: Settings, tasks: list[tuple[Callable[..., Any], Any]]) -> list[Electron]:
-    """Electrons that left as one job: a lone one goes first, so that the others keep company."""
-    await world.value(settings, shout, "first")
-    electrons = [Electron(world, settings, function, argument) for function, argument in tasks]
-    handles = await sent(electrons)
-    assert len({handle.job_id.partition(":")[0] for handle in handles}) == 1
-    return electrons
+    return world.settings(tasks_per_job=each, parallel_tasks=at_once, **changes)
 
 
 @pytest.mark.parametrize("at_once", [1, 3])
@@ -133,11 +89,12 @@ async def test_one_that_ended_can_be_cancelled_and_the_other_runs_on(world: Worl
 
 
 async def test_what_was_done_before_the_host_was_lost_is_not_done_again(world: World, tmp_path: Path) -> None:
-    def once(folder: str, wait: bool) -> int:
+    def once(told: tuple[str, bool]) -> int:
         import os
         import time
         import uuid
 
+        folder, wait = told
         open(os.path.join(folder, uuid.uuid4().hex), "w").close()
         while wait and len(os.listdir(folder)) < 2:
             time.sleep(0.05)
@@ -146,10 +103,7 @@ async def test_what_was_done_before_the_host_was_lost_is_not_done_again(world: W
     done, again = tmp_path / "done", tmp_path / "again"
     for folder in (done, again):
         folder.mkdir()
-    settings = sharing(world, 2, 2)
-    await world.value(settings, shout, "first")
-    electrons = [Electron(world, settings, once, str(done), False), Electron(world, settings, once, str(again), True)]
-    await sent(electrons)
+    electrons = await together(world, sharing(world, 2, 2), [(once, (str(done), False)), (once, (str(again), True))])
     assert value_of(await electrons[0].end()) == 1
     while not list(again.iterdir()):
         await asyncio.sleep(0.05)
@@ -168,8 +122,20 @@ async def test_one_that_exceeds_its_time_is_told_so(world: World, tmp_path: Path
     assert value_of(well) == "A"
 
 
-async def until_ended(world: World, job_id: str) -> None:
-    batch = world.client("batch")
-    async with asyncio.timeout(60):
-        while batch.describe_jobs(jobs=[job_id])["jobs"][0]["status"] not in ("SUCCEEDED", "FAILED"):
-            await asyncio.sleep(0.1)
+@pytest.fixture
+async def containers(tmp_path: Path) -> AsyncIterator[World]:
+    async with LocalAWS(engine="docker", slots=2, grace_s=1) as aws:
+        yield World(aws, tmp_path)
+        await close_shared()
+
+
+@pytest.mark.engine
+async def test_one_that_needs_more_memory_than_there_is_does_not_take_the_others_along(containers: World) -> None:
+    def hog(mib: int) -> int:
+        return len(b"x" * (mib << 20))
+
+    electrons = await together(containers, sharing(containers, 3, 3, memory=0.25), [(hog, 1), (hog, 2000), (hog, 2)])
+    small, big, other = await asyncio.gather(*(each.end() for each in electrons))
+    assert (value_of(small), value_of(other)) == (1 << 20, 2 << 20)
+    assert isinstance(big.error, errors.OutOfMemory)
+    assert "Raise memory (now 0.25 GiB)" in big.error.letter()
