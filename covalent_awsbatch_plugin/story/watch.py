@@ -93,7 +93,7 @@ class Watcher:
 
     async def _look_until_all_ended(self) -> None:
         delay = 0.0
-        while watched := [*self._jobs.values(), *self._arrays.values()]:
+        while watched := [*self._open_jobs().values(), *self._open_arrays().values()]:
             every = min(one.every for one in watched)
             delay = _quickest(every) if self._moved else min(every, delay * SLOWER)
             self._moved = False
@@ -105,6 +105,12 @@ class Watcher:
                 log.exception("The watcher failed")
                 for one in watched:
                     one.fail(error)
+
+    def _open_jobs(self) -> dict[str, Job]:
+        return {job_id: job for job_id, job in self._jobs.items() if job.end.open}
+
+    def _open_arrays(self) -> dict[str, Array]:
+        return {parent: array for parent, array in self._arrays.items() if array.waiting}
 
     async def _rested(self, delay: float) -> bool:
         """Whether the rest was had in full; False when somebody came who wants to know sooner."""
@@ -118,8 +124,7 @@ class Watcher:
             self._rest = None
 
     async def _look(self, after_s: float) -> None:
-        jobs = {job_id: job for job_id, job in self._jobs.items() if job.end.open}
-        arrays = {parent: array for parent, array in self._arrays.items() if array.waiting}
+        jobs, arrays = self._open_jobs(), self._open_arrays()
         asked: dict[str, Watched] = {**jobs, **arrays}
         try:
             states = await self._batch.describe(list(asked))
@@ -167,8 +172,8 @@ class Watcher:
                 task.tell(of)
         if not (state.ended and array.waiting):
             array.counted = array.ended_jobs
-        elif not ended:  # a child can be told of later than its parent, but not for ever
-            array.not_known(array.waiting[0].job_id, after_s)
+        else:
+            array.not_told(after_s)
 
     async def _suspects(self, parent: str, array: Array, state: JobState) -> list[str]:
         """The jobs that may have ended without leaving what somebody waits for."""

@@ -82,8 +82,12 @@ class Watched:
         """AWS Batch does not know the id (yet, or any more)."""
         self.unseen_s += after_s
         if self.unseen_s >= FORGOTTEN_SECONDS:
-            advice = "It forgets jobs a week after their end. Look whether region and profile are still the same."
-            self.fail(Lost(f"AWS Batch does not know the job {job_id}.", advice=advice))
+            self.fail(_lost(job_id))
+
+
+def _lost(job_id: str) -> Lost:
+    advice = "It forgets jobs a week after their end. Look whether region and profile are still the same."
+    return Lost(f"AWS Batch does not know the job {job_id}.", advice=advice)
 
 
 @dataclass(eq=False)
@@ -119,6 +123,7 @@ class Array(Watched):
     committed: set[int] = field(default_factory=set)
     counted: int = 0
     missed: bool = True
+    untold_s: float = 0
 
     def fail(self, error: Exception) -> None:
         for task in self.tasks.values():
@@ -148,6 +153,13 @@ class Array(Watched):
     def unexplained(self) -> bool:
         """Whether jobs have ended whose tasks left no result, as far as is known."""
         return self.ended_jobs > (self.counted if self.shared else len(self.committed))
+
+    def not_told(self, after_s: float) -> None:
+        """All is over, and still nobody tells how some tasks ended: a child can be told of later than its parent."""
+        self.untold_s += after_s
+        if self.untold_s >= FORGOTTEN_SECONDS:
+            for task in self.waiting:
+                task.fail(_lost(task.job_id))
 
     def note_results(self, keys: Iterable[str], below: str) -> bool:
         """Tells of the tasks whose results are among the keys below `below`; whether one is new."""
