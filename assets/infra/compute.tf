@@ -55,6 +55,12 @@ resource "aws_batch_compute_environment" "this" {
   depends_on = [aws_iam_role_policy_attachment.service, aws_iam_role_policy_attachment.instance]
 }
 
+# Whether there are limits at all: the provider (5.100) can change them, but sends nothing when the last one goes, so
+# that they would stay for ever. Then the queue is replaced, and `plan` says so.
+resource "terraform_data" "limits" {
+  input = var.stuck_after > 0
+}
+
 resource "aws_batch_job_queue" "this" {
   name     = local.names.queue
   state    = "ENABLED"
@@ -83,5 +89,9 @@ resource "aws_batch_job_queue" "this" {
       reason           = job_state_time_limit_action.value
       max_time_seconds = var.stuck_after
     }
+  }
+
+  lifecycle {
+    replace_triggered_by = [terraform_data.limits]
   }
 }
