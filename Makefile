@@ -11,7 +11,7 @@ PYTHON ?=
 ARGS ?=
 RUN := $(VENV)/bin
 
-.PHONY: help venv dev demo test test-fast test-engine lint format coverage bench engine engine-down clean
+.PHONY: help venv dev demo test test-fast test-engine lint format coverage soak bench engine engine-down clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -48,6 +48,9 @@ coverage: venv ## the tests, and which lines they did not reach
 	@$(RUN)/coverage run -m pytest $(ARGS)
 	@$(RUN)/coverage combine --quiet
 	@$(RUN)/coverage report
+
+soak: venv ## many tasks while everything goes wrong that can; make soak ARGS='--seed 7 --tasks 500'
+	@$(RUN)/python -m tests.faults.soak --runs 3 $(ARGS)
 
 bench: venv ## the numbers of docs/numbers.md, measured here
 	@$(RUN)/python benchmarks/run.py $(ARGS)

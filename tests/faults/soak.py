@@ -38,7 +38,8 @@ DEEDS: dict[str, type[errors.AWSBatchError] | None] = {
 PULLS = list(faults.PULLS.values())
 # Not the pulls, which are the jobs' own luck: three that fail would be an outcome of their own.
 SAFE = (
-    "batch:*", "s3:*", "ecr:PutImage", "ecr:blob P*", "ecr:BatchDeleteImage", "ecr:DescribeRepositories", "logs:*", "iam:*",
+    "batch:*", "s3:*", "ecr:PutImage", "ecr:blob P*", "ecr:BatchDeleteImage", "ecr:DescribeRepositories", "logs:*",
+    "iam:*",
 )  # fmt: skip
 CALL_FAULTS = (faults.THROTTLE, faults.ERROR, faults.SLOW, faults.CUT_BEFORE, faults.CUT_AFTER)
 CALL_FAULTS_EVERY_S = 0.7
@@ -95,6 +96,8 @@ class Soak:
         self.ended: Counter[str] = Counter()
 
     async def run(self) -> list[str]:
+        await self.world.value(self.settings, str, "the base image is copied into the repository once, and stays")
+        await close_shared()
         before = self.world.sent()
         storm = asyncio.create_task(self._calls_go_wrong())
         await asyncio.gather(*(self._task(plan) for plan in self.plans))

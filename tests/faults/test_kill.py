@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from covalent_awsbatch_plugin.cli import main
 from covalent_awsbatch_plugin.ground import archive
 from tests.faults.driver import DISPATCH
 from tests.story.small_world import World
@@ -52,21 +54,21 @@ class Client:
             for word in (f"--{name}".replace("_", "-"), str(value))
         ]
 
-    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {"XDG_DATA_HOME": str(self.folder / "data"), "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", *words]
+    def _drive(self, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "tests.faults.driver", *words]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
     async def killed(self, step: str) -> None:
         words = str(self.folder / "settings.json"), str(self.folder), step
-        done = await asyncio.to_thread(self._run, "tests.faults.driver", *words)
+        done = await asyncio.to_thread(self._drive, *words)
         assert done.returncode == -9, done.stderr
 
     async def says(self, *words: str) -> str:
-        """What the command line answers."""
-        done = await asyncio.to_thread(self._run, "covalent_awsbatch_plugin.cli", *words, *self.options)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        """What the command line answers, in a loop and with connections of its own."""
+        done = await asyncio.to_thread(CliRunner().invoke, main, [*words, *self.options])
+        assert done.exit_code == 0, done.output
+        return done.output
 
     def jobs(self) -> list[dict[str, Any]]:
         """Those that AWS knows, of this test's dispatch."""
@@ -87,7 +89,8 @@ class Client:
 
 
 @pytest.fixture
-def client(world: World, tmp_path: Path) -> Client:
+def client(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     return Client(world, tmp_path)
 
 
