@@ -17,7 +17,7 @@ from ..thought.job_detail import ENDED, JobState, state_of
 from .aws import AWS
 from .once import Once
 
-SUBMIT_TRIES = 8  # about a minute in all
+SUBMIT_TRIES = 8  # about a minute in all; of RegisterJobDefinition as well
 CLOCK_SKEW_SECONDS = 300  # AWS refuses requests of a clock that is further off
 IDS_PER_CALL = 100  # https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html
 
@@ -30,8 +30,10 @@ class Queue:
     fargate: bool
 
 
-def _jitter() -> float:
-    return random.uniform(0.5, 1)  # noqa: S311 - it spreads calls, it keeps no secret
+def _pause(tries_left: int) -> float:
+    """Seconds before the next try, longer each time."""
+    jitter = random.uniform(0.5, 1)  # noqa: S311 - it spreads calls, it keeps no secret
+    return jitter * min(20, 2 ** (SUBMIT_TRIES - tries_left))
 
 
 class Batch:
@@ -80,15 +82,23 @@ class Batch:
         return self._defined[name]
 
     async def _find_or_register(self, definition: Mapping[str, Any]) -> str:
+        """Registering twice makes a second revision, which nobody would deregister: a lost answer is looked for."""
         name = definition["jobDefinitionName"]
         of = f"job definition `{name}`"
-        answer = await self._aws.call(
-            "batch", "DescribeJobDefinitions", of=of, jobDefinitionName=name, status="ACTIVE", maxResults=1
-        )
-        if not answer["jobDefinitions"]:
-            answer = await self._aws.call("batch", "RegisterJobDefinition", of=of, **definition)
-            return str(answer["jobDefinitionArn"])
-        return str(answer["jobDefinitions"][0]["jobDefinitionArn"])
+        for tries_left in reversed(range(SUBMIT_TRIES)):
+            found = await self._aws.call(
+                "batch", "DescribeJobDefinitions", of=of, jobDefinitionName=name, status="ACTIVE", maxResults=1
+            )
+            if found["jobDefinitions"]:
+                return str(found["jobDefinitions"][0]["jobDefinitionArn"])
+            try:
+                answer = await self._aws.call("batch", "RegisterJobDefinition", of=of, once=True, **definition)
+                return str(answer["jobDefinitionArn"])
+            except (Throttled, Unreachable):
+                if not tries_left:
+                    raise
+                await asyncio.sleep(_pause(tries_left))
+        raise AssertionError("unreachable")
 
     async def deregister(self, arn: str) -> None:
         """Makes a definition inactive, and forgets that it was registered."""
@@ -116,7 +126,7 @@ class Batch:
                 self._forget(request["jobDefinition"])  # somebody may have deregistered it: the next run looks again
                 raise
             except (Throttled, Unreachable) as error:
-                await sleep(_jitter() * min(20, 2 ** (SUBMIT_TRIES - tries_left)))
+                await sleep(_pause(tries_left))
                 if isinstance(error, Unreachable) and (found := await self.named(request, began)):
                     return found
                 if not tries_left:
