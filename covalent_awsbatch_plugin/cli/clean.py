@@ -1,0 +1,66 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""`covalent-awsbatch clean`: what tasks left at AWS."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .root import in_cloud, main, resolved, settings_options
+
+if TYPE_CHECKING:
+    from ..hands.leftovers import Left
+    from ..story.cleaning import Findings
+    from ..story.cloud import Cloud
+
+MIB = 1024 * 1024
+
+
+@main.command()
+@click.option("--yes", is_flag=True, help="Delete it. Without this, only say what would be deleted.")
+@click.option(
+    "--older-than", type=float, default=24, show_default=True, help="Hours that images and objects must be old."
+)
+@settings_options
+def clean(yes: bool, older_than: float, **options: Any) -> None:
+    """Delete what tasks left: images, objects, job definitions. Only ours, and nothing that a living job needs.
+
+    Ours are images tagged task-..., objects below covalent-awsbatch/ and definitions with our tag. A server deletes
+    what a task left once its result is read; this is for what crashes left behind. Results that nobody collected yet
+    are gone then: `covalent-awsbatch collect` fetches them first.
+    """
+    from ..story.cleaning import find, remove
+
+    settings = resolved(options)
+    before = datetime.now(UTC) - timedelta(hours=older_than)
+
+    async def work(aws: Cloud) -> Findings:
+        found = await find(aws, settings, before)
+        if yes:
+            await remove(aws, settings, found)
+        return found
+
+    found = in_cloud(settings, work)
+    _show("images", found.images)
+    _show("objects", found.objects)
+    _show("job definitions", found.definitions)
+    if found.empty:
+        click.echo("There is nothing to delete.")
+    elif yes:
+        click.echo("Deleted.")
+    else:
+        click.echo("Nothing was deleted. With --yes it is.")
+
+
+def _show(kind: str, left: list[Left]) -> None:
+    if left:
+        size = sum(each.size for each in left)
+        click.echo(f"{len(left)} {kind}, {size / MIB:.1f} MiB" if size else f"{len(left)} {kind}")
+    for each in left[:10]:
+        click.echo(f"  {each.label}")
+    if len(left) > 10:
+        click.echo(f"  and {len(left) - 10} more")

@@ -1,0 +1,80 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""`clean` takes away what tasks left and nothing else, and says first what that would be."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from covalent_awsbatch_plugin.ground import layout
+from covalent_awsbatch_plugin.hands.aws import close_shared
+from covalent_awsbatch_plugin.local import LocalAWS
+from covalent_awsbatch_plugin.story import cloud, journey
+from tests.story.small_world import World, ticket
+from tests.story.tasks import shout, when_there
+
+KEEP = {"delete_images": False, "delete_objects": False, "delete_definitions": False, "max_baked_mib": 0}
+
+
+@pytest.fixture
+def own_aws() -> Iterator[LocalAWS]:
+    """Others' tasks leave nothing here."""
+    aws = LocalAWS(engine="process", slots=4, grace_s=1)
+    asyncio.run(aws.__aenter__())
+    yield aws
+    asyncio.run(aws.__aexit__(None, None, None))
+
+
+@pytest.fixture
+async def world(own_aws: LocalAWS, tmp_path: Path) -> AsyncIterator[World]:
+    yield World(own_aws, tmp_path)
+    await close_shared()
+
+
+def clean(world: World, *words: str) -> str:
+    told = [w for name, value in world.aws.section().items() for w in (f"--{name.replace('_', '-')}", str(value))]
+    command = [sys.executable, "-m", "covalent_awsbatch_plugin.cli", "clean", *told, *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+async def test_it_says_first_and_deletes_only_ours(world: World) -> None:
+    await world.value(world.settings(**KEEP), shout, "a")
+    s3, bucket = world.client("s3"), world.settings().s3_bucket_name
+    s3.put_object(Bucket=bucket, Key="theirs", Body=b"")
+    before = world.sent()
+
+    assert "Nothing was deleted." in clean(world, "--older-than", "0")
+    assert world.sent() == before
+    assert "There is nothing to delete." not in clean(world), "definitions have no age"
+
+    told = clean(world, "--older-than", "0", "--yes")
+    assert "1 images" in told
+    assert "1 job definitions" in told
+    left = world.sent()
+    assert left.objects == {"theirs"}
+    assert left.definitions == frozenset()
+    assert len(left.images) == len(before.images) - 1, "the base stays"
+
+
+async def test_what_a_living_job_needs_stays(world: World, tmp_path: Path) -> None:
+    gate = tmp_path / "there"
+    settings = world.settings(**KEEP)
+    group = world.stage(when_there, str(gate))
+    async with cloud(settings) as aws:
+        handle = await journey.send(aws, settings, group, ticket(group))
+        clean(world, "--older-than", "0", "--yes")
+        sent = world.sent()
+        assert handle.image.rpartition("@")[2] in sent.images
+        assert any(key.startswith(layout.object_key("")) for key in sent.objects)
+        assert sent.definitions
+        gate.touch()
+        ended = await journey.watch(aws, settings, handle)
+    assert ended.envelope is not None
+    assert ended.envelope.returned
