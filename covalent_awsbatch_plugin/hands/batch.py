@@ -33,7 +33,7 @@ class Queue:
 def _pause(tries_left: int) -> float:
     """Seconds before the next try, longer each time."""
     jitter = random.uniform(0.5, 1)  # noqa: S311 - it spreads calls, it keeps no secret
-    return jitter * min(20, 2 ** (SUBMIT_TRIES - tries_left))
+    return jitter * min(20.0, 2.0 ** (SUBMIT_TRIES - tries_left))
 
 
 class Batch:
