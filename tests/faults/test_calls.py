@@ -39,10 +39,11 @@ RIDDEN_OUT = {
 @pytest.mark.parametrize("name", RIDDEN_OUT)
 async def test_what_breaks_once_is_ridden_out_and_one_job_runs(world: World, tmp_path: Path, name: str) -> None:
     kind, of, told = RIDDEN_OUT[name]
-    before = world.sent().jobs
+    before, settings = world.sent(), world.settings(delete_definitions=False)
     world.aws.fault(kind, of=of, **told)
-    assert await world.value(world.settings(), count, str(tmp_path / "ran"), "big") == "x" * 400_000
-    assert len(world.sent().jobs - before) == 1
+    assert await world.value(settings, count, str(tmp_path / "ran"), "big") == "x" * 400_000
+    assert len(world.sent().jobs - before.jobs) == 1
+    assert len(world.sent().definitions - before.definitions) == 1
     assert (tmp_path / "ran").read_bytes() == b"1"
 
 
