@@ -38,12 +38,15 @@ from covalent.executor.schemas import ResourceMap, TaskSpec, TaskUpdate
 from .hands.neighbours import other_awsbatch_plugins
 from .thought.environment import anchored
 from .thought.errors import AWSBatchError, Cancelled, JobFailed, SettingError, StagingError
+from .thought.infra_settings import ExecutorInfraDefaults, ExecutorPluginDefaults
 from .thought.settings import SETTING_NAMES, Given, Settings, resolve, unknown_names
 
 if TYPE_CHECKING:
     from .story.collecting import Ended, NodeResult
     from .story.packing import StagedGroup
     from .story.shipment import JobHandle
+
+__all__ = ["AWSBatchExecutor", "ExecutorInfraDefaults", "ExecutorPluginDefaults"]  # the latter for `covalent deploy`
 
 EXECUTOR_PLUGIN_NAME = "AWSBatchExecutor"
 
