@@ -116,4 +116,18 @@ def policies_tf() -> str:
     return json.dumps({"//": whence, "locals": {"policies": made}}, indent=2) + "\n"
 
 
+def settings_table() -> str:
+    """The table of docs/infrastructure.md."""
+    rows = [f"| `{name}` | {_shown(told['default'])} | {told['description']} |" for name, told in _described()]
+    return "\n".join(["| setting | default | meaning |", "|---|---|---|", *rows])
+
+
+def _described() -> Iterator[tuple[str, dict[str, Any]]]:
+    yield from properties(InfraSettings).items()
+
+
+def _shown(default: object) -> str:
+    return f"`{json.dumps(default)}`" if default != "" else "none"
+
+
 FILES = {"variables.tf": variables_tf, "policies.tf.json": policies_tf}
