@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from yarl import URL
 
-from ..thought.errors import ImageError, NotAllowed, NotAuthenticated, NotFound, Refused
+from ..thought.errors import ImageError, NotAllowed, NotAuthenticated, NotFound, Refused, Throttled, Unreachable
 from ..thought.image import INDEXES, MANIFESTS, Descriptor, Manifest
 from ..thought.layers import Chunk, digest_of
 from ..thought.reference import api_host
@@ -114,7 +114,7 @@ class Registry:
 
     async def upload(self, blob: Blob, mount_from: str | None = None) -> None:
         """Give the repository a blob: from another repository of the registry if it agrees, else by sending it."""
-        await self._http.patiently(lambda: self._upload(blob, mount_from))
+        await self._http.patiently(lambda: self._upload(blob, mount_from), of=Unreachable)
 
     async def _upload(self, blob: Blob, mount_from: str | None) -> None:
         answer = await self._begin_upload(blob, mount_from)
@@ -125,7 +125,8 @@ class Registry:
         url = URL(f"{there.with_query(None).with_fragment(None)}?{query}", encoded=True)
         # One PUT with everything: of several PATCHes, ECR keeps the first and answers 201 to all.
         # https://github.com/aws/containers-roadmap/issues/2831
-        await self._http.ask(self._push("PUT", url, _OCTETS, Body(blob.size, blob.open)), ok=(201, 204))
+        put = self._push("PUT", url, _OCTETS, Body(blob.size, blob.open))
+        await self._patiently_ask(put, ok=(201, 204))
 
     async def _begin_upload(self, blob: Blob, mount_from: str | None) -> Answer:
         """201 when the blob was mounted, 202 and a Location when it must be sent."""
@@ -133,10 +134,14 @@ class Registry:
             query = urlencode({"mount": blob.digest, "from": mount_from})
             call = self._push("POST", f"blobs/uploads/?{query}", scope=f"mount {mount_from}")
             try:
-                return await self._http.ask(call, ok=(201, 202))
+                return await self._patiently_ask(call, ok=(201, 202))
             except (NotAllowed, NotAuthenticated, NotFound, Refused):
                 pass  # a mount is a shortcut: what forbids it may well allow the plain way
-        return await self._http.ask(self._push("POST", "blobs/uploads/"), ok=(202,))
+        return await self._patiently_ask(self._push("POST", "blobs/uploads/"), ok=(202,))
+
+    async def _patiently_ask(self, call: Call, ok: tuple[int, ...]) -> Answer:
+        """A step of an upload that was refused as one too many can be taken again; one that broke off can't."""
+        return await self._http.patiently(lambda: self._http.ask(call, ok), of=Throttled)
 
     # ---- calls ----------------------------------------------------------------------------------------------------
     async def _ask(self, call: Call, ok: tuple[int, ...]) -> Answer:

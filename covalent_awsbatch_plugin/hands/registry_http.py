@@ -33,7 +33,7 @@ CONNECTIONS = 100  # far above what `registry_builder` streams at once: each str
 CONNECT_S = 10
 SILENCE_S = 300  # how long a registry may take over the digest of a blob of some GB before it answers
 REDIRECTS = 5
-TRIES = 8
+TRIES = 10
 FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 8.0
 LONGEST_ASKED_S = 60.0  # a registry that wants to be left alone for longer is asked again after this
@@ -112,12 +112,12 @@ class RegistryHttp:
     async def __aexit__(self, *error: object) -> None:
         await self._session.close()
 
-    async def patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Try again, with full jitter, what failed in a way that trying again may mend."""
+    async def patiently(self, attempt: Callable[[], Awaitable[T]], of: type[ServiceError] = ServiceError) -> T:
+        """Try again, with full jitter, what failed in a way that trying again may mend; other errors than `of` raise."""
         for number in range(TRIES - 1):
             try:
                 return await attempt()
-            except ServiceError as error:
+            except of as error:
                 if not error.retry_may_help:
                     raise
             await self._sleep(self._jitter(0, min(LONGEST_DELAY_S, FIRST_DELAY_S * 2**number)))
