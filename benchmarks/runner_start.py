@@ -77,7 +77,7 @@ def _environment(aws: LocalAWS) -> dict[str, str]:
 
 def _timed(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(command, env=environment, check=True)
+    subprocess.run(command, env=environment, check=True, capture_output=True)  # by pipes, as an engine does
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return wall * 1000, cpu * 1000

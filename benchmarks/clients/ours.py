@@ -15,7 +15,7 @@ async def main(told: dict) -> None:
 
     from covalent_awsbatch_plugin.hands.aws import close_shared
 
-    executor = covalent.executor.AWSBatchExecutor(**told["section"], **told.get("settings", {}))
+    executor = covalent.executor.AWSBatchExecutor(**told["section"], **told["settings"])
 
     async def run(n: int, dispatch_id: str) -> list[int]:
         tasks = enumerate(meter.arguments(n))
@@ -24,7 +24,7 @@ async def main(told: dict) -> None:
             *(executor.run(meter.task, list(args), {}, {**about, "node_id": node}) for node, args in tasks)
         )
 
-    await run(told["warm"], "warm")
+    await run(told["warm"], "warm")  # none, where what is measured must be the first
     with meter.Meter(told["endpoint_url"]) as measured:
         values = await run(told["n"], f"measured-{told['n']}")
     assert values == meter.right(told["n"])
