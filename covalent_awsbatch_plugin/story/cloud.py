@@ -77,7 +77,7 @@ class Cloud:
         self._clock = clock
         self._tenants: dict[Any, Any] = {}
         self._known: dict[Hashable, tuple[float, Any]] = {}  # until when it is believed, and what it is
-        self._once: Once[Any] = Once()
+        self.once: Once[Any] = Once()  # what many tasks want at the same time is done once
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="awsbatch")
         aws.on_close(self._aclose)
 
@@ -153,7 +153,7 @@ class Cloud:
         """One task makes it and all wait for it; a failure is not remembered."""
         until, value = self._known.get(key, (float("-inf"), None))
         if until <= self._clock():
-            value = await self._once(key, make)
+            value = await self.once(key, make)
             self._known[key] = (self._clock() + seconds, value)
         return cast(T, value)
 

@@ -83,9 +83,8 @@ def _asked(settings: Settings, ended: Ended) -> tuple[outcome.Asked, JobState]:
 
 
 async def results_store(cloud: Cloud, settings: Settings, handle: JobHandle) -> Store:
-    """The bucket that the job writes to, which the settings may no longer name."""
-    site = await cloud.site(settings)
-    return Store(cloud.aws, handle.bucket, site.place.account)
+    """The bucket that the job writes to, which the settings may no longer name; nor need they be right any more."""
+    return Store(cloud.aws, handle.bucket, (await cloud.identity()).account)
 
 
 async def newest_envelope(store: Store, handle: JobHandle, attempts: int) -> env.Envelope | None:

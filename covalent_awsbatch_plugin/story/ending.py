@@ -69,7 +69,7 @@ class Terminator:
             await self._cloud.batch.terminate(job_id, reason)
             return
         self._wanted.setdefault(parent, set()).add(job_id)
-        if parent not in self._flushes:
+        if parent not in self._flushes or self._flushes[parent].done():  # one that a stopping loop has cut short
             self._flushes[parent] = asyncio.get_running_loop().create_task(self._flush(parent, reason))
         await asyncio.shield(self._flushes[parent])
 
@@ -79,7 +79,7 @@ class Terminator:
             before = len(self._wanted[parent])
             await self._sleep(QUIET_SECONDS)
             waited += QUIET_SECONDS
-        del self._flushes[parent]
+        self._flushes.pop(parent, None)
         wanted = self._wanted.pop(parent)
         if self._nobody_else(parent, wanted):
             await self._cloud.batch.terminate(parent, reason)

@@ -25,9 +25,11 @@ MIB = 1024 * 1024
 
 # Settings that change nothing about the job: tasks that differ in these alone can share one.
 _NOT_THE_JOBS = {
-    "cache_dir", "poll_freq", "max_baked_mib", "array_linger", "max_layer_mib",
+    "cache_dir", "poll_freq", "max_baked_mib",
     "environment", "bake_deps_pip",  # what came of them is the passenger's luggage
 }  # fmt: skip
+
+LOADS_AT_ONCE = 8  # full ones that are on their way to AWS: of small arrays there may be thousands
 
 
 @dataclass(eq=False)
@@ -65,7 +67,7 @@ class Fleet:
 
 @dataclass(eq=False)
 class _Pier:
-    """Where tasks of one kind gather. One job is made at a time; who comes meanwhile is on the next."""
+    """Where tasks of one kind gather; who comes while a job is made is on the next."""
 
     cloud: Cloud
     settings: Settings
@@ -74,6 +76,7 @@ class _Pier:
     came: asyncio.Event = field(default_factory=asyncio.Event)
     last_came: float = float("-inf")
     departures: asyncio.Task[None] | None = None
+    under_way: set[asyncio.Task[None]] = field(default_factory=set)
 
     def join(self, seat: _Seat) -> None:
         now = self.clock()
@@ -89,13 +92,17 @@ class _Pier:
             if company:
                 await self._linger()
             company = True
-            seats = self._next_load()
-            try:
-                await self._depart(seats)
-            except asyncio.CancelledError:
-                for seat in (*seats, *self.waiting):
-                    seat.handle.cancel()
-                raise
+            await self._send(self._next_load())
+
+    async def _send(self, seats: Sequence[_Seat]) -> None:
+        """One load is waited for, so that who comes meanwhile is on the next; when it was full, some wait already."""
+        departure = asyncio.get_running_loop().create_task(self._depart(seats))
+        self.under_way.add(departure)
+        departure.add_done_callback(self.under_way.discard)
+        if not self.waiting:
+            await asyncio.wait([departure])
+        elif len(self.under_way) >= LOADS_AT_ONCE:
+            await asyncio.wait(self.under_way, return_when=asyncio.FIRST_COMPLETED)
 
     async def _linger(self) -> None:
         """Until nobody has come for a while, the linger is over, or the array is full."""
@@ -133,6 +140,10 @@ class _Pier:
             return
         try:
             handles = await ship(self.cloud, self.settings, [seat.passenger for seat in aboard])
+        except asyncio.CancelledError:
+            for seat in aboard:
+                seat.handle.cancel()
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is each passenger's, and none may wait for ever
             for seat in aboard:
                 _settle(seat, error)

@@ -106,9 +106,15 @@ class Housekeeper:
         self._being_swept = []
 
     async def _sweep_definitions(self, leavings: list[Leavings]) -> None:
-        for left in leavings:
-            if left.settings.delete_definitions and left.image_digest not in self._held:
-                await self._cloud.batch.deregister(left.definition)
+        """One goes with its image: who comes to need that waits until its definition has gone too."""
+        wanted = {(x.image_digest, x.definition) for x in leavings if x.settings.delete_definitions}
+
+        async def deregister(digests: list[str]) -> None:
+            for digest, definition in sorted(wanted):
+                if digest in digests:
+                    await self._cloud.batch.deregister(definition)
+
+        await self._delete([digest for digest, _ in sorted(wanted)], deregister)
 
     async def _sweep_images(self, leavings: list[Leavings]) -> None:
         wanted = {(x.settings.ecr_repo_name, x.image_digest) for x in leavings if x.settings.delete_images}

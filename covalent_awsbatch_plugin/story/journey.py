@@ -54,7 +54,7 @@ async def send(cloud: Cloud, settings: Settings, group: StagedGroup, ticket: Tic
     housekeeper = cloud.tenant(Housekeeper)
     await asyncio.gather(*map(housekeeper.hold, package.uploads))
     try:
-        await asyncio.gather(*(_upload(site, key, path) for key, path in package.uploads.items()))
+        await asyncio.gather(*(_upload(cloud, site, key, path) for key, path in package.uploads.items()))
         _stop_if_cancelled(ticket)
         passenger = Passenger(group, package, ticket, luggage=luggage)
         ticket.passenger = passenger if may_go_again(settings) else None
@@ -107,9 +107,14 @@ def check_python(base: Base, name: str, package: Package) -> None:
         )
 
 
-async def _upload(site: Site, key: str, path: Path) -> None:
-    if not await site.store.has(key):  # named by content: what is there is the same
-        await site.store.put_file(key, path)
+async def _upload(cloud: Cloud, site: Site, key: str, path: Path) -> None:
+    """What many tasks were given is sent by the first of them."""
+
+    async def send() -> None:
+        if not await site.store.has(key):  # named by content: what is there is the same
+            await site.store.put_file(key, path)
+
+    await cloud.once(("upload", site.store.bucket, key), send)
 
 
 def _stop_if_cancelled(ticket: Ticket) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -28,6 +29,7 @@ from .packing import Package, StagedGroup, image_files
 
 log = logging.getLogger(__name__)
 
+ON_ITS_WAY_SECONDS = 1  # what a call that was broken off may take to become a job
 CLEAN_UP_SECONDS = 10  # how long a stopping server waits for us to end what we began
 CANCEL_REASON = "Cancelled by the user of this Covalent workflow"
 STOP_REASON = "The Covalent server that submitted this job was stopped"
@@ -120,19 +122,27 @@ async def _register_and_submit(
     await _noted(cloud, unsent(request["jobName"]), aboard, handles_of(""))
     job_id = await _submitted(cloud, request)
     handles = handles_of(job_id)
-    terminator = cloud.tenant(Terminator)
-    for handle in handles:
-        terminator.submitted(handle.job_id, handle.member)
-    for passenger, handle in zip(aboard, handles, strict=True):
-        passenger.ticket.job_id, passenger.ticket.member = handle.job_id, handle.member
-        if passenger.ticket.cancelled:  # the cancel came while the job was on its way
-            await bounded(terminator.end(handle.job_id, CANCEL_REASON, handle.member))
-    await _noted(cloud, job_id, aboard, handles)
-    cloud.ledger.forget(unsent(request["jobName"]))
     big = tuple(key for passenger in aboard for key in passenger.package.uploads)
     leavings = Leavings(settings, site.store, image.digest, definition, f"{prefix}/{job_id}/", big)
     cloud.tenant(Housekeeper).submitted([handle.result_id for handle in handles], leavings)
+    try:
+        await _noted(cloud, job_id, aboard, handles)
+        cloud.ledger.forget(unsent(request["jobName"]))
+        await _end_the_cancelled(cloud, aboard, handles)
+    except asyncio.CancelledError:  # nobody has a handle yet, so nobody else would end it
+        await bounded(cloud.batch.terminate(job_id, STOP_REASON))
+        raise
     return handles
+
+
+async def _end_the_cancelled(cloud: Cloud, aboard: Sequence[Passenger], handles: Sequence[JobHandle]) -> None:
+    """Those whose cancel came while their job was on its way; from here on a cancel finds the job by its ticket."""
+    terminator = cloud.tenant(Terminator)
+    for passenger, handle in zip(aboard, handles, strict=True):
+        terminator.submitted(handle.job_id, handle.member)
+        passenger.ticket.job_id, passenger.ticket.member = handle.job_id, handle.member
+    late = [handle for passenger, handle in zip(aboard, handles, strict=True) if passenger.ticket.cancelled]
+    await asyncio.gather(*(bounded(terminator.end(each.job_id, CANCEL_REASON, each.member)) for each in late))
 
 
 async def _image(cloud: Cloud, settings: Settings, site: Site, aboard: Sequence[Passenger]) -> PushedImage:
@@ -159,6 +169,7 @@ async def _noted(cloud: Cloud, job_id: str, aboard: Sequence[Passenger], handles
 
 async def _submitted(cloud: Cloud, request: dict[str, Any]) -> str:
     """The job's id. A server that is stopped while the call is under way waits for the id and ends that job."""
+    began = time.time()
     submission = asyncio.ensure_future(cloud.batch.submit(request))
     try:
         return await asyncio.shield(submission)
@@ -167,12 +178,21 @@ async def _submitted(cloud: Cloud, request: dict[str, Any]) -> str:
             cloud.ledger.forget(unsent(request["jobName"]))
         raise
     except asyncio.CancelledError:
-        await bounded(_end_what_was_submitted(cloud, submission))
+        await bounded(_end_what_was_submitted(cloud, request, submission, began))
         raise
 
 
-async def _end_what_was_submitted(cloud: Cloud, submission: asyncio.Future[str]) -> None:
-    await cloud.batch.terminate(await submission, STOP_REASON)
+async def _end_what_was_submitted(
+    cloud: Cloud, request: dict[str, Any], submission: asyncio.Future[str], began: float
+) -> None:
+    """A loop that ends cancels the call too, and then only the job's name tells whether it took effect."""
+    await asyncio.wait([submission])
+    if submission.cancelled():
+        await asyncio.sleep(ON_ITS_WAY_SECONDS)
+    job_id = await cloud.batch.named(request, began) if submission.cancelled() else submission.result()
+    if job_id:
+        await cloud.batch.terminate(job_id, STOP_REASON)
+    cloud.ledger.forget(unsent(request["jobName"]))
 
 
 async def bounded(work: Any) -> None:
