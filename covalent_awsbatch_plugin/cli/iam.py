@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ..thought.deployer import deployer
-from ..thought.infra_settings import InfraSettings
+from ..thought.infra_settings import InfraSettings, infra_settings
 from ..thought.policies import Names, document, policy
 from ..thought.stack import SETTINGS, names
 from .root import in_cloud, main, resolved, settings_options
@@ -36,7 +36,7 @@ def iam(role: str | None, account: str | None, partition: str, **options: Any) -
 
     The deployer's follows the options of `infra up`; the others follow [executors.awsbatch] and the options here.
     """
-    from ..story.infra import infra_settings, stack
+    from ..story.infra import stack
 
     told = {name: options.pop(name) for name in InfraSettings.model_fields}
     settings = resolved(options)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..hands.config_file import config_file
-from ..thought.infra_settings import InfraSettings
+from ..thought.infra_settings import InfraSettings, infra_settings
 from ..thought.stack import SETTINGS
 from .root import in_cloud, main, progress, resolved
 from .settings_of import option_for
@@ -116,7 +116,7 @@ def _connection(options: dict[str, Any]) -> dict[str, Any]:
 
 def _stack(options: dict[str, Any]) -> Stack:
     """Whom we are, asked first: what is wrong with credentials shows in a sentence, before Terraform begins."""
-    from ..story.infra import infra_settings, stack
+    from ..story.infra import stack
 
     prefix = infra_settings({"prefix": options["prefix"]} if options["prefix"] else {}).prefix
     return in_cloud(resolved(_connection(options)), lambda aws: stack(aws, prefix))

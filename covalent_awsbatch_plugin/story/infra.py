@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from ..hands.config_file import section, write_section
 from ..hands.data_places import DataPlaces
 from ..hands.terraform import Say, Terraform
-from ..thought.errors import SettingError
-from ..thought.infra_settings import InfraSettings
+from ..thought.infra_settings import InfraSettings, infra_settings
 from .cloud import Cloud
 
 COST = (
@@ -58,19 +55,6 @@ def variables(stack: Stack, known: Mapping[str, Any], given: Mapping[str, Any]) 
     if credentials := chosen.get("credentials"):
         chosen["credentials"] = str(Path(credentials).expanduser().absolute())  # Terraform runs in another folder
     return {**chosen, **infra.model_dump(), "region": stack.region}
-
-
-def infra_settings(given: Mapping[str, Any]) -> InfraSettings:
-    """What to make, checked. Raises SettingError, which names the first wrong value."""
-    try:
-        return InfraSettings(**given)
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        name = str(wrong["loc"][0])
-        raise SettingError(
-            f"{name}={given.get(name)!r} can't be used: {wrong['msg'].removeprefix('Value error, ')}.",
-            advice=f"{name}: {InfraSettings.model_fields[name].description}",
-        ) from None
 
 
 def write_settings(settings: Mapping[str, Any]) -> None:

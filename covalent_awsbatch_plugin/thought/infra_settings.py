@@ -10,11 +10,13 @@ to Terraform as a quoted string.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Optional
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
+from .errors import SettingError
 from .settings import Settings
 
 LEAST_STUCK_S = 600  # https://docs.aws.amazon.com/batch/latest/APIReference/API_JobStateTimeLimitAction.html
@@ -156,3 +158,16 @@ ExecutorPluginDefaults: type[BaseModel] = create_model(
     __doc__="The `[executors.awsbatch]` section, as `covalent deploy` writes it.",
     **{name: _unset(field) for name, field in Settings.model_fields.items()},
 )
+
+
+def infra_settings(given: Mapping[str, Any]) -> InfraSettings:
+    """What to make, checked. Raises SettingError, which names the first wrong value."""
+    try:
+        return InfraSettings(**given)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        name = str(wrong["loc"][0])
+        raise SettingError(
+            f"{name}={given.get(name)!r} can't be used: {wrong['msg'].removeprefix('Value error, ')}.",
+            advice=f"{name}: {InfraSettings.model_fields[name].description}",
+        ) from None

@@ -14,9 +14,8 @@ import pytest
 from covalent_awsbatch_plugin.awsbatch import ExecutorInfraDefaults, ExecutorPluginDefaults
 from covalent_awsbatch_plugin.cli import main
 from covalent_awsbatch_plugin.ground import layout
-from covalent_awsbatch_plugin.story.infra import infra_settings
 from covalent_awsbatch_plugin.thought.errors import SettingError
-from covalent_awsbatch_plugin.thought.infra_settings import InfraSettings
+from covalent_awsbatch_plugin.thought.infra_settings import InfraSettings, infra_settings
 from covalent_awsbatch_plugin.thought.policies import ROLES, Names, policy
 from covalent_awsbatch_plugin.thought.settings import SETTING_NAMES, Settings
 
