@@ -11,7 +11,7 @@ PYTHON ?=
 ARGS ?=
 RUN := $(VENV)/bin
 
-.PHONY: help venv dev demo test test-fast test-engine lint format coverage soak bench engine engine-down clean
+.PHONY: help venv dev demo test test-fast test-engine lint lint-infra format coverage soak bench engine engine-down clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +38,10 @@ lint: dev ## ruff and mypy --strict
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
 	@$(RUN)/mypy
+
+lint-infra: venv ## a security linter over assets/infra; each exception is explained where it is made
+	@test -x .venv-checkov/bin/checkov || { $(RUN)/python -m venv .venv-checkov && .venv-checkov/bin/pip install -q 'checkov>=3.2,<4'; }
+	@.venv-checkov/bin/checkov --directory assets/infra --framework terraform --skip-download --compact --quiet
 
 format: dev ## ruff's formatting and its safe repairs
 	@$(RUN)/ruff check --fix .
