@@ -88,10 +88,10 @@ def resolve(
     if asked.auto:
         here = running()
         need = needed(found, here)
+        _tell(need, certain=not (asked.requirements or asked.files))
         own, constraints = need.own, here.pins
         projects = (str(folder) for folder in sorted(need.projects))
         asked = replace(asked.plus(sorted(need.pins)), folders=(*asked.folders, *projects))
-        _tell(need)
     lock = environments.lock(asked, target, constraints, anew=anew)
     for folder in map(Path, asked.folders):
         if not is_package(folder.expanduser()):
@@ -101,7 +101,8 @@ def resolve(
     return lock, own
 
 
-def _tell(need: Needed) -> None:
+def _tell(need: Needed, *, certain: bool) -> None:
+    """What was found; not `certain` to lack what was not, for requirements that were named may bring it."""
     log.info(
         "auto: packages %s; own modules %s; local packages %s.",
         ", ".join(sorted(need.pins)) or "none",
@@ -109,7 +110,8 @@ def _tell(need: Needed) -> None:
         ", ".join(map(str, sorted(need.projects))) or "none",
     )
     if need.nowhere:
-        log.warning(
+        log.log(
+            logging.WARNING if certain else logging.INFO,
             "auto: %s can be found neither among the packages of this Python nor beside the function's source. "
             "If the image lacks it too, name its folder in `environment`.",
             ", ".join(sorted(need.nowhere)),
