@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Protocol
 
 import botocore.session
 from moto.core.authorization import ActionAuthenticatorMixin
-from moto.core.exceptions import AccessDeniedError, _RESTError
+from moto.core.exceptions import AccessDeniedError, JsonRESTError, _RESTError
 from moto.iam.access_control import (
     CreateAccessKeyFailure,
     IAMPolicy,
@@ -30,12 +30,15 @@ from moto.iam.access_control import (
 )
 from moto.iam.models import iam_backends
 from moto.s3.exceptions import S3AccessDeniedError, S3ClientError
+from moto.s3.models import s3_backends
 
 from . import iam_simulation
 from .iam_needs import Asked, Need, needs, s3_action
 
 ALWAYS = {"sts:GetCallerIdentity", "sts:AssumeRole"}  # the first is anyone's; the second the role's trust decides
-DELETED = re.compile(rb"<Key>(.*?)</Key>")  # of DeleteObjects: each key needs the permission
+DELETED = re.compile(rb"<Object>.*?</Object>", re.DOTALL)
+KEY = re.compile(rb"<Key>(.*?)</Key>")
+SPEAK_JSON = {"batch", "ecr", "logs"}
 SECURE = {"aws:SecureTransport": "true"}  # this AWS speaks plain HTTP on the loopback only
 
 
@@ -153,6 +156,17 @@ def _authorize(self: Any, iam_request_cls: type, resource: str = "*") -> None:
     for need in _asked(self, resource):
         if need.action not in ALWAYS and (who is None or not Guard.current.allows(who, need)):
             _deny(who, need)
+        if who is not None and need.action == "s3:GetObject":
+            _hide_what_is_missing(self.current_account, who, need)
+
+
+def _hide_what_is_missing(account: str, who: Principal, need: Need) -> None:
+    """S3 says 403 of a key that isn't there to whoever may not list: API_GetObject, "Permissions"."""
+    bucket, _, key = need.resource.partition("/")
+    held = s3_backends[account]["aws"].buckets.get(bucket.rpartition(":")[2])
+    listing = Need("s3:ListBucket", bucket)
+    if held is not None and key not in held.keys and not permits(who.collect_policies(), listing):
+        _deny(who, listing)
 
 
 def caller(account: str, headers: Mapping[str, str]) -> Principal | None:
@@ -167,11 +181,22 @@ def _asked(response: Any, resource: str) -> list[Need]:
     if service == "s3":
         of_object = "/" in resource.rpartition(":")[2]
         action = s3_action(response.method, response.querystring, of_object=of_object)
-        deleted = DELETED.findall(bytes(response.raw_body)) if action == "s3:DeleteObject" and not of_object else []
-        return [Need(action, f"{resource}/{key.decode()}") for key in deleted] or [Need(action, resource)]
+        if action == "s3:DeleteObject" and not of_object:
+            return _deleted(resource, bytes(response.raw_body))
+        return [Need(action, resource)]
     operation = response._get_action()
     operation = _names(service).get(operation.lower(), operation)  # Batch's come as its URIs spell them
     return needs(Asked(service, operation, _told(response), region, response.current_account))
+
+
+def _deleted(bucket: str, body: bytes) -> list[Need]:
+    """DeleteObjects needs the permission for each key, and another for a key's version."""
+    found = []
+    for each in DELETED.findall(body):
+        key = KEY.search(each)
+        action = "s3:DeleteObjectVersion" if b"<VersionId>" in each else "s3:DeleteObject"
+        found.append(Need(action, f"{bucket}/{key[1].decode() if key else ''}"))
+    return found
 
 
 @cache
@@ -204,8 +229,10 @@ class S3Denied(S3AccessDeniedError):
 
 
 def _deny(who: Principal | None, need: Need) -> None:
-    text = denial(who, need) if who else "Access Denied"
-    raise S3Denied(text) if need.action.startswith("s3:") else Denied(text)
+    text, service = denial(who, need) if who else "Access Denied", need.action.partition(":")[0]
+    if service in SPEAK_JSON:
+        raise JsonRESTError("AccessDeniedException", text)
+    raise S3Denied(text) if service == "s3" else Denied(text)
 
 
 def _is_action_permitted(

@@ -49,7 +49,8 @@ def deployer(infra: InfraSettings, names: Names, made: Mapping[str, str]) -> lis
 def _storage(infra: InfraSettings, names: Names) -> list[Statement]:
     group = names.arn("logs", f"log-group:{names.log_group}")
     data = [
-        allow("EmptyBucket", "s3:DeleteObject DeleteObjectVersion", f"{names.bucket_arn}/*"),
+        allow("FindObjects", "s3:ListBucketVersions", names.bucket_arn),
+        allow("EmptyBucket", "s3:DeleteObjectVersion", f"{names.bucket_arn}/*"),
         allow("EmptyRepository", "ecr:BatchDeleteImage", names.repository_arn),
     ]
     return [

@@ -167,8 +167,9 @@ def test_down_keeps_what_holds_data_and_removes_the_rest(company: Company) -> No
 
 
 def test_down_with_data_leaves_nothing(company: Company) -> None:
-    company.infra("down", "--data", "--yes")
     client = company.client
+    client("s3").put_object(Bucket=MADE["bucket"], Key="covalent-awsbatch/results/late", Body=b"")
+    assert f"the bucket {MADE['bucket']}" in company.infra("down", "--data", "--yes")
     left = [
         *(bucket["Name"] for bucket in client("s3").list_buckets()["Buckets"]),
         *(each["repositoryName"] for each in client("ecr").describe_repositories()["repositories"]),
