@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import re
 from collections import Counter
@@ -17,6 +19,13 @@ from aiohttp import web
 
 Answer = web.StreamResponse | None
 Rule = Callable[[web.Request, bytes], Awaitable[Answer]]
+
+
+class Held:
+    """A request at the gate: `reached` when it has come, `go` lets it on."""
+
+    def __init__(self) -> None:
+        self.reached, self.go = asyncio.Event(), asyncio.Event()
 
 
 class Gate:
@@ -56,6 +65,22 @@ class Gate:
 
         self.rules[operation] = rule
 
+    def hold(self, operation: str, *, after: bool = False, times: int = 1) -> Held:
+        """Holds this operation back, before or after it takes effect, until told to go."""
+        held, left = Held(), [times]
+
+        async def rule(request: web.Request, body: bytes) -> Answer:
+            if left[0] <= 0:
+                return None
+            left[0] -= 1
+            answer = await self._forward(request, body) if after else None
+            held.reached.set()
+            await held.go.wait()
+            return answer
+
+        self.rules[operation] = rule
+        return held
+
     async def answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         operation = operation_of(request, body)
@@ -68,12 +93,12 @@ class Gate:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in ("host", "expect")}
         url = self._behind + request.raw_path
         async with self._session.request(
-            request.method, url, headers=headers, data=body, allow_redirects=False, auto_decompress=False
+            request.method, url, headers=headers, data=io.BytesIO(body), allow_redirects=False, auto_decompress=False
         ) as answer:
             kept = {n: v for n, v in answer.headers.items() if n.lower() not in _HOP}
             if request.method == "HEAD":
                 return web.Response(status=answer.status, headers=kept | _length(answer))
-            return web.Response(status=answer.status, headers=kept, body=await answer.read())
+            return web.Response(status=answer.status, headers=kept, body=io.BytesIO(await answer.read()))
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Gate]:
