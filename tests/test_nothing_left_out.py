@@ -31,7 +31,7 @@ def outcome_of(folder: Path, files: dict[str, str], **environment: str) -> tuple
     """Exit code and output of pytest on some small files, with the plugin."""
     for name, text in files.items():
         (folder / f"test_{name}.py").write_text(text)
-    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    engine: needs one\n")
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    engine: needs one\n    terraform: needs it\n")
     kept = {name: value for name, value in os.environ.items() if name not in ("CI", "REQUIRE_ALL", "DOCKER_HOST")}
     kept |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} | environment
     options = ["-p", "tests.nothing_left_out", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
@@ -45,6 +45,16 @@ def test_without_an_engine_the_last_lines_say_what_did_not_run(tmp_path: Path) -
     assert code == 0, output
     assert "engine tests: 1 not run, no Docker engine answers; `make engine` starts one" in output
     assert "1 passed, 1 deselected" in output
+
+
+def test_without_terraform_the_last_lines_say_what_did_not_run_and_where_all_must_run_it_is_a_failure(
+    tmp_path: Path,
+) -> None:
+    text = "import pytest\n@pytest.mark.terraform\ndef test_needs_terraform(): pass\ndef test_needs_nothing(): pass"
+    code, output = outcome_of(tmp_path, {"terraform": text}, TERRAFORM_PROVIDERS="")
+    assert code == 0, output
+    assert "terraform tests: 1 not run, no Terraform is on PATH, or TERRAFORM_PROVIDERS names no folder" in output
+    assert outcome_of(tmp_path, {"terraform": text}, TERRAFORM_PROVIDERS="", REQUIRE_ALL="1")[0] == 1
 
 
 @pytest.mark.parametrize("word", ["CI", "REQUIRE_ALL"])

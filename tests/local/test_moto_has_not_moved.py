@@ -16,9 +16,13 @@ import moto.logs.urls
 import pytest
 from moto.batch import models as batch
 from moto.batch.responses import BatchResponse
+from moto.core.authorization import ActionAuthenticatorMixin
 from moto.core.base_backend import BackendDict, BaseBackend
 from moto.ecr import models as ecr
 from moto.ecr.responses import ECRResponse
+from moto.iam.access_control import AssumedRoleAccessKey, IAMPolicy, IAMPolicyStatement, IAMUserAccessKey
+from moto.iam.models import IAMBackend
+from moto.iam.responses import IamResponse
 from moto.logs.models import LogsBackend, LogStream
 from moto.logs.responses import LogsResponse
 from moto.sts.models import STSBackend
@@ -45,12 +49,20 @@ SIGNATURES = {
     LogsResponse._get_param: "param_name if_none",
     LogStream.put_log_events: "log_events",
     STSBackend.assume_role: "region_name role_session_name role_arn policy duration external_id",
+    ActionAuthenticatorMixin._authenticate_and_authorize_action: "iam_request_cls resource",
+    IAMPolicyStatement.is_action_permitted: "action resource principal incoming_condition_values",
+    IAMPolicy.__init__: "policy",
     BackendDict.__init__: "backend service_name use_boto3_regions additional_regions",
 }
 METHODS = {
     BatchResponse: "registerjobdefinition describejobdefinitions submitjob describejobs listjobs terminatejob "
-    "canceljob _get_action",
+    "canceljob createjobqueue updatejobqueue "
+    "describejobqueues _get_action",
     ECRResponse: "get_authorization_token",
+    IAMUserAccessKey: "collect_policies",
+    AssumedRoleAccessKey: "collect_policies",
+    IAMBackend: "list_role_policies get_role_policy list_attached_role_policies list_user_policies get_user_policy "
+    "list_attached_user_policies",
     LogsResponse: "filter_log_events",
     ecr.ECRBackend: "create_repository",
 }
@@ -77,6 +89,10 @@ def test_backends_are_looked_up_where_ours_stand() -> None:
     for name in ("url_bases", "url_paths"):
         assert isinstance(inspect.getattr_static(BaseBackend, name), property)
     assert "_job_definitions" in vars(batch.BatchBackend("us-east-1", "123456789012"))
+
+
+def test_iam_does_not_simulate_yet() -> None:
+    assert not hasattr(IamResponse, "simulate_principal_policy"), "moto's own can take the place of ours"
 
 
 def test_moto_is_of_the_range_that_is_known_to_fit() -> None:
