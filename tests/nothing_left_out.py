@@ -3,9 +3,9 @@
 
 """A pytest plugin: no test is left out in silence.
 
-Tests marked `engine` run where a Docker engine answers, those marked `terraform` where Terraform and its provider are.
-Where they aren't the tests are left out, and the last lines say how many and what to do. With REQUIRE_ALL=1 (and in CI,
-where CI=true) they fail instead, and so does every test that skips.
+Tests marked `engine` run where a Docker engine answers, those marked `terraform` where Terraform and its provider
+are. Where they aren't the tests are left out, and the last lines say how many and what to do. With REQUIRE_ALL=1 (and
+in CI, where CI=true) they fail instead, and so does every test that skips.
 """
 
 from __future__ import annotations
