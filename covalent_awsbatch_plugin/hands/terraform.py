@@ -177,7 +177,7 @@ def environment() -> dict[str, str]:
 def _backend(state: StateBucket, stack: str) -> dict[str, Any]:
     told = {
         "bucket": state.bucket,
-        "key": f"covalent-awsbatch/{stack}.tfstate",
+        "key": f"terraform/covalent-awsbatch/{stack}.tfstate",
         "region": state.region,
         "encrypt": True,
     }
