@@ -20,6 +20,7 @@ import aiobotocore.session
 from aiobotocore.config import AioConfig
 from botocore import xform_name
 from botocore.loaders import Loader, create_loader
+from botocore.utils import parse_timestamp
 
 from ..thought.errors import AWSBatchError, NotAuthenticated, SettingError
 from .aws_errors import translated
@@ -130,6 +131,11 @@ class AWS:
                 self._used = await _keys(self._session)
         return self._clients[key]
 
+    async def keys(self) -> Any:
+        """The access key, secret and token in use, fresh where they end; None where there are none."""
+        assert self._session is not None, "AWS is an async context manager"
+        return await _keys(self._session)
+
     async def credentials_end(self) -> datetime | None:
         """When the credentials in use end, None where they don't."""
         assert self._session is not None, "AWS is an async context manager"
@@ -146,12 +152,21 @@ class AWS:
 def _session(connection: Connection) -> aioboto3.Session:
     core = aiobotocore.session.AioSession(profile=connection.profile or None)
     core.register_component("data_loader", _models())
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
     if connection.credentials:
         core.set_config_variable("credentials_file", str(_readable(connection.credentials)))
     with translated("the AWS session", "the AWS account"):
         session = aioboto3.Session(botocore_session=core, region_name=connection.region or None)
     _models().search_paths[:] = dict.fromkeys(_models().search_paths)  # each session adds boto3's folder once more
     return session
+
+
+def _timestamp(value: Any) -> datetime:
+    """As botocore reads it; its own way takes 0.1 ms, which makes most of the cost of a long ListObjectsV2."""
+    try:
+        return datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return parse_timestamp(value)
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 
 from ..hands.batch import Batch
@@ -23,13 +24,19 @@ log = logging.getLogger(__name__)
 QUICKEST = 1 / 20  # of `every`: how soon to look again while jobs move
 SLOWER = 1.6  # times longer after each look at which nothing had moved
 LEAST_SECONDS = 0.1
+REST = 10  # times the last look's own time: a look at ten thousand tasks takes a second of the loop that all share
 
 
 class Watcher:
-    """Tells when jobs end. Runs only while there is something to watch; `sleep` is an argument for tests."""
+    """Tells when jobs end. Runs only while there is something to watch; `sleep` and `clock` are arguments for tests."""
 
-    def __init__(self, batch: Batch, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        self._batch, self._sleep = batch, sleep
+    def __init__(
+        self,
+        batch: Batch,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._batch, self._sleep, self._clock = batch, sleep, clock
         self._jobs: dict[str, Job] = {}
         self._arrays: dict[str, Array] = {}
         self._looking: asyncio.Task[None] | None = None
@@ -92,19 +99,22 @@ class Watcher:
             self._rest[1].cancel()
 
     async def _look_until_all_ended(self) -> None:
-        delay = 0.0
+        delay = took = 0.0
         while watched := [*self._open_jobs().values(), *self._open_arrays().values()]:
             every = min(one.every for one in watched)
-            delay = _quickest(every) if self._moved else min(every, delay * SLOWER)
+            delay = _quickest(every) if self._moved else delay * SLOWER
+            delay = min(every, max(delay, took * REST))
             self._moved = False
             if not await self._rested(delay):
                 continue
+            began = self._clock()
             try:
                 await self._look(delay)
             except Exception as error:  # whatever it is, nobody may wait for ever
                 log.exception("The watcher failed")
                 for one in watched:
                     one.fail(error)
+            took = self._clock() - began
 
     def _open_jobs(self) -> dict[str, Job]:
         return {job_id: job for job_id, job in self._jobs.items() if job.end.open}

@@ -31,7 +31,7 @@ def naps() -> Naps:
 
 @pytest.fixture
 async def watcher(script: ScriptedBatch, naps: Naps) -> AsyncIterator[Watcher]:
-    watcher = Watcher(script.batch, naps)
+    watcher = Watcher(script.batch, naps, clock=lambda: 0)
     yield watcher
     await watcher.aclose()
 
@@ -58,6 +58,15 @@ async def test_it_never_rests_longer_than_the_most_impatient_asks(
     naps.then = {30: lambda: (script.put("slow", "FAILED"), script.put("quick", "FAILED"))}  # type: ignore[dict-item]
     await asyncio.gather(watcher.ended("slow", every=600), watcher.ended("quick", every=2))
     assert max(naps.taken) == 2
+
+
+async def test_it_rests_ten_times_as_long_as_its_looks_take(script: ScriptedBatch, naps: Naps) -> None:
+    seconds = iter(range(10_000))
+    watcher = Watcher(script.batch, naps, clock=lambda: next(seconds) * 0.3)  # each look takes 0.3 s
+    script.put("j", "RUNNING")
+    naps.then = {8: lambda: script.put("j", "SUCCEEDED")}
+    await watcher.ended("j", every=3.5)
+    assert naps.taken == pytest.approx([0.175, 3, 3.5, 3.5, 3.5, 3.5, 3.5, 3.5])
 
 
 async def test_who_comes_while_it_rests_for_long_is_looked_at_soon(script: ScriptedBatch) -> None:
