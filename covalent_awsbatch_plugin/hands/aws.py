@@ -166,7 +166,8 @@ def _timestamp(value: Any) -> datetime:
     try:
         return datetime.fromisoformat(value)
     except (TypeError, ValueError):
-        return parse_timestamp(value)
+        told: datetime = parse_timestamp(value)  # Any, where botocore's stubs are not installed
+        return told
 
 
 @functools.cache

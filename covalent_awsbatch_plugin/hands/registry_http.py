@@ -113,7 +113,7 @@ class RegistryHttp:
         await self._session.close()
 
     async def patiently(self, attempt: Callable[[], Awaitable[T]], of: type[ServiceError] = ServiceError) -> T:
-        """Try again, with full jitter, what failed in a way that trying again may mend; other errors than `of` raise."""
+        """Try again, with full jitter, what failed with an error `of` this kind that trying again may mend."""
         for number in range(TRIES - 1):
             try:
                 return await attempt()
