@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -66,6 +65,8 @@ def resolved(options: dict[str, Any]) -> Settings:
 
 def in_cloud(settings: Settings, work: Callable[[Cloud], Awaitable[T]]) -> T:
     """Runs `work` on an event loop of its own, with a connection that is closed after it."""
+    import asyncio
+
     from ..hands.aws import close_shared
     from ..story import cloud
 

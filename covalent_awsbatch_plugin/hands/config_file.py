@@ -1,20 +1,20 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Covalent's config file, read without importing Covalent."""
+"""Covalent's config file, read and written without importing Covalent."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import tomlkit
-from filelock import FileLock
-
 from ..thought.errors import SettingError
+
+LOCK_SECONDS = 10  # Covalent holds it for milliseconds
 
 
 def config_file() -> Path:
@@ -28,27 +28,79 @@ def section() -> dict[str, Any]:
     """The `[executors.awsbatch]` section, empty where there is none. Raises SettingError for a file that is no TOML."""
     path = config_file()
     try:
-        config = tomllib.loads(path.read_text())
+        text = path.read_text()
     except FileNotFoundError:
         return {}
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise SettingError(
-            f"Covalent's config file {path} can't be read: {error}.", advice="Mend or remove it."
-        ) from error
-    return dict(config.get("executors", {}).get("awsbatch", {}))
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+    try:
+        return _section(text)
+    except (tomllib.TOMLDecodeError, AttributeError, TypeError, ValueError):
+        return _read_again(path)
+
+
+def _section(text: str) -> dict[str, Any]:
+    return dict(tomllib.loads(text).get("executors", {}).get("awsbatch", {}))
+
+
+def _read_again(path: Path) -> dict[str, Any]:
+    """Covalent rewrites the file in place, under its lock: what was half there is whole now."""
+    try:
+        with _lock(path):
+            return _section(path.read_text())
+    except (
+        OSError,
+        AttributeError,
+        TypeError,
+        ValueError,
+    ) as error:  # tomllib's and UnicodeDecodeError are ValueErrors
+        raise _unreadable(path, error) from error
 
 
 def write_section(values: Mapping[str, Any], drop: Collection[str] = ()) -> None:
-    """Sets keys of `[executors.awsbatch]`, and drops some; everything else in the file stays, comments too."""
+    """Sets keys of `[executors.awsbatch]`, and drops some; everything else in the file stays, comments too.
+
+    Raises SettingError when the file is no TOML or can't be written.
+    """
+    import tomlkit
+
     path = config_file()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock", timeout=10):  # the lock that Covalent takes
-        document = tomlkit.parse(path.read_text()) if path.exists() else tomlkit.document()
-        executors = document.setdefault("executors", tomlkit.table(is_super_table=True))
-        ours = executors.setdefault("awsbatch", tomlkit.table())
-        ours.update(values)
-        for name in drop:
-            ours.pop(name, None)
-        fresh = path.with_suffix(".new")
-        fresh.write_text(tomlkit.dumps(document))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _lock(path):
+            document = tomlkit.parse(path.read_text()) if path.exists() else tomlkit.document()
+            executors = document.setdefault("executors", tomlkit.table(is_super_table=True))
+            ours = executors.setdefault("awsbatch", tomlkit.table())
+            ours.update(values)
+            for name in drop:
+                ours.pop(name, None)
+            _replace(path, tomlkit.dumps(document))
+    except (OSError, AttributeError, TypeError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _lock(path: Path) -> Any:
+    """The lock that Covalent takes. Waiting in vain raises an OSError."""
+    from filelock import FileLock
+
+    return FileLock(f"{path}.lock", timeout=LOCK_SECONDS)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Whole or not at all, with the file's own permissions, and behind a link if it is one."""
+    path = path.resolve()
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        fresh.write_text(text)
+        if path.exists():
+            shutil.copymode(path, fresh)
         fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _unreadable(path: Path, error: Exception) -> SettingError:
+    return SettingError(
+        f"Covalent's config file {path} can't be used: {error}.",
+        advice="Mend it, or move it away: Covalent makes a new one.",
+    )

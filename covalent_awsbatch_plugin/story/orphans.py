@@ -54,7 +54,7 @@ async def live_jobs(
             host=tags.get(naming.TAG_HOST, ""),
             size=(detail.get("arrayProperties") or {}).get("size", 1),
         )
-        if dispatch_id in ("", job.dispatch_id) and (any_host or job.host == here):
+        if naming.tag_value(dispatch_id) in ("", job.dispatch_id) and (any_host or job.host == here):
             jobs.append(job)
     return sorted(jobs, key=lambda job: job.created)
 

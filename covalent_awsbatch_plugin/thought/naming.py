@@ -48,10 +48,15 @@ def tags(dispatch_id: str, task_group_id: int, host: str) -> dict[str, str]:
     """Tags by which what is ours is found again: by dispatch, and by the machine that submitted."""
     return {
         TAG_PLUGIN: "awsbatch",
-        TAG_DISPATCH: dispatch_id[:256],
+        TAG_DISPATCH: tag_value(dispatch_id),
         TAG_GROUP: str(task_group_id),
-        TAG_HOST: re.sub(r"[^\w .:/=+@-]", "-", host)[:256],
+        TAG_HOST: tag_value(host),
     }
+
+
+def tag_value(text: str) -> str:
+    """The text in the alphabet of tags, at most 256 characters."""
+    return re.sub(r"[^\w .:/=+@-]", "-", text)[:256]
 
 
 def _fitted(name: str, length: int) -> str:
