@@ -159,7 +159,9 @@ def test_a_name_that_can_not_be_is_refused_before_anything_is_asked(company: Com
 
 
 def test_down_keeps_what_holds_data_and_removes_the_rest(company: Company) -> None:
+    company.client("s3").put_object(Bucket=MADE["bucket"], Key="covalent-awsbatch/results/late", Body=b"")
     told = company.infra("down", "--yes")
+    assert f"Kept, for something lies in it: the bucket {MADE['bucket']}" in told
     assert f"Kept, for something lies in it: the repository {MADE['repository']}" in told
     assert company.client("batch").describe_job_queues(jobQueues=[MADE["queue"]])["jobQueues"] == []
     assert company.client("ecr").describe_repositories(repositoryNames=[MADE["repository"]])["repositories"]
@@ -167,9 +169,8 @@ def test_down_keeps_what_holds_data_and_removes_the_rest(company: Company) -> No
 
 
 def test_down_with_data_leaves_nothing(company: Company) -> None:
+    assert f"Deleted too, with what lies in it: the bucket {MADE['bucket']}" in company.infra("down", "--data", "--yes")
     client = company.client
-    client("s3").put_object(Bucket=MADE["bucket"], Key="covalent-awsbatch/results/late", Body=b"")
-    assert f"the bucket {MADE['bucket']}" in company.infra("down", "--data", "--yes")
     left = [
         *(bucket["Name"] for bucket in client("s3").list_buckets()["Buckets"]),
         *(each["repositoryName"] for each in client("ecr").describe_repositories()["repositories"]),
