@@ -168,7 +168,7 @@ async def _without_result(
     printed = await _log_tail(cloud, settings, job)
     error = outcome.failure(job, asked, printed)
     if stream := job.last.log_stream:
-        region = (await cloud.site(settings)).place.region
+        region = await cloud.aws.region()
         error.advice = "\n".join(filter(None, (error.advice, link(region, settings.batch_job_log_group_name, stream))))
     results = []
     for node_id in node_ids:

@@ -120,9 +120,14 @@ def _spec(task: StagedTask, head: dict[str, Any], wanted: _Objects) -> TaskSpec:
 
 def _header(task: StagedTask) -> dict[str, Any]:
     try:
-        return header(task.function)
-    except (ValueError, MemoryError) as error:  # a length that is none can ask for any amount
-        raise NotPicklable(f"The function of node {task.node_id} is not in Covalent's format: {error}.") from error
+        head = header(task.function)
+        str(head["py_version"])
+    except (ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:  # a wrong length can ask for any
+        raise NotPicklable(
+            f"The function of node {task.node_id} is not in Covalent's format: {error!r}.",
+            advice=f"Look at {task.function}: was it cut by a full disk, or written by another program?",
+        ) from error
+    return head
 
 
 def _name(head: dict[str, Any]) -> str:
