@@ -55,7 +55,13 @@ def reap(dispatch: str, any_host: bool, yes: bool, **options: Any) -> None:
 
 @main.command()
 @_dispatch
-@click.option("--into", type=click.Path(file_okay=False, path_type=Path), default=Path("collected"), show_default=True)
+@click.option(
+    "--into",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("collected"),
+    show_default=True,
+    help="Folder for what they left.",
+)
 @settings_options
 def collect(dispatch: str, into: Path, **options: Any) -> None:
     """Fetch the results of jobs that were submitted from here and that nobody read, for example after a crash.

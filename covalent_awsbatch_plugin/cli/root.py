@@ -51,8 +51,9 @@ def main() -> None:
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """One option for each setting, named, typed and described by the setting itself."""
     for name, field in reversed(Settings.model_fields.items()):
-        option = click.option(f"--{name.replace('_', '-')}", name, default=None, help=field.description)
-        command = option(command)
+        default = "" if field.default in ("", None) or field.default_factory else f"  [default: {field.default}]"
+        text = f"{field.description}{default}"
+        command = click.option(f"--{name.replace('_', '-')}", name, default=None, help=text)(command)
     return command
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from ..ground import layout
 from ..hands.runner_layer import runner_files
 from ..thought import jobs, naming
+from ..thought.errors import ImageError
 from ..thought.layers import Layer, layer
 from ..thought.settings import Settings
 from .cloud import base_image
@@ -27,7 +28,8 @@ def explanation(settings: Settings) -> str:
     """Settings, layers with their sizes in bytes, and the two requests, for a task that adds two numbers."""
     place = _place(settings)
     definition = jobs.job_definition(settings, place, f"{settings.ecr_repo_name}@sha256:<digest>")
-    environment = jobs.environment(DISPATCH, settings.s3_bucket_name, place.region, layout.results_prefix(DISPATCH, 0))
+    prefix = layout.results_prefix(DISPATCH, 0)
+    environment = jobs.environment(DISPATCH, settings.s3_bucket_name, place.region, prefix) | jobs.sharing(settings, 1)
     submission = jobs.submission(
         name=naming.job_name([(DISPATCH, 0)]),
         size=1,
@@ -47,15 +49,26 @@ def explanation(settings: Settings) -> str:
 
 
 def _image(settings: Settings) -> list[str]:
-    base = base_image(settings, platform.python_version())
-    lines = [f"  base      {base}"]
-    for made in (_runner(settings), _example(settings)):
-        lines.append(f"  {made.comment:<9} {made.size:>10,} bytes  {made.digest}")
-    return lines
+    lines = [_line("base", base_image(settings, platform.python_version())), _runner(settings)]
+    if settings.environment:
+        lines.append(_line("packages", "`covalent-awsbatch env show` tells of them"))
+    return [*lines, _sized(_example(settings))]
 
 
-def _runner(settings: Settings) -> Layer:
-    return layer(runner_files(settings.platform, Path(settings.cache_dir)), "runner")
+def _runner(settings: Settings) -> str:
+    try:
+        files = runner_files(settings.platform, Path(settings.cache_dir).expanduser())
+    except ImageError as error:  # for another platform it takes a download, and this command needs no network
+        return _line("runner", f"for {settings.platform}. {error.happened}")
+    return _sized(layer(files, "runner"))
+
+
+def _sized(made: Layer) -> str:
+    return _line(made.comment, f"{made.size:>10,} bytes  {made.digest}")
+
+
+def _line(name: str, text: str) -> str:
+    return f"  {name:<9} {text}"
 
 
 def _example(settings: Settings) -> Layer:
