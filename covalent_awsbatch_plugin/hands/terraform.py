@@ -134,7 +134,7 @@ class Terraform:
         process = self._started(*arguments)
         try:
             answer, _ = process.communicate()
-        except KeyboardInterrupt:  # the terminal sent it to Terraform as well, which ends in its own time
+        except KeyboardInterrupt:  # Terraform does not hear of it, and ends in its own time
             process.communicate()
             raise
         if process.returncode and not fails:
@@ -150,6 +150,9 @@ class Terraform:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            # Out of reach of Ctrl-C: interrupted while it makes a job queue, AWS's provider forgets that it made it,
+            # and the next run meets one that exists already. So it finishes what it has begun, and we end after it.
+            start_new_session=True,
         )
 
 
