@@ -51,7 +51,6 @@ def _storage(infra: InfraSettings, names: Names) -> list[Statement]:
     data = [
         allow("FindObjects", "s3:ListBucketVersions", names.bucket_arn),
         allow("EmptyBucket", "s3:DeleteObjectVersion", f"{names.bucket_arn}/*"),
-        allow("EmptyRepository", "ecr:BatchDeleteImage", names.repository_arn),
     ]
     return [
         allow(
