@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from .layout import FORMAT_VERSION
@@ -67,8 +67,8 @@ class TaskFile:
 
     def to_json(self) -> bytes:
         """The same task gives the same bytes, on every machine."""
-        body = {"version": FORMAT_VERSION, **asdict(self)}
-        return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+        body = {"version": FORMAT_VERSION, **vars(self)}
+        return json.dumps(body, sort_keys=True, separators=(",", ":"), default=vars).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> TaskFile:

@@ -14,6 +14,7 @@ from ..thought.errors import NotAllowed, NotFound, Refused, Unreachable
 from ..thought.policies import remedy
 from .aws import AWS
 from .aws_errors import translated
+from .quick_get import LeftToBotocore, QuickGet
 from .staging import staged
 
 KEYS_PER_CALL = 1000  # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
@@ -68,7 +69,11 @@ class Store:
 
     async def get(self, key: str) -> bytes | None:
         """The object's bytes, None where there is none."""
-        return await self._read(key, self._chunk)
+        try:
+            with translated("s3:GetObject", f"bucket `{self.bucket}`"):
+                return await self._aws.tenant(QuickGet).get(self.bucket, key, self._account)
+        except LeftToBotocore:
+            return await self._read(key, self._chunk)
 
     async def get_file(self, key: str, path: Path) -> bool:
         """Streams the object into a file; False where there is none. Raises StagingError when it can't be written."""
