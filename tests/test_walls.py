@@ -38,7 +38,7 @@ OUTSIDE = {
     "pydantic": {"awsbatch", "thought"},
     "aioboto3": {"hands/aws.py", "local"},
     "aiobotocore": {"hands/aws.py", "local"},
-    "botocore": {"hands/aws.py", "hands/aws_errors.py", "local"},
+    "botocore": {"hands/aws.py", "hands/aws_errors.py", "hands/quick_get.py", "local"},
     "aiohttp": {"hands", "local"},
     "yarl": {"hands", "local"},  # the URLs that aiohttp takes and gives
     "docker": {"hands/docker.py", "hands/engine.py", "local"},
