@@ -195,7 +195,7 @@ def test_a_sound_house_has_no_broken_wall(tmp_path: Path) -> None:
 
 
 RELATIVE = "inside the package imports are relative, so that the runner can travel under another name"
-BOTOCORES = "hands/aws.py, hands/aws_errors.py, local"
+BOTOCORES = "hands/aws.py, hands/aws_errors.py, hands/quick_get.py, local"
 BROKEN = [
     ("thought__jobs", "from ..hands import aws", "1 imports hands.aws: thought may not know of hands"),
     ("hands__batch", "if 1:\n    from .. import awsbatch", "2 imports awsbatch: hands may not know of awsbatch"),
