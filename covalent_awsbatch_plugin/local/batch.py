@@ -221,6 +221,15 @@ class LocalBatchResponse(BatchResponse):
         told: dict[str, Any] = json.loads(self.body or "{}")
         return told
 
+    def updatecomputeenvironment(self) -> str:
+        """As moto's, but everything that is told counts, subnets and security groups too."""
+        answer: str = super().updatecomputeenvironment()
+        told = self._told()
+        environment = self.batch_backend.get_compute_environment(told["computeEnvironment"])
+        if environment is not None and environment.compute_resources is not None:
+            environment.compute_resources |= told.get("computeResources") or {}
+        return answer
+
     def createjobqueue(self) -> str:
         answer: str = super().createjobqueue()
         self._keep_limits(self._told()["jobQueueName"])

@@ -56,7 +56,7 @@ SIGNATURES = {
 }
 METHODS = {
     BatchResponse: "registerjobdefinition describejobdefinitions submitjob describejobs listjobs terminatejob "
-    "canceljob createjobqueue updatejobqueue "
+    "canceljob updatecomputeenvironment createjobqueue updatejobqueue "
     "describejobqueues _get_action",
     ECRResponse: "get_authorization_token",
     IAMUserAccessKey: "collect_policies",
