@@ -298,7 +298,7 @@ def _as_letter() -> Iterator[None]:
 
 
 def _place(settings: Settings, meta: dict[str, Any], way: str) -> Path:
-    return Path(settings.cache_dir).expanduser() / meta["dispatch_id"] / str(meta["task_group_id"]) / way
+    return Path(os.path.expanduser(settings.cache_dir), meta["dispatch_id"], str(meta["task_group_id"]), way)
 
 
 def _folder(settings: Settings, meta: dict[str, Any], way: str) -> Path:
