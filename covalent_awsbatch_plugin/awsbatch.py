@@ -181,7 +181,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         handle = shipment.JobHandle.from_json(job_handle)
         job_id, member = (handle.job_id, handle.member) if handle else (None, None)
         if ticket:
-            ticket.cancelled = True
+            ticket.cancel()
             job_id, member = (ticket.job_id, ticket.member) if ticket.job_id else (job_id, member)
         if job_id is None:
             return True

@@ -49,7 +49,7 @@ def build(scripts: tuple[Path, ...], refresh: bool, check: bool, **options: Any)
 
     began = time.monotonic()
     settings = resolved(options)
-    report = Report(settings, scripts, anew=refresh)
+    report = Report(settings, scripts, anew=refresh, say=progress)
     layers, told = report.built()
     progress(f"Ready after {time.monotonic() - began:.1f} s.")
     click.echo(told)

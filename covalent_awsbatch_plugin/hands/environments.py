@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,11 @@ from ..thought.lock import Lock, Package, Target, read_lock, write_lock
 from . import uv
 from .installed_tree import DiskFiles, Installed, compile_bytecode, installed
 from .layer_store import Kept, LayerStore, writable
-
-Say = Callable[[str], None]
+from .work import Work
 
 _INCLUDED = re.compile(r"(?:-r|--requirement|-c|--constraint)[= ]\s*(.+)")
 _LOCAL = re.compile(r"(?:-e |--editable[= ])?\s*((?:\.{0,2}/|file:).*)")
+MIB = 1024 * 1024
 _DESCRIBES_A_PACKAGE = ("pyproject.toml", "setup.py", "setup.cfg")
 
 
@@ -40,14 +40,23 @@ class Environments:
         self._layers: dict[str, tuple[Layer, ...]] = {}
 
     # ---- which packages ---------------------------------------------------------------------------------------------
-    def lock(self, wish: Wish, target: Target, constraints: Sequence[str] = (), *, anew: bool = False) -> Lock:
+    def lock(
+        self,
+        wish: Wish,
+        target: Target,
+        constraints: Sequence[str] = (),
+        *,
+        anew: bool = False,
+        work: Work | None = None,
+    ) -> Lock:
         """The packages that fulfil a wish, resolved when nobody asked for the same before, or `anew`.
 
         Raises SettingError for a file that is not there, EnvironmentFailed, StagingError.
         """
+        work = work or Work()
         files = [_existing(Path(name)) for name in wish.files]
         folders = [_existing(Path(name)) for name in wish.folders]
-        locks = {file: self._given_lock(file, target, anew=anew) for file in files if _is_locked(file)}
+        locks = {file: self._given_lock(file, target, work, anew=anew) for file in files if _is_locked(file)}
         others = [file for file in files if file not in locks]
         packages = [folder for folder in folders if is_package(folder)]
         if len(locks) == 1 and not (others or packages or wish.requirements):
@@ -56,12 +65,19 @@ class Environments:
         lines = [*wish.requirements, *pins, *(folder.as_uri() for folder in packages)]
         if not (others or lines):
             return read_lock("", target, "nothing", Path("/"))
-        lock = self._resolve(others, lines, constraints, target, anew=anew)
+        lock = self._resolve(others, lines, constraints, target, work, anew=anew)
         _check_hashes(lock, others)
         return _with_projects(lock, others)
 
     def _resolve(
-        self, files: Sequence[Path], lines: Sequence[str], constraints: Sequence[str], target: Target, *, anew: bool
+        self,
+        files: Sequence[Path],
+        lines: Sequence[str],
+        constraints: Sequence[str],
+        target: Target,
+        work: Work,
+        *,
+        anew: bool,
     ) -> Lock:
         folder = files[0].parent if files else self.store.folder
         with writable(folder):
@@ -69,15 +85,15 @@ class Environments:
         told = [_told(file) for file in files], [_told_line(line, folder) for line in sorted(lines)]
         asked = uv.indexes(os.environ)
         key = identity("lock", told, sorted(constraints), target.platform, target.python, asked, str(folder))
-        text = self.store.text(key, lambda: uv.compile_lock(files, lines, constraints, target, folder), anew=anew)
+        text = self.store.text(key, lambda: uv.compile_lock(files, lines, constraints, target, folder, work), anew=anew)
         return read_lock(text, target, "what uv resolved", folder)
 
-    def _given_lock(self, file: Path, target: Target, *, anew: bool) -> Lock:
+    def _given_lock(self, file: Path, target: Target, work: Work, *, anew: bool) -> Lock:
         if file.name != "pyproject.toml":
             return read_lock(file.read_text(encoding="utf-8"), target, str(file), file.parent)
         project = file.parent
         key = identity("uv.lock", _told(project / "uv.lock"), _told(file))
-        text = self.store.text(key, lambda: uv.export_lock(project), anew=anew)
+        text = self.store.text(key, lambda: uv.export_lock(project, work), anew=anew)
         return read_lock(text, target, str(project / "uv.lock"), project)
 
     # ---- their layers -----------------------------------------------------------------------------------------------
@@ -85,19 +101,21 @@ class Environments:
         """The packages of which nothing is kept yet."""
         return [package for package in lock.packages if self.store.find(lock.key(package)) is None]
 
-    def layers(self, lock: Lock, say: Say = lambda _: None) -> tuple[Layer, ...]:
+    def layers(self, lock: Lock, work: Work | None = None) -> tuple[Layer, ...]:
         """One for each big package, one for all small ones, made where nothing was kept.
 
         Raises EnvironmentFailed, StagingError.
         """
         if lock.digest not in self._layers:
-            self._layers[lock.digest] = tuple(self._made(lock, say))
+            self._layers[lock.digest] = tuple(self._made(lock, work or Work()))
         return self._layers[lock.digest]
 
-    def _made(self, lock: Lock, say: Say) -> Iterator[Layer]:
+    def _made(self, lock: Lock, work: Work) -> Iterator[Layer]:
         if missing := self.missing(lock):
-            say(f"Making layers of {', '.join(package.label for package in missing)}.")
-            self._make(lock, missing)
+            size = sum(package.download_bytes for package in missing)
+            labels = ", ".join(package.label for package in missing)
+            work.say(f"Fetching {len(missing)} of {len(lock.packages)} packages, {size / MIB:.1f} MiB: {labels}.")
+            self._make(lock, missing, work)
         kept = [self._kept(lock.key(package)) for package in lock.packages]
         for part in self.parts(kept):
             yield self.store.layer(part)
@@ -130,21 +148,23 @@ class Environments:
             return found
         raise EnvironmentFailed(f"A layer that was just made is gone from {self.store.folder}.", advice="Run it again.")
 
-    def _make(self, lock: Lock, packages: Sequence[Package]) -> None:
+    def _make(self, lock: Lock, packages: Sequence[Package], work: Work) -> None:
         """Installs these packages into one folder, and keeps each one's files or layer."""
         with self.store.draft() as draft:
             into, listed = draft / "installed", draft / "pylock.toml"
             listed.write_text(write_lock(packages, lock.target.python), encoding="utf-8")
-            uv.install(listed, into, lock.target, ", ".join(package.label for package in packages))
-            compiled = _compiles_for(lock.target)
-            if compiled:
-                compile_bytecode(into, ENV_DIR)
+            uv.install(listed, into, lock.target, ", ".join(package.label for package in packages), work)
+            if _compiles_for(lock.target):
+                work.say("Compiling byte-code.")
+                compile_bytecode(into, ENV_DIR, work)
             found = installed(into, ENV_DIR)
             with ThreadPoolExecutor(os.cpu_count()) as threads:  # zlib and sha256 let others run
-                for _ in threads.map(lambda package: self._keep(lock, package, found), packages):
-                    pass
+                made = threads.map(lambda package: self._keep(lock, package, found, work), packages)
+                for number, kept in enumerate(made, 1):
+                    work.say(f"Packed {kept.label}, {kept.bytes / MIB:.1f} MiB ({number} of {len(packages)}).")
 
-    def _keep(self, lock: Lock, package: Package, found: dict[str, Installed]) -> Kept:
+    def _keep(self, lock: Lock, package: Package, found: dict[str, Installed], work: Work) -> Kept:
+        work.go_on()
         key = lock.key(package)
         if package.name not in found:
             raise EnvironmentFailed(f"{package.label} was installed, and left no metadata by that name.")

@@ -10,7 +10,6 @@ import io
 import mmap
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from packaging.utils import canonicalize_name
 
 from ..thought.errors import EnvironmentFailed
 from ..thought.layers import Entry, File
+from .work import Work
 
 # What an installer notes about this machine: of no use elsewhere, and different every time.
 _OF_THIS_MACHINE = {"INSTALLER", "REQUESTED", "RECORD", "direct_url.json", "uv_cache.json", "uv_build.json"}
@@ -112,15 +112,13 @@ def _places(folder: Path, info: Path, prefix: str) -> dict[str, Path]:
     return places
 
 
-def compile_bytecode(folder: Path, prefix: str) -> None:
+def compile_bytecode(folder: Path, prefix: str, work: Work) -> None:
     """Byte-code for this Python's minor version beside every module but tests; sources that don't compile have none.
 
     It is believed unchecked: every file of a layer has time 0. In a process of its own: it takes seconds.
     """
     words = ["-m", "compileall", "-q", "-q", "-j", str(os.cpu_count() or 1), "--invalidation-mode", "unchecked-hash"]
     words += ["-x", _TESTS, "-s", str(folder), "-p", f"/{prefix}", str(folder)]
-    done = subprocess.run(
-        [sys.executable, "-I", "-W", "ignore", *words], stdin=subprocess.DEVNULL, capture_output=True, check=False
-    )
-    if done.returncode < 0:
-        raise EnvironmentFailed("Byte-code could not be made.", says=f"Python ended by signal {-done.returncode}.")
+    done = work.run([sys.executable, "-I", "-W", "ignore", *words])
+    if done.code < 0:
+        raise EnvironmentFailed("Byte-code could not be made.", says=f"Python ended by signal {-done.code}.")

@@ -22,6 +22,7 @@ from . import uv
 from .installed_tree import DiskFiles, installed
 from .layer_store import LayerStore
 from .running import Running
+from .work import Work
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +58,11 @@ class OwnCode:
         else:
             self.files[name] = path
 
-    def layer(self, store: LayerStore, target: Target) -> Layer | None:
+    def layer(self, store: LayerStore, target: Target, work: Work | None = None) -> Layer | None:
         """Raises EnvironmentFailed, SettingError, StagingError."""
         files = dict(self.files)
         for project in sorted(self.packages):
-            files |= _built(project, store, target, self.skipped)
+            files |= _built(project, store, target, self.skipped, work or Work())
         if not files:
             return None
         size = sum(path.stat().st_size for path in files.values())
@@ -85,7 +86,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
                 yield path, below
 
 
-def _built(project: Path, store: LayerStore, target: Target, skipped: list[Path]) -> dict[str, Path]:
+def _built(project: Path, store: LayerStore, target: Target, skipped: list[Path], work: Work) -> dict[str, Path]:
     """The files of a local package, built anew when one of its own has changed."""
     lying = list(_walk(project))
     seen = [(name, path.stat().st_size, path.stat().st_mtime_ns) for path, name in lying]
@@ -95,7 +96,7 @@ def _built(project: Path, store: LayerStore, target: Target, skipped: list[Path]
         with store.draft() as draft:
             into = draft / "installed"
             into.mkdir()
-            uv.install_folder(project, into, target)
+            uv.install_folder(project, into, target, work)
             places: dict[str, Path] = {}
             for each in installed(into, "").values():
                 places |= {name.lstrip("/"): path for name, path in each.files.places.items()}

@@ -9,7 +9,7 @@ Indexes and their credentials are the user's own, from uv's settings or pip's va
 from __future__ import annotations
 
 import os
-import subprocess
+import re
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -20,6 +20,7 @@ from uv import find_uv_bin
 from ..thought.environment import without_passwords
 from ..thought.errors import EnvironmentFailed
 from ..thought.lock import Target
+from .work import Work
 
 # What pip calls its settings, in uv's words. uv itself reads none of pip's.
 _PIPS = {
@@ -31,11 +32,17 @@ _PIPS = {
 }
 INDEXES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX")
 _LINES = 30  # of what uv says
+# What it says of its progress: some of it is worth passing on, and none of it explains a failure.
+_NEWS = re.compile(r"\s*(Downloading|Building|Updating) .+")
+_PROGRESS = re.compile(
+    r"\s*(Using CPython|Resolved|Downloading|Downloaded|Building|Built|Updating|Updated|Prepared|Installed) .+"
+    r"| [+~-] .+"
+)
 _NETWORK = ("Failed to fetch", "error sending request", "Failed to download", "dns error", "timed out", "401", "403")
 
 
 def compile_lock(
-    files: Sequence[Path], lines: Sequence[str], constraints: Sequence[str], target: Target, folder: Path
+    files: Sequence[Path], lines: Sequence[str], constraints: Sequence[str], target: Target, folder: Path, work: Work
 ) -> str:
     """The text of a lock for these files and lines, resolved for the target; `constraints` bind what is taken.
 
@@ -48,28 +55,29 @@ def compile_lock(
         listed.write("\n".join(constraints))
         listed.flush()
         words += ["--constraints", listed.name]
-        return _run(words, f"No environment for {target.platform} can be made of {told}.", folder, "\n".join(lines))
+        happened = f"No environment for {target.platform} can be made of {told}."
+        return _run(work, words, happened, folder, "\n".join(lines))
 
 
-def export_lock(project: Path) -> str:
+def export_lock(project: Path, work: Work) -> str:
     """The `uv.lock` of a project as PEP 751 writes it, without development dependencies. Raises EnvironmentFailed."""
     words = ["export", "--frozen", "--no-dev", "--no-header", "--format", "pylock.toml"]
-    return _run(words, f"{project / 'uv.lock'} can't be used.", project)
+    return _run(work, words, f"{project / 'uv.lock'} can't be used.", project)
 
 
-def install(lock: Path, into: Path, target: Target, told: str) -> None:
+def install(lock: Path, into: Path, target: Target, told: str, work: Work) -> None:
     """What the lock names, and nothing else, unpacked into a folder. Raises EnvironmentFailed, `told` being its object.
 
     uv checks every hash. What has no wheel is built, if this machine is of the target's kind.
     """
     words = ["pip", "install", "--no-deps", "--target", str(into), "-r", str(lock), *_for(target)]
-    _run(words, f"{told} can't be installed for {target.platform} with Python {target.python}.", lock.parent)
+    _run(work, words, f"{told} can't be installed for {target.platform} with Python {target.python}.", lock.parent)
 
 
-def install_folder(project: Path, into: Path, target: Target) -> None:
+def install_folder(project: Path, into: Path, target: Target, work: Work) -> None:
     """A local package, built as it is now, without what it depends on. Raises EnvironmentFailed."""
     words = ["pip", "install", "--no-deps", "--target", str(into), "--reinstall", str(project), *_for(target)]
-    _run(words, f"The local package {project} can't be built for {target.platform}.", into)
+    _run(work, words, f"The local package {project} can't be built for {target.platform}.", into)
 
 
 def _for(target: Target) -> list[str]:
@@ -77,16 +85,19 @@ def _for(target: Target) -> list[str]:
     return ["--python-platform", target.for_uv, "--python-version", minor, "--python", sys.executable]
 
 
-def _run(words: Sequence[str], happened: str, folder: Path, stdin: str = "") -> str:
-    command = [find_uv_bin(), *words, "--quiet", "--color", "never"]
+def _run(work: Work, words: Sequence[str], happened: str, folder: Path, given: str = "") -> str:
+    def heard(line: str) -> None:
+        if _NEWS.fullmatch(line):
+            work.say(without_passwords(f"uv: {line.strip()}"))
+
+    command = [find_uv_bin(), *words, "--color", "never"]
     environment = environment_of(os.environ)
-    done = subprocess.run(
-        command, cwd=folder, env=environment, input=stdin, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        says = without_passwords("\n".join(done.stderr.strip().splitlines()[:_LINES]))
+    done = work.run(command, folder=folder, environment=environment, given=given, heard=heard)
+    if done.code:
+        lines = [line for line in done.said.strip().splitlines() if not _PROGRESS.fullmatch(line)]
+        says = without_passwords("\n".join(lines[:_LINES])) or f"ended with code {done.code}"
         raise EnvironmentFailed(without_passwords(happened), says=f"uv says: {says}", advice=_advice(says))
-    return done.stdout
+    return done.output
 
 
 def environment_of(given: Mapping[str, str]) -> dict[str, str]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import binascii
 import io
 import json
@@ -19,6 +20,7 @@ from ..hands.environments import Environments, is_package
 from ..hands.once import Once
 from ..hands.own_code import Needed, OwnCode, needed
 from ..hands.running import running
+from ..hands.work import Work
 from ..thought.environment import Wish, identity, plain_requirements, wish
 from ..thought.errors import ImageError
 from ..thought.image import is_musl
@@ -70,18 +72,33 @@ class Packer:
         target = Target(settings.platform, ".".join((base.python or python).split(".")[:2]))
         found = await self._cloud.in_thread(references, group) if asked.auto else References()
         key = (asked, target, frozenset(found.modules), frozenset(found.files))
-        layers = await self._once(key, lambda: self._cloud.in_thread(self._layers, asked, target, found))
+        layers = await self._once(key, lambda: self._made(asked, target, found))
         return Luggage(layers)
 
-    def _layers(self, asked: Wish, target: Target, found: References) -> tuple[Layer, ...]:
-        lock, own = resolve(self._environments, asked, target, found)
-        packages = self._environments.layers(lock, log.info)
-        code = own.layer(self._environments.store, target)
+    async def _made(self, asked: Wish, target: Target, found: References) -> tuple[Layer, ...]:
+        """When nobody waits for it any more, nothing of it is left running."""
+        work = Work(log.info)
+        try:
+            return await self._cloud.in_thread(self._layers, asked, target, found, work)
+        except asyncio.CancelledError:
+            work.end()
+            raise
+
+    def _layers(self, asked: Wish, target: Target, found: References, work: Work) -> tuple[Layer, ...]:
+        lock, own = resolve(self._environments, asked, target, found, work=work)
+        packages = self._environments.layers(lock, work)
+        code = own.layer(self._environments.store, target, work)
         return (*packages, code) if code else packages
 
 
 def resolve(
-    environments: Environments, asked: Wish, target: Target, found: References, *, anew: bool = False
+    environments: Environments,
+    asked: Wish,
+    target: Target,
+    found: References,
+    *,
+    anew: bool = False,
+    work: Work | None = None,
 ) -> tuple[Lock, OwnCode]:
     """The packages and the own code that fulfil a wish for tasks with these references; see `Environments.lock`."""
     own, constraints = OwnCode(), list[str]()
@@ -92,7 +109,7 @@ def resolve(
         own, constraints = need.own, here.pins
         projects = (str(folder) for folder in sorted(need.projects))
         asked = replace(asked.plus(sorted(need.pins)), folders=(*asked.folders, *projects))
-    lock = environments.lock(asked, target, constraints, anew=anew)
+    lock = environments.lock(asked, target, constraints, anew=anew, work=work)
     for folder in map(Path, asked.folders):
         if not is_package(folder.expanduser()):
             own.add_folder(folder.expanduser())

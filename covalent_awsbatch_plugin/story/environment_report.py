@@ -12,6 +12,7 @@ from pathlib import Path
 from ..hands.environments import Environments
 from ..hands.own_code import OwnCode
 from ..hands.running import running
+from ..hands.work import Say, Work
 from ..thought.environment import wish
 from ..thought.layers import Layer
 from ..thought.lock import Target
@@ -29,12 +30,16 @@ class Report:
     Raises SettingError and EnvironmentFailed.
     """
 
-    def __init__(self, settings: Settings, scripts: Sequence[Path], *, anew: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, scripts: Sequence[Path], *, anew: bool = False, say: Say = lambda _: None
+    ) -> None:
         self.settings = settings
-        self.environments = Environments()
+        self.environments, self.work = Environments(), Work(say)
         self.target = Target(settings.platform, ".".join(platform.python_version_tuple()[:2]))
         asked = wish(settings.environment)
-        self.lock, self.own = resolve(self.environments, asked, self.target, _references(scripts), anew=anew)
+        self.lock, self.own = resolve(
+            self.environments, asked, self.target, _references(scripts), anew=anew, work=self.work
+        )
 
     def shown(self) -> str:
         """What is in it, and whether it is kept here."""
@@ -49,8 +54,8 @@ class Report:
 
     def built(self) -> tuple[tuple[Layer, ...], str]:
         """Every layer, made where it was missing, and the list of them."""
-        layers = self.environments.layers(self.lock)
-        own = self.own.layer(self.environments.store, self.target)
+        layers = self.environments.layers(self.lock, self.work)
+        own = self.own.layer(self.environments.store, self.target, self.work)
         layers = (*layers, own) if own else layers
         lines = [f"  {layer.comment:<40} {layer.size / MIB:8.1f} MiB  {layer.digest}" for layer in layers]
         return layers, "\n".join(["Layers, lower first", *(lines or ["  none"])])

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Node = tuple[str, int]  # dispatch id, node id
 
@@ -21,6 +21,22 @@ class Ticket:
     member: int | None = None  # where it shares a container, which of the job's tasks it is
     cancelled: bool = False
     passenger: object = None  # what was submitted, kept while it may have to be submitted again
+    _when_cancelled: list[Callable[[], object]] = field(default_factory=list)
+
+    def cancel(self) -> None:
+        """Says so, to those who wait for something too."""
+        self.cancelled = True
+        for told in self._when_cancelled:
+            told()
+
+    @contextmanager
+    def telling(self, told: Callable[[], object]) -> Iterator[None]:
+        """Calls that on a cancel in here."""
+        self._when_cancelled.append(told)
+        try:
+            yield
+        finally:
+            self._when_cancelled.remove(told)
 
 
 class InFlight:

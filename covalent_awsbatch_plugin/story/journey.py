@@ -9,10 +9,11 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from typing import Any, TypeVar
 
 from ..hands.builder import Base
 from ..hands.secret import result_key
@@ -34,6 +35,8 @@ from .stuck import never_started
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 async def send(cloud: Cloud, settings: Settings, group: StagedGroup, ticket: Ticket) -> JobHandle:
     """From staged files to a submitted job. Raises Cancelled when the ticket says so; nothing runs then."""
@@ -49,7 +52,7 @@ async def send(cloud: Cloud, settings: Settings, group: StagedGroup, ticket: Tic
         _say_once(said)
     base = await _check_base(cloud, settings, site, package)
     _stop_if_cancelled(ticket)
-    luggage = await cloud.tenant(Packer).pack(settings, group, wanted, base, package.python)
+    luggage = await _unless_cancelled(ticket, cloud.tenant(Packer).pack(settings, group, wanted, base, package.python))
     _stop_if_cancelled(ticket)
     housekeeper = cloud.tenant(Housekeeper)
     await asyncio.gather(*map(housekeeper.hold, package.uploads))
@@ -115,6 +118,18 @@ async def _upload(cloud: Cloud, site: Site, key: str, path: Path) -> None:
             await site.store.put_file(key, path)
 
     await cloud.once(("upload", site.store.bucket, key), send)
+
+
+async def _unless_cancelled(ticket: Ticket, work: Coroutine[Any, Any, T]) -> T:
+    """What may take minutes: a cancel ends it at once. Raises Cancelled."""
+    doing = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    with ticket.telling(lambda: loop.call_soon_threadsafe(doing.cancel)):
+        try:
+            return await doing
+        except asyncio.CancelledError:
+            _stop_if_cancelled(ticket)
+            raise
 
 
 def _stop_if_cancelled(ticket: Ticket) -> None:

@@ -106,6 +106,12 @@ class Package:
     def label(self) -> str:
         return f"{self.name} {self.version}".strip()
 
+    @property
+    def download_bytes(self) -> int:
+        """Of the wheel or the source, as far as the lock tells; else 0."""
+        sources = (*self.entry.get("wheels", ()), self.entry.get("sdist", {}), self.entry.get("archive", {}))
+        return int(next((source["size"] for source in sources if source.get("size")), 0))
+
 
 @dataclass(frozen=True)
 class Lock:

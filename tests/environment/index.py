@@ -11,7 +11,7 @@ import io
 import threading
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -29,6 +29,9 @@ class Index:
         self.wrong_hashes: set[str] = set()
         self.asked: list[str] = []
         self.login: str | None = None
+        self.stalled = threading.Event()  # set when a file was asked for that is kept back, while `keeps_back`
+        self.keeps_back = False
+        self.goes_on = threading.Event()
         self.port = 0
 
     def url(self, login: str = "") -> str:
@@ -43,6 +46,12 @@ class Index:
         """The links of a project; None when there is no file of it."""
         names = [name for name in self.files if name.partition("-")[0].replace("_", "-").lower() == project]
         return "".join(f'<a href="/files/{name}#sha256={self._hash(name)}">{name}</a>' for name in names) or None
+
+    def hold(self) -> None:
+        """Where a file is about to be sent."""
+        if self.keeps_back:
+            self.stalled.set()
+            self.goes_on.wait(60)
 
     def _hash(self, name: str) -> str:
         return "0" * 64 if name in self.wrong_hashes else hashlib.sha256(self.files[name]).hexdigest()
@@ -102,6 +111,7 @@ def serving() -> Iterator[Index]:
             if index.login and self.headers.get("Authorization") != _basic(index.login):
                 self._answer(401, b"who are you?", "text/plain")
             elif self.path.startswith("/files/"):
+                index.hold()
                 self._answer(200, index.files[self.path.rpartition("/")[2]], "application/octet-stream")
             elif page := index.page(self.path.strip("/").rpartition("/")[2]):
                 self._answer(200, page.encode(), "text/html")
@@ -119,8 +129,9 @@ def serving() -> Iterator[Index]:
                 self.send_header("Cache-Control", "max-age=3600, immutable")  # as indexes say of their files
             if status == 401:
                 self.send_header("WWW-Authenticate", 'Basic realm="wheels"')
-            self.end_headers()
-            self.wfile.write(body)
+            with suppress(BrokenPipeError, ConnectionResetError):  # whoever asked may have been ended
+                self.end_headers()
+                self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -132,6 +143,7 @@ def serving() -> Iterator[Index]:
         try:
             yield index
         finally:
+            index.goes_on.set()
             server.shutdown()
             thread.join()
 

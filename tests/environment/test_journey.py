@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import json
 import logging
+import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -18,12 +20,13 @@ import pytest
 
 from covalent_awsbatch_plugin.hands.aws import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
+from covalent_awsbatch_plugin.story import cloud, journey
 from covalent_awsbatch_plugin.story.direct import value_of
 from covalent_awsbatch_plugin.story.environment import references, without_pip
 from covalent_awsbatch_plugin.story.packing import StagedGroup
-from covalent_awsbatch_plugin.thought.errors import EnvironmentFailed
+from covalent_awsbatch_plugin.thought.errors import Cancelled, EnvironmentFailed
 from tests.environment.index import Index
-from tests.story.small_world import World
+from tests.story.small_world import World, ticket
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +162,45 @@ def test_arguments_are_looked_at_too(world: World, tmp_path: Path) -> None:
 
     group = world.stage(script(tmp_path, "def task(x): pass\n"), [Fraction(1), networkx.Graph()])
     assert references(group).modules == {"networkx"}
+
+
+# ---- what takes long -------------------------------------------------------------------------------------------------
+async def test_cancelling_a_task_ends_the_download_it_waits_for(world: World, index: Index, tmp_path: Path) -> None:
+    index.add("tiny", fat=3 << 20)
+    index.keeps_back = True
+    group = world.stage(script(tmp_path, "def task(): pass\n"))
+    waiting = ticket(group)
+    before = world.sent()
+    async with cloud(world.settings(environment="tiny")) as aws:
+        sending = asyncio.ensure_future(journey.send(aws, world.settings(environment="tiny"), group, waiting))
+        await asyncio.to_thread(index.stalled.wait, 60)
+        assert commands_of(index)
+        waiting.cancel()
+        with pytest.raises(Cancelled):
+            await asyncio.wait_for(sending, 30)
+    async with asyncio.timeout(30):
+        while commands_of(index):  # killed, and about to be buried
+            await asyncio.sleep(0.01)
+    assert world.sent() == before
+
+
+def commands_of(index: Index) -> list[str]:
+    """What runs now and was told of this index. Of a killed process nothing can be read."""
+    found = []
+    for told in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if told.parent.name != str(os.getpid()) and index.url().encode() in told.read_bytes():
+                found.append(told.with_name("cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found
+
+
+async def test_what_is_fetched_and_how_big_it_is_is_told(
+    world: World, index: Index, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    index.add("tiny", fat=3 << 20)
+    task = script(tmp_path, "def task():\n import tiny\n return tiny.version\n")
+    with caplog.at_level(logging.INFO):
+        assert await world.value(world.settings(environment="tiny"), task) == "1.0"
+    told = "\n".join(record.message for record in caplog.records if record.name.endswith("story.environment"))
+    assert "Fetching 1 of 1 packages" in told and "uv: Downloading tiny (3.0MiB)" in told
+    assert "Packed tiny 1.0, 3.0 MiB (1 of 1)." in told
