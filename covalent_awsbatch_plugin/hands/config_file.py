@@ -9,6 +9,7 @@ import os
 import shutil
 import tomllib
 from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,35 +26,17 @@ def config_file() -> Path:
 
 
 def section() -> dict[str, Any]:
-    """The `[executors.awsbatch]` section, empty where there is none. Raises SettingError for a file that is no TOML."""
+    """The `[executors.awsbatch]` section, empty where there is none. Raises SettingError for a file that is no TOML.
+
+    Covalent rewrites the file in place, under its lock: without it one may see half a file, and half may be TOML too.
+    """
     path = config_file()
-    try:
-        text = path.read_text()
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(path, error) from error
     try:
-        return _section(text)
-    except (tomllib.TOMLDecodeError, AttributeError, TypeError, ValueError):
-        return _read_again(path)
-
-
-def _section(text: str) -> dict[str, Any]:
-    return dict(tomllib.loads(text).get("executors", {}).get("awsbatch", {}))
-
-
-def _read_again(path: Path) -> dict[str, Any]:
-    """Covalent rewrites the file in place, under its lock: what was half there is whole now."""
-    try:
-        with _lock(path):
-            return _section(path.read_text())
-    except (
-        OSError,
-        AttributeError,
-        TypeError,
-        ValueError,
-    ) as error:  # tomllib's and UnicodeDecodeError are ValueErrors
+        with _lock(path) if os.access(path.parent, os.W_OK) else nullcontext():  # as it is, where no lock can be made
+            return dict(tomllib.loads(path.read_text()).get("executors", {}).get("awsbatch", {}))
+    except (OSError, AttributeError, TypeError, ValueError) as error:  # tomllib's is a ValueError
         raise _unreadable(path, error) from error
 
 

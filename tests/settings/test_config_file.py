@@ -88,14 +88,16 @@ def test_a_folder_that_cannot_be_written_is_named(conf: Path) -> None:
         config_file.write_section({"vcpu": 1})
 
 
-def test_a_file_that_covalent_is_writing_is_read_when_it_is_whole(conf: Path) -> None:
+@pytest.mark.parametrize("half", ["", USERS[:-30] + '"', "[sdk]\n"], ids=["emptied", "no TOML", "TOML too"])
+def test_a_file_that_covalent_is_writing_is_read_when_it_is_whole(conf: Path, half: str) -> None:
     """Covalent writes in place, under its lock: half a file is what others see meanwhile."""
-    conf.write_text(USERS[:-30] + '"')
+    conf.write_text(half)
     lock = FileLock(f"{conf}.lock")
     lock.acquire()
     found: list[object] = []
     reader = threading.Thread(target=lambda: found.append(config_file.section()))
     reader.start()
+    reader.join(0.1)
     conf.write_text(USERS)
     lock.release()
     reader.join()
