@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,15 +42,35 @@ class Entry:
         return cls(body["dispatch_id"], tuple(body["node_ids"]), body["handle"])
 
 
+@dataclass(frozen=True)
+class Noted:
+    """One job's file: by what the job goes, since when (Unix time), and its task groups."""
+
+    key: str
+    since: float
+    entries: tuple[Entry, ...]
+
+    @property
+    def unsent_name(self) -> str | None:
+        """The job's name where it may not have been submitted, else None: then `key` is its id."""
+        return self.key.removeprefix(_UNSENT) if self.key.startswith(_UNSENT) else None
+
+
 class Ledger:
     """A folder in the user's data folder."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder or data_dir() / "jobs"
+        self._ours: set[str] = set()  # names of files
+        self._read: set[str] = set()
+        self._left: dict[tuple[str, tuple[int, ...]], list[Noted]] = {}
+        self._lock = threading.Lock()
 
-    def note(self, job_id: str, entries: Sequence[Entry]) -> None:
-        """Raises StagingError when the folder can't be written."""
+    def note(self, job_id: str, entries: Sequence[Entry], *, ours: bool = True) -> None:
+        """Raises StagingError when the folder can't be written. `ours`: this process looks after the job."""
         path = self._folder / f"{job_id}.json"
+        if ours:
+            self._ours.add(path.name)
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             fresh = path.with_suffix(f".{os.getpid()}")
@@ -63,17 +84,32 @@ class Ledger:
         with contextlib.suppress(OSError):
             (self._folder / f"{job_id}.json").unlink()
 
-    def jobs(self) -> Iterator[tuple[str, list[Entry]]]:
+    def jobs(self) -> Iterator[Noted]:
         """Every job that was submitted and not read, oldest first."""
-        for path, _ in self._files():
-            if not path.stem.startswith(_UNSENT):
-                yield path.stem, _entries(path)
+        return (_noted(path, since) for path, since in self._files() if not path.stem.startswith(_UNSENT))
 
-    def perhaps_sent(self) -> Iterator[tuple[str, float, list[Entry]]]:
-        """The names of jobs that were about to be submitted, and when (Unix time): most of a crash, some of now."""
-        for path, since in self._files():
-            if path.stem.startswith(_UNSENT):
-                yield path.stem.removeprefix(_UNSENT), since, _entries(path)
+    def perhaps_sent(self) -> Iterator[Noted]:
+        """Jobs that were about to be submitted: most of a crash, some of now."""
+        return (_noted(path, since) for path, since in self._files() if path.stem.startswith(_UNSENT))
+
+    def left(self, dispatch_id: str, node_ids: tuple[int, ...]) -> list[Noted]:
+        """The jobs of this very task group that are another process's and were not read, newest first.
+
+        Each file is read once: of an array, all tasks may be asked for one by one.
+        """
+        with self._lock:
+            for path in [each for each in self._folder.glob("*.json") if each.name not in self._ours | self._read]:
+                self._index(path)
+            found = self._left.get((dispatch_id, node_ids), [])
+            there = [noted for noted in found if (self._folder / f"{noted.key}.json").exists()]
+        return sorted(there, key=lambda noted: -noted.since)
+
+    def _index(self, path: Path) -> None:
+        self._read.add(path.name)
+        with contextlib.suppress(FileNotFoundError):  # read by somebody else just now
+            noted = _noted(path, path.stat().st_mtime)
+            for entry in noted.entries:
+                self._left.setdefault((entry.dispatch_id, entry.node_ids), []).append(noted)
 
     def _files(self) -> list[tuple[Path, float]]:
         found = []
@@ -83,8 +119,8 @@ class Ledger:
         return sorted(found, key=lambda each: each[1])
 
 
-def _entries(path: Path) -> list[Entry]:
+def _noted(path: Path, since: float) -> Noted:
     try:
-        return [Entry.of(body) for body in json.loads(path.read_text())]
-    except FileNotFoundError:
-        return []
+        return Noted(path.stem, since, tuple(Entry.of(body) for body in json.loads(path.read_text())))
+    except (OSError, ValueError, KeyError, TypeError):  # read by somebody else just now, or none of ours
+        return Noted(path.stem, since, ())

@@ -103,7 +103,7 @@ class Cloud:
                 "batch_job_log_group_name",
             }
         )  # fmt: skip
-        return await self._cached(key, lambda: self._find(settings))
+        return await self.cached(key, lambda: self._find(settings))
 
     async def builder(self, settings: Settings) -> Builder:
         """The builder that the settings name, opened once: with the cache folder of whoever came first."""
@@ -112,7 +112,7 @@ class Cloud:
             folder = await self.in_thread(_made, settings.cache_dir)
             return await self.aws.keep(builder(settings.builder, folder))
 
-        return await self._cached(("builder", settings.builder), opened, seconds=float("inf"))
+        return await self.cached(("builder", settings.builder), opened, seconds=float("inf"))
 
     async def runner_layer(self, platform: str, cache_dir: str) -> Layer:
         """The layer with what runs tasks, the same for all tasks of a platform."""
@@ -120,11 +120,11 @@ class Cloud:
         async def made() -> Layer:
             return await self.in_thread(lambda: layer(runner_files(platform, Path(cache_dir).expanduser()), "runner"))
 
-        return await self._cached(("runner", platform), made, seconds=float("inf"))
+        return await self.cached(("runner", platform), made, seconds=float("inf"))
 
     async def identity(self) -> Identity:
         """Who we are at AWS, asked once."""
-        return await self._cached("identity", self.account.identity, seconds=float("inf"))
+        return await self.cached("identity", self.account.identity, seconds=float("inf"))
 
     async def _find(self, settings: Settings) -> Site:
         who = await self.identity()
@@ -147,10 +147,10 @@ class Cloud:
         )
         return Site(place, repository.result(), store)
 
-    async def _cached(
+    async def cached(
         self, key: Hashable, make: Callable[[], Coroutine[Any, Any, T]], seconds: float = SITE_SECONDS
     ) -> T:
-        """One task makes it and all wait for it; a failure is not remembered."""
+        """What `make` gave within `seconds`: one task makes it and all wait for it; a failure is not remembered."""
         until, value = self._known.get(key, (float("-inf"), None))
         if until <= self._clock():
             value = await self.once(key, make)

@@ -14,7 +14,7 @@ import functools
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..hands.store import Store
 from ..thought.errors import AWSBatchError
@@ -70,6 +70,16 @@ class Housekeeper:
         """A job whose tasks have these ids will be read by each. What it needs is held already."""
         self._readers[_parent(job_ids[0])] = (set(job_ids), leavings)
 
+    async def taken_over(self, job_ids: Sequence[str], leavings: Leavings) -> None:
+        """As `submitted`, for a job of an earlier process; each of its tasks may bring objects that it alone needs."""
+        parent = _parent(job_ids[0])
+        if parent in self._readers:
+            readers, known = self._readers[parent]
+            self._readers[parent] = readers, replace(known, objects=known.objects + leavings.objects)
+            return
+        self._readers[parent] = set(job_ids), leavings
+        await self.hold(leavings.image_digest)
+
     def unread(self, parent: str) -> frozenset[str]:
         """The ids of the job's tasks that nobody has read yet; none for a job of another process."""
         return frozenset(self._readers[parent][0]) if parent in self._readers else frozenset()
@@ -107,7 +117,7 @@ class Housekeeper:
 
     async def _sweep_definitions(self, leavings: list[Leavings]) -> None:
         """One goes with its image: who comes to need that waits until its definition has gone too."""
-        wanted = {(x.image_digest, x.definition) for x in leavings if x.settings.delete_definitions}
+        wanted = {(x.image_digest, x.definition) for x in leavings if x.settings.delete_definitions and x.definition}
 
         async def deregister(digests: list[str]) -> None:
             for digest, definition in sorted(wanted):

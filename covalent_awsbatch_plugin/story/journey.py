@@ -30,6 +30,7 @@ from .fleet import MIB, Fleet
 from .housekeeping import Housekeeper
 from .inflight import Ticket
 from .packing import Package, StagedGroup, pack
+from .reattach import left_behind, take_over
 from .shipment import CANCEL_REASON, STOP_REASON, JobHandle, Passenger, bounded
 from .stuck import never_started
 
@@ -39,7 +40,10 @@ T = TypeVar("T")
 
 
 async def send(cloud: Cloud, settings: Settings, group: StagedGroup, ticket: Ticket) -> JobHandle:
-    """From staged files to a submitted job. Raises Cancelled when the ticket says so; nothing runs then."""
+    """From staged files to a submitted job, or to the one of an earlier process that was asked for the same.
+
+    Raises Cancelled when the ticket says so; nothing runs then.
+    """
     wanted: list[str] = []
     if settings.bake_deps_pip:
         group, wanted = await cloud.in_thread(without_pip, group)
@@ -50,17 +54,23 @@ async def send(cloud: Cloud, settings: Settings, group: StagedGroup, ticket: Tic
     settings, said = fitted(settings, fargate=site.place.fargate)
     if said:
         _say_once(said)
-    base = await _check_base(cloud, settings, site, package)
-    _stop_if_cancelled(ticket)
-    luggage = await _unless_cancelled(ticket, cloud.tenant(Packer).pack(settings, group, wanted, base, package.python))
-    _stop_if_cancelled(ticket)
     housekeeper = cloud.tenant(Housekeeper)
     await asyncio.gather(*map(housekeeper.hold, package.uploads))
     try:
-        await asyncio.gather(*(_upload(cloud, site, key, path) for key, path in package.uploads.items()))
+        left = await left_behind(cloud, settings, group, package.content)
+        if left and not may_go_again(settings):
+            return await take_over(cloud, settings, left, package, ticket)
+        base = await _check_base(cloud, settings, site, package)
+        _stop_if_cancelled(ticket)
+        packing = cloud.tenant(Packer).pack(settings, group, wanted, base, package.python)
+        luggage = await _unless_cancelled(ticket, packing)
         _stop_if_cancelled(ticket)
         passenger = Passenger(group, package, ticket, luggage=luggage)
         ticket.passenger = passenger if may_go_again(settings) else None
+        if left:
+            return await take_over(cloud, settings, left, package, ticket)
+        await asyncio.gather(*(_upload(cloud, site, key, path) for key, path in package.uploads.items()))
+        _stop_if_cancelled(ticket)
         return await cloud.tenant(Fleet).board(settings, passenger)
     except BaseException:
         for key in package.uploads:

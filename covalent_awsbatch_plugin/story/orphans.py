@@ -8,15 +8,15 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..hands.ledger import unsent
 from ..thought import naming
 from ..thought.settings import Settings
 from .cloud import Cloud
 from .collecting import Ended, NodeResult, collect, newest_envelope, results_store
+from .reattach import settled
 from .shipment import JobHandle
 
 FORGOTTEN_AFTER_S = 3600  # that no job came of a submission is believed when nobody can still be trying
@@ -76,29 +76,27 @@ class Unread:
 
 def unread(cloud: Cloud, *, dispatch_id: str = "") -> Iterator[tuple[str, list[Unread]]]:
     """Jobs with their task groups, from this user's ledger on this machine, oldest first."""
-    for job_id, entries in cloud.ledger.jobs():
-        handles = [(entry, JobHandle.from_json(entry.handle)) for entry in entries]
+    for noted in cloud.ledger.jobs():
+        handles = [(entry, JobHandle.from_json(entry.handle)) for entry in noted.entries]
         tasks = [
             Unread(entry.dispatch_id, entry.node_ids, handle)
             for entry, handle in handles
             if handle and dispatch_id in ("", entry.dispatch_id)
         ]
         if tasks:
-            yield job_id, tasks
+            yield noted.key, tasks
 
 
 async def find_unsent(cloud: Cloud, settings: Settings) -> int:
     """Looks by name for jobs that were being submitted when their process died; how many may still come to be."""
     waiting = 0
-    for name, since, entries in cloud.ledger.perhaps_sent():
-        job_id = await cloud.batch.named({"jobName": name, "jobQueue": settings.batch_queue}, since)
-        if job_id:
-            found = [replace(e, handle=e.handle | {"job_id": job_id + e.handle["job_id"]}) for e in entries]
-            cloud.ledger.note(job_id, found)
-        elif time.time() - since < FORGOTTEN_AFTER_S:
-            waiting += 1
+    for noted in cloud.ledger.perhaps_sent():
+        if await settled(cloud, settings, noted) is not None:
             continue
-        cloud.ledger.forget(unsent(name))
+        if time.time() - noted.since < FORGOTTEN_AFTER_S:
+            waiting += 1
+        else:
+            cloud.ledger.forget(noted.key)
     return waiting
 
 

@@ -50,6 +50,7 @@ class JobHandle:
     prefix: str
     image: str
     member: int | None = None
+    definition: str = ""
 
     @property
     def result_id(self) -> str:
@@ -115,7 +116,9 @@ async def _register_and_submit(
 
     def handles_of(job_id: str) -> list[JobHandle]:
         return [
-            JobHandle(child, p.package.name, p.package.content, settings.s3_bucket_name, prefix, image.uri, member)
+            JobHandle(
+                child, p.package.name, p.package.content, settings.s3_bucket_name, prefix, image.uri, member, definition
+            )
             for (child, member), p in zip(jobs.addresses(settings, job_id, len(aboard)), aboard, strict=True)
         ]
 

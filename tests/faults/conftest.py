@@ -13,6 +13,7 @@ import pytest
 
 from covalent_awsbatch_plugin.hands.aws import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
+from tests.faults.client import Client
 from tests.story.small_world import World
 
 
@@ -29,3 +30,9 @@ async def world(offline_aws: LocalAWS, tmp_path: Path) -> AsyncIterator[World]:
     yield World(offline_aws, tmp_path)
     offline_aws.clear_faults()
     await close_shared()
+
+
+@pytest.fixture
+def client(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return Client(world, tmp_path)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A client that kills itself: one task's whole way, ended by SIGKILL before or after one of its calls to AWS.
+"""A client that kills itself: the whole way of some tasks, ended by SIGKILL before or after one of its calls to AWS.
 
 `python -m tests.faults.driver settings.json folder step`, where a step is like `after batch:SubmitJob`.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import signal
 import sys
 from pathlib import Path
@@ -17,13 +18,14 @@ from typing import Any
 
 from covalent_awsbatch_plugin.hands.aws import AWS
 from covalent_awsbatch_plugin.story import cloud, collecting, journey
+from covalent_awsbatch_plugin.story.cloud import Cloud
 from covalent_awsbatch_plugin.story.direct import stage_call
 from covalent_awsbatch_plugin.story.inflight import Ticket
+from covalent_awsbatch_plugin.story.packing import StagedGroup
 from covalent_awsbatch_plugin.thought.settings import Settings
-from tests.faults.tasks import wait_and_count
 
 BEFORE, AFTER = "before", "after"
-DISPATCH = "killed"
+DISPATCH, GROUPS = "killed", "groups.pickle"
 call = AWS.call
 
 
@@ -44,11 +46,17 @@ def dies(step: str, folder: Path) -> Any:
 
 
 async def main(settings: Settings, folder: Path) -> None:
-    group = stage_call(wait_and_count, (str(folder),), {}, folder, dispatch_id=DISPATCH, node_id=0)
+    groups: list[StagedGroup] = pickle.loads((folder / GROUPS).read_bytes())
     async with cloud(settings) as aws:
-        handle = await journey.send(aws, settings, group, Ticket(((DISPATCH, 0),)))
-        ended = await journey.watch(aws, settings, handle)
-        await collecting.collect(aws, settings, ended, group.node_ids, folder)
+        if len(groups) > 1:  # a lone one leaves at once, and then the others wait for each other
+            await _goes(aws, settings, stage_call(str, (), {}, folder, dispatch_id="first", node_id=0), folder)
+        await asyncio.gather(*(_goes(aws, settings, group, folder) for group in groups))
+
+
+async def _goes(aws: Cloud, settings: Settings, group: StagedGroup, folder: Path) -> None:
+    handle = await journey.send(aws, settings, group, Ticket(((group.dispatch_id, group.node_ids[0]),)))
+    ended = await journey.watch(aws, settings, handle)
+    await collecting.collect(aws, settings, ended, group.node_ids, folder)
 
 
 if __name__ == "__main__":

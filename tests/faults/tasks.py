@@ -102,3 +102,15 @@ def wait_and_count(folder: str) -> str:
     while not Path(folder, "go").exists():
         time.sleep(0.02)
     return "x" * 400_000
+
+
+def wait_and_do(folder: str) -> str:
+    """As `wait_and_count`, in a folder of its own; then it does as the file `go` says: fail, or return that."""
+    with open(f"{folder}/ran", "ab") as file:
+        file.write(b"1")
+    print(RAN, flush=True)
+    while not (do := Path(folder, "go")).exists():
+        time.sleep(0.02)
+    if do.read_text() == "fail":
+        raise ZeroDivisionError("a mistake of the user's")
+    return do.read_text()

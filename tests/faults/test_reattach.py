@@ -1,0 +1,219 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""kill -9 of the client; then another process is asked for the same tasks, and takes over what is there."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from covalent_awsbatch_plugin.ground import layout
+from covalent_awsbatch_plugin.hands.aws import close_shared
+from covalent_awsbatch_plugin.story import cloud, journey
+from covalent_awsbatch_plugin.story.direct import value_of
+from covalent_awsbatch_plugin.story.shipment import JobHandle
+from covalent_awsbatch_plugin.thought import errors
+from tests.faults.client import Client
+from tests.faults.tasks import wait_and_count, wait_and_do
+from tests.faults.test_kill import A_JOB, NOTHING
+from tests.story.small_world import ticket
+
+WHILE_IT_RUNS = "before batch:DescribeJobs ran"
+MUCH = "x" * 400_000
+
+
+def written(path: Path, text: str) -> None:
+    """All at once, for somebody waits for the file."""
+    draft = path.with_suffix(".draft")
+    draft.write_text(text)
+    draft.replace(path)
+
+
+@pytest.mark.parametrize("step", A_JOB)
+async def test_whatever_the_step_the_job_is_taken_over_and_the_task_runs_once(client: Client, step: str) -> None:
+    before = len(client.jobs())
+    if "GetObject" in step:
+        client.may_go_on()
+    await client.killed(step)
+    handles = await client.asks_again()
+    client.may_go_on()
+    (result,) = await client.reads(handles)
+    assert value_of(result) == MUCH
+    assert client.ran == b"1"
+    assert len(client.jobs()) == before + 1
+    assert "There is nothing to collect." in await client.says("collect", "--into", str(client.folder / "collected"))
+
+
+@pytest.mark.parametrize("step", NOTHING)
+async def test_where_there_was_no_job_yet_one_is_submitted(client: Client, step: str) -> None:
+    before = len(client.jobs())
+    client.may_go_on()
+    await client.killed(step)
+    (result,) = await client.reads(await client.asks_again())
+    assert (value_of(result), client.ran, len(client.jobs())) == (MUCH, b"1", before + 1)
+
+
+async def test_one_that_ended_well_meanwhile_is_read(client: Client) -> None:
+    before = len(client.jobs())
+    await client.killed(WHILE_IT_RUNS)
+    client.may_go_on()
+    await client.until_all_ended()
+    (result,) = await client.reads(await client.asks_again())
+    assert (value_of(result), client.ran, len(client.jobs())) == (MUCH, b"1", before + 1)
+
+
+async def test_one_that_failed_is_tried_anew(client: Client) -> None:
+    before = len(client.jobs())
+    client.stage(wait_and_do, [str(client.folder)])
+    await client.killed(WHILE_IT_RUNS)
+    written(client.folder / "go", "fail")
+    await client.until_all_ended()
+    written(client.folder / "go", "well")
+    (result,) = await client.reads(await client.asks_again())
+    assert (value_of(result), client.ran, len(client.jobs())) == ("well", b"11", before + 2)
+
+
+async def test_one_that_was_ended_is_tried_anew(client: Client) -> None:
+    before = len(client.jobs())
+    await client.killed(WHILE_IT_RUNS)
+    await client.says("reap", "--yes")
+    client.may_go_on()
+    (result,) = await client.reads(await client.asks_again())
+    assert (value_of(result), len(client.jobs())) == (MUCH, before + 2)
+
+
+async def test_another_argument_is_another_task(client: Client, tmp_path: Path) -> None:
+    before = len(client.jobs())
+    await client.killed(WHILE_IT_RUNS)
+    other = tmp_path / "other"
+    other.mkdir()
+    client.stage(wait_and_count, [str(other)])
+    (other / "go").touch()
+    (result,) = await client.reads(await client.asks_again())
+    assert (value_of(result), (other / "ran").read_bytes(), len(client.jobs())) == (MUCH, b"1", before + 2)
+    client.may_go_on()
+    await client.until_all_ended()
+
+
+async def test_another_dispatch_takes_nothing_from_this_one(client: Client) -> None:
+    before = len(client.jobs())
+    await client.killed(WHILE_IT_RUNS)
+    same = client.world.stage(wait_and_count, str(client.folder))
+    async with cloud(client.settings) as aws:
+        other = await journey.send(aws, client.settings, same, ticket(same))
+    (theirs,) = await client.asks_again()
+    assert other.job_id != theirs.job_id
+    client.may_go_on()
+    (result,) = await client.reads([theirs])
+    assert (value_of(result), len(client.jobs())) == (MUCH, before + 1)
+
+
+async def test_a_result_that_somebody_changed_is_not_taken(client: Client) -> None:
+    before = len(client.jobs())
+    await client.killed(WHILE_IT_RUNS)
+    client.may_go_on()
+    await client.until_all_ended()
+    s3, bucket = client.world.client("s3"), client.settings.s3_bucket_name
+    found = s3.list_objects_v2(Bucket=bucket, Prefix=f"{layout.S3_ROOT}/results/killed/0/")["Contents"]
+    for key in [each["Key"] for each in found if each["Key"].endswith(f"/{layout.RESULT_NAME}")]:
+        data = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        s3.put_object(Bucket=bucket, Key=key, Body=data[:-1] + bytes([data[-1] ^ 1]))
+    (result,) = await client.reads(await client.asks_again())
+    assert (value_of(result), client.ran, len(client.jobs())) == (MUCH, b"11", before + 2)
+
+
+@pytest.mark.parametrize("sharing", [{}, {"tasks_per_job": 2, "parallel_tasks": 2}, {"tasks_per_job": 4}])
+async def test_of_an_array_and_of_shared_containers_each_task_is_taken_over(
+    client: Client, tmp_path: Path, sharing: dict[str, int]
+) -> None:
+    before, folders = len(client.jobs()), [tmp_path / name for name in "abc"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "go").write_text(folder.name)
+    (folders[0] / "go").unlink()  # so that there is one that runs when the client dies
+    client.stage(wait_and_do, [str(folder) for folder in folders])
+    client.set(array_linger=9, max_array_size=3, **sharing)
+    await client.killed(f"before batch:DescribeJobs {folders[0].name}/ran")
+    assert len(client.jobs()) == before + 1
+    handles = await client.asks_again()
+    written(folders[0] / "go", "a")
+    assert [value_of(result) for result in await client.reads(handles)] == ["a", "b", "c"]
+    assert [(folder / "ran").read_bytes() for folder in folders] == [b"1", b"1", b"1"]
+    assert len(client.jobs()) == before + 1
+
+
+async def test_of_an_array_only_what_failed_is_tried_anew(client: Client, tmp_path: Path) -> None:
+    before, folders = len(client.jobs()), [tmp_path / name for name in "abc"]
+    for folder in folders:
+        folder.mkdir()
+    client.stage(wait_and_do, [str(folder) for folder in folders])
+    client.set(array_linger=9, max_array_size=3)
+    await client.killed(f"before batch:DescribeJobs {folders[0].name}/ran")
+    for folder, does in zip(folders, ("well", "fail", "well"), strict=True):
+        written(folder / "go", does)
+    await client.until_all_ended()
+    written(folders[1] / "go", "better")
+    results = await client.reads(await client.asks_again())
+    assert [value_of(result) for result in results] == ["well", "better", "well"]
+    assert [(folder / "ran").read_bytes() for folder in folders] == [b"1", b"11", b"1"]
+    assert len(client.jobs()) == before + 2
+
+
+async def test_what_was_taken_over_can_be_cancelled(client: Client) -> None:
+    before = len(client.jobs())
+    await client.killed(WHILE_IT_RUNS)
+    (handle,) = await client.asks_again()
+    reading = asyncio.ensure_future(client.reads([handle]))
+    async with cloud(client.settings) as aws:
+        await journey.cancel(aws, handle.job_id, handle.member)
+    (result,) = await reading
+    assert isinstance(result.error, errors.Cancelled)
+    assert len(client.jobs()) == before + 1
+
+
+async def test_a_cancel_that_came_first_ends_it(client: Client) -> None:
+    await client.killed(WHILE_IT_RUNS)
+    (group,) = client.groups
+    cancelled = ticket(group)
+    cancelled.cancelled = True
+    async with cloud(client.settings) as aws:
+        handle = await journey.send(aws, client.settings, group, cancelled)
+    (result,) = await client.reads([handle])
+    assert isinstance(result.error, errors.Cancelled)
+
+
+async def test_what_was_taken_over_leaves_nothing_at_aws(client: Client) -> None:
+    before = client.world.sent()
+    await client.killed(WHILE_IT_RUNS)
+    client.may_go_on()
+    await client.reads(await client.asks_again())
+    await close_shared()  # what is due is swept then
+    after = client.world.sent()
+    assert (after.definitions, after.objects) == (before.definitions, before.objects)
+    assert after.images == before.images
+
+
+async def test_one_that_raises_what_may_be_tried_again_is_submitted_again(client: Client) -> None:
+    before = len(client.jobs())
+    client.stage(wait_and_do, [str(client.folder)])
+    client.set(retry_exceptions="ZeroDivisionError")
+    await client.killed(WHILE_IT_RUNS)
+    (group,) = client.groups
+    taken = ticket(group)
+    async with cloud(client.settings) as aws:
+        handle = await journey.send(aws, client.settings, group, taken)
+        watching = asyncio.ensure_future(journey.watch(aws, client.settings, handle, taken))
+        written(client.folder / "go", "fail")
+        await client.until(lambda: len(client.jobs()) == before + 2)
+        written(client.folder / "go", "well")
+        ended = await watching
+    assert ended.envelope and ended.envelope.returned
+    assert client.ran == b"11"
+
+
+def test_a_handle_of_before_there_was_this_is_still_read() -> None:
+    known = JobHandle("job", "name", "content", "bucket", "prefix", "image").to_json()
+    assert JobHandle.from_json({name: value for name, value in known.items() if name != "definition"})
