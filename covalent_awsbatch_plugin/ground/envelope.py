@@ -13,6 +13,8 @@ import hashlib
 import hmac
 import json
 from dataclasses import asdict, dataclass, field
+from types import NoneType
+from typing import Any
 
 from .layout import FORMAT_VERSION
 
@@ -32,6 +34,9 @@ TERMINATED = "terminated"  # by SIGTERM: timeout, cancel, Spot notice
 TIMED_OUT = "timed_out"  # by the runner, for its own time limit was over while its container's other tasks go on
 NO_INPUT = "no_input"  # its function, hooks or an argument could not be read, or is not what was packed
 NOT_RUN = "not_run"  # an earlier task of its group, whose value it needs, did not return
+OUTCOMES = (
+    RETURNED, RAISED, UNPICKLABLE, EXITED, KILLED, OUT_OF_MEMORY, TERMINATED, TIMED_OUT, NO_INPUT, NOT_RUN,
+)  # fmt: skip
 
 # What a task leaves. Values are Covalent's archives; `error` is the remote traceback, UTF-8; `exception` is pickled.
 OUTPUT, STDOUT, STDERR, ERROR, EXCEPTION = PARTS = ("output", "stdout", "stderr", "error", "exception")
@@ -87,7 +92,7 @@ class Envelope:
         if part.offset is None:
             raise BadEnvelope("this part is an object of its own")
         data = self.body[part.offset : part.offset + part.size]
-        if len(data) != part.size or hashlib.sha256(data).hexdigest() != part.sha256:
+        if part.offset < 0 or len(data) != part.size or hashlib.sha256(data).hexdigest() != part.sha256:
             raise BadEnvelope("an inline part is not what the header says")
         return data
 
@@ -101,21 +106,58 @@ def seal(envelope: Envelope, key: bytes) -> bytes:
 
 
 def unseal(data: bytes, key: bytes, *, job_id: str, attempt: int) -> Envelope:
-    """The envelope of this very attempt; raises BadEnvelope for any other bytes."""
+    """The envelope of this very attempt, with parts that are what it says; raises BadEnvelope for any other bytes."""
     if data[: len(MAGIC)] != MAGIC or len(data) < _HEADER_AT:
         raise BadEnvelope("these bytes are no result of a task, or a later format")
     if not hmac.compare_digest(hmac.digest(key, data[_LENGTH.start :], "sha256"), data[_MAC]):
         raise BadEnvelope("the result was not written with this task's key, or was cut or changed")
     end = _HEADER_AT + int.from_bytes(data[_LENGTH], "big")
-    header = json.loads(data[_HEADER_AT:end])
+    try:
+        return _opened(json.loads(data[_HEADER_AT:end]), data[end:], job_id, attempt)
+    except (KeyError, TypeError, RecursionError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BadEnvelope("its header, though written with this task's key, is none that a runner writes") from error
+
+
+def _opened(header: dict[str, Any], body: bytes, job_id: str, attempt: int) -> Envelope:
     if (header["job_id"], header["attempt"]) != (job_id, attempt):
         raise BadEnvelope(
             f"the result is of job {header['job_id']}, attempt {header['attempt']}; expected {job_id}, {attempt}"
         )
-    return Envelope(job_id, attempt, header["python"], tuple(map(_task_result, header["tasks"])), data[end:])
+    tasks = tuple(_task_result(**told) for told in header["tasks"])
+    envelope = Envelope(job_id, attempt, _typed(header["python"], str), tasks, body)
+    for task in tasks:
+        for part in task.parts.values():
+            if part.offset is not None:
+                envelope.inline(part)
+    return envelope
 
 
-def _task_result(body: dict[str, object]) -> TaskResult:
-    parts = body.pop("parts")
-    assert isinstance(parts, dict)
-    return TaskResult(**body, parts={name: Part(**part) for name, part in parts.items()})  # type: ignore[arg-type]
+def _task_result(*, parts: dict[str, Any], **told: Any) -> TaskResult:
+    """Strict: a user's function can get at its key, and names and numbers of a result become paths on the client."""
+    result = TaskResult(**told, parts={_one_of(PARTS, name): _part(**part) for name, part in parts.items()})
+    _typed(result.node_id, int)
+    _one_of(OUTCOMES, result.outcome)
+    for optional, kind in ((result.exit_code, int), (result.signal, int), (result.exception_type, str)):
+        _typed(optional, kind, NoneType)
+    return result
+
+
+def _part(**told: Any) -> Part:
+    part = Part(**told)
+    _typed(part.size, int)
+    _typed(part.sha256, str)
+    _typed(part.offset, int, NoneType)
+    return part
+
+
+def _typed(value: Any, *kinds: type) -> Any:
+    """The value; raises TypeError where JSON had another kind, a boolean for a number too."""
+    if type(value) not in kinds:
+        raise TypeError(value)
+    return value
+
+
+def _one_of(known: tuple[str, ...], value: Any) -> str:
+    if value not in known:
+        raise TypeError(value)
+    return str(value)
