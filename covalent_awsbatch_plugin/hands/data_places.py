@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..thought.errors import NotFound
+from ..thought.errors import NotAllowed, NotFound
+from ..thought.terraform_errors import mends
 from .aws import AWS
 
 
@@ -36,4 +37,6 @@ class DataPlaces:
             answer = await self._aws.call(service, operation, of=of, **parameters)
         except NotFound:
             return {}
+        except NotAllowed as error:  # it is the deployer who asks, not whoever runs the server
+            raise NotAllowed(error.happened, says=error.says, advice="\n".join(mends([error.says]))) from error
         return next(iter(answer.get(key) or ()), {})

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..thought.errors import InfraFailed, SettingError
+from ..thought.errors import SettingError
+from ..thought.terraform_errors import failed
 from .secret import data_dir
 
 SOURCE = Path(__file__).parents[1] / "assets" / "infra"
@@ -64,6 +65,8 @@ class Terraform:
         if state:
             self._write(BACKEND, {"terraform": {"backend": {"s3": _backend(state, self.folder.name)}}})
         moves = ["-migrate-state", "-force-copy"] if state else []  # what was known here goes to the bucket
+        if not (self.folder / ".terraform").exists():
+            self._say("Terraform fetches AWS's provider; the first time that takes a while ...")
         self._run("init", "-input=false", "-no-color", *moves)
 
     def _write(self, name: str, body: Mapping[str, Any]) -> None:
@@ -114,7 +117,8 @@ class Terraform:
     def _events(self, *arguments: str) -> Iterator[dict[str, Any]]:
         """Terraform's own report, one event a line; says what happens, and raises InfraFailed with what it blames."""
         blamed: list[str] = []
-        with self._started(arguments[0], "-json", "-input=false", *arguments[1:]) as process:
+        words = (arguments[0], "-json", "-input=false", *arguments[1:])
+        with self._started(*words, complaints=subprocess.STDOUT) as process:
             assert process.stdout is not None
             for line in _lines(process):
                 try:
@@ -122,33 +126,34 @@ class Terraform:
                 except ValueError:
                     blamed.append(line)
                     continue
-                if event.get("type") in _TOLD:
+                if _is_told(event):
                     self._say(_told(event))
                 if event.get("@level") == "error":
                     blamed.append(_diagnosis(event))
                 yield event
         if process.returncode:
-            raise _failed(arguments[0], blamed)
+            raise failed(arguments[0], blamed)
 
     def _run(self, *arguments: str, fails: bool = False) -> str:
         process = self._started(*arguments)
         try:
-            answer, _ = process.communicate()
+            answer, complaint = process.communicate()
         except KeyboardInterrupt:  # Terraform does not hear of it, and ends in its own time
             process.communicate()
             raise
         if process.returncode and not fails:
-            raise _failed(arguments[0], [answer])
+            raise failed(arguments[0], [f"{answer}\n{complaint}"])
         return "" if process.returncode else answer
 
-    def _started(self, *arguments: str) -> subprocess.Popen[str]:
+    def _started(self, *arguments: str, complaints: int = subprocess.PIPE) -> subprocess.Popen[str]:
+        """`complaints` is where stderr goes: on its own, or with the rest. It has warnings too."""
         return subprocess.Popen(
             [program(), *arguments],
             cwd=self.folder,
             env=environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=complaints,
             text=True,
             # Out of reach of Ctrl-C: interrupted while it makes a job queue, AWS's provider forgets that it made it,
             # and the next run meets one that exists already. So it finishes what it has begun, and we end after it.
@@ -205,6 +210,12 @@ def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
 _TOLD = {"apply_start", "apply_progress", "apply_complete", "apply_errored", "change_summary"}
 
 
+def _is_told(event: Mapping[str, Any]) -> bool:
+    """Looking things up goes without saying."""
+    address = str(event.get("hook", {}).get("resource", {}).get("addr", ""))
+    return event.get("type") in _TOLD and not address.startswith("data.")
+
+
 def _told(event: Mapping[str, Any]) -> str:
     return str(event["@message"]).split(" [id=")[0]
 
@@ -213,11 +224,3 @@ def _diagnosis(event: Mapping[str, Any]) -> str:
     told = event.get("diagnostic") or {}
     where = f"{told['address']}: " if told.get("address") else ""
     return f"{where}{told.get('summary') or event.get('@message')} {told.get('detail') or ''}".strip()
-
-
-def _failed(what: str, blamed: list[str]) -> InfraFailed:
-    return InfraFailed(
-        f"`terraform {what}` did not succeed. What it had made is in its state.",
-        says="\n".join(f"Terraform says: {text.strip()}" for text in blamed),
-        advice="Mend what it names and run the same command again: it goes on where it stopped.",
-    )

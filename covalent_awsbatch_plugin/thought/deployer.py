@@ -10,9 +10,11 @@ called.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 
-from .infra_settings import InfraSettings
+from .infra_settings import InfraSettings, infra_settings
 from .policies import EVERYTHING, Names, Statement, allow
+from .stack import names as names_of
 
 _READ_BUCKET = (
     "AccelerateConfiguration BucketAcl BucketCORS BucketLogging BucketObjectLockConfiguration BucketOwnershipControls"
@@ -44,6 +46,19 @@ def deployer(infra: InfraSettings, names: Names, made: Mapping[str, str]) -> lis
               " RevokeSecurityGroupEgress", EVERYTHING),
         *([allow("MakeNetwork", _NEW_NETWORK, EVERYTHING)] if infra.new_network else []),
     ]  # fmt: skip
+
+
+def allowing(action: str, resource: str = "") -> list[str]:
+    """The Sids of the statements that allow an action; where several do, those that name the resource."""
+    stack = names_of("*", "*", "*", {})
+    everything = infra_settings({"new_network": True, "delete_data": True})
+    having = [
+        statement
+        for statement in deployer(everything, Names.made(stack, "*", "*", "*"), stack)
+        if action in statement["Action"]
+    ]
+    exact = [each for each in having if any(fnmatchcase(resource, pattern) for pattern in each["Resource"])]
+    return [str(each["Sid"]) for each in exact or having]
 
 
 def _storage(infra: InfraSettings, names: Names) -> list[Statement]:
