@@ -11,7 +11,7 @@ PYTHON ?=
 ARGS ?=
 RUN := $(VENV)/bin
 
-.PHONY: help venv dev demo test test-fast test-engine lint lint-infra format coverage soak bench engine engine-down clean
+.PHONY: help venv dev demo test test-fast test-python test-engine lint lint-infra format coverage soak bench engine engine-down clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -28,7 +28,10 @@ demo: venv ## a Covalent workflow on an AWS that runs on this machine; no accoun
 test: venv ## every test that can run here; says which can't (no Docker engine: `make engine`)
 	@$(RUN)/python -m pytest $(ARGS)
 
-test-fast: venv ## the tests that need neither a Docker engine nor a Covalent server nor Terraform
+test-fast: venv ## about a minute: the tests that start no Docker engine, Covalent server, Terraform or offline AWS
+	@$(RUN)/python -m pytest -m "not engine and not server and not terraform and not cloud" $(ARGS)
+
+test-python: venv ## what may differ from one Python to another: all but engine, server and Terraform
 	@$(RUN)/python -m pytest -m "not engine and not server and not terraform" $(ARGS)
 
 test-engine: venv ## the tests with a Docker engine only

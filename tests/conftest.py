@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 
-pytest_plugins = ["tests.nothing_left_out"]
+pytest_plugins = ["tests.nothing_left_out", "tests.clouds"]
 
 # At import, and not in a fixture: covalent reads HOME when it is imported, creates its config there, and test modules
 # import it while they are collected.

@@ -12,6 +12,7 @@ from tests.faults.soak import Soak
 from tests.story.small_world import World
 
 
+@pytest.mark.cloud
 @pytest.mark.parametrize("seed", [1])
 async def test_every_task_ends_with_its_right_outcome_whatever_goes_wrong(
     offline_aws: LocalAWS, world: World, seed: int
