@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from ..thought.image import Image
+from ..thought.inside import Inside
 from ..thought.layers import Layer
 from ..thought.reference import Reference
+from .blob import Blob
 
 
 @dataclass(frozen=True)
@@ -55,17 +57,19 @@ class Base:
     """An image to build upon, for one platform.
 
     `origin` says where its blobs are read from; None when only an engine had it, and then `files` holds its layers.
+    `inside` is what is known of its files.
     """
 
     name: str
     image: Image
     origin: Reference | None
     files: Mapping[str, Path] = field(default_factory=dict)
+    inside: Inside = field(default_factory=Inside)
 
     @property
     def python(self) -> str | None:
-        """The version of its Python; None when the image doesn't tell."""
-        return self.image.python
+        """The version of its Python; None when nobody knows."""
+        return self.inside.python or self.image.python
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,10 @@ class Builder(Protocol):
 
     async def missing(self, layers: Sequence[Layer], into: Repository) -> list[Layer]:
         """Those of the layers that the repository does not hold. Raises ServiceError."""
+        ...
+
+    def layers_of(self, base: Base, into: Repository) -> list[Blob]:
+        """What opens each layer of the base, lowest first. Nothing is read yet."""
         ...
 
     async def push(self, base: Base, layers: Sequence[Layer], into: Repository) -> PushedImage:

@@ -18,6 +18,7 @@ from ..thought.errors import ServiceError, StagingError
 from ..thought.image import DOCKER, assemble, check_platform, compose
 from ..thought.layers import Layer
 from ..thought.reference import parse
+from .blob import Blob
 from .builder import Base, PushedImage, Repository
 from .engine import Engine, Held
 from .once import Once
@@ -82,6 +83,10 @@ class DockerBuilder:
     async def missing(self, layers: Sequence[Layer], into: Repository) -> list[Layer]:
         """See `Builder.missing`."""
         return await self._registry.missing(layers, into)
+
+    def layers_of(self, base: Base, into: Repository) -> list[Blob]:
+        """See `Builder.layers_of`."""
+        return self._registry.layers_of(base, into)
 
     async def push(self, base: Base, layers: Sequence[Layer], into: Repository) -> PushedImage:
         """See `Builder.push`. The engine gets the image first: what it can't hold is not pushed."""

@@ -84,7 +84,9 @@ class Environments:
             folder.mkdir(parents=True, exist_ok=True)
         told = [_told(file) for file in files], [_told_line(line, folder) for line in sorted(lines)]
         asked = uv.indexes(os.environ)
-        key = identity("lock", told, sorted(constraints), target.platform, target.python, asked, str(folder))
+        key = identity(
+            "lock", told, sorted(constraints), target.platform, target.python, target.glibc, asked, str(folder)
+        )
         text = self.store.text(key, lambda: uv.compile_lock(files, lines, constraints, target, folder, work), anew=anew)
         return read_lock(text, target, "what uv resolved", folder)
 

@@ -5,11 +5,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlencode
 
 from yarl import URL
@@ -18,32 +15,15 @@ from ..thought.errors import ImageError, NotAllowed, NotAuthenticated, NotFound,
 from ..thought.image import INDEXES, MANIFESTS, Descriptor, Manifest
 from ..thought.layers import Chunk, digest_of
 from ..thought.reference import api_host
+from .blob import CHUNK_BYTES, Blob
 from .builder import Login
 from .registry_errors import About
 from .registry_http import Answer, Body, Call, RegistryHttp, Tally, base_url, location
 
-CHUNK_BYTES = 1 << 20
 METADATA_BYTES = 16 << 20  # no manifest or config is larger; registries limit manifests to 4 MiB
 
 _ACCEPT = {"Accept": ", ".join((*MANIFESTS, *INDEXES))}
 _OCTETS = {"Content-Type": "application/octet-stream"}
-
-
-@dataclass(frozen=True)
-class Blob:
-    """Bytes by digest; `open` starts them anew each time, so an upload can be tried again."""
-
-    digest: str
-    size: int
-    open: Callable[[], AsyncGenerator[Chunk, None]]
-
-    @classmethod
-    def of(cls, data: Chunk, digest: str | None = None) -> Blob:
-        return cls(digest or digest_of(data), len(data), lambda: _slices(data))
-
-    @classmethod
-    def file(cls, descriptor: Descriptor, path: Path) -> Blob:
-        return cls(descriptor.digest, descriptor.size, lambda: _file_chunks(path))
 
 
 class Registry:
@@ -192,15 +172,3 @@ class Registry:
 async def _all(blob: Blob) -> list[Chunk]:
     async with aclosing(blob.open()) as chunks:
         return [chunk async for chunk in chunks]
-
-
-async def _slices(data: Chunk) -> AsyncGenerator[Chunk, None]:
-    view = memoryview(data)
-    for start in range(0, len(view), CHUNK_BYTES):
-        yield view[start : start + CHUNK_BYTES]
-
-
-async def _file_chunks(path: Path) -> AsyncGenerator[Chunk, None]:
-    with path.open("rb") as file:
-        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
-            yield chunk

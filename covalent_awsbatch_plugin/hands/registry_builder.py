@@ -16,9 +16,10 @@ from ..thought.errors import NotFound
 from ..thought.image import INDEXES, Descriptor, Image, check_platform, compose, read_manifest, select_platform
 from ..thought.layers import Layer
 from ..thought.reference import Reference, parse
+from .blob import Blob
 from .builder import Base, Login, PushedImage, Repository
 from .once import Once, together
-from .registry import Blob, Registry
+from .registry import Registry
 from .registry_errors import MissingBlobs
 from .registry_http import RegistryHttp
 
@@ -101,6 +102,11 @@ class RegistryBuilder:
                 await self._send(base, image, layers, registry)
         tally = registry.tally
         return PushedImage(f"{into.uri}@{image.digest}", image.digest, tally.bytes_pushed, tally.requests, image.python)
+
+    def layers_of(self, base: Base, into: Repository) -> list[Blob]:
+        """See `Builder.layers_of`."""
+        source = self._source(base, Registry(self._http, into.host, into.name, into.login))
+        return [source(layer) for layer in base.image.manifest.layers]
 
     async def _send(self, base: Base, image: Image, layers: Sequence[Layer], to: Registry) -> None:
         """Everything the manifest names, side by side; then the manifest, under a tag: what has none is often swept."""

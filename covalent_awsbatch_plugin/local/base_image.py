@@ -20,13 +20,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
 
+from ..thought.inside import LABEL_LIBC
 from .root_files import Entry, compiled, entries
 
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
 LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 PACKED = ("covalent", "pip")  # for sublattices and leptons, and for DepsPip
-FORMAT = 1  # of what is kept; another number makes all anew
+FORMAT = 2  # of what is kept; another number makes all anew
 KEPT = 3  # images made of what this machine was before
 LEVEL = 1  # of gzip: it is read once or twice, on this machine
 NOTHING = Entry("README", data=b"Nothing is in this image: engine `process` runs the Python of the machine.\n")
@@ -160,7 +161,7 @@ def _config(diff_id: str) -> bytes:
     told = {
         "architecture": architecture(),
         "os": "linux",
-        "config": {"Env": environment(), "Cmd": ["python3"]},
+        "config": {"Env": environment(), "Cmd": ["python3"], "Labels": {LABEL_LIBC: " ".join(platform.libc_ver())}},
         "rootfs": {"type": "layers", "diff_ids": [diff_id]},
         "history": [{"created_by": "covalent-awsbatch local"}],
     }

@@ -22,10 +22,9 @@ from ..hands.own_code import Needed, OwnCode, needed
 from ..hands.running import running
 from ..hands.work import Work
 from ..thought.environment import Wish, identity, plain_requirements, wish
-from ..thought.errors import ImageError
-from ..thought.image import is_musl
+from ..thought.inside import GLIBC
 from ..thought.layers import Layer
-from ..thought.lock import Lock, Target
+from ..thought.lock import COMMON_GLIBC, Lock, Target
 from ..thought.references import References, of_pickle
 from ..thought.settings import Settings
 from .cloud import Cloud
@@ -68,8 +67,7 @@ class Packer:
         asked = wish(settings.environment).plus(wanted)
         if not asked:
             return NO_LUGGAGE
-        check_libc(base)
-        target = Target(settings.platform, ".".join((base.python or python).split(".")[:2]))
+        target = Target(settings.platform, ".".join((base.python or python).split(".")[:2]), _glibc(base))
         found = await self._cloud.in_thread(references, group) if asked.auto else References()
         key = (asked, target, frozenset(found.modules), frozenset(found.files))
         layers = await self._once(key, lambda: self._made(asked, target, found))
@@ -118,6 +116,12 @@ def resolve(
     return lock, own
 
 
+def _glibc(base: Base) -> tuple[int, int]:
+    """The base's; where nobody knows it, one that any base has."""
+    libc = base.inside.libc
+    return libc.version if libc and libc.kind == GLIBC else COMMON_GLIBC
+
+
 def _tell(need: Needed, *, certain: bool) -> None:
     """What was found; not `certain` to lack what was not, for requirements that were named may bring it."""
     log.info(
@@ -145,15 +149,6 @@ def _compare(lock: Lock) -> None:
                 "%s is version %s in the task's environment and %s here: values of its types may not survive the way.",
                 package.name, package.version, ours.version,
             )  # fmt: skip
-
-
-def check_libc(base: Base) -> None:
-    """Raises ImageError for a base that can't run what is made for glibc."""
-    if is_musl(base.image):
-        raise ImageError(
-            f"The base image {base.name} is made with musl (Alpine), and packages are made for glibc.",
-            advice="Set container_image_uri to an image with glibc, such as python:3.11-slim.",
-        )
 
 
 # ---- what the tasks themselves refer to ----------------------------------------------------------------------------

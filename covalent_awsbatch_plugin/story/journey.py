@@ -15,21 +15,21 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..hands.builder import Base
 from ..hands.secret import result_key
 from ..thought.again import again, may_go_again
-from ..thought.errors import AWSBatchError, Cancelled, PythonMismatch
+from ..thought.errors import AWSBatchError, Cancelled
 from ..thought.job_detail import JobState
 from ..thought.settings import Settings
 from ..thought.sizes import fitted
-from .cloud import Cloud, Site, base_image
+from .base import Bases
+from .cloud import Cloud, Site
 from .collecting import Ended, failures, newest_envelope, results_store
 from .ending import Terminator
 from .environment import Packer, without_pip
 from .fleet import MIB, Fleet
 from .housekeeping import Housekeeper
 from .inflight import Ticket
-from .packing import Package, StagedGroup, pack
+from .packing import StagedGroup, pack
 from .reattach import left_behind, take_over
 from .shipment import CANCEL_REASON, STOP_REASON, JobHandle, Passenger, bounded
 from .stuck import never_started
@@ -60,7 +60,8 @@ async def send(cloud: Cloud, settings: Settings, group: StagedGroup, ticket: Tic
         left = await left_behind(cloud, settings, group, package.content)
         if left and not may_go_again(settings):
             return await take_over(cloud, settings, left, package, ticket)
-        base = await _check_base(cloud, settings, site, package)
+        packs = bool(settings.environment or wanted)
+        base = await cloud.tenant(Bases).find(settings, site, group, package, packs=packs)
         _stop_if_cancelled(ticket)
         packing = cloud.tenant(Packer).pack(settings, group, wanted, base, package.python)
         luggage = await _unless_cancelled(ticket, packing)
@@ -83,41 +84,12 @@ def _say_once(text: str) -> None:
     log.warning(text)
 
 
-async def _check_base(cloud: Cloud, settings: Settings, site: Site, package: Package) -> Base:
-    """Before anything is pushed, for one task's wrong Python must not fail the others that it would travel with."""
-    name = base_image(settings, package.python)
-    builder = await cloud.builder(settings)
-    try:
-        base = await builder.resolve_base(name, settings.platform, site.repository)
-    except AWSBatchError as error:
-        whose = "is" if settings.container_image_uri else "is not set, so the base image is"
-        error.advice += f"\ncontainer_image_uri in [executors.awsbatch] {whose} {name}."
-        raise
-    check_python(base, name, package)
-    return base
-
-
 @functools.cache
 def _covalent_version() -> str:
     try:
         return metadata.version("covalent")
     except metadata.PackageNotFoundError:
         return ""
-
-
-def check_python(base: Base, name: str, package: Package) -> None:
-    """Raises PythonMismatch when the image can't read the pickles: they need the same minor version on both sides."""
-    if base.python is None:
-        log.warning("The image %s does not say which Python it has; pickled here with %s.", name, package.python)
-        return
-    theirs, ours = (version.split(".")[:2] for version in (base.python, package.python))
-    if theirs != ours:
-        minor = ".".join(ours)
-        raise PythonMismatch(
-            f"The image {name} has Python {base.python}, and `{package.name}` was pickled by Python {package.python}.",
-            advice=f"Set container_image_uri to an image with Python {minor}, leave it empty for python:{minor}-slim, "
-            f"or run the workflow with Python {'.'.join(theirs)}.",
-        )
 
 
 async def _upload(cloud: Cloud, site: Site, key: str, path: Path) -> None:

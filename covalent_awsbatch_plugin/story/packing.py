@@ -49,7 +49,7 @@ class Package:
     """What travels of a task group: its description, `objects` into the image by path, `uploads` to the bucket by key.
 
     `content` is the sha256 of the description without its result key: the same task has the same, whatever the machine.
-    `python` is the version that pickled it, and `name` the first electron's.
+    `python` and `cloudpickle` are the versions that pickled it, and `name` is the first electron's.
     """
 
     task: TaskFile
@@ -58,6 +58,7 @@ class Package:
     content: str
     python: str
     name: str
+    cloudpickle: str = ""
 
     @property
     def size(self) -> int:
@@ -104,6 +105,7 @@ def _pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], byt
         content=content,
         python=headers[0]["py_version"],
         name=_name(headers[0]),
+        cloudpickle=str(headers[0].get("cloudpickle_version", "")),
     )
 
 

@@ -190,12 +190,6 @@ def _environment(runtime: Json) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def is_musl(image: Image) -> bool:
-    """Whether it is built on Alpine, as its history tells: what is compiled for glibc does not run there."""
-    steps = json.loads(image.config).get("history") or []
-    return any("alpine-minirootfs" in str(step.get("created_by")) for step in steps)
-
-
 def compose(base: Image, layers: Sequence[Layer], environment: Mapping[str, str] = ENVIRONMENT) -> Image:
     """The base with `layers` on top, that runs a task when started; same input, same bytes.
 

@@ -26,16 +26,19 @@ from .errors import EnvironmentFailed
 
 Json = dict[str, Any]
 
-GLIBC = (2, 28)  # of Debian 10, RHEL 8 and all that is newer: what a base image has at least
+COMMON_GLIBC = (2, 28)  # of Debian 10, RHEL 8 and all that is newer: what a base image has at least
+# For which uv resolves, by its --python-platform: what is made for one of them runs with every newer one.
+_UVS = [(2, minor) for minor in (17, 28, *range(31, 41))]
 _MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where an environment will run: a platform like `linux/amd64`, and a Python's minor version like `3.11`."""
+    """Where an environment will run: a platform like `linux/amd64`, a Python's minor version like `3.11`, a glibc."""
 
     platform: str
     python: str
+    glibc: tuple[int, int] = COMMON_GLIBC
 
     @property
     def machine(self) -> str:
@@ -44,12 +47,13 @@ class Target:
     @property
     def for_uv(self) -> str:
         """The platform in uv's words."""
-        return f"{self.machine}-manylinux_{GLIBC[0]}_{GLIBC[1]}"
+        major, minor = max((version for version in _UVS if version <= self.glibc), default=_UVS[0])
+        return f"{self.machine}-manylinux_{major}_{minor}"
 
     def tags(self) -> list[Tag]:
         """What a wheel may be tagged with to run there, best first."""
         version = tuple(map(int, self.python.split(".")[:2]))
-        platforms = [*_platforms(self.machine)]
+        platforms = [*_platforms(self.machine, self.glibc)]
         interpreter = "cp" + "".join(map(str, version))
         return [
             *cpython_tags(version, platforms=platforms),
@@ -79,11 +83,11 @@ class Target:
 _OLD_NAMES = {(2, 17): "manylinux2014", (2, 12): "manylinux2010", (2, 5): "manylinux1"}
 
 
-def _platforms(machine: str) -> Iterator[str]:
+def _platforms(machine: str, glibc: tuple[int, int]) -> Iterator[str]:
     oldest = 5 if machine == "x86_64" else 17
-    for minor in range(GLIBC[1], oldest - 1, -1):
-        yield f"manylinux_{GLIBC[0]}_{minor}_{machine}"
-        if old := _OLD_NAMES.get((GLIBC[0], minor)):
+    for minor in range(glibc[1], oldest - 1, -1):
+        yield f"manylinux_{glibc[0]}_{minor}_{machine}"
+        if old := _OLD_NAMES.get((glibc[0], minor)):
             yield f"{old}_{machine}"
     yield f"linux_{machine}"
 

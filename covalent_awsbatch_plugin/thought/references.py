@@ -27,11 +27,15 @@ NOT_ASKED_FOR = sys.stdlib_module_names | {"__main__", "__mp_main__", "cloudpick
 
 @dataclass
 class References:
-    """Top-level `modules`, and the source `files` of functions that travel by value; `whole` unless it broke off."""
+    """Top-level `modules`, and the source `files` of functions that travel by value; `whole` unless it broke off.
+
+    `cloudpickle` has the names of that package by which a pickle is to be read.
+    """
 
     modules: set[str] = field(default_factory=set)
     files: set[str] = field(default_factory=set)
     whole: bool = True
+    cloudpickle: set[str] = field(default_factory=set)
 
     def add(self, module: object) -> None:
         """Notes a module by its dotted name."""
@@ -41,6 +45,7 @@ class References:
     def merge(self, other: References) -> None:
         self.modules |= other.modules
         self.files |= other.files
+        self.cloudpickle |= other.cloudpickle
         self.whole = self.whole and other.whole
 
 
@@ -115,6 +120,8 @@ class _Reader(pickle.Unpickler):
 
     def find_class(self, module: str, name: str, /) -> Any:
         self._found.add(module)
+        if module.partition(".")[0] == "cloudpickle":
+            self._found.cloudpickle.add(f"{module}.{name}")
         return _inert((module, name), self._found)
 
     def persistent_load(self, pid: Any, /) -> Any:
