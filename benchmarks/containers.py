@@ -10,7 +10,6 @@ import tempfile
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,11 +30,13 @@ from .aliased import SLOTS
 from .docker_build import login
 from .fan_out import LITHOPS_RUNTIME, told
 from .peers import LITHOPS, OLD, OURS, Client, Run, run
+from .section import Reach, Say, Section
 from .stats import figure, median, spread, table
 
 ENGINE = "benchmarks.aliased:Docker"
 MANY, FEW = 50, 10
 MEMORY_MIB, VCPUS = 3840, 2.0  # the settings' defaults
+OF_THE_FLOOR = 115  # % of the wall of bare containers
 
 
 @dataclass
@@ -49,7 +50,16 @@ class Containers:
     without: str = ""
 
 
-async def measure(rounds: int, say: Callable[[str], None]) -> Containers:
+async def section(quick: bool, say: Say) -> Section:
+    found = await measure(1 if quick else 3, say)
+    if found.without:
+        return Section(text(found))
+    share = 100 * median(r.wall_s for r in found.runs[OURS.name, MANY]) / median(found.by_hand)
+    what = f"{MANY} real containers: wall, of {MANY} bare containers of the same image"
+    return Section(text(found), (Reach(what, share, OF_THE_FLOOR, "%"),))
+
+
+async def measure(rounds: int, say: Say) -> Containers:
     """Bare containers and ours in turn, `rounds` times; the others' once."""
     from covalent_awsbatch_plugin.local.engines import docker_answers
 

@@ -1,9 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What numpy, pandas and scikit-learn cost as layers, and by `docker build`: writes docs/numbers-environment.md.
-
-    python -m benchmarks.environment
+"""What numpy, pandas and scikit-learn cost as layers, and by `docker build`.
 
 Downloads are from the package index, each way with an empty cache of its own.
 """
@@ -16,16 +14,13 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
-import docker
-
-from benchmarks.docker_build import login
-from benchmarks.machine import facts
 from covalent_awsbatch_plugin.hands.aws import close_shared
-from covalent_awsbatch_plugin.hands.builder import PushedImage
+from covalent_awsbatch_plugin.hands.builder import Base, Builder, PushedImage, Repository
 from covalent_awsbatch_plugin.hands.builders import builder
 from covalent_awsbatch_plugin.hands.environments import Environments
 from covalent_awsbatch_plugin.hands.layer_store import LayerStore
@@ -33,134 +28,194 @@ from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.story import cloud
 from covalent_awsbatch_plugin.thought.environment import wish
 from covalent_awsbatch_plugin.thought.layers import layer
-from covalent_awsbatch_plugin.thought.lock import Target
+from covalent_awsbatch_plugin.thought.lock import Lock, Target
 from covalent_awsbatch_plugin.thought.settings import Given, Settings, resolve
+
+from .docker_build import login
+from .section import Reach, Say, Section
+from .stats import figure, median, table
 
 LIST = "numpy, pandas, scikit-learn"
 ONE_MORE = "networkx"
 IMPORTS = "import numpy, pandas, sklearn.svm"
-REPORT = Path(__file__).parent.parent / "docs" / "numbers-environment.md"
+COLD, WARM, ADDED = "cold: nothing kept, nothing in the repository", "warm", f"one package more (`{ONE_MORE}`)"
+COLD_OF_DOCKER, WARM_S, ADDED_S = 50, 0.1, 2  # %, and seconds beyond the package's own download
 MB = 1_000_000
 
 
-async def ours(settings: Settings, folder: Path) -> tuple[list[str], PushedImage]:
-    """Rows of the table, and the image that was pushed first."""
+@dataclass(frozen=True)
+class Took:
+    """Seconds of each step, and the bytes that were pushed."""
+
+    lock_s: float
+    make_s: float
+    push_s: float
+    pushed: int
+
+    @property
+    def whole_s(self) -> float:
+        return self.lock_s + self.make_s + self.push_s
+
+
+@dataclass
+class Found:
+    """`docker_s`: build and push; `imports_s`: seconds by how; both empty without a Docker engine."""
+
+    took: dict[str, Took] = field(default_factory=dict)
+    download_s: float = 0.0
+    docker_s: tuple[float, ...] = ()
+    imports_s: dict[str, float] = field(default_factory=dict)
+
+
+async def section(quick: bool, say: Say) -> Section:
+    found = await measure(say)
+    return Section(text(found), reached(found))
+
+
+async def measure(say: Say) -> Found:
+    found = Found()
+    async with LocalAWS() as aws:
+        settings = resolve(Given(aws.section(), "by the offline AWS"))
+        say("the environment as layers")
+        with tempfile.TemporaryDirectory() as folder:
+            image = await _as_layers(found, settings, Path(folder))
+        if aws.engine == "docker":
+            say("the environment by `docker build`")
+            found.docker_s = await asyncio.to_thread(_by_docker, aws.section(), aws.registry)
+            found.imports_s = await asyncio.to_thread(_imports, aws.section(), image)
+        await close_shared()
+    return found
+
+
+# ---- as layers ------------------------------------------------------------------------------------------------------
+async def _as_layers(found: Found, settings: Settings, folder: Path) -> PushedImage:
+    """The image with the list."""
     os.environ["UV_CACHE_DIR"] = str(folder / "uv")
     store = LayerStore(folder / "store")
     async with cloud(settings) as aws:
-        site = await aws.site(settings)
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        target = Target(settings.platform, version)
-        rows, first = [], None
-        asked = (
-            ("cold: nothing kept, nothing in the repository", LIST, 1),
-            ("warm, a process that has just begun", LIST, 2),
-            (f"one package more (`{ONE_MORE}`)", f"{LIST}, {ONE_MORE}", 3),
-        )
-        for told, text, number in asked:
-            environments = Environments(store)
+        repository = (await aws.site(settings)).repository
+        target = Target(settings.platform, f"{sys.version_info.major}.{sys.version_info.minor}")
+        image = None
+        for told, words in ((COLD, LIST), (WARM, LIST), (ADDED, f"{LIST}, {ONE_MORE}")):
+            # as in a process that has just begun: nothing is known but what the disk and the repository hold
             async with builder("registry") as opened:
-                base = await opened.resolve_base(settings.container_image_uri, settings.platform, site.repository)
-                if number == 1:  # the base is brought once for all, and is no part of an environment
-                    await opened.push(base, [layer({"covalent/none": b""})], site.repository)
-                began = time.perf_counter()
-                lock = await asyncio.to_thread(environments.lock, wish(text), target)
-                locked = time.perf_counter()
-                layers = await asyncio.to_thread(environments.layers, lock)
-                made = time.perf_counter()
-                task = layer({"covalent/task": str(number).encode()})
-                image = await opened.push(base, [*layers, task], site.repository)
-                ended = time.perf_counter()
-                first = first or image
-                rows.append(_row(told, ended - began, locked - began, made - locked, ended - made, image.bytes_pushed))
-                if number == 2:
-                    began = time.perf_counter()
-                    lock = environments.lock(wish(text), target)
-                    layers = environments.layers(lock)
-                    made = time.perf_counter()
-                    task = layer({"covalent/task": b"again"})
-                    again = await opened.push(base, [*layers, task], site.repository)
-                    ended = time.perf_counter()
-                    spent = ended - began, 0.0, made - began, ended - made
-                    rows.append(_row("warm, the same process", *spent, again.bytes_pushed))
-    assert first
-    return rows, first
+                base = await opened.resolve_base(settings.container_image_uri, settings.platform, repository)
+                # the base is brought once for all, and is no part of an environment
+                await opened.push(base, [_task(told)], repository)
+                maker = _Maker(Environments(store), opened, base, repository)
+                lock, pushed, found.took[told] = await maker.make(words, target, told)
+                image = image or pushed
+        found.download_s = await asyncio.to_thread(_download, lock)
+    assert image
+    return image
 
 
-def _row(told: str, whole: float, lock: float, make: float, push: float, sent: int) -> str:
-    return f"| {told} | {whole:.2f} | {lock:.2f} | {make:.2f} | {push:.2f} | {sent / MB:.2f} |"
+@dataclass(frozen=True)
+class _Maker:
+    environments: Environments
+    builder: Builder
+    base: Base
+    repository: Repository
+
+    async def make(self, words: str, target: Target, told: str) -> tuple[Lock, PushedImage, Took]:
+        began = time.perf_counter()
+        lock = await asyncio.to_thread(self.environments.lock, wish(words), target)
+        locked = time.perf_counter()
+        layers = await asyncio.to_thread(self.environments.layers, lock)
+        made = time.perf_counter()
+        image = await self.builder.push(self.base, [*layers, _task(told + words)], self.repository)
+        took = time.perf_counter() - made
+        return lock, image, Took(locked - began, made - locked, took, image.bytes_pushed)
 
 
-def by_docker(section: dict[str, Any], registry: str) -> str:
+def _task(told: str) -> Any:
+    return layer({"covalent/task": told.encode()})
+
+
+def _download(lock: Lock) -> float:
+    """Seconds of what the package more has to bring, by itself."""
+    (package,) = (package for package in lock.packages if package.name == ONE_MORE)
+    began = time.perf_counter()
+    with urlopen(package.entry["wheels"][0]["url"]) as answer:
+        answer.read()
+    return time.perf_counter() - began
+
+
+# ---- by Docker ------------------------------------------------------------------------------------------------------
+def _by_docker(section: dict[str, Any], registry: str) -> tuple[float, float]:
     """`docker build` with `pip install` of the same list, and a push. The base is there."""
-    client = docker.from_env(timeout=600)
-    auth = login(section)
-    base = section["container_image_uri"]
+    import docker
+
+    client, auth, base = docker.from_env(timeout=600), login(section), section["container_image_uri"]
     client.images.pull(base, auth_config=auth)
     tag = f"{registry}/{section['ecr_repo_name']}:environment"
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        shutil.copy(os.environ.get("SSL_CERT_FILE") or "/etc/ssl/certs/ca-certificates.crt", folder / "ca.crt")
-        words = " ".join(part.strip() for part in LIST.split(","))
-        install = f"RUN PIP_CERT=/ca.crt python3 -m pip install --no-cache-dir {words}"
-        (folder / "Dockerfile").write_text(f"FROM {base}\nCOPY ca.crt /ca.crt\n{install}\n")
+    with tempfile.TemporaryDirectory() as folder:
+        _write_context(Path(folder), base)
         began = time.perf_counter()
-        client.images.build(path=name, tag=tag, rm=True, nocache=True, network_mode="host")
+        client.images.build(path=folder, tag=tag, rm=True, nocache=True, network_mode="host")
         built = time.perf_counter()
-        for line in client.images.push(tag, auth_config=auth, stream=True, decode=True):
-            assert "error" not in line, line
-        ended = time.perf_counter()
+    for line in client.images.push(tag, auth_config=auth, stream=True, decode=True):
+        assert "error" not in line, line
+    ended = time.perf_counter()
     client.images.remove(tag, force=True)
+    client.close()
+    return built - began, ended - built
+
+
+def _write_context(folder: Path, base: str) -> None:
+    shutil.copy(os.environ.get("SSL_CERT_FILE") or "/etc/ssl/certs/ca-certificates.crt", folder / "ca.crt")
+    words = " ".join(part.strip() for part in LIST.split(","))
+    install = f"RUN PIP_CERT=/ca.crt python3 -m pip install --no-cache-dir {words}"
+    (folder / "Dockerfile").write_text(f"FROM {base}\nCOPY ca.crt /ca.crt\n{install}\n")
+
+
+def _imports(section: dict[str, Any], image: PushedImage) -> dict[str, float]:
+    """Seconds of the imports in a fresh container, with the layers' byte-code and without."""
+    import docker
+
+    client = docker.from_env(timeout=600)
+    client.images.pull(image.uri.partition("@")[0], tag=image.digest, auth_config=login(section))
+    timed = f"import time; t = time.perf_counter(); {IMPORTS}; print(time.perf_counter() - t)"
+    found = {}
+    for told, options in (("with byte-code", []), ("without", ["-X", "pycache_prefix=/nowhere"])):
+        command, own = ["python3", "-B", *options, "-c", timed], {"PYTHONPATH": "/covalent/env"}
+        runs = [float(client.containers.run(image.uri, command, environment=own, remove=True)) for _ in range(3)]
+        found[told] = median(runs)
+    client.close()
+    return found
+
+
+# ---- as text --------------------------------------------------------------------------------------------------------
+def text(found: Found) -> str:
+    """The section of docs/numbers.md."""
+    steps = ["s in all", "resolve", "download, unpack, compile, pack", "push", "MB pushed"]
+    rows = [
+        [told, *map(_seconds, (took.whole_s, took.lock_s, took.make_s, took.push_s)), f"{took.pushed / MB:.2f}"]
+        for told, took in found.took.items()
+    ]
+    if not found.docker_s:
+        return f"{table(['', *steps], rows)}\nNo Docker engine answered, so nothing was measured beside it.\n"
+    whole, build, push = map(_seconds, (sum(found.docker_s), *found.docker_s))
+    rows.append(["`docker build` with pip, and push", whole, "", build, push, ""])
+    imports = [[told, _seconds(seconds)] for told, seconds in found.imports_s.items()]
     return (
-        f"| `docker build` with pip, and push | {ended - began:.2f} | | {built - began:.2f} | {ended - built:.2f} | |"
+        f"{table(['', *steps], rows)}\nMB pushed holds the task's own layer and the manifest, a few KB. The wheel of "
+        f"`{ONE_MORE}` alone is downloaded in {_seconds(found.download_s)} s.\n\n"
+        f"{table([f'`{IMPORTS}` in a fresh container', 's, median of 3'], imports)}"
     )
 
 
-def imports(section: dict[str, Any], image: PushedImage) -> list[str]:
-    """Seconds of the imports in a fresh container, with the layers' byte-code and without."""
-    client = docker.from_env(timeout=600)
-    client.images.pull(image.uri.partition("@")[0], tag=image.digest, auth_config=login(section))
-    rows = []
-    for told, options in (("with byte-code", []), ("without", ["-X", "pycache_prefix=/nowhere"])):
-        timed = f"import time; t = time.perf_counter(); {IMPORTS}; print(time.perf_counter() - t)"
-        command = ["python3", "-B", *options, "-c", timed]
-        found = {"PYTHONPATH": "/covalent/env"}
-        seconds = [float(client.containers.run(image.uri, command, environment=found, remove=True)) for _ in range(3)]
-        rows.append(f"| {told} | {sorted(seconds)[1]:.2f} |")
-    return rows
+def _seconds(value: float) -> str:
+    return figure(value) if value >= 0.01 else "0.00"
 
 
-def report(rows: Sequence[str], containers: Sequence[str]) -> str:
-    parts = [
-        "# What an environment costs, measured",
-        "Written by `python -m benchmarks.environment`; don't edit it. Wall clock is only as steady as the machine is "
-        "idle. Downloads are from the package index.",
-        "\n".join(f"- {fact}" for fact in facts()),
-        f"## {LIST}",
-        "| | s in all | resolve | download, unpack, compile, pack | push | MB sent |\n|---|---:|---:|---:|---:|---:|\n"
-        + "\n".join(rows),
-    ]
-    if containers:
-        parts += [
-            f"## `{IMPORTS}` in a fresh container",
-            "| | s, median of 3 |\n|---|---:|\n" + "\n".join(containers),
-        ]
-    return "\n\n".join(parts) + "\n"
-
-
-async def main() -> None:
-    async with LocalAWS() as aws:
-        settings = resolve(Given(aws.section(), "by the offline AWS"))
-        with tempfile.TemporaryDirectory() as folder:
-            rows, image = await ours(settings, Path(folder))
-        containers: list[str] = []
-        if aws.engine == "docker":
-            rows.append(await asyncio.to_thread(by_docker, aws.section(), aws.registry))
-            containers = await asyncio.to_thread(imports, aws.section(), image)
-        await close_shared()
-    REPORT.write_text(report(rows, containers), encoding="utf-8")
-    print(REPORT.read_text(encoding="utf-8"))
-
-
-if __name__ == "__main__":
-    asyncio.run(main())
+def reached(found: Found) -> tuple[Reach, ...]:
+    added = found.took[ADDED].whole_s - found.download_s
+    lines = (
+        Reach(f"{LIST}: warm", found.took[WARM].whole_s, WARM_S, "s"),
+        Reach(f"{LIST}: one package more, beyond its own download", added, ADDED_S, "s"),
+    )
+    if not found.docker_s:
+        return lines
+    share = 100 * found.took[COLD].whole_s / found.docker_s[0]  # our push is in it, and the engine's is not
+    return (Reach(f"{LIST}: cold, of `docker build` without its push", share, COLD_OF_DOCKER, "%"), *lines)

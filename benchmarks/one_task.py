@@ -27,9 +27,11 @@ from covalent_awsbatch_plugin.story.inflight import Ticket
 from covalent_awsbatch_plugin.thought.settings import Given, Settings, resolve
 
 from .machine import ROOT
+from .section import Reach, Say, Section
 from .stats import counted, figure, median, quantile, table
 
 TASK_BYTES = 2048
+MOST_MS = 150  # warm, `send` to SubmitJob accepted
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,13 @@ class OneTask:
     cold: list[Sent] = field(default_factory=list)
     build_and_push_ms: list[float] = field(default_factory=list)
     without: str = ""
+
+
+async def section(quick: bool, say: Say) -> Section:
+    say("one task, from `send` to SubmitJob")
+    found = await measure("auto", 5 if quick else 20)
+    warm = median(sent.wall_ms for sent in found.warm["registry"])
+    return Section(text(found), (Reach("one 2 KB task, warm, `send` to SubmitJob accepted", warm, MOST_MS, "ms"),))
 
 
 async def measure(engine: str, rounds: int) -> OneTask:

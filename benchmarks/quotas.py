@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from covalent_awsbatch_plugin.local import LocalAWS
 
 from .fan_out import INSTANT, QUOTAS, SLOTS, told
 from .peers import OURS, Run, run
+from .section import Reach, Say, Section
 from .stats import counted, figure, table
 
 STORM_S = 30
+ARRAYS = "in arrays, quotas enforced"
+MOST_REFUSED = 1  # % of all calls
 
 
 @dataclass
@@ -25,12 +27,19 @@ class Quotas:
     runs: dict[str, Run] = field(default_factory=dict)
 
 
-async def measure(many: int, lone: int, in_storm: int, say: Callable[[str], None]) -> Quotas:
+async def section(quick: bool, say: Say) -> Section:
+    found = await measure(1000 if quick else 10_000, 100 if quick else 300, 300, say)
+    ran = found.runs[ARRAYS]
+    what = f"{ran.n:,} tasks with the quotas enforced: calls that were throttled"
+    return Section(text(found), (Reach(what, 100 * _refused(ran), MOST_REFUSED, "%"),))
+
+
+async def measure(many: int, lone: int, in_storm: int, say: Say) -> Quotas:
     """`many` tasks in arrays and `lone` ones as jobs of their own below the quotas; `in_storm` ones in a storm."""
     found = Quotas()
     async with LocalAWS(engine=INSTANT, slots=SLOTS, quotas=QUOTAS) as aws:
         say(f"{many} tasks, quotas enforced")
-        found.runs["in arrays, quotas enforced"] = await run(OURS, many, told(OURS, aws))
+        found.runs[ARRAYS] = await run(OURS, many, told(OURS, aws))
     async with LocalAWS(engine=INSTANT, slots=SLOTS, quotas=QUOTAS) as aws:
         say(f"{lone} tasks as jobs of their own, quotas enforced")
         each = told(OURS, aws, max_array_size=1)
@@ -57,6 +66,11 @@ def text(found: Quotas) -> str:
 
 def _row(name: str, ran: Run) -> list[str]:
     """A client whose values were not all right would not have come this far."""
-    calls, refused = sum(ran.operations().values()), ran.refused()
-    share = f"{refused / calls:.2%}"
-    return [f"{ran.n:,} {name}", "all", f"{calls:,}", f"{refused:,}", share, figure(ran.wall_s), figure(ran.cpu_ms)]
+    calls, refused = sum(ran.operations().values()), f"{ran.refused():,}"
+    walls = [figure(ran.wall_s), figure(ran.cpu_ms)]
+    return [f"{ran.n:,} {name}", "all", f"{calls:,}", refused, f"{_refused(ran):.2%}", *walls]
+
+
+def _refused(ran: Run) -> float:
+    """The share of all calls."""
+    return ran.refused() / sum(ran.operations().values())

@@ -21,6 +21,7 @@ from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.story.direct import stage_call
 from covalent_awsbatch_plugin.story.packing import image_files, pack
 
+from .section import Say, Section
 from .stats import figure, median, quantile, table
 
 KEY = b"k" * 32
@@ -32,6 +33,11 @@ class Start:
 
     python: list[tuple[float, float]] = field(default_factory=list)
     runner: list[tuple[float, float]] = field(default_factory=list)
+
+
+async def section(quick: bool, say: Say) -> Section:
+    say("the runner's start")
+    return Section(text(await measure(5 if quick else 20)))
 
 
 async def measure(rounds: int) -> Start:
