@@ -13,6 +13,7 @@ import click
 
 from .root import in_cloud, main, progress, resolved, settings_options
 
+MIB = 1024 * 1024
 _SCRIPTS = click.argument("scripts", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 
 
@@ -65,3 +66,19 @@ def explain(scripts: tuple[Path, ...], **options: Any) -> None:
     from ..story.environment_report import Report
 
     click.echo(Report(resolved(options), scripts).why())
+
+
+@env.command("prune")
+@settings_options
+def prune_store(**options: Any) -> None:
+    """Remove layers from this machine until they fit max_cache_gib, the longest unused first.
+
+    What was used within the hour stays. Tasks do the same by themselves; repositories at AWS are not touched.
+    """
+    from ..hands.layer_store import LayerStore
+    from ..hands.pruning import prune
+
+    store = LayerStore()
+    pruned = prune(store, resolved(options).max_cache_gib * 1024**3)
+    click.echo(f"Removed {pruned.entries} of what was kept in {store.folder}, {pruned.freed / MIB:.1f} MiB.")
+    click.echo(f"{pruned.left / MIB:.1f} MiB are left.")

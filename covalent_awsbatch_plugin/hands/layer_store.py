@@ -14,8 +14,9 @@ import json
 import mmap
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +26,8 @@ from ..thought.layers import Entry, Layer, deflated_gzip, hashed, pieces, tar
 from .installed_tree import DiskFiles
 
 RECORD, LAYER, FILES = "record.json", "layer", "files"
+DRAFT = "making-"
+NOTED_EVERY_S = 600  # when something was used is written down no more often than that
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class LayerStore:
                 return None
         except (OSError, ValueError, TypeError):
             return None
+        _note_use(place)
         return kept
 
     def files(self, kept: Kept) -> DiskFiles:
@@ -104,13 +108,15 @@ class LayerStore:
         """A folder to work in, on the same disk; gone afterwards."""
         with writable(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            with TemporaryDirectory(dir=self.folder, prefix="making-") as name:
+            with TemporaryDirectory(dir=self.folder, prefix=DRAFT) as name:
                 yield Path(name)
 
     def text(self, key: str, make: Callable[[], str], *, anew: bool = False) -> str:
         """A text kept under that name, made when it is not there, or `anew`."""
         place = self.folder / "locks" / f"{key}.toml"
         if place.exists() and not anew:
+            with suppress(OSError):
+                os.utime(place)
             return place.read_text(encoding="utf-8")
         text = make()
         with self.draft() as draft:
@@ -140,6 +146,17 @@ class LayerStore:
 
     def _place(self, key: str) -> Path:
         return self.folder / "made" / key
+
+
+def used_at(place: Path) -> float:
+    """When a kept thing was last asked for, in Unix seconds, give or take `NOTED_EVERY_S`."""
+    return (place / RECORD).stat().st_mtime
+
+
+def _note_use(place: Path) -> None:
+    with suppress(OSError):  # a store that can only be read is as good
+        if time.time() - used_at(place) > NOTED_EVERY_S:
+            os.utime(place / RECORD)
 
 
 @contextmanager

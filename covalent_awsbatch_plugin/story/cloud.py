@@ -89,6 +89,10 @@ class Cloud:
         """Runs blocking work on this package's own threads: the loop's default ones belong to Covalent."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
+    def in_background(self, work: Callable[..., object], *args: object) -> None:
+        """The same, for what nobody waits for; it has to deal with its errors itself."""
+        self._threads.submit(work, *args)
+
     def tenant(self, make: Callable[[Cloud], T]) -> T:
         """What `make` made of this Cloud when first asked."""
         if make not in self._tenants:

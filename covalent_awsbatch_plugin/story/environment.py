@@ -10,6 +10,7 @@ import binascii
 import io
 import json
 import logging
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,9 +20,11 @@ from ..hands.builder import Base
 from ..hands.environments import Environments, is_package
 from ..hands.once import Once
 from ..hands.own_code import Needed, OwnCode, needed
+from ..hands.pruning import prune
 from ..hands.running import running
 from ..hands.work import Work
 from ..thought.environment import Wish, identity, plain_requirements, wish
+from ..thought.errors import StagingError
 from ..thought.inside import GLIBC
 from ..thought.layers import Layer
 from ..thought.lock import COMMON_GLIBC, Lock, Target
@@ -32,6 +35,7 @@ from .packing import StagedGroup, StagedTask
 
 log = logging.getLogger(__name__)
 
+PRUNED_EVERY_S = 6 * 3600.0  # and after the first environment of a process
 LOOKED_AT_BYTES = 256 * 1024 * 1024  # a bigger argument is of a kind that the function names too, as a rule
 
 
@@ -56,6 +60,7 @@ class Packer:
         self._cloud = cloud
         self._environments = Environments()
         self._once: Once[tuple[Layer, ...]] = Once()
+        self._pruned_at = 0.0
 
     async def pack(
         self, settings: Settings, group: StagedGroup, wanted: Sequence[str], base: Base, python: str
@@ -71,6 +76,9 @@ class Packer:
         found = await self._cloud.in_thread(references, group) if asked.auto else References()
         key = (asked, target, frozenset(found.modules), frozenset(found.files))
         layers = await self._once(key, lambda: self._made(asked, target, found))
+        if time.monotonic() - self._pruned_at > PRUNED_EVERY_S or not self._pruned_at:
+            self._pruned_at = time.monotonic()
+            self._cloud.in_background(_prune, self._environments, settings.max_cache_gib)
         return Luggage(layers)
 
     async def _made(self, asked: Wish, target: Target, found: References) -> tuple[Layer, ...]:
@@ -87,6 +95,16 @@ class Packer:
         packages = self._environments.layers(lock, work)
         code = own.layer(self._environments.store, target, work)
         return (*packages, code) if code else packages
+
+
+def _prune(environments: Environments, most_gib: float) -> None:
+    try:
+        pruned = prune(environments.store, most_gib * 1024**3)
+    except StagingError as error:
+        log.warning("Old layers could not be removed: %s", error)
+        return
+    if pruned.entries:
+        log.info("Removed %d old layers and packages, %d MiB.", pruned.entries, pruned.freed >> 20)
 
 
 def resolve(

@@ -26,7 +26,7 @@ MIB = 1024 * 1024
 # Settings that change nothing about the job: tasks that differ in these alone can share one.
 _NOT_THE_JOBS = {
     "cache_dir", "poll_freq", "max_baked_mib",
-    "environment", "bake_deps_pip",  # what came of them is the passenger's luggage
+    "environment", "bake_deps_pip", "max_cache_gib",  # what came of them is the passenger's luggage
 }  # fmt: skip
 
 LOADS_AT_ONCE = 8  # full ones that are on their way to AWS: of small arrays there may be thousands

@@ -135,6 +135,33 @@ def shares(sizes: Sequence[tuple[str, int]]) -> tuple[list[str], list[str]]:
     return alone, sorted(key for key, _ in sizes if key not in set(alone))
 
 
+# ---- what is forgotten -----------------------------------------------------------------------------------------------
+IN_USE_S = 3600  # what was asked for so recently may be on its way to a registry
+FORGOTTEN_S = 60 * 24 * 3600  # what nobody asked for in so long is not waited for
+
+
+@dataclass(frozen=True)
+class Used:
+    """Something kept: when it was last asked for, in Unix seconds, and its size."""
+
+    key: str
+    at: float
+    bytes: int
+
+
+def to_forget(kept: Iterable[Used], most_bytes: float, now: float) -> list[Used]:
+    """What goes, so that the rest has at most that many bytes: the longest unused first, nothing that is in use."""
+    gone: list[Used] = []
+    left = sorted(kept, key=lambda used: (used.at, used.key))
+    size = sum(used.bytes for used in left)
+    for used in left:
+        if now - used.at < IN_USE_S or (size <= most_bytes and now - used.at < FORGOTTEN_S):
+            break
+        gone.append(used)
+        size -= used.bytes
+    return gone
+
+
 # ---- secrets -------------------------------------------------------------------------------------------------------
 _PASSWORD = re.compile(r"(?<=://)[^/@\s'\"]+@")
 

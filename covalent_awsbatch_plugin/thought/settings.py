@@ -127,6 +127,12 @@ class Settings(BaseModel):
     builder: Literal["registry", "docker"] = Field(
         "registry", description="What makes the image: `registry` (no Docker engine needed) or `docker`."
     )
+    max_cache_gib: Number = Field(
+        20,
+        ge=0,
+        description="GiB of environments' layers kept on this machine; what was used longest ago goes first. Within the"
+        " hour nothing does, and after two months unused everything.",
+    )
     platform: Literal["linux/amd64", "linux/arm64"] = Field(
         "linux/amd64", description="What the queue's machines run, in Docker's words."
     )
