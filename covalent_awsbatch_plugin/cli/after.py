@@ -27,7 +27,7 @@ _any_host = click.option("--any-host", is_flag=True, help="Also those that other
 @_any_host
 @settings_options
 def jobs(dispatch: str, any_host: bool, **options: Any) -> None:
-    """List the jobs that this machine left in the queue and that have not ended."""
+    """List the jobs of this machine that have not ended."""
     _show(_live(resolved(options), dispatch, any_host))
 
 
@@ -37,7 +37,7 @@ def jobs(dispatch: str, any_host: bool, **options: Any) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @settings_options
 def reap(dispatch: str, any_host: bool, yes: bool, **options: Any) -> None:
-    """End the jobs that `jobs` lists: what a crashed server left running, and nobody waits for."""
+    """End the jobs that `jobs` lists. A crashed server left them running, and nobody waits for them."""
     settings = resolved(options)
     found = _live(settings, dispatch, any_host)
     _show(found)
@@ -64,7 +64,7 @@ def reap(dispatch: str, any_host: bool, yes: bool, **options: Any) -> None:
 )
 @settings_options
 def collect(dispatch: str, into: Path, **options: Any) -> None:
-    """Fetch the results of jobs that were submitted from here and that nobody read, for example after a crash.
+    """Fetch results that nobody read. Of jobs that were submitted from here, for example before a crash.
 
     Each task gets a folder, DISPATCH/NODE: its value as Covalent's archive `output-NODE` (read it with
     `TransportableObject.deserialize(bytes).get_deserialized()`), stdout, stderr and error.

@@ -25,7 +25,7 @@ _MARKS = {OK: ("ok  ", "green"), WRONG: ("BAD ", "red"), UNKNOWN: ("?   ", "yell
 @click.option("--json", "as_json", is_flag=True, help="A JSON list, for scripts.")
 @settings_options
 def doctor(as_json: bool, **options: Any) -> None:
-    """Check everything a task needs at AWS; a line each: ok, or what is wrong and what mends it.
+    """Check everything a task needs at AWS. A line each: ok, or what is wrong and what mends it.
 
     Exit code 1 when something is wrong. `?` is what could not be looked at. An empty object is written to the bucket
     and deleted; nothing else is changed.

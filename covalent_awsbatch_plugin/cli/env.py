@@ -19,7 +19,7 @@ _SCRIPTS = click.argument("scripts", nargs=-1, type=click.Path(exists=True, dir_
 
 @main.group()
 def env() -> None:
-    """What the setting `environment` means here: packages, layers, own code.
+    """What the setting `environment` means here. Packages, layers, own code.
 
     \b
       covalent-awsbatch env build --environment requirements.txt

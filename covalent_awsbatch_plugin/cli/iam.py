@@ -32,7 +32,7 @@ MEANINGS = {
 @option_for(*InfraSettings.model_fields)
 @settings_options
 def iam(role: str | None, account: str | None, partition: str, **options: Any) -> None:
-    """Print the least that each role needs, made from the settings: nothing in it is not asked for.
+    """Print the least that each role needs. Made from the settings: nothing in it is not asked for.
 
     The deployer's follows the options of `infra up`; the others follow [executors.awsbatch] and the options here.
     """

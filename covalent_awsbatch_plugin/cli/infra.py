@@ -25,7 +25,7 @@ NAMES = (*SETTINGS.values(), "platform")
 
 @main.group()
 def infra() -> None:
-    """Make all that jobs need in your AWS account, with Terraform; and remove it.
+    """Make all that jobs need in your AWS account, with Terraform. And remove it.
 
     The state lies in this user's data folder, or in a bucket of yours with --state-bucket.
     """

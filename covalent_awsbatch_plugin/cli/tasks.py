@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @main.command()
 @settings_options
 def explain(**options: Any) -> None:
-    """Show what would be sent for one task: layers and sizes, job definition, submission.
+    """Show what would be sent for one task. Layers and sizes, job definition, submission.
 
     Nothing is sent, and no credentials are needed. Settings come from [executors.awsbatch] and from the options here.
     """
@@ -35,7 +35,7 @@ def explain(**options: Any) -> None:
 @main.command()
 @settings_options
 def hello(**options: Any) -> None:
-    """Run one tiny task through whatever is configured, and say how long each step took."""
+    """Run one tiny task through what is configured. Says how long each step took."""
     settings = resolved(options)
     with tempfile.TemporaryDirectory(prefix="covalent-awsbatch-") as folder:
         in_cloud(settings, lambda aws: _hello(aws, settings, Path(folder)))

@@ -21,7 +21,7 @@ from .root import in_cloud, main, resolved, settings_options
 @click.option("--json", "as_json", is_flag=True, help="For programs: cause, blame, retry_may_help, says, advice.")
 @settings_options
 def why(job_id: str | None, file: str | None, as_json: bool, **options: Any) -> None:
-    """Say why a Batch job ended as it did, or does not start: any job, of this plugin or not.
+    """Say why a Batch job ended as it did, or does not start. Any job, of this plugin or not.
 
     \b
       covalent-awsbatch why JOB_ID
