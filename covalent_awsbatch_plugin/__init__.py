@@ -3,4 +3,9 @@
 
 """Run Python functions on AWS Batch from a Covalent workflow."""
 
+from .ground.on_stop import on_stop
+
+__all__ = ["on_stop"]
 __version__ = "1.0.0"
+
+on_stop.__module__ = __name__  # by this name a pickle refers to it, and in a job's image there may be no other

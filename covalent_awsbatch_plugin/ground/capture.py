@@ -29,8 +29,9 @@ _TICK_S = 1.0
 class Child:
     """One run: `fork` it, and in this process `wait` for it."""
 
-    def __init__(self, stop: Stop, stdout: Path, stderr: Path) -> None:
+    def __init__(self, stop: Stop, stdout: Path, stderr: Path, last_moment: Path | None = None) -> None:
         self._stop = stop
+        self._last_moment = last_moment  # the file that tells the child when it will be killed
         self._files = {1: stdout, 2: stderr}
         self._streams: list[_Stream] = []
         self.pid = 0
@@ -75,6 +76,8 @@ class Child:
             return
         if not self.told:
             self.told = True
+            if self._last_moment:
+                _write(self._last_moment, str(time.monotonic() - since + layout.STOP_GRACE_S))
             self._signal(signal.SIGTERM)
         elif since > layout.STOP_GRACE_S:
             self._signal(signal.SIGKILL)
@@ -149,6 +152,16 @@ def _enlarge(pipe: int) -> None:
             fcntl.fcntl(pipe, set_size, _PIPE_BYTES)
     except OSError:
         return  # the user's limit for pipes is reached
+
+
+def _write(path: Path, text: str) -> None:
+    """All of it or nothing."""
+    draft = path.with_suffix(".draft")
+    try:
+        draft.write_text(text, encoding="ascii")
+        draft.replace(path)
+    except OSError:
+        return  # the disk is full: the child is told to stop, though not how soon
 
 
 def _group(pid: int) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from . import archive, context, envelope, failures, hooks, packages
 from .job import Job, TaskFolder, writable
+from .on_stop import ENV_STOP_FILE
 from .task import ObjectRef, TaskSpec
 
 
@@ -58,6 +59,7 @@ def execute(job: Job, task: TaskSpec, runner_dir: Path) -> int:
     """Run the task and report; returns the exit status of this process, which then ends as any Python does."""
     _settle(job, runner_dir)
     folder, this_process = job.folder(task.node_id), os.getpid()
+    os.environ[ENV_STOP_FILE] = str(folder.last_moment)
     try:
         value = _value(job, task, folder)
         if os.getpid() != this_process:

@@ -32,6 +32,11 @@ class TaskFolder:
         return self.path / "report.json"
 
     @property
+    def last_moment(self) -> Path:
+        """There from when the task is told to stop: when it will be killed."""
+        return self.path / "last-moment"
+
+    @property
     def scratch(self) -> Path:
         """For the files of hooks."""
         return self.path / "scratch"

@@ -17,6 +17,7 @@ FORMAT_VERSION = 1
 ROOT = "covalent"
 RUNNER_DIR = f"{ROOT}/runner"
 RUNNER_PACKAGE = "covalent_awsbatch_ground"  # the copy of this folder, under its name inside the image
+PLUGIN_DIR = f"{RUNNER_DIR}/plugin"  # what tasks may import of this package, where the image does not have it
 ENV_DIR = f"{ROOT}/env"  # packages that travel with the task, as an installer lays them: modules, and bin/
 CODE_DIR = f"{ROOT}/code"  # the user's own modules
 TASKS_DIR = f"{ROOT}/tasks"

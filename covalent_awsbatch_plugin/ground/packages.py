@@ -14,13 +14,17 @@ from . import layout
 
 
 def use(root: Path) -> None:
-    """The user's own modules come first, as beside a script; packages before the image's own, after the library."""
+    """The user's own modules come first, as beside a script; packages before the image's own, after the library.
+
+    Our own package comes last: where the image has it, that one has more.
+    """
     packages, code = root / layout.ENV_DIR, root / layout.CODE_DIR
     there = [str(folder) for folder in (code, packages) if folder.is_dir()]
     if packages.is_dir():
         _add_packages(str(packages))
     if code.is_dir():
         sys.path.insert(0, str(code))
+    sys.path.append(str(root / layout.PLUGIN_DIR))
     _prepend("PYTHONPATH", there)
     _prepend("PATH", [f"{folder}/bin" for folder in there if os.path.isdir(f"{folder}/bin")])
 

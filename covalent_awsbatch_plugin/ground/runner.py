@@ -89,7 +89,7 @@ def _run(stop: Stop, member: int | None) -> int:
             results[task.node_id] = ending.never_ran(task, folder, *unfit)
             continue
         kills = ending.oom_kills()
-        child = Child(stop, folder.part(envelope.STDOUT), folder.part(envelope.STDERR))
+        child = Child(stop, folder.part(envelope.STDOUT), folder.part(envelope.STDERR), folder.last_moment)
         if child.fork():
             return execute(job, task, _RUNNER_DIR)
         ended = Ended(child.wait(), child.told, ending.oom_kills() - kills, stop.overdue)

@@ -20,9 +20,10 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from .. import ground
-from ..ground.layout import RUNNER_DIR, RUNNER_PACKAGE
+from ..ground.layout import PLUGIN_DIR, RUNNER_DIR, RUNNER_PACKAGE
 from ..thought.errors import ImageError
 
+PACKAGE = __name__.partition(".")[0]
 OBSTORE_VERSION = "0.12.1"
 _OBSTORE_FILES = ("obstore/__init__.py", "obstore/store.py", "obstore/_obstore.abi3.so")  # what its import opens
 
@@ -64,7 +65,9 @@ def runner_files(platform: str, cache_dir: Path) -> dict[str, bytes]:
     files = {f"{RUNNER_PACKAGE}/{path.name}": path.read_bytes() for path in _own_files()}
     files |= _cloudpickle() | _obstore(platform, cache_dir)
     files["__main__.py"] = _MAIN.encode()
-    return {f"{RUNNER_DIR}/{name}": files[name] for name in sorted(files)}
+    placed = {f"{RUNNER_DIR}/{name}": data for name, data in files.items()}
+    placed[f"{PLUGIN_DIR}/{PACKAGE}/__init__.py"] = files[f"{RUNNER_PACKAGE}/on_stop.py"]
+    return dict(sorted(placed.items()))
 
 
 def _own_files() -> list[Path]:

@@ -22,6 +22,7 @@ _EXTENDED_ARG = dis.opmap["EXTENDED_ARG"]
 # The arguments of types.CodeType since Python 3.11: https://docs.python.org/3/library/types.html#types.CodeType
 _CODE, _NAMES, _FILENAME, _CODE_ARGUMENTS = 6, 8, 10, 18
 
+OURS = __name__.partition(".")[0]  # what a task may import of it by this name alone, the runner brings
 NOT_ASKED_FOR = sys.stdlib_module_names | {"__main__", "__mp_main__", "cloudpickle"}  # the runner brings the last
 
 
@@ -39,7 +40,9 @@ class References:
 
     def add(self, module: object) -> None:
         """Notes a module by its dotted name."""
-        if isinstance(module, str) and (top := module.partition(".")[0]) and top not in NOT_ASKED_FOR:
+        if not isinstance(module, str) or module == OURS:
+            return
+        if (top := module.partition(".")[0]) and top not in NOT_ASKED_FOR:
             self.modules.add(top)
 
     def merge(self, other: References) -> None:

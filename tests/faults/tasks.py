@@ -14,9 +14,11 @@ from pathlib import Path
 
 import cloudpickle
 
+from covalent_awsbatch_plugin import on_stop
+
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
-RAN = "the function began"
+RAN, SAVED = "the function began", "saved in time"
 
 
 def answer() -> int:
@@ -114,3 +116,13 @@ def wait_and_do(folder: str) -> str:
     if do.read_text() == "fail":
         raise ZeroDivisionError("a mistake of the user's")
     return do.read_text()
+
+
+def on_second_attempt() -> str:
+    """Waits to be stopped at its first attempt, and says what it does then."""
+    print(RAN, flush=True)
+    attempt = os.environ["AWS_BATCH_JOB_ATTEMPT"]
+    if attempt == "1":
+        on_stop(lambda seconds: sys.exit(print(SAVED if 0 < seconds < 30 else seconds)))
+        time.sleep(60)
+    return f"attempt {attempt}"

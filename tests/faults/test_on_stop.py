@@ -1,0 +1,81 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A task that is stopped says its last words, whoever stops it: a timeout, a Spot notice, a cancel."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from covalent_awsbatch_plugin.hands.aws import close_shared
+from covalent_awsbatch_plugin.local import LocalAWS, faults
+from covalent_awsbatch_plugin.story import cloud, collecting, journey
+from covalent_awsbatch_plugin.story.collecting import NodeResult
+from covalent_awsbatch_plugin.story.direct import value_of
+from covalent_awsbatch_plugin.thought import errors
+from tests.faults.tasks import RAN, SAVED, on_second_attempt
+from tests.story.small_world import World, stdout_of, ticket
+
+
+@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.engine)])
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    """Where a minute lasts six seconds, and whoever is told to stop has the time that AWS gives."""
+    async with LocalAWS(engine=request.param, slots=2, minute_s=6) as aws:
+        yield World(aws, tmp_path)
+        await close_shared()
+
+
+def said(result: NodeResult) -> list[str]:
+    return stdout_of(result).splitlines()
+
+
+async def test_at_a_timeout(world: World) -> None:
+    result = await world.run(world.settings(time_limit=60), on_second_attempt)
+    assert isinstance(result.error, errors.TimedOut)
+    assert said(result) == [RAN, SAVED]
+
+
+async def test_at_a_spot_notice_and_the_next_attempt_goes_on(world: World) -> None:
+    group = world.stage(on_second_attempt, dispatch_id="spot")
+    world.aws.fault(faults.SPOT, of="covalent-spot-0", after_s=6)
+    result = await world.run_staged(world.settings(), group)
+    assert value_of(result) == "attempt 2"
+    assert said(result) == [RAN]
+    (job,) = [job for job in all_jobs(world) if job["jobName"] == "covalent-spot-0"]
+    first, _ = job["attempts"]
+    assert lines(world, first["container"]["logStreamName"])[:2] == [RAN, SAVED]
+
+
+async def test_at_a_cancel(world: World) -> None:
+    settings, group = world.settings(), world.stage(on_second_attempt)
+    async with cloud(settings) as aws:
+        handle = await journey.send(aws, settings, group, ticket(group))
+        watching = asyncio.ensure_future(journey.watch(aws, settings, handle))
+        while not (stream := job_of(world, handle.job_id)["container"].get("logStreamName")) or not lines(
+            world, stream
+        ):
+            await asyncio.sleep(0.1)
+        await journey.cancel(aws, handle.job_id)
+        (result,) = await collecting.collect(aws, settings, await watching, group.node_ids, world.folder)
+    assert isinstance(result.error, errors.Cancelled)
+    assert said(result) == [RAN, SAVED]
+
+
+def all_jobs(world: World) -> list[dict[str, Any]]:
+    return [job_of(world, job_id) for job_id in world.sent().jobs]
+
+
+def job_of(world: World, job_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = world.client("batch").describe_jobs(jobs=[job_id])["jobs"][0]
+    return found
+
+
+def lines(world: World, stream: str) -> list[str]:
+    group = world.aws.section()["batch_job_log_group_name"]
+    told = world.client("logs").get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True)
+    return [event["message"] for event in told["events"]]
