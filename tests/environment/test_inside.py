@@ -90,7 +90,7 @@ async def test_the_c_library_is_found(tmp_path: Path, files: dict[str, Entry], l
     assert (await looked(tmp_path, layer(files))).libc == expected
 
 
-@pytest.mark.parametrize("data", [b"(\xb5/\xfd zstd", gzip.compress(b"no tar")])
+@pytest.mark.parametrize("data", [b"(\xb5/\xfd zstd", gzip.compress(b"no tar")], ids=["zstd", "no tar"])
 async def test_what_can_not_be_read_is_not_guessed_at(tmp_path: Path, data: bytes) -> None:
     image = base_of([layer(DEBIAN)], python=None)
     assert await Probe(tmp_path).look(image, [Blob.of(data)]) == Inside()
