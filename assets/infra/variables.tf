@@ -360,6 +360,17 @@ variable "builder" {
   }
 }
 
+variable "max_cache_gib" {
+  description = "GiB of environments' layers kept on this machine; what was used longest ago goes first. Within the hour nothing does, and after two months unused everything."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.max_cache_gib == null ? true : var.max_cache_gib >= 0 && var.max_cache_gib <= 1000000
+    error_message = "max_cache_gib must be from 0 to 1000000."
+  }
+}
+
 variable "platform" {
   description = "What the queue's machines run, in Docker's words."
   type        = string
@@ -371,8 +382,19 @@ variable "platform" {
   }
 }
 
+variable "payload" {
+  description = "How functions and arguments travel: `image` (a layer of their job's own image) or `s3` (an object for each job, and one image for each environment)."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.payload == null ? true : contains(["image", "s3"], var.payload)
+    error_message = "payload must be one of image, s3."
+  }
+}
+
 variable "max_baked_mib" {
-  description = "MiB up to which a function or argument is baked into the image; over it, S3."
+  description = "MiB up to which a function or argument travels so; over it, it is an S3 object of its own."
   type        = number
   default     = null
 
@@ -427,7 +449,7 @@ variable "parallel_tasks" {
 }
 
 variable "max_layer_mib" {
-  description = "MiB of functions and arguments that one array's image may carry."
+  description = "MiB of functions and arguments that one array's image or object may carry."
   type        = number
   default     = null
 
@@ -438,19 +460,19 @@ variable "max_layer_mib" {
 }
 
 variable "delete_images" {
-  description = "Delete a job's image from the repository when all was read."
+  description = "Delete a job's own image from the repository when all was read; not one for an environment."
   type        = bool
   default     = null
 }
 
 variable "delete_objects" {
-  description = "Delete what a job wrote to the bucket, and its big arguments, then."
+  description = "Delete what a job wrote to the bucket, and what was sent there for it, then."
   type        = bool
   default     = null
 }
 
 variable "delete_definitions" {
-  description = "Deregister the job definition then."
+  description = "Deregister the job definition of that image then."
   type        = bool
   default     = null
 }
@@ -481,7 +503,9 @@ locals {
     environment               = var.environment
     bake_deps_pip             = var.bake_deps_pip
     builder                   = var.builder
+    max_cache_gib             = var.max_cache_gib
     platform                  = var.platform
+    payload                   = var.payload
     max_baked_mib             = var.max_baked_mib
     array_linger              = var.array_linger
     max_array_size            = var.max_array_size

@@ -29,9 +29,10 @@ MIB = 1024 * 1024
 def clean(yes: bool, older_than: float, **options: Any) -> None:
     """Delete what tasks left: images, objects, job definitions. Only ours, and nothing that a living job needs.
 
-    Ours are images tagged task-..., objects below covalent-awsbatch/ and definitions with our tag. A server deletes
-    what a task left once its result is read; this is for what crashes left behind. Results that nobody collected yet
-    are gone then: `covalent-awsbatch collect` fetches them first.
+    Ours are images tagged task-... or environment-..., objects below covalent-awsbatch/ and definitions with our tag.
+    A server deletes what a task left once its result is read; this is for what crashes left behind, and for images of
+    environments, which the next task makes again. Results that nobody collected yet are gone then:
+    `covalent-awsbatch collect` fetches them first.
     """
     from ..story.cleaning import find, remove
 

@@ -4,7 +4,8 @@
 """What travels out of the container: one authenticated object that says how each task ended.
 
 Bytes: magic (8), HMAC-SHA256 of the rest (32), length of the header (8, big-endian), header (JSON), inline parts.
-The key lies in the task's image and on the client only, so a result is checked before anything in it is unpickled.
+The key lies beside the task's description and on the client only, so a result is checked before anything in it is
+unpickled.
 """
 
 from __future__ import annotations

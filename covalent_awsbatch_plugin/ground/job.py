@@ -46,22 +46,23 @@ class TaskFolder:
 class Job:
     """`root` is the folder the image's paths are relative to, `work` a fresh one for this attempt.
 
+    `tasks_at` is the folder that the tasks' own paths are relative to: `root`, unless they did not come in the image.
     `job_id` tells it from all others: AWS Batch's id, or `layout.member_id` where several share a container.
     `bucket` is None when somebody runs the image by hand: then nothing can be committed.
     """
 
     root: Path
+    tasks_at: Path
     work: Path
     file: TaskFile
     dispatch_id: str
     bucket: str | None
-    region: str | None
     prefix: str
     job_id: str
     attempt: int
 
     @classmethod
-    def open(cls, root: Path, work: Path, env: Mapping[str, str], member: int | None = None) -> Job:
+    def open(cls, root: Path, tasks_at: Path, work: Path, env: Mapping[str, str], member: int | None = None) -> Job:
         """The container's one task group, or `member` of those that share it. Raises NoJob."""
         bucket, prefix = env.get(layout.ENV_BUCKET), env.get(layout.ENV_RESULTS_PREFIX)
         job_id = env.get(layout.ENV_JOB_ID)
@@ -70,11 +71,11 @@ class Job:
         index = int(env.get(layout.ENV_ARRAY_INDEX) or 0) if member is None else member
         job = cls(
             root=root,
+            tasks_at=tasks_at,
             work=work,
-            file=_task_file(root / layout.task_file(index)),
+            file=_task_file(tasks_at / layout.task_file(index)),
             dispatch_id=env.get(layout.ENV_DISPATCH_ID, ""),
             bucket=bucket or None,
-            region=next(filter(None, map(env.get, (layout.ENV_REGION, "AWS_REGION", "AWS_DEFAULT_REGION"))), None),
             prefix=prefix or "",
             job_id=layout.member_id(job_id, member) if job_id and member is not None else job_id or "",
             attempt=int(env.get(layout.ENV_JOB_ATTEMPT) or 1),
@@ -97,7 +98,7 @@ class Job:
 
     def object(self, ref: ObjectRef) -> Path:
         """Where the object lies, or will lie when it has been fetched."""
-        return self.work / ref.sha256 if ref.place == IN_S3 else self.root / layout.object_file(ref.sha256)
+        return self.work / ref.sha256 if ref.place == IN_S3 else self.tasks_at / layout.object_file(ref.sha256)
 
     def complaint(self, ref: ObjectRef) -> Path:
         """Where it says why the object could not be fetched."""

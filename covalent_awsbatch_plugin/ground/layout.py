@@ -45,6 +45,9 @@ ENV_TASKS_PER_JOB = "COVALENT_AWSBATCH_TASKS_PER_JOB"
 ENV_PARALLEL_TASKS = "COVALENT_AWSBATCH_PARALLEL_TASKS"  # of these at once
 ENV_TASKS = "COVALENT_AWSBATCH_TASKS"  # in the whole array; its last container may have fewer than the others
 ENV_TIME_LIMIT = "COVALENT_AWSBATCH_TIME_LIMIT"  # seconds each of them may run
+# Where the tasks are no layer of the image.
+ENV_PAYLOAD = "COVALENT_AWSBATCH_PAYLOAD"  # the sha256 that names the object they are in, and lets it be checked
+ENV_CONTAINERS = "COVALENT_AWSBATCH_CONTAINERS"  # for how many it has files
 
 # Set by AWS Batch: https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html
 ENV_JOB_ID = "AWS_BATCH_JOB_ID"
@@ -58,6 +61,11 @@ S3_ROOT = "covalent-awsbatch"
 def object_key(sha256: str) -> str:
     """Key of a function or argument that is too big for the image; named by content, so sent once."""
     return f"{S3_ROOT}/objects/{sha256}"
+
+
+def payload_key(sha256: str) -> str:
+    """Key of all that a job's tasks are made of, where that is no layer of its image."""
+    return f"{S3_ROOT}/objects/tasks/{sha256}"
 
 
 def results_prefix(dispatch_id: str, task_group_id: int) -> str:

@@ -26,6 +26,7 @@ from .execute import execute
 from .fetch import fetch
 from .job import Job, NoJob, fresh_folder
 from .layout import ExitCode
+from .payload import Parcel, bring
 from .stop import Stop
 from .storage import S3, StorageError
 from .task import TaskSpec
@@ -42,44 +43,66 @@ def main() -> int:
     """
     stop = Stop()
     try:
-        load = Load.of(os.environ)
+        load, parcel = Load.of(os.environ), Parcel.of(os.environ, fresh_folder)
     except NoJob as error:
         return _say(f"{error}.", layout.NO_INPUT)
+    if parcel:
+        porter = Child(stop, parcel.folder / "stdout", parcel.folder / "stderr")
+        if porter.fork():
+            return bring(parcel, lambda: _bucket(os.environ.get(layout.ENV_BUCKET), _GIVE_UP_S))
+        if porter.wait() or stop.told:
+            return _without(parcel, stop)
     if load is None:
-        return _run(stop, None)
+        return _run(stop, None, parcel)
     crew = Crew(stop, load.at_once)
     for member in load.members:
         if not crew.has_place():
             break
         if crew.fork(member):
             stop.limit(load.time_limit_s)
-            return _run(stop, member)
+            return _run(stop, member, parcel)
     crew.finish()
     fallen = {} if stop.told else crew.fallen()
     for member, status in fallen.items():
         if crew.fork(member):
-            return _bury(stop, member, status)
+            return _bury(stop, member, status, parcel)
     crew.finish()
+    if parcel:
+        shutil.rmtree(parcel.folder, ignore_errors=True)
     return exit_code(load, crew.ended, told=stop.told).code
 
 
-def _run(stop: Stop, member: int | None) -> int:
+def _without(parcel: Parcel, stop: Stop) -> int:
+    """What the container can't have."""
+    if stop.told:
+        return _say("told to stop by SIGTERM before the tasks were fetched.", layout.TERMINATED)
+    words = parcel.complaint.read_text(encoding="utf-8") if parcel.complaint.exists() else f"{parcel.key}: killed"
+    return _say(f"the tasks could not be fetched: {words}", layout.NO_INPUT)
+
+
+def _open(member: int | None, parcel: Parcel | None) -> Job:
+    """Raises NoJob."""
+    work = parcel.folder if parcel and member is None else fresh_folder()
+    return Job.open(_ROOT, parcel.folder if parcel else _ROOT, work, os.environ, member)
+
+
+def _run(stop: Stop, member: int | None, parcel: Parcel | None) -> int:
     """One task group, from its description to its committed result."""
     try:
-        job = Job.open(_ROOT, fresh_folder(), os.environ, member)
+        job = _open(member, parcel)
     except NoJob as error:
         return _say(f"{error}.", layout.NO_INPUT)
     if member is not None and job.commits and job.attempt > 1:
         looker = Child(stop, job.work / "earlier.stdout", job.work / "earlier.stderr")
         if looker.fork():
-            return look_back(job, lambda: _bucket(job, _GIVE_UP_S))
+            return look_back(job, lambda: _bucket(job.bucket, _GIVE_UP_S))
         looker.wait()
         if job.earlier.exists():
             return int(job.earlier.read_text(encoding="ascii"))
     if job.to_fetch():
         fetcher = Child(stop, job.work / "fetch.stdout", job.work / "fetch.stderr")
         if fetcher.fork():
-            return fetch(job, lambda: _bucket(job, _GIVE_UP_S))
+            return fetch(job, lambda: _bucket(job.bucket, _GIVE_UP_S))
         fetcher.wait()
     results: dict[int, TaskResult] = {}
     for task in job.file.tasks:
@@ -99,9 +122,9 @@ def _run(stop: Stop, member: int | None) -> int:
     return code
 
 
-def _bury(stop: Stop, member: int, status: int) -> int:
+def _bury(stop: Stop, member: int, status: int, parcel: Parcel | None) -> int:
     """Commits for a supervisor that was killed, for whoever waits for its task while the container's others go on."""
-    job = Job.open(_ROOT, fresh_folder(), os.environ, member)
+    job = _open(member, parcel)
     ended = Ended(status, told=False, out_of_memory=0)
     return _finish(job, [ending.judge(task, job.folder(task.node_id), ended) for task in job.file.tasks], stop)
 
@@ -126,7 +149,7 @@ def _finish(job: Job, results: list[TaskResult], stop: Stop) -> int:
     if not job.commits:
         return _say(f"run by hand ({layout.ENV_JOB_ID} is not set): nothing is committed.", code)
     try:
-        commit(job, results, _bucket(job, layout.STOP_COMMIT_S if stop.told else _GIVE_UP_S))
+        commit(job, results, _bucket(job.bucket, layout.STOP_COMMIT_S if stop.told else _GIVE_UP_S))
     except (StorageError, OSError) as error:
         return _say(str(error), layout.NOT_COMMITTED)
     return code.code
@@ -140,10 +163,11 @@ def _exit_code(outcomes: set[str], stop: Stop) -> ExitCode:
     return layout.NO_INPUT if envelope.NO_INPUT in outcomes else layout.RAISED
 
 
-def _bucket(job: Job, give_up_s: float) -> S3:
-    if job.bucket is None:
-        raise StorageError(f"{layout.ENV_BUCKET} is not set, and this image keeps big inputs in a bucket.")
-    return S3(job.bucket, job.region, give_up_s=give_up_s)
+def _bucket(name: str | None, give_up_s: float) -> S3:
+    if not name:
+        raise StorageError(f"{layout.ENV_BUCKET} is not set, and this job keeps inputs in a bucket.")
+    region = next(filter(None, map(os.environ.get, (layout.ENV_REGION, "AWS_REGION", "AWS_DEFAULT_REGION"))), None)
+    return S3(name, region, give_up_s=give_up_s)
 
 
 def _say(words: str, code: ExitCode) -> int:

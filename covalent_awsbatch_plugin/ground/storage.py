@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _CHUNK = 8 * 1024 * 1024
 _MAX_PARTS = 10_000  # of a multipart upload: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
@@ -30,6 +30,9 @@ class Store(Protocol):
 
     def get(self, key: str, path: Path) -> None:
         """Bring an object into a file."""
+
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Parts of an object, from a byte to before another; fewer bytes where it ends earlier."""
 
     def put(self, key: str, data: bytes) -> None:
         """Write an object."""
@@ -72,6 +75,11 @@ class S3:
         with self._explained("s3:GetObject", key), path.open("wb") as file:
             for chunk in self._store.get(key).stream(min_chunk_size=_CHUNK):
                 file.write(chunk)
+
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        starts, ends = zip(*ranges, strict=True)
+        with self._explained("s3:GetObject", key):
+            return [bytes(part) for part in self._store.get_ranges(key, starts=starts, ends=ends)]
 
     def put(self, key: str, data: bytes) -> None:
         with self._explained("s3:PutObject", key):
@@ -116,6 +124,8 @@ def _remedy(action: str, bucket: str, said: str) -> str:
         return f"There is no bucket {bucket} (s3_bucket_name)."
     if "NoSuchKey" in said:
         return "It was deleted after the job was submitted, perhaps by a lifecycle rule of the bucket."
+    if "range is not satisfiable" in said:
+        return "It was cut after the job was submitted: look at who may write to the bucket."
     if "403" in said or "AccessDenied" in said:
         return f"The job role (batch_job_role_name) needs {action} on this bucket's covalent-awsbatch/*."
     return "The network of the compute environment must reach S3 (a NAT gateway or an S3 endpoint)."

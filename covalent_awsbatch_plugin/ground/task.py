@@ -20,7 +20,8 @@ IN_S3 = "s3"
 class ObjectRef:
     """A function, an argument or a hooks file, named by what it contains.
 
-    `place` is `IN_IMAGE` (`layout.object_file`) or `IN_S3` (`layout.object_key`); `size` is in bytes.
+    `place` is `IN_IMAGE`, beside the description (`layout.object_file`), or `IN_S3`, an object of its own
+    (`layout.object_key`); `size` is in bytes.
     """
 
     sha256: str
@@ -54,7 +55,8 @@ class TaskSpec:
 class TaskFile:
     """A task group: `tasks` run in this order; an input is a value in `inputs` or the output of an earlier task.
 
-    `result_key` authenticates the result (hex, 32 bytes). It lies in the image alone, never in the job's environment.
+    `result_key` authenticates the result (hex, 32 bytes). It lies where the description does, in the image or the
+    payload, and never in the job's environment.
     `covalent` is the client's version, for the sentence that says what an image lacks; "" when nobody knows.
     `dispatch_id` is "" where the job's environment tells it; an array whose tasks are of several dispatches can't.
     """

@@ -105,6 +105,9 @@ class Builder(Protocol):
         """What opens each layer of the base, lowest first. Nothing is read yet."""
         ...
 
-    async def push(self, base: Base, layers: Sequence[Layer], into: Repository) -> PushedImage:
-        """The base with these layers on top, in the repository. Raises ImageError and ServiceError."""
+    async def push(self, base: Base, layers: Sequence[Layer], into: Repository, kind: str = ...) -> PushedImage:
+        """The base with these layers on top, in the repository, under a tag that begins with its `kind`.
+
+        Raises ImageError and ServiceError.
+        """
         ...

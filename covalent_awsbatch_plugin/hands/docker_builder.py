@@ -22,7 +22,7 @@ from .blob import Blob
 from .builder import Base, PushedImage, Repository
 from .engine import Engine, Held
 from .once import Once
-from .registry_builder import RegistryBuilder, tag_of
+from .registry_builder import OF_TASKS, RegistryBuilder, tag_of
 
 
 class DockerBuilder:
@@ -88,14 +88,14 @@ class DockerBuilder:
         """See `Builder.layers_of`."""
         return self._registry.layers_of(base, into)
 
-    async def push(self, base: Base, layers: Sequence[Layer], into: Repository) -> PushedImage:
+    async def push(self, base: Base, layers: Sequence[Layer], into: Repository, kind: str = OF_TASKS) -> PushedImage:
         """See `Builder.push`. The engine gets the image first: what it can't hold is not pushed."""
         image = compose(base.image, layers)
-        tag = f"{into.uri}:{tag_of('task', image.digest)}"
+        tag = f"{into.uri}:{tag_of(kind, image.digest)}"
         if await self._engine.find(tag) is None:
             await self._engine_once(base.image.digest, lambda: self._bring(base, into))
             await self._engine_once(tag, lambda: self._engine.load(image, layers, tag))
-        return await self._registry.push(base, layers, into)
+        return await self._registry.push(base, layers, into, kind)
 
     async def _bring(self, base: Base, into: Repository) -> None:
         """Make sure that the engine has the base."""

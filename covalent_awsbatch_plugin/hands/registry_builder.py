@@ -26,6 +26,7 @@ from .registry_http import RegistryHttp
 TAG_FRESH_S = 300.0  # for how long a tag of a base image is believed to name the same digest
 ASK_FIRST_BYTES = 64 * 1024  # a smaller blob is sent unasked: that is one round trip less than HEAD, POST, PUT
 STREAMS_AT_ONCE = 8
+OF_TASKS, OF_ENVIRONMENT, OF_BASE = "task", "environment", "base"  # how the tags of what is pushed begin
 
 
 class RegistryBuilder:
@@ -90,16 +91,16 @@ class RegistryBuilder:
         there = await asyncio.gather(*(registry.has_blob(layer.digest) for layer in layers))
         return [layer for layer, found in zip(layers, there, strict=True) if not found]
 
-    async def push(self, base: Base, layers: Sequence[Layer], into: Repository) -> PushedImage:
+    async def push(self, base: Base, layers: Sequence[Layer], into: Repository, kind: str = OF_TASKS) -> PushedImage:
         """See `Builder.push`. An image that is there costs one request."""
         image = compose(base.image, layers)
         registry = Registry(self._http, into.host, into.name, into.login)
         if await registry.manifest_digest(image.digest) is None:
             try:
-                await self._send(base, image, layers, registry)
+                await self._send(base, image, layers, registry, kind)
             except MissingBlobs:  # what we saw there was deleted since, by a lifecycle rule for example
                 self._forget(registry)
-                await self._send(base, image, layers, registry)
+                await self._send(base, image, layers, registry, kind)
         tally = registry.tally
         return PushedImage(f"{into.uri}@{image.digest}", image.digest, tally.bytes_pushed, tally.requests, image.python)
 
@@ -108,11 +109,11 @@ class RegistryBuilder:
         source = self._source(base, Registry(self._http, into.host, into.name, into.login))
         return [source(layer) for layer in base.image.manifest.layers]
 
-    async def _send(self, base: Base, image: Image, layers: Sequence[Layer], to: Registry) -> None:
+    async def _send(self, base: Base, image: Image, layers: Sequence[Layer], to: Registry, kind: str) -> None:
         """Everything the manifest names, side by side; then the manifest, under a tag: what has none is often swept."""
         blobs = [Blob.of(image.config), *(Blob.of(layer.data, layer.digest) for layer in layers)]
         await together(self._mirror(base, to), *(self._give(blob, to) for blob in blobs))
-        await to.put_manifest(image.manifest, tag_of("task", image.digest))
+        await to.put_manifest(image.manifest, tag_of(kind, image.digest))
 
     async def _mirror(self, base: Base, to: Registry) -> None:
         """Make sure that the repository holds the base: once for all tasks that are built upon it."""
@@ -127,7 +128,7 @@ class RegistryBuilder:
         layers = {layer.digest: layer for layer in base.image.manifest.layers}.values()
         blobs = [Blob.of(base.image.config), *map(source, layers)]
         await together(*(self._give(blob, to, mount_from) for blob in blobs))
-        await to.put_manifest(base.image.manifest, tag_of("base", base.image.digest))
+        await to.put_manifest(base.image.manifest, tag_of(OF_BASE, base.image.digest))
 
     def _source(self, base: Base, to: Registry) -> Callable[[Descriptor], Blob]:
         """What opens a layer of the base: a file, or a stream from where it lies. It is never whole in memory."""

@@ -1,14 +1,15 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The bucket: functions and arguments too big for the image go in, results come out."""
+"""The bucket: functions and arguments that are not in the image go in, results come out."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from ..thought.errors import NotAllowed, NotFound, Refused, Unreachable
 from ..thought.policies import remedy
@@ -57,13 +58,21 @@ class Store:
             return False
         return True
 
+    async def put(self, key: str, data: bytes) -> None:
+        """Uploads bytes, in parts where they are many."""
+        await self._upload(key, io.BytesIO(data))
+
     async def put_file(self, key: str, path: Path) -> None:
         """Uploads a file of any size in parts, never wholly in memory. Raises StagingError when it can't be read."""
-        self._aws.calls["s3:PutObject"] += 1
         with staged(path, "read"):
             file = path.open("rb")
+        with file:
+            await self._upload(key, file)
+
+    async def _upload(self, key: str, file: BinaryIO) -> None:
+        self._aws.calls["s3:PutObject"] += 1
         owner = {"ExpectedBucketOwner": self._account}
-        with file, translated("s3:PutObject", f"bucket `{self.bucket}`"):
+        with translated("s3:PutObject", f"bucket `{self.bucket}`"):
             client = await self._aws.client("s3")
             await client.upload_fileobj(file, self.bucket, key, ExtraArgs=owner)
 

@@ -12,12 +12,13 @@ from datetime import datetime
 
 from ..ground import layout
 from ..hands.leftovers import Left, Leftovers
+from ..hands.registry_builder import OF_ENVIRONMENT, OF_TASKS
 from ..hands.store import Store
 from ..thought import naming
 from ..thought.settings import Settings
 from .cloud import Cloud
 
-TASK_TAG = re.compile(r"task-[0-9a-f]{16}")  # as the builders tag what they push
+TASK_TAG = re.compile(rf"({OF_TASKS}|{OF_ENVIRONMENT})-[0-9a-f]{{16}}")  # as the builders tag what they push
 
 
 @dataclass(frozen=True)

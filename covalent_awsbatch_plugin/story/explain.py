@@ -19,14 +19,15 @@ from ..thought.layers import Layer, layer
 from ..thought.settings import Settings
 from .cloud import base_image
 from .direct import stage_call
-from .packing import image_files, pack
+from .packing import Package, image_files, pack, payload_of
 
 DISPATCH = "00000000-0000-0000-0000-000000000000"
 
 
 def explanation(settings: Settings) -> str:
     """Settings, layers with their sizes in bytes, and the two requests, for a task that adds two numbers."""
-    place = _place(settings)
+    place, package = _place(settings), _example(settings)
+    payload = None if settings.has_own_image else payload_of([package], [DISPATCH], 1)
     definition = jobs.job_definition(settings, place, f"{settings.ecr_repo_name}@sha256:<digest>")
     prefix = layout.results_prefix(DISPATCH, 0)
     environment = jobs.environment(DISPATCH, settings.s3_bucket_name, place.region, prefix) | jobs.sharing(settings, 1)
@@ -35,13 +36,15 @@ def explanation(settings: Settings) -> str:
         size=1,
         definition=f"{definition['jobDefinitionName']}:<revision>",
         queue=settings.batch_queue,
-        environment=environment,
+        environment=environment | (payload.environment if payload else {}),
         tags=naming.tags(DISPATCH, 0, platform.node()),
     )
+    sent = [_sized(layer(image_files([package], [DISPATCH]), "task"))] if payload is None else []
     return "\n\n".join(
         (
             "Settings\n" + "\n".join(f"  {name} = {value!r}" for name, value in settings),
-            "Image, bottom up\n" + "\n".join(_image(settings)),
+            "Image, bottom up\n" + "\n".join([*_image(settings), *sent]),
+            *([f"Object in the bucket\n  {len(payload.data):,} bytes  {payload.key}"] if payload else []),
             "RegisterJobDefinition\n" + json.dumps(definition, indent=2),
             "SubmitJob\n" + json.dumps(submission, indent=2),
         )
@@ -49,10 +52,11 @@ def explanation(settings: Settings) -> str:
 
 
 def _image(settings: Settings) -> list[str]:
+    """But for what is of the task."""
     lines = [_line("base", base_image(settings, platform.python_version())), _runner(settings)]
     if settings.environment:
         lines.append(_line("packages", "`covalent-awsbatch env show` tells of them"))
-    return [*lines, _sized(_example(settings))]
+    return lines
 
 
 def _runner(settings: Settings) -> str:
@@ -71,12 +75,11 @@ def _line(name: str, text: str) -> str:
     return f"  {name:<9} {text}"
 
 
-def _example(settings: Settings) -> Layer:
-    """The task layer of `add(1, 2)`; its result key is left out, so it differs from a real one by 64 characters."""
+def _example(settings: Settings) -> Package:
+    """`add(1, 2)`; its result key is left out, so what is sent of it differs from a real one by 64 characters."""
     with tempfile.TemporaryDirectory() as folder:
         group = stage_call(_adder(), (1, 2), {}, Path(folder), dispatch_id=DISPATCH, node_id=0)
-        package = pack(group, round(settings.max_baked_mib * 1024 * 1024), lambda _: b"")
-    return layer(image_files([package], [DISPATCH]), "task")
+        return pack(group, round(settings.max_baked_mib * 1024 * 1024), lambda _: b"")
 
 
 def _adder() -> Callable[[int, int], int]:

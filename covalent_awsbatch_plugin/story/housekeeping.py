@@ -29,7 +29,7 @@ LAST_SWEEP_SECONDS = 10  # for what is left when the connection is closed
 
 @dataclass(frozen=True)
 class Leavings:
-    """What one job left: its image, its definition's ARN and name, its results' prefix, the big objects it read."""
+    """What one job left: its image, its definition's ARN, its results' prefix, the objects that it read."""
 
     settings: Settings
     store: Store
@@ -37,6 +37,16 @@ class Leavings:
     definition: str
     prefix: str
     objects: tuple[str, ...]
+    payload: str = ""  # key of the object in which its tasks came, where they came in no image of its own
+
+    @property
+    def has_own_image(self) -> bool:
+        return not self.payload
+
+    @property
+    def sent(self) -> tuple[str, ...]:
+        """Keys of all that it read."""
+        return (*self.objects, self.payload) if self.payload else self.objects
 
 
 class Housekeeper:
@@ -78,7 +88,8 @@ class Housekeeper:
             self._readers[parent] = readers, replace(known, objects=known.objects + leavings.objects)
             return
         self._readers[parent] = set(job_ids), leavings
-        await self.hold(leavings.image_digest)
+        for name in filter(None, (leavings.image_digest, leavings.payload)):
+            await self.hold(name)
 
     def unread(self, parent: str) -> frozenset[str]:
         """The ids of the job's tasks that nobody has read yet; none for a job of another process."""
@@ -104,9 +115,8 @@ class Housekeeper:
     async def _sweep(self) -> None:
         leavings, self._swept_next = self._swept_next, []
         for left in leavings:
-            self.release(left.image_digest)
-            for key in left.objects:
-                self.release(key)
+            for name in (left.image_digest, *left.sent):
+                self.release(name)
         self._being_swept += leavings
         for work in (self._sweep_definitions, self._sweep_images, self._sweep_objects):
             try:
@@ -117,7 +127,8 @@ class Housekeeper:
 
     async def _sweep_definitions(self, leavings: list[Leavings]) -> None:
         """One goes with its image: who comes to need that waits until its definition has gone too."""
-        wanted = {(x.image_digest, x.definition) for x in leavings if x.settings.delete_definitions and x.definition}
+        own = [x for x in leavings if x.has_own_image and x.settings.delete_definitions]
+        wanted = {(x.image_digest, x.definition) for x in own if x.definition}
 
         async def deregister(digests: list[str]) -> None:
             for digest, definition in sorted(wanted):
@@ -127,7 +138,8 @@ class Housekeeper:
         await self._delete([digest for digest, _ in sorted(wanted)], deregister)
 
     async def _sweep_images(self, leavings: list[Leavings]) -> None:
-        wanted = {(x.settings.ecr_repo_name, x.image_digest) for x in leavings if x.settings.delete_images}
+        own = [x for x in leavings if x.has_own_image and x.settings.delete_images]
+        wanted = {(x.settings.ecr_repo_name, x.image_digest) for x in own}
         for repository in {name for name, _ in wanted}:
             digests = [digest for name, digest in sorted(wanted) if name == repository]
             await self._delete(digests, functools.partial(self._cloud.ecr.delete_images, repository))
@@ -135,7 +147,7 @@ class Housekeeper:
     async def _sweep_objects(self, leavings: list[Leavings]) -> None:
         for left in (x for x in leavings if x.settings.delete_objects):
             await left.store.delete(await left.store.keys(left.prefix))
-            await self._delete(list(left.objects), left.store.delete)
+            await self._delete(list(left.sent), left.store.delete)
 
     async def _delete(self, names: list[str], work: Callable[[list[str]], Awaitable[None]]) -> None:
         """Deletes what nobody holds; who comes to hold it meanwhile waits."""

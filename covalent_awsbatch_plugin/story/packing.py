@@ -16,6 +16,7 @@ from ..ground.archive import header
 from ..ground.task import IN_IMAGE, IN_S3, ObjectRef, TaskFile, TaskSpec
 from ..hands.staging import staging_error
 from ..thought.errors import NotPicklable
+from ..thought.payload import Payload, payload
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class StagedGroup:
 
 @dataclass(frozen=True)
 class Package:
-    """What travels of a task group: its description, `objects` into the image by path, `uploads` to the bucket by key.
+    """What travels of a task group: its description, `objects` beside that by path, `uploads` to the bucket by key.
 
     `content` is the sha256 of the description without its result key: the same task has the same, whatever the machine.
     `python` and `cloudpickle` are the versions that pickled it, and `name` is the first electron's.
@@ -62,7 +63,7 @@ class Package:
 
     @property
     def size(self) -> int:
-        """Bytes it adds to an image, where nothing is shared."""
+        """Bytes it adds to its job, where nothing is shared."""
         return sum(map(len, self.objects.values()))
 
 
@@ -78,6 +79,18 @@ def image_files(packages: Sequence[Package], dispatch_ids: Sequence[str]) -> dic
         files[layout.task_file(index)] = task.to_json()
         files |= package.objects
     return files
+
+
+def payload_of(packages: Sequence[Package], dispatch_ids: Sequence[str], each: int) -> Payload:
+    """The same files for containers that have `each` so many tasks.
+
+    Every description names its dispatch: what is the same in two is not the same object, for each deletes its own.
+    """
+    containers: list[dict[str, bytes]] = [{} for _ in range(-(-len(packages) // each))]
+    for index, (package, dispatch_id) in enumerate(zip(packages, dispatch_ids, strict=True)):
+        task = replace(package.task, dispatch_id=dispatch_id)
+        containers[index // each] |= {layout.task_file(index): task.to_json(), **package.objects}
+    return payload(containers)
 
 
 def pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], bytes], covalent: str = "") -> Package:
@@ -137,7 +150,7 @@ def _name(head: dict[str, Any]) -> str:
 
 
 class _Objects:
-    """Files by content: small ones are baked into the image, big ones are uploaded; each once."""
+    """Files by content: small ones travel with the description, big ones are uploaded; each once."""
 
     def __init__(self, max_baked_bytes: int) -> None:
         self._max = max_baked_bytes

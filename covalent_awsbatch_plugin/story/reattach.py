@@ -104,6 +104,7 @@ async def take_over(cloud: Cloud, settings: Settings, left: Left, package: Packa
         handle.definition,
         f"{handle.prefix}/{handle.job_id.partition(':')[0]}/",
         tuple(package.uploads),
+        handle.payload,
     )
     await cloud.tenant(Housekeeper).taken_over(left.result_ids, leavings)
     cloud.tenant(Terminator).submitted(handle.job_id, handle.member)

@@ -9,23 +9,22 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..ground import layout
-from ..hands.builder import PushedImage
 from ..hands.ledger import Entry, unsent
 from ..thought import jobs, naming
-from ..thought.errors import AWSBatchError, StagingError
-from ..thought.layers import layer
+from ..thought.errors import AWSBatchError, NotFound, Refused, StagingError
 from ..thought.settings import Settings
-from .cloud import Cloud, Site, base_image
+from .cloud import Cloud, Site
 from .ending import Terminator
 from .environment import NO_LUGGAGE, Luggage
+from .freight import Freight, load
 from .housekeeping import Housekeeper, Leavings
 from .inflight import Ticket
-from .packing import Package, StagedGroup, image_files
+from .packing import Package, StagedGroup
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +50,7 @@ class JobHandle:
     image: str
     member: int | None = None
     definition: str = ""
+    payload: str = ""  # key of the object that the task came in; "": it came in the image
 
     @property
     def result_id(self) -> str:
@@ -84,22 +84,19 @@ class Passenger:
 async def ship(cloud: Cloud, settings: Settings, aboard: Sequence[Passenger]) -> list[JobHandle]:
     """One image, one definition, one job for all; their handles in order. Ends whatever was cancelled meanwhile."""
     site = await cloud.site(settings)
-    housekeeper = cloud.tenant(Housekeeper)
-    image = await _image(cloud, settings, site, aboard)
-    while not await housekeeper.hold(image.digest):  # the same image of an earlier job was just deleted
-        housekeeper.release(image.digest)
-        image = await _image(cloud, settings, site, aboard)
+    packages, dispatches = [p.package for p in aboard], [p.group.dispatch_id for p in aboard]
+    freight = await load(cloud, settings, site, packages, dispatches, aboard[0].luggage)
     try:
-        return await _register_and_submit(cloud, settings, site, aboard, image)
+        return await _register_and_submit(cloud, settings, site, aboard, freight)
     except BaseException:
-        housekeeper.release(image.digest)
+        freight.drop(cloud.tenant(Housekeeper))
         raise
 
 
 async def _register_and_submit(
-    cloud: Cloud, settings: Settings, site: Site, aboard: Sequence[Passenger], image: PushedImage
+    cloud: Cloud, settings: Settings, site: Site, aboard: Sequence[Passenger], freight: Freight
 ) -> list[JobHandle]:
-    definition = await cloud.batch.define(jobs.job_definition(settings, site.place, image.uri))
+    definition = jobs.job_definition(settings, site.place, freight.image.uri)
     first = aboard[0].group
     prefix = layout.results_prefix(first.dispatch_id, first.task_group_id)
     request = jobs.submission(
@@ -107,26 +104,42 @@ async def _register_and_submit(
             [(p.group.dispatch_id, p.group.task_group_id) for p in aboard], max(p.tries for p in aboard)
         ),
         size=-(-len(aboard) // settings.tasks_per_job),
-        definition=definition,
+        definition=await cloud.batch.define(definition),
         queue=site.place.queue_arn,
         environment=jobs.environment(first.dispatch_id, settings.s3_bucket_name, site.place.region, prefix)
-        | jobs.sharing(settings, len(aboard)),
+        | jobs.sharing(settings, len(aboard))
+        | freight.environment,
         tags=naming.tags(first.dispatch_id, first.task_group_id, socket.gethostname()),
     )
 
     def handles_of(job_id: str) -> list[JobHandle]:
         return [
             JobHandle(
-                child, p.package.name, p.package.content, settings.s3_bucket_name, prefix, image.uri, member, definition
+                job_id=child,
+                name=p.package.name,
+                content=p.package.content,
+                bucket=settings.s3_bucket_name,
+                prefix=prefix,
+                image=freight.image.uri,
+                member=member,
+                definition=request["jobDefinition"],
+                payload=freight.key,
             )
             for (child, member), p in zip(jobs.addresses(settings, job_id, len(aboard)), aboard, strict=True)
         ]
 
     await _noted(cloud, unsent(request["jobName"]), aboard, handles_of(""))
-    job_id = await _submitted(cloud, request)
+    job_id = await _submitted(cloud, request, definition)
     handles = handles_of(job_id)
-    big = tuple(key for passenger in aboard for key in passenger.package.uploads)
-    leavings = Leavings(settings, site.store, image.digest, definition, f"{prefix}/{job_id}/", big)
+    leavings = Leavings(
+        settings=settings,
+        store=site.store,
+        image_digest=freight.image.digest,
+        definition=request["jobDefinition"],
+        prefix=f"{prefix}/{job_id}/",
+        objects=tuple(key for passenger in aboard for key in passenger.package.uploads),
+        payload=freight.key,
+    )
     cloud.tenant(Housekeeper).submitted([handle.result_id for handle in handles], leavings)
     try:
         await _noted(cloud, job_id, aboard, handles)
@@ -148,18 +161,6 @@ async def _end_the_cancelled(cloud: Cloud, aboard: Sequence[Passenger], handles:
     await asyncio.gather(*(bounded(terminator.end(each.job_id, CANCEL_REASON, each.member)) for each in late))
 
 
-async def _image(cloud: Cloud, settings: Settings, site: Site, aboard: Sequence[Passenger]) -> PushedImage:
-    builder = await cloud.builder(settings)
-    packages = [p.package for p in aboard]
-    base, runner, task = await asyncio.gather(
-        builder.resolve_base(base_image(settings, packages[0].python), settings.platform, site.repository),
-        cloud.runner_layer(settings.platform, settings.cache_dir),
-        cloud.in_thread(lambda: layer(image_files(packages, [p.group.dispatch_id for p in aboard]), "task")),
-    )
-    # What changes least lies lowest, and all aboard have the same luggage.
-    return await builder.push(base, [runner, *aboard[0].luggage.layers, task], site.repository)
-
-
 async def _noted(cloud: Cloud, job_id: str, aboard: Sequence[Passenger], handles: Sequence[JobHandle]) -> None:
     """For `covalent-awsbatch collect`, after a crash. The job is paid for: failing to note it must not fail it."""
     pairs = zip(aboard, handles, strict=True)
@@ -170,10 +171,10 @@ async def _noted(cloud: Cloud, job_id: str, aboard: Sequence[Passenger], handles
         log.warning("After a crash the job %s could be found by its tags only: %s", job_id, error)
 
 
-async def _submitted(cloud: Cloud, request: dict[str, Any]) -> str:
+async def _submitted(cloud: Cloud, request: dict[str, Any], definition: Mapping[str, Any]) -> str:
     """The job's id. A server that is stopped while the call is under way waits for the id and ends that job."""
     began = time.time()
-    submission = asyncio.ensure_future(cloud.batch.submit(request))
+    submission = asyncio.ensure_future(_submit(cloud, request, definition))
     try:
         return await asyncio.shield(submission)
     except AWSBatchError as error:
@@ -183,6 +184,17 @@ async def _submitted(cloud: Cloud, request: dict[str, Any]) -> str:
     except asyncio.CancelledError:
         await bounded(_end_what_was_submitted(cloud, request, submission, began))
         raise
+
+
+async def _submit(cloud: Cloud, request: dict[str, Any], definition: Mapping[str, Any]) -> str:
+    """Somebody may have deregistered the definition since it was found: then it is registered anew."""
+    try:
+        return await cloud.batch.submit(request)
+    except (NotFound, Refused):
+        refused, request["jobDefinition"] = request["jobDefinition"], await cloud.batch.define(definition)
+        if request["jobDefinition"] == refused:
+            raise
+        return await cloud.batch.submit(request)
 
 
 async def _end_what_was_submitted(

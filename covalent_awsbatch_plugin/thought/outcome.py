@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..ground import envelope
+from ..ground import envelope, layout
 from ..ground.envelope import TaskResult
 from . import errors
 from .causes import Cause
@@ -77,10 +77,7 @@ def task_failure(task: TaskResult, job: JobState, asked: Asked) -> errors.JobFai
         case envelope.NOT_RUN:
             return errors.Cancelled(f"Node {task.node_id} was not run: a node packed with it, which it needs, failed.")
         case envelope.NO_INPUT:
-            return errors.InputLost(
-                f"{asked.who} could not read its function or an argument, so it did not begin.",
-                advice="The text below says which. The job role needs s3:GetObject on what is too big for the image.",
-            )
+            return _input_lost(asked, "The text below says which.")
         case envelope.TIMED_OUT:
             return errors.TimedOut(
                 f"{asked.who} ran longer than its time limit of {asked.time_limit} s, and was ended.",
@@ -123,11 +120,20 @@ def failure(job: JobState, asked: Asked, log: str = "") -> errors.JobFailed:
             advice="Look whether something deletes objects in the bucket, then run it again.",
         )
     kind = _ERRORS[outcome.cause]
+    if kind is errors.Exited and job.last.exit_code == layout.NO_INPUT.code:  # the runner's: a task's own is committed
+        return _input_lost(asked, "The last lines of its log say which.")
     if kind is errors.Exited and job.last.exit_code is None:
         kind = errors.Lost
     error = kind(f"{asked.who} {outcome.happened}.", says=outcome.says, advice=outcome.advice)
     error.retry_may_help = outcome.retry_may_help
     return error
+
+
+def _input_lost(asked: Asked, where: str) -> errors.JobFailed:
+    return errors.InputLost(
+        f"{asked.who} could not read its function or an argument, so it did not begin.",
+        advice=f"{where} The job role needs s3:GetObject on what is not in the image.",
+    )
 
 
 _AGAIN = {

@@ -128,7 +128,7 @@ def dispatcher(names: Names) -> list[Statement]:
     return [
         allow("FindBucket", "s3:ListBucket", names.bucket_arn),
         allow("ReadResults", "s3:GetObject", names.keys("")),
-        allow("SendBigArguments", "s3:PutObject", names.keys("objects/")),
+        allow("SendArguments", "s3:PutObject", names.keys("objects/")),
         allow("LogIn", "ecr:GetAuthorizationToken", EVERYTHING),
         allow(
             "PushImages",

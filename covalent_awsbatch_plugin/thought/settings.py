@@ -130,14 +130,23 @@ class Settings(BaseModel):
     max_cache_gib: Number = Field(
         20,
         ge=0,
+        le=1_000_000,
         description="GiB of environments' layers kept on this machine; what was used longest ago goes first. Within the"
         " hour nothing does, and after two months unused everything.",
     )
     platform: Literal["linux/amd64", "linux/arm64"] = Field(
         "linux/amd64", description="What the queue's machines run, in Docker's words."
     )
+    payload: Literal["image", "s3"] = Field(
+        "image",
+        description="How functions and arguments travel: `image` (a layer of their job's own image) or `s3` (an object"
+        " for each job, and one image for each environment).",
+    )
     max_baked_mib: Number = Field(
-        10, ge=0, le=1024, description="MiB up to which a function or argument is baked into the image; over it, S3."
+        10,
+        ge=0,
+        le=1024,
+        description="MiB up to which a function or argument travels so; over it, it is an S3 object of its own.",
     )
 
     array_linger: Number = Field(
@@ -160,14 +169,21 @@ class Settings(BaseModel):
         1, ge=1, le=1000, description="Of the tasks that share a container, how many run at once; 1: one by one."
     )
     max_layer_mib: Number = Field(
-        256, ge=1, le=10_240, description="MiB of functions and arguments that one array's image may carry."
+        256, ge=1, le=10_240, description="MiB of functions and arguments that one array's image or object may carry."
     )
 
-    delete_images: bool = Field(True, description="Delete a job's image from the repository when all was read.")
-    delete_objects: bool = Field(
-        True, description="Delete what a job wrote to the bucket, and its big arguments, then."
+    delete_images: bool = Field(
+        True, description="Delete a job's own image from the repository when all was read; not one for an environment."
     )
-    delete_definitions: bool = Field(True, description="Deregister the job definition then.")
+    delete_objects: bool = Field(
+        True, description="Delete what a job wrote to the bucket, and what was sent there for it, then."
+    )
+    delete_definitions: bool = Field(True, description="Deregister the job definition of that image then.")
+
+    @property
+    def has_own_image(self) -> bool:
+        """Whether a job has an image and a definition of its own, which nobody needs when it is done."""
+        return self.payload == "image"
 
     @property
     def shares_containers(self) -> bool:

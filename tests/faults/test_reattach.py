@@ -196,6 +196,20 @@ async def test_what_was_taken_over_leaves_nothing_at_aws(client: Client) -> None
     assert after.images == before.images
 
 
+async def test_of_what_came_by_s3_and_was_taken_over_the_object_goes_and_the_environments_stays(client: Client) -> None:
+    client.set(payload="s3")
+    before = client.world.sent()
+    await client.killed(WHILE_IT_RUNS)
+    client.may_go_on()
+    (result,) = await client.reads(await client.asks_again())
+    assert value_of(result) == MUCH
+    assert client.world.sent().objects > before.objects
+    await close_shared()
+    after = client.world.sent()
+    assert after.objects == before.objects
+    assert len(after.definitions - before.definitions) == 1
+
+
 async def test_one_that_raises_what_may_be_tried_again_is_submitted_again(client: Client) -> None:
     before = len(client.jobs())
     client.stage(wait_and_do, [str(client.folder)])

@@ -63,9 +63,20 @@ async def test_it_says_first_and_deletes_only_ours(world: World) -> None:
     assert len(left.images) == len(before.images) - 1, "the base stays"
 
 
-async def test_what_a_living_job_needs_stays(world: World, tmp_path: Path) -> None:
+async def test_images_of_environments_and_tasks_sent_by_s3_are_ours_too(world: World) -> None:
+    await world.value(world.settings(**KEEP, payload="s3"), shout, "a")
+    before = world.sent()
+    assert [key for key in before.objects if key.startswith(layout.payload_key(""))]
+    clean(world, "--older-than", "0", "--yes")
+    left = world.sent()
+    assert (left.objects, left.definitions) == (frozenset(), frozenset())
+    assert len(left.images) == len(before.images) - 1, "the base stays"
+
+
+@pytest.mark.parametrize("payload", ["image", "s3"])
+async def test_what_a_living_job_needs_stays(world: World, tmp_path: Path, payload: str) -> None:
     gate = tmp_path / "there"
-    settings = world.settings(**KEEP)
+    settings = world.settings(**KEEP, payload=payload)
     group = world.stage(when_there, str(gate))
     async with cloud(settings) as aws:
         handle = await journey.send(aws, settings, group, ticket(group))
@@ -73,6 +84,7 @@ async def test_what_a_living_job_needs_stays(world: World, tmp_path: Path) -> No
         sent = world.sent()
         assert handle.image.rpartition("@")[2] in sent.images
         assert any(key.startswith(layout.object_key("")) for key in sent.objects)
+        assert payload == "image" or any(key.startswith(layout.payload_key("")) for key in sent.objects)
         assert sent.definitions
         gate.touch()
         ended = await journey.watch(aws, settings, handle)

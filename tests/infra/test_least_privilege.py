@@ -24,7 +24,7 @@ from covalent_awsbatch_plugin.ground import layout
 from covalent_awsbatch_plugin.hands.aws import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.story import cloud, journey, orphans
-from covalent_awsbatch_plugin.thought.errors import AWSBatchError, NotAllowed
+from covalent_awsbatch_plugin.thought.errors import AWSBatchError, InputLost, NotAllowed
 from covalent_awsbatch_plugin.thought.policies import ROLES, Names, Statement, allowing, dispatcher, execution, job
 from covalent_awsbatch_plugin.thought.settings import Settings
 from tests.infra.people import PULL_BASE, People, without
@@ -158,6 +158,22 @@ async def test_without_a_statement_the_user_reads_which_action_is_missing_and_wh
     named = [action for action in missing if action in told + caplog.text]
     assert named, f"none of {missing} in:\n{told}"
     assert f"`{allowing(named[0])}`" in told + caplog.text
+
+
+async def test_tasks_that_come_by_s3_need_no_more(world: World, people: People, roles: dict[str, str]) -> None:
+    credentials = people.user("by-s3", [*dispatcher(names(world.settings())), PULL_BASE])
+    assert await world.value(world.settings(credentials=credentials, payload="s3"), twice, b"a") == b"aa"
+    await close_shared()  # sweeps
+    assert [found for found in people.asked("by-s3") if not found.allowed and found.action.startswith("s3:")] == []
+
+
+async def test_tasks_that_come_by_s3_tell_of_a_job_role_that_may_not_read_them(
+    world: World, people: People, roles: dict[str, str]
+) -> None:
+    people.allow_role(roles["job"], without(job(names(world.settings())), "ReadWhatWasSent"))
+    result = await world.run(world.settings(payload="s3"), twice, b"a")
+    assert isinstance(result.error, InputLost)
+    assert "s3:GetObject" in stdout_of(result)
 
 
 @pytest.mark.parametrize("sid", [statement["Sid"] for statement in execution(SOME_NAMES)])

@@ -17,6 +17,7 @@ import click
 import pytest
 
 from covalent_awsbatch_plugin.cli import main
+from covalent_awsbatch_plugin.ground import layout
 from covalent_awsbatch_plugin.thought.settings import SETTING_NAMES, Settings
 from tests.story.small_world import World
 from tests.story.tasks import shout
@@ -121,6 +122,15 @@ async def test_explain_shows_what_is_sent(world: World, tmp_path: Path) -> None:
     for name in ("command", "resourceRequirements", "logConfiguration"):
         assert ours["containerProperties"][name] == theirs["containerProperties"][name], name
     assert ours["jobDefinitionName"][:-16] == theirs["jobDefinitionName"][:-16]
+
+
+def test_explain_shows_what_goes_to_the_bucket_instead_of_the_image(tmp_path: Path) -> None:
+    done = command("explain", "--payload", "s3", COVALENT_CONFIG_DIR=str(tmp_path))
+    (line,) = (line for line in done.stdout.splitlines() if layout.payload_key("") in line)
+    digest = line.rpartition("/")[2]
+    told = requests(done.stdout)["SubmitJob"]["containerOverrides"]["environment"]
+    assert {"name": layout.ENV_PAYLOAD, "value": digest} in told
+    assert "  task " not in done.stdout, "no layer of the task's own"
 
 
 def requests(text: str) -> dict[str, Any]:
