@@ -6,30 +6,33 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-from packaging.utils import canonicalize_name
 
 from ..ground.layout import ENV_DIR
-from ..thought.environment import Wish, identity, plain_requirements, shares
-from ..thought.errors import EnvironmentFailed, SettingError
+from ..thought.environment import Wish, identity, shares
+from ..thought.errors import EnvironmentFailed
 from ..thought.layers import Layer
 from ..thought.lock import Lock, Package, Target, read_lock, write_lock
 from . import uv
 from .installed_tree import DiskFiles, Installed, compile_bytecode, installed
 from .layer_store import Kept, LayerStore, writable
+from .requirement_files import (
+    check_hashes,
+    content_of,
+    content_of_line,
+    existing,
+    indexes_of,
+    is_locked,
+    is_package,
+    uv_lock,
+)
 from .work import Work
 
-_INCLUDED = re.compile(r"(?:-r|--requirement|-c|--constraint)[= ]\s*(.+)")
-_LOCAL = re.compile(r"(?:-e |--editable[= ])?\s*((?:\.{0,2}/|file:).*)")
 MIB = 1024 * 1024
-_DESCRIBES_A_PACKAGE = ("pyproject.toml", "setup.py", "setup.cfg")
 
 
 class Environments:
@@ -54,9 +57,9 @@ class Environments:
         Raises SettingError for a file that is not there, EnvironmentFailed, StagingError.
         """
         work = work or Work()
-        files = [_existing(Path(name)) for name in wish.files]
-        folders = [_existing(Path(name)) for name in wish.folders]
-        locks = {file: self._given_lock(file, target, work, anew=anew) for file in files if _is_locked(file)}
+        files = [existing(Path(name)) for name in wish.files]
+        folders = [existing(Path(name)) for name in wish.folders]
+        locks = {file: self._given_lock(file, target, work, anew=anew) for file in files if is_locked(file)}
         others = [file for file in files if file not in locks]
         packages = [folder for folder in folders if is_package(folder)]
         if len(locks) == 1 and not (others or packages or wish.requirements):
@@ -66,8 +69,8 @@ class Environments:
         if not (others or lines):
             return read_lock("", target, "nothing", Path("/"))
         lock = self._resolve(others, lines, constraints, target, work, anew=anew)
-        _check_hashes(lock, others)
-        return _with_projects(lock, others)
+        check_hashes(lock, others)
+        return replace(_with_folders(lock, others, locks.values()), indexes=tuple(indexes_of(others)))
 
     def _resolve(
         self,
@@ -82,7 +85,7 @@ class Environments:
         folder = files[0].parent if files else self.store.folder
         with writable(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        told = [_told(file) for file in files], [_told_line(line, folder) for line in sorted(lines)]
+        told = [content_of(file) for file in files], [content_of_line(line, folder) for line in sorted(lines)]
         asked = uv.indexes(os.environ)
         key = identity(
             "lock", told, sorted(constraints), target.platform, target.python, target.glibc, asked, str(folder)
@@ -93,10 +96,10 @@ class Environments:
     def _given_lock(self, file: Path, target: Target, work: Work, *, anew: bool) -> Lock:
         if file.name != "pyproject.toml":
             return read_lock(file.read_text(encoding="utf-8"), target, str(file), file.parent)
-        project = file.parent
-        key = identity("uv.lock", _told(project / "uv.lock"), _told(file))
+        project, locked = file.parent, uv_lock(file.parent)
+        key = identity("uv.lock", content_of(locked) if locked else None, content_of(file))
         text = self.store.text(key, lambda: uv.export_lock(project, work), anew=anew)
-        return read_lock(text, target, str(project / "uv.lock"), project)
+        return read_lock(text, target, str(locked), project)
 
     # ---- their layers -----------------------------------------------------------------------------------------------
     def missing(self, lock: Lock) -> list[Package]:
@@ -155,7 +158,7 @@ class Environments:
         with self.store.draft() as draft:
             into, listed = draft / "installed", draft / "pylock.toml"
             listed.write_text(write_lock(packages, lock.target.python), encoding="utf-8")
-            uv.install(listed, into, lock.target, ", ".join(package.label for package in packages), work)
+            uv.install(listed, into, lock, ", ".join(package.label for package in packages), work)
             if _compiles_for(lock.target):
                 work.say("Compiling byte-code.")
                 compile_bytecode(into, ENV_DIR, work)
@@ -177,76 +180,14 @@ class Environments:
         return self.store.keep_files(key, package.label, files)
 
 
-def is_package(folder: Path) -> bool:
-    """Whether a folder is one that an installer can make a wheel of."""
-    if (folder / "setup.py").exists():
-        return True
-    described = folder / "pyproject.toml"
-    return described.exists() and "build-system" in tomllib.loads(described.read_text(encoding="utf-8"))
-
-
 def _compiles_for(target: Target) -> bool:
     """Byte-code is of one minor version, and the one here is the running Python's."""
     return target.python.split(".")[:2] == [str(part) for part in sys.version_info[:2]]
 
 
-def _existing(path: Path) -> Path:
-    found = path.expanduser()
-    if not found.is_absolute() or not found.exists():
-        why = "does not exist" if found.is_absolute() else "is relative, and to what is not known on this machine"
-        raise SettingError(f"The setting environment names {path}, which {why}.", advice="Give an absolute path.")
-    return found
-
-
-def _is_locked(file: Path) -> bool:
-    if file.name == "pyproject.toml":
-        return (file.parent / "uv.lock").exists()
-    return re.fullmatch(r"pylock(\.[^.]+)?\.toml", file.name) is not None
-
-
-def _check_hashes(lock: Lock, files: Iterable[Path]) -> None:
-    """Hashes in lists of requirements bind: uv's resolver writes the index's own. Raises EnvironmentFailed."""
-    bound = {name: hashes for file in files if file.suffix != ".toml" for name, hashes in _hashes(file)}
-    for package in lock.packages:
-        allowed = bound.get(package.name)
-        if allowed and not any(each in package.artifact for each in allowed):
-            raise EnvironmentFailed(
-                f"{package.label}: the index gives another file for {lock.target.platform} than the hashes allow.",
-                advice=f"It is {package.artifact}. Ask who changed it, or add its hash if it was left out.",
-            )
-
-
-def _hashes(file: Path) -> Iterator[tuple[str, set[str]]]:
-    for line in plain_requirements(file.read_text(encoding="utf-8")):
-        if hashes := set(re.findall(r"--hash[= ](\w+:\w+)", line)):
-            yield canonicalize_name(re.split(r"[\s\[<>=!~;@]", line, maxsplit=1)[0]), hashes
-
-
-def _with_projects(lock: Lock, files: Iterable[Path]) -> Lock:
-    """And the projects themselves whose pyproject.toml was read, where they are packages."""
-    there = {package.folder for package in lock.folders}
+def _with_folders(lock: Lock, files: Iterable[Path], others: Iterable[Lock]) -> Lock:
+    """And the projects themselves whose pyproject.toml was read, where they are packages, and those of other locks."""
     own = [file.parent for file in files if file.name == "pyproject.toml" and is_package(file.parent)]
-    more = tuple(Package(path.name, "", "", False, str(path), {}) for path in own if str(path) not in there)
-    return Lock(lock.target, lock.packages, (*lock.folders, *more))
-
-
-# ---- what decides what a file says ---------------------------------------------------------------------------------
-def _told(file: Path) -> Any:
-    """The content of a file that matters: no comments, and what it includes."""
-    if file.suffix == ".toml" or file.name == "uv.lock":
-        body = tomllib.loads(file.read_text(encoding="utf-8"))
-        return {name: body[name] for name in sorted(body) if name not in ("tool", "build-system")} | {
-            "uv": body.get("tool", {}).get("uv")
-        }
-    return [_told_line(line, file.parent) for line in plain_requirements(file.read_text(encoding="utf-8"))]
-
-
-def _told_line(line: str, folder: Path) -> Any:
-    if included := _INCLUDED.fullmatch(line):
-        file = folder / included[1].strip()
-        return [line, _told(file) if file.is_file() else None]
-    if local := _LOCAL.fullmatch(line):
-        place = folder / local[1].removeprefix("file://")
-        described = [place / name for name in _DESCRIBES_A_PACKAGE]
-        return [line, str(place), [file.read_text(encoding="utf-8") for file in described if file.is_file()]]
-    return line
+    more = [Package(path.name, "", "", False, str(path), {}) for path in own]
+    found = [*lock.folders, *more, *(package for other in others for package in other.folders)]
+    return replace(lock, folders=tuple({package.folder: package for package in reversed(found)}.values()))

@@ -19,7 +19,7 @@ from uv import find_uv_bin
 
 from ..thought.environment import without_passwords
 from ..thought.errors import EnvironmentFailed
-from ..thought.lock import Target
+from ..thought.lock import Lock, Target
 from .work import Work
 
 # What pip calls its settings, in uv's words. uv itself reads none of pip's.
@@ -36,7 +36,7 @@ _LINES = 30  # of what uv says
 _NEWS = re.compile(r"\s*(Downloading|Building|Updating) .+")
 _PROGRESS = re.compile(
     r"\s*(Using CPython|Resolved|Downloading|Downloaded|Building|Built|Updating|Updated|Prepared|Installed) .+"
-    r"| [+~-] .+"
+    r"| [+~-] .+|warning: The .--pylock. option is experimental.*"
 )
 _NETWORK = ("Failed to fetch", "error sending request", "Failed to download", "dns error", "timed out", "401", "403")
 
@@ -65,19 +65,21 @@ def export_lock(project: Path, work: Work) -> str:
     return _run(work, words, f"{project / 'uv.lock'} can't be used.", project)
 
 
-def install(lock: Path, into: Path, target: Target, told: str, work: Work) -> None:
+def install(lock: Path, into: Path, wanted: Lock, told: str, work: Work) -> None:
     """What the lock names, and nothing else, unpacked into a folder. Raises EnvironmentFailed, `told` being its object.
 
     uv checks every hash. What has no wheel is built, if this machine is of the target's kind.
     """
+    target = wanted.target
     words = ["pip", "install", "--no-deps", "--target", str(into), "-r", str(lock), *_for(target)]
-    _run(work, words, f"{told} can't be installed for {target.platform} with Python {target.python}.", lock.parent)
+    happened = f"{told} can't be installed for {target.platform} with Python {target.python}."
+    _run(work, words, happened, Path(wanted.place), indexes=wanted.indexes)
 
 
 def install_folder(project: Path, into: Path, target: Target, work: Work) -> None:
     """A local package, built as it is now, without what it depends on. Raises EnvironmentFailed."""
     words = ["pip", "install", "--no-deps", "--target", str(into), "--reinstall", str(project), *_for(target)]
-    _run(work, words, f"The local package {project} can't be built for {target.platform}.", into)
+    _run(work, words, f"The local package {project} can't be built for {target.platform}.", project)
 
 
 def _for(target: Target) -> list[str]:
@@ -85,13 +87,17 @@ def _for(target: Target) -> list[str]:
     return ["--python-platform", target.for_uv, "--python-version", minor, "--python", sys.executable]
 
 
-def _run(work: Work, words: Sequence[str], happened: str, folder: Path, given: str = "") -> str:
+def _run(
+    work: Work, words: Sequence[str], happened: str, folder: Path, given: str = "", indexes: Sequence[str] = ()
+) -> str:
     def heard(line: str) -> None:
         if _NEWS.fullmatch(line):
             work.say(without_passwords(f"uv: {line.strip()}"))
 
     command = [find_uv_bin(), *words, "--color", "never"]
     environment = environment_of(os.environ)
+    if indexes:  # not as words: those can be read by every user of this machine
+        environment["UV_INDEX"] = " ".join(filter(None, (environment.get("UV_INDEX"), *indexes)))
     done = work.run(command, folder=folder, environment=environment, given=given, heard=heard)
     if done.code:
         lines = [line for line in done.said.strip().splitlines() if not _PROGRESS.fullmatch(line)]

@@ -17,10 +17,11 @@ from pathlib import Path
 
 from ..ground import archive
 from ..hands.builder import Base
-from ..hands.environments import Environments, is_package
+from ..hands.environments import Environments
 from ..hands.once import Once
 from ..hands.own_code import Needed, OwnCode, needed
 from ..hands.pruning import prune
+from ..hands.requirement_files import is_package
 from ..hands.running import running
 from ..hands.work import Work
 from ..thought.environment import Wish, identity, plain_requirements, wish

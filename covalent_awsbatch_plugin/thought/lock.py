@@ -119,11 +119,17 @@ class Package:
 
 @dataclass(frozen=True)
 class Lock:
-    """The packages for one target, by name; `folders` are those that lie on this machine and may change any moment."""
+    """The packages for one target, by name; `folders` are those that lie on this machine and may change any moment.
+
+    `place` is the folder that its paths, and an installer's own settings, are relative to. `indexes` are those that its
+    files name, with their passwords: for the installer's environment alone.
+    """
 
     target: Target
     packages: tuple[Package, ...]
     folders: tuple[Package, ...]
+    place: PurePath = field(default=PurePath("/"), compare=False)
+    indexes: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def digest(self) -> str:
@@ -149,7 +155,7 @@ def read_lock(text: str, target: Target, origin: str, folder: PurePath) -> Lock:
         raise EnvironmentFailed(f"{origin} can't be read as a lock (PEP 751): {error!r}.") from error
     packages.sort(key=lambda package: (package.name, package.version))
     fixed = tuple(package for package in packages if package.folder is None)
-    return Lock(target, fixed, tuple(package for package in packages if package.folder is not None))
+    return Lock(target, fixed, tuple(package for package in packages if package.folder is not None), folder)
 
 
 def _is_meant(entry: Json, target: Target) -> bool:

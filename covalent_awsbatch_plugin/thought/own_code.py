@@ -16,7 +16,7 @@ _LEFT_OUT_FOLDERS = {
 _LEFT_OUT_FILES = re.compile(r".*\.(pyc|pyo|whl|egg)|\.coverage.*|\.DS_Store")
 
 # What keeps a secret, by how it is called: it is left out, and that is told.
-_SECRET_FOLDERS = {".aws", ".ssh", ".gnupg", ".azure", ".gcloud", ".kube", ".docker"}
+_SECRET_FOLDERS = {".aws", ".ssh", ".gnupg", ".azure", ".gcloud", ".kube", ".docker", ".git", ".hg", ".svn"}
 _SECRET_FILES = re.compile(
     r"\.env(\..*)?|\.?envrc|\.netrc|_netrc|\.pypirc|\.npmrc|\.git-credentials|\.htpasswd|pip\.conf|uv\.toml"
     r"|id_(rsa|dsa|ecdsa|ed25519)(\.pub)?|.*\.(pem|key|p12|pfx|jks|keystore|kdbx|gpg|asc)"
