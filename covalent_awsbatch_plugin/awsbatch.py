@@ -118,15 +118,14 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         with _as_letter():
             group = _staged(task_specs, resources, task_group_metadata)
             try:
-                return await self._send(group)
+                return await self._send(self.settings(), group)
             except BaseException:
                 shutil.rmtree(group.tasks[0].function.parent, ignore_errors=True)
                 raise
 
-    async def _send(self, group: StagedGroup) -> JobHandle:
+    async def _send(self, settings: Settings, group: StagedGroup) -> JobHandle:
         from .story import IN_FLIGHT, cloud, journey
 
-        settings = self.settings()
         ticket = IN_FLIGHT.open(group.dispatch_id, group.node_ids)
         with IN_FLIGHT.closing_on_error(ticket):
             # From here on a cancel finds the ticket; one that came before it is in Covalent's database.
@@ -140,12 +139,11 @@ class AWSBatchExecutor(AsyncBaseExecutor):
     async def poll(self, task_group_metadata: dict[str, Any], data: Any) -> Any:
         """Waits for the job's end; returns what `receive` needs."""
         with _as_letter():
-            return await self._poll(task_group_metadata, data)
+            return await self._poll(self.settings(), task_group_metadata, data)
 
-    async def _poll(self, meta: dict[str, Any], handle: JobHandle) -> Ended:
+    async def _poll(self, settings: Settings, meta: dict[str, Any], handle: JobHandle) -> Ended:
         from .story import IN_FLIGHT, cloud, journey
 
-        settings = self.settings()
         ticket = IN_FLIGHT.open(meta["dispatch_id"], tuple(meta["node_ids"]))
         try:
             async with cloud(settings) as aws:
@@ -212,7 +210,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
             group = stage_call(
                 function, args, kwargs, folder, dispatch_id=meta["dispatch_id"], node_id=meta["node_id"], save=_save
             )
-            ended = await self._poll(meta, await self._send(group))
+            ended = await self._poll(settings, meta, await self._send(settings, group))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         (result,) = await self._collect(settings, ended, group.node_ids, _folder(settings, meta, "out"))

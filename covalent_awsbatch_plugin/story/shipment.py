@@ -10,7 +10,7 @@ import logging
 import socket
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ..ground import layout
@@ -59,7 +59,7 @@ class JobHandle:
 
     def to_json(self) -> dict[str, Any]:
         """For Covalent's jobs table."""
-        return asdict(self)
+        return dict(vars(self))  # flat: `asdict` would look into each string
 
     @classmethod
     def from_json(cls, body: Any) -> JobHandle | None:
