@@ -38,7 +38,7 @@ variable "instance_types" {
 }
 
 variable "image_id" {
-  description = "AMI of the EC2 instances. Empty: the newest ECS-optimized one, with NVIDIA's drivers for GPUs."
+  description = "AMI of the EC2 instances. Empty: the newest ECS-optimized one, with NVIDIA's drivers for GPUs; for GPUs with arm64 there is none."
   type        = string
   default     = ""
 
@@ -372,7 +372,7 @@ variable "max_cache_gib" {
 }
 
 variable "platform" {
-  description = "What the queue's machines run, in Docker's words."
+  description = "What images, and the machines of `infra`, are made for, in Docker's words. Where an EC2 queue's machines are of one processor, that counts."
   type        = string
   default     = null
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..thought.errors import NotFound, Refused, SettingError, Throttled, Unreachable
 from ..thought.job_detail import ENDED, JobState, state_of
+from ..thought.machines import is_fargate, platforms
 from .aws import AWS
 from .once import Once
 
@@ -24,10 +25,14 @@ IDS_PER_CALL = 100  # https://docs.aws.amazon.com/batch/latest/APIReference/API_
 
 @dataclass(frozen=True)
 class Queue:
-    """A job queue that takes jobs; `fargate` says what its first compute environment is."""
+    """A job queue that takes jobs, and what its machines are.
+
+    `platform` is what they run, in Docker's words, where they run but one; "" on Fargate, which has both.
+    """
 
     arn: str
     fargate: bool
+    platform: str = ""
 
 
 def _pause(tries_left: int) -> float:
@@ -61,18 +66,9 @@ class Batch:
                 says=f"AWS says: {queue['statusReason']}" if queue.get("statusReason") else "",
                 advice=f"Run `aws batch update-job-queue --job-queue {name} --state ENABLED`, or name another queue.",
             )
-        return Queue(queue["jobQueueArn"], await self._is_fargate(queue))
-
-    async def _is_fargate(self, queue: Mapping[str, Any]) -> bool:
-        order = sorted(queue.get("computeEnvironmentOrder", ()), key=lambda entry: entry["order"])
-        if not order:
-            return False
-        first = order[0]["computeEnvironment"]
-        answer = await self._aws.call(
-            "batch", "DescribeComputeEnvironments", of=f"compute environment `{first}`", computeEnvironments=[first]
-        )
-        kinds = [env.get("computeResources", {}).get("type", "") for env in answer["computeEnvironments"]]
-        return any(kind.startswith("FARGATE") for kind in kinds)
+        environments = await self._environments_of(queue)
+        there = platforms(environments)
+        return Queue(queue["jobQueueArn"], is_fargate(environments), there[0] if len(there) == 1 else "")
 
     async def define(self, definition: Mapping[str, Any]) -> str:
         """The ARN, with its revision, of a definition that is named by content: registered once, then found again."""
@@ -169,9 +165,14 @@ class Batch:
     async def environments(self, queue: str) -> list[Mapping[str, Any]]:
         """The queue's compute environments, as DescribeComputeEnvironments tells of them, in the queue's order."""
         answer = await self._aws.call("batch", "DescribeJobQueues", of=f"job queue `{queue}`", jobQueues=[queue])
-        order = sorted(answer["jobQueues"][0].get("computeEnvironmentOrder", ()), key=lambda entry: entry["order"])
+        return await self._environments_of(answer["jobQueues"][0])
+
+    async def _environments_of(self, queue: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        order = sorted(queue.get("computeEnvironmentOrder", ()), key=lambda entry: entry["order"])
+        if not order:  # without names AWS would tell of all there are
+            return []
         names = [entry["computeEnvironment"] for entry in order]
-        of = f"the compute environments of job queue `{queue}`"
+        of = f"the compute environments of job queue `{queue['jobQueueName']}`"
         found = await self._aws.call("batch", "DescribeComputeEnvironments", of=of, computeEnvironments=names)
         return list(found["computeEnvironments"])
 

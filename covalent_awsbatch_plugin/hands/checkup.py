@@ -73,6 +73,17 @@ class Checkup:
         answer = await self._aws.call("ec2", "DescribeVpcEndpoints", of="the VPC endpoints", Filters=_in(vpc))
         return [endpoint["ServiceName"] for endpoint in answer["VpcEndpoints"]]
 
+    async def instance_types(self, patterns: Sequence[str]) -> list[Mapping[str, Any]]:
+        """DescribeInstanceTypes of types and families, such as `g5.*`."""
+        found: list[Mapping[str, Any]] = []
+        told: dict[str, Any] = {"Filters": [{"Name": "instance-type", "Values": list(patterns)}]}
+        while True:
+            page = await self._aws.call("ec2", "DescribeInstanceTypes", of="the instance types", **told)
+            found += page["InstanceTypes"]
+            if not page.get("NextToken"):
+                return found
+            told["NextToken"] = page["NextToken"]
+
     async def denied(self, arn: str, actions: Sequence[str], resources: Sequence[str]) -> list[str]:
         """The actions that our own policies do not allow, as IAM simulates them."""
         answer = await self._aws.call(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ..thought.errors import SettingError
 from ..thought.terraform_errors import failed
@@ -22,6 +23,8 @@ from .secret import data_dir
 SOURCE = Path(__file__).parents[1] / "assets" / "infra"
 COPIED = ("*.tf", "*.tf.json", "*.tftpl")
 VARIABLES, BACKEND, PLAN = "terraform.tfvars.json", "backend_override.tf.json", "next.tfplan"
+LOG = "last-run.jsonl"
+LOOK_EVERY_S = 0.1
 OLDEST = (1, 4)
 Say = Callable[[str], None]
 
@@ -117,10 +120,10 @@ class Terraform:
     def _events(self, *arguments: str) -> Iterator[dict[str, Any]]:
         """Terraform's own report, one event a line; says what happens, and raises InfraFailed with what it blames."""
         blamed: list[str] = []
-        words = (arguments[0], "-json", "-input=false", *arguments[1:])
-        with self._started(*words, complaints=subprocess.STDOUT) as process:
-            assert process.stdout is not None
-            for line in _lines(process):
+        with (self.folder / LOG).open("w") as log:
+            process = self._started(arguments[0], "-json", "-input=false", *arguments[1:], out=log)
+        try:
+            for line in self._lines(process):
                 try:
                     event = json.loads(line)
                 except ValueError:
@@ -131,8 +134,25 @@ class Terraform:
                 if event.get("@level") == "error":
                     blamed.append(_diagnosis(event))
                 yield event
+        except KeyboardInterrupt:
+            self._say("Terraform finishes what it has begun; a second Ctrl-C leaves it to that alone ...")
+            process.wait()
+            raise
         if process.returncode:
             raise failed(arguments[0], blamed)
+
+    def _lines(self, process: subprocess.Popen[str]) -> Iterator[str]:
+        """What Terraform writes, as it comes."""
+        rest = ""
+        with (self.folder / LOG).open() as log:
+            while True:
+                ended = process.poll() is not None  # before reading, for it may write until its end
+                *lines, rest = f"{rest}{log.read()}".split("\n")
+                yield from filter(None, lines)
+                if ended:
+                    return
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(LOOK_EVERY_S)
 
     def _run(self, *arguments: str, fails: bool = False) -> str:
         process = self._started(*arguments)
@@ -145,15 +165,15 @@ class Terraform:
             raise failed(arguments[0], [f"{answer}\n{complaint}"])
         return "" if process.returncode else answer
 
-    def _started(self, *arguments: str, complaints: int = subprocess.PIPE) -> subprocess.Popen[str]:
-        """`complaints` is where stderr goes: on its own, or with the rest. It has warnings too."""
+    def _started(self, *arguments: str, out: int | IO[str] = subprocess.PIPE) -> subprocess.Popen[str]:
+        """With a file to write to it needs nobody who reads, and goes on where this process can't."""
         return subprocess.Popen(
             [program(), *arguments],
             cwd=self.folder,
             env=environment(),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=complaints,
+            stdout=out,
+            stderr=out,  # in a pipe of its own, for there are warnings in it
             text=True,
             # Out of reach of Ctrl-C: interrupted while it makes a job queue, AWS's provider forgets that it made it,
             # and the next run meets one that exists already. So it finishes what it has begun, and we end after it.
@@ -194,16 +214,6 @@ def _backend(state: StateBucket, stack: str) -> dict[str, Any]:
     if state.credentials:
         told["shared_credentials_files"] = [state.credentials]
     return told
-
-
-def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
-    assert process.stdout is not None
-    try:
-        yield from process.stdout
-    except KeyboardInterrupt:  # as above: what is half made must reach the state
-        yield from process.stdout
-        process.wait()
-        raise
 
 
 # Types of events: https://developer.hashicorp.com/terraform/internals/machine-readable-ui

@@ -146,6 +146,7 @@ class Cloud:
             region=await self.aws.region(),
             queue_arn=queue.result().arn,
             fargate=queue.result().fargate,
+            platform=queue.result().platform,
             execution_role_arn=execution_arn.result(),
             job_role_arn=job_arn.result(),
         )

@@ -16,6 +16,7 @@ from ..hands.store import Store
 from ..thought import checkup
 from ..thought.checkup import OK, UNKNOWN, WRONG, Finding
 from ..thought.errors import AWSBatchError, NotAllowed
+from ..thought.machines import type_patterns
 from ..thought.policies import Names
 from ..thought.settings import Settings
 from ..thought.sizes import fitted
@@ -44,11 +45,12 @@ class Doctor:
             "bucket encryption": self._encryption,
             "bucket writable": self._writable,
             "repository": self._repository,
-            "base image": self._base_image,
-            "batch_execution_role_name": lambda: self._role("batch_execution_role_name"),
-            "batch_job_role_name": lambda: self._role("batch_job_role_name"),
             "queue": self._queue,
             "compute environments": self._environments,
+            "machines": self._machines,
+            "base image": self._base_image,  # after the queue, whose processor it must have
+            "batch_execution_role_name": lambda: self._role("batch_execution_role_name"),
+            "batch_job_role_name": lambda: self._role("batch_job_role_name"),
             "log group": self._log_group,
             "subnets": self._subnets,
             "permissions": self._permissions,
@@ -120,7 +122,7 @@ class Doctor:
     # ---- where it runs --------------------------------------------------------------------------------------------
     async def _queue(self) -> Finding:
         queue = await self._cloud.batch.queue(self._settings.batch_queue)
-        _, said = fitted(self._settings, fargate=queue.fargate)
+        self._settings, said = fitted(self._settings, fargate=queue.fargate, platform=queue.platform)
         kind = "Fargate" if queue.fargate else "EC2"
         return Finding("queue", OK, f"{self._settings.batch_queue}, enabled and valid, on {kind}. {said}".strip())
 
@@ -134,6 +136,14 @@ class Doctor:
         names = ", ".join(f"{env['computeEnvironmentName']} ({_kind(env)})" for env in environments)
         fit = [] if found else [Finding("compute environments", OK, names)]
         return [*found, *fit, checkup.architecture(self._settings.platform, environments)]
+
+    async def _machines(self) -> list[Finding]:
+        environments = await self._cloud.batch.environments(self._settings.batch_queue)
+        return [
+            checkup.machines(env["computeEnvironmentName"], await self._ask.instance_types(patterns), self._settings)
+            for env in environments
+            if (patterns := type_patterns(env))  # Fargate's has none, and any legal size fits
+        ]
 
     async def _subnets(self) -> list[Finding]:
         environments = await self._cloud.batch.environments(self._settings.batch_queue)
@@ -149,18 +159,22 @@ class Doctor:
     # ---- what we may do -------------------------------------------------------------------------------------------
     async def _permissions(self) -> list[Finding]:
         names = Names.of(self._settings, self._who.account, self._region, self._who.partition)
+        roles = {"execution": names.role(names.execution_role), "job": names.role(names.job_role)}
         found = []
-        for sid, actions, resources in checkup.wanted_permissions(names):
-            if missing := await self._ask.denied(self._arn, actions, resources):
-                mend = f"`covalent-awsbatch iam --role dispatcher` prints the statement `{sid}`."
-                found.append(Finding("permissions", WRONG, f"IAM does not allow {', '.join(missing)}", mend))
-        return found or [Finding("permissions", OK, "IAM allows everything a task needs")]
+        for role, arn in {"dispatcher": self._arn, **roles}.items():
+            missing = {
+                sid: await self._ask.denied(arn, actions, resources)
+                for sid, actions, resources in checkup.wanted_permissions(role, names)
+            }
+            found += checkup.permissions(role, arn, missing)
+        return found
 
 
-_NEED_A_QUEUE = {"compute environments", "subnets"}
+_NEED_A_QUEUE = {"compute environments", "machines", "subnets"}
 # Looked at for the doctor's sake: a task does without.
 _COURTESIES = {
-    "bucket encryption", "batch_execution_role_name", "batch_job_role_name", "log group", "subnets", "permissions",
+    "bucket encryption", "batch_execution_role_name", "batch_job_role_name", "log group", "machines", "subnets",
+    "permissions",
 }  # fmt: skip
 
 

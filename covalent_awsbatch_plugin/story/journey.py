@@ -51,7 +51,7 @@ async def send(cloud: Cloud, settings: Settings, group: StagedGroup, ticket: Tic
         cloud.site(settings),
         cloud.in_thread(pack, group, round(settings.max_baked_mib * MIB), result_key, _covalent_version()),
     )
-    settings, said = fitted(settings, fargate=site.place.fargate)
+    settings, said = fitted(settings, fargate=site.place.fargate, platform=site.place.platform)
     if said:
         _say_once(said)
     housekeeper = cloud.tenant(Housekeeper)

@@ -40,7 +40,8 @@ def lacks(environment: Mapping[str, Any], settings: Settings) -> list[str]:
     resources = environment.get("computeResources") or {}
     found = []
     if environment.get("state", "ENABLED") != "ENABLED":
-        found.append(f"The compute environment {name} is {environment['state']}: enable it.")
+        enable = f"aws batch update-compute-environment --compute-environment {name} --state ENABLED"
+        found.append(f"The compute environment {name} is {environment['state']}: `{enable}`.")
     if environment.get("status", "VALID") == "INVALID":
         found.append(f"The compute environment {name} is INVALID: {environment.get('statusReason', 'no reason given')}")
     if resources.get("maxvCpus", settings.vcpu) < settings.vcpu:

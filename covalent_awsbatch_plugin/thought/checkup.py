@@ -5,16 +5,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from .policies import Names, Statement, dispatcher
+from .machines import instance_types, platforms, too_small
+from .policies import ROLES, Names, Statement
+from .settings import Settings
 
 OK, WRONG, UNKNOWN = "ok", "wrong", "unknown"
 MOST_SKEW_S = 300  # AWS refuses requests of a clock that is further off
 SOON = timedelta(hours=1)
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
 SERVICES = ("ecr.api", "ecr.dkr", "s3", "logs")  # what a container needs of AWS before our code runs
 
 
@@ -67,7 +74,7 @@ def role(setting: str, name: str, trust: Mapping[str, Any]) -> Finding:
     services = [s.get("Principal", {}).get("Service", ()) for s in statements if s.get("Effect") == "Allow"]
     if any("ecs-tasks.amazonaws.com" in ([found] if isinstance(found, str) else found) for found in services):
         return Finding(setting, OK, f"{name}, ECS may assume it")
-    mend = f"Name ecs-tasks.amazonaws.com in its trust: aws iam update-assume-role-policy --role-name {name} ..."
+    mend = f"aws iam update-assume-role-policy --role-name {_bare(name)} --policy-document '{json.dumps(TRUST)}'"
     return Finding(setting, WRONG, f"{name}: ECS may not assume it, so no job would start", mend)
 
 
@@ -76,24 +83,19 @@ def encryption(bucket: str, rules: Sequence[Mapping[str, Any]]) -> Finding:
     kinds = [rule.get("ApplyServerSideEncryptionByDefault", {}).get("SSEAlgorithm") for rule in rules]
     if kinds and kinds[0]:
         return Finding("bucket encryption", OK, str(kinds[0]))
-    return Finding("bucket encryption", WRONG, "none", f"aws s3api put-bucket-encryption --bucket {bucket} ...")
+    rule = json.dumps({"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]})
+    mend = f"aws s3api put-bucket-encryption --bucket {bucket} --server-side-encryption-configuration '{rule}'"
+    return Finding("bucket encryption", WRONG, "none", mend)
 
 
 def architecture(platform: str, environments: Sequence[Mapping[str, Any]]) -> Finding:
-    """Whether the machines are of the images' processor, where the instance types say."""
-    kinds = [kind for env in environments for kind in (env.get("computeResources") or {}).get("instanceTypes") or ()]
-    arm = [kind for kind in kinds if _is_arm(kind)]
-    theirs = "linux/arm64" if kinds and len(arm) == len(kinds) else "linux/amd64" if not arm else "both kinds"
-    if not kinds or theirs == platform:
+    """Whether all machines run the images that are made; where they run but one kind, that is made."""
+    there = platforms(environments)
+    if not there or there == [platform]:
         return Finding("architecture", OK, platform)
-    return Finding(
-        "architecture", WRONG, f"platform is {platform}, the machines are {theirs}", f"Set platform to {theirs}."
-    )
-
-
-def _is_arm(instance_type: str) -> bool:
-    family = instance_type.partition(".")[0]
-    return family == "a1" or "g" in family.lstrip("abcdefghijklmnopqrstuvwxyz")  # m7g, c6gn, g5g; not g5, not g4dn
+    told = f"images are made for {platform}, and some of the queue's machines run {' and '.join(there)}"
+    mend = f"Give the queue machines of one processor: {', '.join(instance_types(environments))} are of both."
+    return Finding("architecture", WRONG, told, mend)
 
 
 def way_out(
@@ -122,9 +124,49 @@ def way_out(
     return Finding(name, WRONG, f"has no way to {', '.join(missing)}", mend)
 
 
-def wanted_permissions(names: Names) -> list[tuple[str, list[str], list[str]]]:
-    """What to simulate: Sid, actions, resources with every * filled in."""
-    return [(each["Sid"], each["Action"], _filled(each)) for each in dispatcher(names)]
+def machines(environment: str, types: Sequence[Mapping[str, Any]], settings: Settings) -> Finding:
+    """Whether one of an environment's instance types has room for a task."""
+    name = f"machines of {environment}"
+    wanted = f"vcpu={settings.vcpu:g}, memory={settings.memory:g} (GiB), num_gpus={settings.num_gpus}"
+    if not types:
+        return Finding(name, UNKNOWN, "AWS tells nothing of its instance types in this Region")
+    if most := too_small(types, settings.vcpu, settings.memory_mib, settings.num_gpus):
+        gpu = "; covalent-awsbatch infra up --gpu makes one with GPUs" if settings.num_gpus else ""
+        mend = f"Lower the setting, or give the queue bigger instance types{gpu}."
+        return Finding(name, WRONG, f"none has room for {wanted}: they have {most}", mend)
+    return Finding(name, OK, f"have room for {wanted}")
+
+
+def wanted_permissions(role: str, names: Names) -> list[tuple[str, list[str], list[str]]]:
+    """What to simulate for one of `policies.ROLES`: Sid, actions, resources with every * filled in."""
+    return [(each["Sid"], each["Action"], _filled(each)) for each in ROLES[role](names)]
+
+
+def permissions(role: str, arn: str, missing: Mapping[str, Sequence[str]]) -> list[Finding]:
+    """What IAM does not allow somebody, by the Sid of the statement that would; `role` is one of `policies.ROLES`."""
+    name = "permissions" if role == "dispatcher" else f"permissions of the {role} role"
+    whose = "user" if ":user/" in arn else "role"
+    mend = (
+        f"aws iam put-{whose}-policy --{whose}-name {_owner(arn)} --policy-name covalent-{role} --policy-document"
+        f' "$(covalent-awsbatch iam --role {role})"'
+    )
+    told = [
+        Finding(name, WRONG, f"IAM does not allow {', '.join(actions)}", f"{mend}; it has the statement `{sid}`.")
+        for sid, actions in missing.items()
+        if actions
+    ]
+    return told or [Finding(name, OK, "IAM allows everything a task needs")]
+
+
+def _owner(arn: str) -> str:
+    """A user's or a role's name: a session's is in the middle of its ARN."""
+    parts = arn.split("/")
+    return parts[1] if ":assumed-role/" in arn else parts[-1]
+
+
+def _bare(role: str) -> str:
+    """A role's name, from its name or ARN."""
+    return role.rpartition("/")[2]
 
 
 def _filled(statement: Statement) -> list[str]:

@@ -98,7 +98,8 @@ class InfraSettings(BaseModel):
     image_id: str = Field(
         "",
         pattern=r"^$|^ami-[0-9a-f]+$",
-        description="AMI of the EC2 instances. Empty: the newest ECS-optimized one, with NVIDIA's drivers for GPUs.",
+        description="AMI of the EC2 instances. Empty: the newest ECS-optimized one, with NVIDIA's drivers for GPUs; for"
+        " GPUs with arm64 there is none.",
     )
     gpu: bool = Field(False, description="EC2 instances with GPUs, for tasks with num_gpus.")
     max_vcpus: int = Field(

@@ -28,7 +28,7 @@ RETRY_ON = (
 
 @dataclass(frozen=True)
 class Place:
-    """Where jobs of one settings set run, as AWS itself answered: ARNs, and whether the queue is Fargate's."""
+    """Where jobs of one settings set run, as AWS itself answered: ARNs, and what the queue's machines are."""
 
     account: str
     region: str
@@ -36,6 +36,7 @@ class Place:
     fargate: bool
     execution_role_arn: str
     job_role_arn: str
+    platform: str = ""  # in Docker's words, where the machines run but one
 
 
 def job_definition(settings: Settings, place: Place, image: str) -> dict[str, Any]:

@@ -135,7 +135,9 @@ class Settings(BaseModel):
         " hour nothing does, and after two months unused everything.",
     )
     platform: Literal["linux/amd64", "linux/arm64"] = Field(
-        "linux/amd64", description="What the queue's machines run, in Docker's words."
+        "linux/amd64",
+        description="What images, and the machines of `infra`, are made for, in Docker's words. Where an EC2 queue's"
+        " machines are of one processor, that counts.",
     )
     payload: Literal["image", "s3"] = Field(
         "image",

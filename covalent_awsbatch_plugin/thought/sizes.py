@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Which vCPUs, memory and GPUs go together on the kind of machines that a queue has."""
+"""Which vCPUs, memory, GPUs and images go together on the kind of machines that a queue has."""
 
 from __future__ import annotations
 
@@ -22,14 +22,22 @@ FARGATE: dict[float, Sequence[float]] = {
 }
 
 
-def fitted(settings: Settings, *, fargate: bool) -> tuple[Settings, str]:
-    """The settings with a size that the queue's machines have, and what was changed to get there, or "".
+def fitted(settings: Settings, *, fargate: bool, platform: str = "") -> tuple[Settings, str]:
+    """The settings with a size and a platform that the queue's machines have, and what was changed, or "".
 
-    On Fargate vcpu and memory go up to the nearest pair there is. Raises SettingError for what they never give.
+    On Fargate vcpu and memory go up to the nearest pair there is; EC2 machines of one processor run nothing but its
+    `platform`. Raises SettingError for what they never give.
     """
-    if not fargate:
-        _check_ec2(settings)
+    if fargate:
+        return _on_fargate(settings)
+    _check_ec2(settings)
+    if platform in ("", settings.platform):
         return settings, ""
+    said = f"The machines of the queue `{settings.batch_queue}` run {platform}: the image is made for that."
+    return settings.model_copy(update={"platform": platform}), said
+
+
+def _on_fargate(settings: Settings) -> tuple[Settings, str]:
     if settings.num_gpus:
         raise SettingError(
             f"The setting num_gpus={settings.num_gpus} asks for GPUs, and the queue `{settings.batch_queue}` is on "

@@ -17,6 +17,7 @@ DENIED = re.compile(r"is not authorized to perform: (?P<action>[a-z0-9-]+:\w+)(?
 FORBIDDEN = re.compile(r"operation error (?P<service>\w+): (?P<operation>\w+), .*StatusCode: 403")
 NOT_THE_OPERATION = {"s3:HeadBucket": "s3:ListBucket"}
 TAKEN = re.compile(r"already ?(exists|owned)|\.Duplicate", re.IGNORECASE)
+LOCKED = "Error acquiring the state lock"
 ON_AGAIN = "Then run the same command again: it goes on where it stopped."
 
 
@@ -45,7 +46,10 @@ def mends(blamed: Sequence[str]) -> Iterator[str]:
             "What exists already was not made by this stack: give it names of its own with --prefix, or delete what is"
             " there if nobody needs it."
         )
-    if not denied and not taken:
+    locked = any(LOCKED in text for text in blamed)
+    if locked:
+        yield "Another run of this stack is under way, perhaps one that was interrupted: wait for its end."
+    if not (denied or taken or locked):
         yield "Mend what it names."
 
 

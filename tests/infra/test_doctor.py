@@ -13,14 +13,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
 
 from covalent_awsbatch_plugin.hands.aws import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.story import cloud
 from covalent_awsbatch_plugin.story.doctor import Doctor
+from covalent_awsbatch_plugin.story.stuck import lacks
 from covalent_awsbatch_plugin.thought import checkup
 from covalent_awsbatch_plugin.thought.checkup import OK, UNKNOWN, WRONG, Finding
+from covalent_awsbatch_plugin.thought.errors import AWSBatchError
 from covalent_awsbatch_plugin.thought.policies import Names, dispatcher
 from covalent_awsbatch_plugin.thought.settings import Settings
 from tests.infra.people import PULL_BASE, People, without
@@ -50,22 +53,97 @@ WRONGS: list[tuple[dict[str, Any], str, str]] = [
     ({"batch_job_role_name": "AWSBatchServiceRole"}, "batch_job_role_name", "ecs-tasks.amazonaws.com"),
     ({"batch_job_log_group_name": "nobodys"}, "log group", "aws logs create-log-group"),
     ({"vcpu": 1000}, "compute environments", "256"),
-    ({"credentials": "/nowhere"}, "credentials", "shared-credentials file"),
-    ({"platform": "linux/arm64"}, "base image", "platform"),
+    ({"credentials": "/nowhere"}, "session", "shared-credentials file"),
+    ({"profile": "nobodys"}, "credentials", "aws configure --profile"),
+    ({"container_image_uri": "127.0.0.1:1/python:3.11-slim"}, "base image", "127.0.0.1:1"),
+    ({"memory": 2000}, "machines of covalent-batch-environment", "768 GiB"),
+    ({"num_gpus": 1}, "machines of covalent-batch-environment", "covalent-awsbatch infra up --gpu"),
+    ({"batch_queue": "asleep"}, "queue", "aws batch update-job-queue --job-queue asleep --state ENABLED"),
+    ({"batch_queue": "shut"}, "compute environments", "update-compute-environment --compute-environment shut --state"),
+    ({"batch_queue": "serverless", "num_gpus": 1}, "queue", "Set num_gpus to 0"),
+    ({"batch_queue": "serverless", "vcpu": 17}, "queue", "at most vcpu 16"),
+    ({"batch_queue": "mixed"}, "architecture", "of one processor"),
+    ({"batch_queue": "walled"}, "subnet", "Give it a route to a NAT gateway"),
+    ({"s3_bucket_name": "plain"}, "bucket encryption", "aws s3api put-bucket-encryption --bucket plain"),
+    (
+        {"batch_execution_role_name": "powerless"},
+        "permissions of the execution role",
+        "put-role-policy --role-name powerle",
+    ),
+    ({"batch_job_role_name": "powerless"}, "permissions of the job role", "`WriteResults`"),
 ]
+
+
+@pytest.fixture(scope="session")
+def broken_world(guarded_aws: LocalAWS) -> None:
+    """Beside what is well, everything that the table names."""
+    session = botocore.session.Session(profile="local")
+    session.set_config_variable("credentials_file", guarded_aws.section()["credentials"])
+    batch, ec2, s3, iam = (session.create_client(name) for name in ("batch", "ec2", "s3", "iam"))
+    (well,) = batch.describe_compute_environments()["computeEnvironments"]
+    resources, role = well["computeResources"], well["serviceRole"]
+    fargate = {key: resources[key] for key in ("maxvCpus", "subnets", "securityGroupIds")} | {"type": "FARGATE"}
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    walled = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.0.0/24")["Subnet"]["SubnetId"]
+    for name, told in {
+        "shut": resources,
+        "serverless": fargate,
+        "mixed": resources | {"instanceTypes": ["m7g", "m5"]},
+        "arm64": resources | {"instanceTypes": ["m7g"]},
+        "walled": resources | {"subnets": [walled]},
+    }.items():
+        batch.create_compute_environment(
+            computeEnvironmentName=name, type="MANAGED", computeResources=told, serviceRole=role
+        )
+        queue(batch, name, name)
+    queue(batch, "asleep", well["computeEnvironmentName"], state="DISABLED")
+    batch.update_compute_environment(computeEnvironment="shut", state="DISABLED")
+    s3.create_bucket(Bucket="plain")
+    iam.create_role(RoleName="powerless", AssumeRolePolicyDocument=json.dumps(checkup.TRUST))
+
+
+def queue(batch: Any, name: str, environment: str, state: str = "ENABLED") -> None:
+    order = [{"order": 1, "computeEnvironment": environment}]
+    batch.create_job_queue(jobQueueName=name, state=state, priority=1, computeEnvironmentOrder=order)
 
 
 @pytest.mark.parametrize(("changed", "name", "mend"), WRONGS)
 async def test_each_wrong_thing_is_told_with_what_mends_it(
-    world: World, changed: dict[str, Any], name: str, mend: str
+    world: World, broken_world: None, changed: dict[str, Any], name: str, mend: str
 ) -> None:
-    try:
-        found = (await findings(world.settings(**changed)))[name]
-        told = f"{found.told} {found.mend}"
-        assert found.state == WRONG
-    except Exception as error:  # noqa: BLE001 - settings that can't even open a session are refused at once
-        told = str(error)
-    assert mend in told
+    if name == "session":  # the command tells it as it comes: nothing could be looked at
+        with pytest.raises(AWSBatchError, match=mend):
+            await findings(world.settings(**changed))
+        return
+    found = await findings(world.settings(**changed))
+    wrong = [each for each in found.values() if each.name.startswith(name) and each.state == WRONG]
+    assert [each for each in wrong if mend in f"{each.told} {each.mend}"], list(found.values())
+    others = {each.name for each in found.values() if each.state == WRONG} - {each.name for each in wrong}
+    assert others <= FOLLOW.get(name, set()), "nothing else is blamed"
+
+
+# What is wrong, too, when that is.
+FOLLOW = {
+    "bucket": {"bucket encryption", "bucket writable", "permissions of the job role"},
+    "bucket encryption": {"permissions of the job role"},
+    "compute environments": {"machines of covalent-batch-environment"},
+    "repository": {"base image"},
+    "batch_execution_role_name": {"permissions", "permissions of the execution role"},
+    "batch_job_role_name": {"permissions", "permissions of the job role"},
+}
+
+
+async def test_the_processor_of_the_queues_machines_counts(world: World, broken_world: None) -> None:
+    found = await findings(world.settings(batch_queue="arm64", platform="linux/amd64"))
+    assert found["queue"].state == OK
+    assert "run linux/arm64: the image is made for that" in found["queue"].told
+    assert found["architecture"].state == OK
+    assert "linux/arm64" in found["base image"].told + found["base image"].mend, "the one here is amd64's alone"
+
+
+async def test_on_fargate_the_nearest_legal_size_is_told(world: World, broken_world: None) -> None:
+    found = await findings(world.settings(batch_queue="serverless", vcpu=3, memory=9))
+    assert (found["queue"].state, "the task gets vcpu=4 and memory=9" in found["queue"].told) == (OK, True)
 
 
 async def test_a_missing_permission_is_told_with_the_statement_that_allows_it(world: World, people: People) -> None:
@@ -96,6 +174,15 @@ def test_the_command_says_it_in_json_and_by_its_exit_code(world: World) -> None:
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+def test_an_environment_that_aws_calls_invalid_is_told_with_its_reason() -> None:
+    environment = {
+        "computeEnvironmentName": "ce",
+        "status": "INVALID",
+        "statusReason": "CLIENT_ERROR - the role is gone",
+    }
+    assert lacks(environment, Settings()) == ["The compute environment ce is INVALID: CLIENT_ERROR - the role is gone"]
+
+
 def test_credentials_that_end_within_the_hour_are_wrong() -> None:
     assert checkup.credentials("me", NOW + timedelta(minutes=20), NOW).state == WRONG
     assert checkup.credentials("me", NOW + timedelta(hours=9), NOW).state == OK
@@ -110,7 +197,9 @@ def test_a_clock_five_minutes_off_is_wrong() -> None:
     [
         (["optimal"], "linux/amd64", OK),
         (["m7g", "c6gn.large"], "linux/arm64", OK),
-        (["m7g"], "linux/amd64", WRONG),
+        (["m7g", "m5"], "linux/amd64", WRONG),
+        (["default_arm64", "a1.large"], "linux/arm64", OK),
+        (["default_x86_64"], "linux/amd64", OK),
         (["g5", "g4dn.xlarge"], "linux/amd64", OK),
         (["g5g.xlarge"], "linux/arm64", OK),
         ([], "linux/arm64", OK),

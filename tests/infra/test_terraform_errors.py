@@ -48,6 +48,7 @@ BLAMED = [
     ("creating ECR Repository (r): RepositoryAlreadyExistsException: there is one", ["--prefix"]),
     ("creating Security Group (g): api error InvalidGroup.Duplicate: there is one", ["--prefix"]),
     ("creating S3 Bucket (b): BucketAlreadyExists", ["--prefix"]),
+    ("Error acquiring the state lock resource temporarily unavailable", ["wait for its end"]),
     ("Error: Failed to query available provider packages", ["Mend what it names.\n"]),
 ]
 

@@ -22,6 +22,8 @@ import pytest
 from covalent_awsbatch_plugin.story import cloud, collecting, journey
 from covalent_awsbatch_plugin.story.direct import stage_call, value_of
 from covalent_awsbatch_plugin.thought import errors
+from covalent_awsbatch_plugin.thought.settings import Settings
+from covalent_awsbatch_plugin.thought.sizes import fitted
 from tests.story.gate import Gate, error_of
 from tests.story.small_world import World, ticket
 from tests.story.tasks import double, shout
@@ -418,6 +420,14 @@ async def test_half_a_cpu_on_ec2_is_told(world: World) -> None:
     with pytest.raises(errors.SettingError) as caught:
         await world.run(world.settings(vcpu=0.5), shout, "a")
     holds(caught.value, "vcpu=0.5", "EC2 queue `covalent-batch-queue`", "Set vcpu to 1 or more")
+
+
+def test_the_image_is_made_for_the_processor_of_the_queues_machines() -> None:
+    settings, said = fitted(Settings(), fargate=False, platform="linux/arm64")
+    assert settings.platform == "linux/arm64"
+    assert "The machines of the queue `covalent-batch-queue` run linux/arm64" in said
+    assert fitted(settings, fargate=False, platform="linux/arm64") == (settings, "")
+    assert fitted(settings, fargate=False) == (settings, ""), "machines of both kinds, or none that tell"
 
 
 # ---- numbers out of range: told before AWS is even asked ------------------------------------------------------------
