@@ -22,7 +22,7 @@ from botocore import xform_name
 from botocore.loaders import Loader, create_loader
 from botocore.utils import parse_timestamp
 
-from ..thought.errors import AWSBatchError, NotAuthenticated, SettingError
+from ..thought.errors import AWSBatchError, NotAllowed, NotAuthenticated, Refused, SettingError
 from .aws_errors import translated
 from .pace import Pace
 
@@ -100,12 +100,20 @@ class AWS:
                 client = await self.client(service, ONCE_CONFIG if once else _CONFIGS.get(service, CLIENT_CONFIG))
                 return await getattr(client, xform_name(operation))(**parameters)
 
-        try:
-            return await ask()
-        except (NotAuthenticated, SettingError):
-            if await self._renewed():
+        return await self.newly_signed_in(ask)
+
+    async def newly_signed_in(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What `ask` gives; asked again where AWS refused it and there are other credentials by now.
+
+        Not only where it says that they have expired: S3 has no words for a HEAD, be it of that or of a lack of rights.
+        """
+        while True:
+            asked_by = self._session
+            try:
                 return await ask()
-            raise
+            except (NotAuthenticated, NotAllowed, Refused, SettingError):
+                if self._session is asked_by and not await self._renewed():  # others may have found out meanwhile
+                    raise
 
     async def _renewed(self) -> bool:
         """Whether files or environment hold other credentials by now: a server outlives many of somebody's sign-ins."""

@@ -53,7 +53,7 @@ class QuickGet:
             return body
         if answer.status_code == 404 and b"<Code>NoSuchKey</Code>" in body:
             return None
-        if answer.status_code in _NOT_HERE:
+        if answer.status_code in _NOT_HERE and b"<Code>ExpiredToken</Code>" not in body:
             self._odd.add(bucket)
         raise LeftToBotocore
 

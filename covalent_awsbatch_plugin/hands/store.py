@@ -70,11 +70,16 @@ class Store:
             await self._upload(key, file)
 
     async def _upload(self, key: str, file: BinaryIO) -> None:
-        self._aws.calls["s3:PutObject"] += 1
         owner = {"ExpectedBucketOwner": self._account}
-        with translated("s3:PutObject", f"bucket `{self.bucket}`"):
-            client = await self._aws.client("s3")
-            await client.upload_fileobj(file, self.bucket, key, ExtraArgs=owner)
+
+        async def put() -> None:
+            self._aws.calls["s3:PutObject"] += 1
+            file.seek(0)
+            with translated("s3:PutObject", f"bucket `{self.bucket}`"):
+                client = await self._aws.client("s3")
+                await client.upload_fileobj(file, self.bucket, key, ExtraArgs=owner)
+
+        await self._aws.newly_signed_in(put)
 
     async def get(self, key: str) -> bytes | None:
         """The object's bytes, None where there is none."""

@@ -49,17 +49,28 @@ def throttled(service: str, start_response: Any) -> Iterable[bytes]:
     return answer_error(service, *told, start_response)
 
 
+def refused(fault: Fault, service: str, start_response: Any) -> Iterable[bytes]:
+    """What the service answers instead of doing it."""
+    if fault.kind == faults.THROTTLE:
+        return throttled(service, start_response)
+    if fault.kind == faults.ERROR:
+        code = "InternalError" if service == "s3" else "ServerException"
+        return answer_error(service, "500 Internal Server Error", code, "We had trouble", start_response)
+    code = "ExpiredToken" if service in ("s3", "iam", "sts") else "ExpiredTokenException"
+    status = "400 Bad Request" if service == "s3" else "403 Forbidden"
+    return answer_error(service, status, code, EXPIRED_WORDS, start_response)
+
+
+def without_words(environ: dict[str, Any], answer: Iterable[bytes]) -> Iterable[bytes]:
+    """As HTTP has it: the answer to a HEAD is its status alone."""
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else answer
+
+
 def perform(fault: Fault, service: str, app: Wsgi, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     """What the fault makes of a call to moto's server."""
     match fault.kind:
-        case faults.THROTTLE:
-            return throttled(service, start_response)
-        case faults.ERROR:
-            code = "InternalError" if service == "s3" else "ServerException"
-            return answer_error(service, "500 Internal Server Error", code, "We had trouble", start_response)
-        case faults.EXPIRED:
-            code = "ExpiredToken" if service in ("s3", "iam", "sts") else "ExpiredTokenException"
-            return answer_error(service, "403 Forbidden", code, EXPIRED_WORDS, start_response)
+        case faults.THROTTLE | faults.ERROR | faults.EXPIRED:
+            return without_words(environ, refused(fault, service, start_response))
         case faults.SLOW:
             time.sleep(fault.delay_s)
             return app(environ, start_response)

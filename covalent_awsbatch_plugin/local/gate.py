@@ -24,7 +24,7 @@ from aiohttp import web
 
 from .background import CALLS_PATH, FAULTS_PATH, STORM_PATH
 from .faults import Faults
-from .faulty_calls import control, perform, perform_here, throttled
+from .faulty_calls import control, perform, perform_here, throttled, without_words
 
 REFUSED, BYTES = "refused", "bytes"  # how the counts of refusals and of bytes that came in are called
 REGISTRY = "registry"  # who asks, where a registry's token doesn't say
@@ -105,7 +105,7 @@ def before_moto(gate: Gate, app: Wsgi) -> Wsgi:
         who, operation = _read(environ, path)
         service = operation.partition(":")[0]
         if not gate.admit(who, operation, int(environ.get("CONTENT_LENGTH") or 0)):
-            return throttled(service, start_response)
+            return without_words(environ, throttled(service, start_response))
         if fault := gate.faults.of_call(operation, who):
             return perform(fault, service, app, environ, start_response)
         return app(environ, start_response)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from covalent_awsbatch_plugin.local import faults
+from covalent_awsbatch_plugin.story import cloud
 from covalent_awsbatch_plugin.thought import errors
 from tests.faults.tasks import count
 from tests.story.small_world import World
@@ -72,6 +73,19 @@ async def test_credentials_that_expire_while_a_job_runs_are_read_again(world: Wo
     credentials.write_text(Path(world.profile(aws_access_key_id="AKIASECOND")).read_text())
     world.aws.fault(faults.EXPIRED, who="AKIAFIRST", times=None)
     assert await running == "done"
+
+
+@pytest.mark.parametrize("of", ["s3:HeadBucket", "s3:HeadObject", "s3:PutObject", "s3:GetObject", "batch:SubmitJob"])
+async def test_credentials_that_expire_at_any_call_are_read_again(world: World, tmp_path: Path, of: str) -> None:
+    """S3 has no words for a HEAD; and what uploads and reads whole objects asks in ways of its own."""
+    credentials = Path(world.profile(aws_access_key_id="AKIAFIRST"))
+    settings = world.settings(credentials=str(credentials), max_baked_mib=0)
+    async with cloud(settings) as aws:
+        await aws.identity()  # whose keys are in use from here on
+        credentials.write_text(Path(world.profile(aws_access_key_id="AKIASECOND")).read_text())
+        world.aws.fault(faults.EXPIRED, of=of, who="AKIAFIRST", times=None)
+        assert await world.value(settings, count, str(tmp_path / "ran"), "big") == "x" * 400_000
+    assert (tmp_path / "ran").read_bytes() == b"1"
 
 
 async def test_credentials_that_stay_expired_are_told(world: World, tmp_path: Path) -> None:
