@@ -56,7 +56,7 @@ coverage: venv ## the tests, and which lines they did not reach
 	@$(RUN)/coverage combine --quiet
 	@$(RUN)/coverage report
 
-soak: venv ## many tasks while everything goes wrong that can; make soak ARGS='--seed 7 --tasks 500'
+soak: venv ## many tasks while everything goes wrong that can; make soak ARGS='--seed 7 --tasks 500 --engine docker'
 	@$(RUN)/python -m tests.faults.soak --runs 3 $(ARGS)
 
 bench: venv ## the numbers of docs/numbers.md, measured here

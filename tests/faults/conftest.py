@@ -19,7 +19,7 @@ from tests.story.small_world import World
 
 @pytest.fixture(scope="session")
 def offline_aws() -> Iterator[LocalAWS]:
-    aws = LocalAWS(engine="process", slots=4, grace_s=1)
+    aws = LocalAWS(engine="process", slots=4, grace_s=1, minute_s=4)
     asyncio.run(aws.__aenter__())
     yield aws
     asyncio.run(aws.__aexit__(None, None, None))

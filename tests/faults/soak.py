@@ -5,37 +5,40 @@
 
     python -m tests.faults.soak --seed 7 --tasks 300
 
-The seed decides what each task does, what happens to its job, and which calls go wrong when. It is printed; given
-again, it makes the same plan.
+The seed decides what each task does, what happens to its job, which calls go wrong when, when credentials expire and
+when clients are killed (plan.py). It is printed; given again, it makes the same plan.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import random
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from covalent_awsbatch_plugin.hands.aws import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS, faults
-from covalent_awsbatch_plugin.story import cloud, collecting, journey
+from covalent_awsbatch_plugin.story import cleaning, cloud, journey
 from covalent_awsbatch_plugin.story.direct import value_of
+from covalent_awsbatch_plugin.story.inflight import Ticket
 from covalent_awsbatch_plugin.thought import errors
-from tests.faults.tasks import count
-from tests.story.small_world import World, ticket
+from covalent_awsbatch_plugin.thought.settings import Settings
+from tests.faults.plan import DEEDS, KILLS, Plan, plans
+from tests.faults.soak_client import Task, way
+from tests.story.small_world import Sent, World
 
-# What a task does, and what must come of it where nothing ends its job for good.
-DEEDS: dict[str, type[errors.AWSBatchError] | None] = {
-    "return": None, "big": None, "slow": None, "raise": errors.Raised, "exit": errors.Exited, "abort": errors.Killed,
-}  # fmt: skip
-PULLS = list(faults.PULLS.values())
+ROOT = Path(__file__).parents[2]
 # Not the pulls, which are the jobs' own luck: three that fail would be an outcome of their own.
 SAFE = (
     "batch:*", "s3:*", "ecr:PutImage", "ecr:blob P*", "ecr:BatchDeleteImage", "ecr:DescribeRepositories", "logs:*",
@@ -43,55 +46,19 @@ SAFE = (
 )  # fmt: skip
 CALL_FAULTS = (faults.THROTTLE, faults.ERROR, faults.SLOW, faults.CUT_BEFORE, faults.CUT_AFTER)
 CALL_FAULTS_EVERY_S = 0.7
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One task. `luck` is what happens to its job: a kind of fault, or nothing; `starts_s` when it is sent."""
-
-    number: int
-    deed: str
-    luck: str
-    hits: int
-    starts_s: float
-    text: str = ""
-
-    @property
-    def expected(self) -> type[errors.AWSBatchError] | None:
-        if self.luck == faults.NOT_STARTED and self.hits >= 3:
-            return errors.RoleNotAssumable if self.text == faults.ROLE else errors.ImagePullFailed
-        return DEEDS[self.deed]
-
-    @property
-    def most_runs(self) -> int:
-        """How often the function may have begun."""
-        return 1 + (self.hits if self.luck in faults.LOSSES else 0)
-
-
-def plans(seed: int, tasks: int, seconds: float) -> list[Plan]:
-    dice = random.Random(seed)
-    return [_plan(dice, number, seconds) for number in range(tasks)]
-
-
-def _plan(dice: random.Random, number: int, seconds: float) -> Plan:
-    luck = dice.choices(
-        ("", *faults.LOSSES, faults.NOT_STARTED, faults.AGENT, faults.UNSEEN, faults.LATE_LOG, faults.STUCK),
-        (10, 2, 2, 2, 1, 2, 1, 1),
-    )[0]
-    deed = "slow" if luck in faults.LOSSES else dice.choice(list(DEEDS))
-    text = dice.choice([*PULLS, faults.ROLE]) if luck == faults.NOT_STARTED else ""
-    hits = dice.choice((1, 2, 3)) if luck == faults.NOT_STARTED else dice.choice((1, 2))
-    return Plan(number, deed, luck, hits, dice.uniform(0, seconds), text)
+CREDENTIALS_LAST_S = (3, 8)
+KILLED_AFTER_S = (1.5, 9)  # a client takes a second until it sends anything
+ENDED = {"SUCCEEDED", "FAILED"}
 
 
 class Soak:
     """One run. What is not as it must be is in `wrong`, a sentence each."""
 
-    def __init__(self, world: World, seed: int, tasks: int, seconds: float) -> None:
-        self.world, self.seed = world, seed
-        self.plans = plans(seed, tasks, seconds)
-        self.settings = world.settings(poll_freq=1, array_linger=0.5)
-        self.alone = self.settings.model_copy(update={"max_array_size": 1})
+    def __init__(self, world: World, seed: int, tasks: int, seconds: float, clients: int = 0) -> None:
+        self.world, self.seed, self.clients = world, seed, clients
+        self.plans = plans(seed, tasks, seconds, clients)
+        self.credentials = Path(world.profile(aws_access_key_id="AKIASOAK0"))
+        self.settings = world.settings(poll_freq=1, array_linger=0.5, credentials=str(self.credentials))
         self.wrong: list[str] = []
         self.ended: Counter[str] = Counter()
 
@@ -99,15 +66,22 @@ class Soak:
         await self.world.value(self.settings, str, "the base image is copied into the repository once, and stays")
         await close_shared()
         before = self.world.sent()
-        storm = asyncio.create_task(self._calls_go_wrong())
-        await asyncio.gather(*(self._task(plan) for plan in self.plans))
-        storm.cancel()
-        await asyncio.gather(storm, return_exceptions=True)
+        trouble = [asyncio.create_task(each) for each in (self._calls_go_wrong(), self._credentials_expire())]
+        ways = [self._task(plan) for plan in self.plans if plan.client is None]
+        await asyncio.gather(*ways, *map(self._client, range(self.clients)))
+        for each in trouble:
+            each.cancel()
+        await asyncio.gather(*trouble, return_exceptions=True)
         self.world.aws.clear_faults()
         await close_shared()  # which sweeps what is left
+        await self._no_job_is_alive_or_double()
+        await self._ran_as_often_as_it_may()
+        if self.clients:
+            await self._clean()
         self._leaves_nothing(before)
         return self.wrong
 
+    # ---- what goes wrong ----------------------------------------------------------------------------------------
     async def _calls_go_wrong(self) -> None:
         dice = random.Random(self.seed + 1)
         while True:
@@ -115,6 +89,15 @@ class Soak:
             kind, of = dice.choice(CALL_FAULTS), dice.choice(SAFE)
             told: dict[str, Any] = {"times": dice.randint(1, 3), "delay_s": dice.uniform(0.1, 1), "seconds": 5}
             await asyncio.to_thread(self.world.aws.fault, kind, of, **told)
+
+    async def _credentials_expire(self) -> None:
+        """Somebody signs in anew now and then; from then on the old ones are refused."""
+        dice, number = random.Random(self.seed + 2), 0
+        while True:
+            await asyncio.sleep(dice.uniform(*CREDENTIALS_LAST_S))
+            old, number = f"AKIASOAK{number}", number + 1
+            Path(self.world.profile(aws_access_key_id=f"AKIASOAK{number}")).replace(self.credentials)
+            await asyncio.to_thread(self.world.aws.fault, faults.EXPIRED, who=old, times=None)
 
     def _curse(self, plan: Plan) -> None:
         told: dict[str, Any] = {"times": plan.hits, "text": plan.text}
@@ -126,72 +109,141 @@ class Soak:
             told["delay_s"] = 1
         self.world.aws.fault(plan.luck, f"covalent-{self._dispatch(plan)}-0", **told)
 
+    # ---- tasks --------------------------------------------------------------------------------------------------
     def _dispatch(self, plan: Plan) -> str:
         return f"soak-{self.seed}-{plan.number}"
 
-    def _path(self, plan: Plan) -> Path:
-        return self.world.folder / f"ran-{self.seed}-{plan.number}"
+    def _sent(self, plan: Plan) -> Task:
+        url = f"{self.world.aws.endpoint_url}/{self.settings.s3_bucket_name}/{self._counter(plan)}"
+        return Task(plan.number, self._dispatch(plan), url, plan.deed, plan.starts_s)
+
+    def _counter(self, plan: Plan) -> str:
+        return f"ran/{self._dispatch(plan)}"
+
+    def _settings(self, plan: Plan) -> Settings:
+        # What is to befall a job is told by the job's name, so such a task has one for itself.
+        own = {"max_array_size": 1} if plan.luck else {}
+        return self.settings.model_copy(update=dict(DEEDS[plan.deed].settings) | own)
 
     async def _task(self, plan: Plan) -> None:
         await asyncio.sleep(plan.starts_s)
         if plan.luck:
             await asyncio.to_thread(self._curse, plan)
+        ticket = Ticket(((self._dispatch(plan), 0),))
+        cancelling = asyncio.create_task(self._cancel(plan, ticket))
         try:
-            error = await self._outcome(plan)
+            error = await self._outcome(plan, ticket)
         except errors.AWSBatchError as failed:
             error = failed
-        ran = self._path(plan).stat().st_size if self._path(plan).exists() else 0
+        cancelling.cancel()
+        await asyncio.gather(cancelling, return_exceptions=True)
         self.ended[type(error).__name__ if error else "a value"] += 1
         if type(error) is not (plan.expected or type(None)):
             self.wrong.append(f"{plan}: {error.letter() if error else 'a value'}")
-        least = 0 if plan.expected in (errors.ImagePullFailed, errors.RoleNotAssumable) else 1
-        if not least <= ran <= plan.most_runs:
-            self.wrong.append(f"{plan} ran {ran} times")
 
-    async def _outcome(self, plan: Plan) -> errors.AWSBatchError | None:
-        # What is to befall a job is told by the job's name, so such a task has one for itself.
-        settings = self.alone if plan.luck else self.settings
-        group = self.world.stage(count, str(self._path(plan)), plan.deed, dispatch_id=self._dispatch(plan))
-        into = self.world.folder / f"out-{self._dispatch(plan)}"
-        into.mkdir()
+    async def _outcome(self, plan: Plan, ticket: Ticket) -> errors.AWSBatchError | None:
+        settings, task = self._settings(plan), self._sent(plan)
+        folder = self.world.folder / task.dispatch_id
+        folder.mkdir()
         async with cloud(settings) as aws:
-            way = ticket(group)
-            handle = await journey.send(aws, settings, group, way)
-            ended = await journey.watch(aws, settings, handle, way)
-            (result,) = await collecting.collect(aws, settings, ended, group.node_ids, into)
-        if result.error is None and value_of(result) != ("x" * 400_000 if plan.deed == "big" else "done"):
+            result = await way(aws, settings, task.stage(folder), ticket, folder)
+        if result.error is None and not task.is_right(value_of(result)):
             self.wrong.append(f"{plan}: another value")
         return result.error
 
-    def _leaves_nothing(self, before: Any) -> None:
-        batch, after = self.world.client("batch"), self.world.sent()
+    async def _cancel(self, plan: Plan, ticket: Ticket) -> None:
+        """As the executor's `cancel` does it."""
+        if plan.cancel_s is None:
+            return
+        await asyncio.sleep(plan.cancel_s)
+        ticket.cancel()
+        if ticket.job_id:
+            async with cloud(self.settings) as aws:
+                await journey.cancel(aws, ticket.job_id, ticket.member)
+
+    # ---- clients that are killed ----------------------------------------------------------------------------------
+    async def _client(self, number: int) -> None:
+        """Kill -9 some times, then a last start that may end."""
+        dice = random.Random(self.seed * 31 + number)
+        folder = self.world.folder / f"client-{number}"
+        folder.mkdir()
+        (folder / "settings.json").write_text(self.settings.model_dump_json())
+        tasks = [self._sent(plan) for plan in self.plans if plan.client == number]
+        (folder / "tasks.json").write_text(json.dumps([asdict(task) for task in tasks]))
+        for _ in range(KILLS):
+            await asyncio.to_thread(self._start, folder, dice.uniform(*KILLED_AFTER_S))
+        said = await asyncio.to_thread(self._start, folder, None)
+        for task in tasks:
+            ended = folder / f"{task.number}.ended"
+            told = ended.read_text() if ended.exists() else said
+            self.ended["a value, to a client that was killed" if told == "right" else "a failed client"] += 1
+            if told != "right":
+                self.wrong.append(f"{task}: {told}")
+
+    def _start(self, folder: Path, kill_after_s: float | None) -> str:
+        command = [sys.executable, "-m", "tests.faults.soak_client", str(folder)]
+        try:
+            done = subprocess.run(
+                command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=kill_after_s,
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:  # it was killed, by SIGKILL
+            return ""
+        return done.stderr
+
+    # ---- what must be at the end ------------------------------------------------------------------------------------
+    async def _no_job_is_alive_or_double(self) -> None:
+        """What was terminated a moment ago may still be ending."""
+        async with asyncio.timeout(60):
+            while {job["status"] for job in self._jobs()} - ENDED:
+                await asyncio.sleep(0.2)
+        names = Counter(job["jobName"] for job in self._jobs())
+        self.wrong += [f"{many} jobs are called {name}" for name, many in names.items() if many > 1]
+
+    def _jobs(self) -> list[dict[str, Any]]:
+        wanted = [{"name": "JOB_NAME", "values": [f"covalent-soak-{self.seed}-*"]}]
+        pages = self.world.client("batch").get_paginator("list_jobs")
+        found = pages.paginate(jobQueue=self.settings.batch_queue, filters=wanted)
+        return [job for page in found for job in page["jobSummaryList"]]
+
+    async def _ran_as_often_as_it_may(self) -> None:
+        """By what the functions themselves left in the bucket, which is then taken away."""
+        s3, bucket = self.world.client("s3"), self.settings.s3_bucket_name
+        for plan in self.plans:
+            left = s3.list_objects_v2(Bucket=bucket, Prefix=f"{self._counter(plan)}/").get("Contents", [])
+            if len(left) not in self._runs(plan):
+                self.wrong.append(f"{plan} ran {len(left)} times")
+            for each in left:
+                s3.delete_object(Bucket=bucket, Key=each["Key"])
+
+    def _runs(self, plan: Plan) -> Iterable[int]:
+        if plan.client is None:
+            return plan.runs
+        read = (self.world.folder / f"client-{plan.client}" / f"out-{plan.number}" / "reading").exists()
+        return range(1, 2 + KILLS * read)
+
+    async def _clean(self) -> None:
+        """What a killed client had sent and no job came of, `covalent-awsbatch clean` finds."""
+        async with cloud(self.settings) as aws:
+            await cleaning.remove(aws, self.settings, await cleaning.find(aws, self.settings, datetime.now(UTC)))
+        await close_shared()
+
+    def _leaves_nothing(self, before: Sent) -> None:
+        after = self.world.sent()
         for what in ("images", "definitions", "objects"):
             if left := getattr(after, what) - getattr(before, what):
                 self.wrong.append(f"{len(left)} {what} were left behind, such as {min(left)}")
-        names: Counter[str] = Counter()
-        queue, more = self.world.aws.section()["batch_queue"], {}
-        while True:
-            wanted = [{"name": "JOB_NAME", "values": [f"covalent-soak-{self.seed}-*"]}]
-            page = batch.list_jobs(jobQueue=queue, filters=wanted, **more)
-            for job in page["jobSummaryList"]:
-                names[job["jobName"]] += 1
-                if job["status"] not in ("SUCCEEDED", "FAILED"):
-                    self.wrong.append(f"{job['jobName']} is {job['status']}")
-            if "nextToken" not in page:
-                break
-            more = {"nextToken": page["nextToken"]}
-        self.wrong += [f"{many} jobs are called {name}" for name, many in names.items() if many > 1]
 
 
-async def soak(seed: int, tasks: int, seconds: float) -> list[str]:
+async def soak(seed: int, told: argparse.Namespace) -> list[str]:
     """What was wrong; prints what happened."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="covalent-awsbatch-soak-") as folder:
-        async with LocalAWS(engine="process", slots=6, grace_s=2) as aws:
-            one = Soak(World(aws, Path(folder)), seed, tasks, seconds)
+        async with LocalAWS(engine=told.engine, slots=6, grace_s=2, minute_s=4) as aws:
+            one = Soak(World(aws, Path(folder)), seed, told.tasks, told.seconds, told.clients)
             wrong = await one.run()
     ends = ", ".join(f"{many} {name}" for name, many in one.ended.most_common())
-    print(f"seed {seed}: {tasks} tasks in {time.monotonic() - began:.0f} s; {ends}", flush=True)
+    print(f"seed {seed}: {told.tasks} tasks in {time.monotonic() - began:.0f} s; {ends}", flush=True)
     return [f"seed {seed}: {each}" for each in wrong]
 
 
@@ -201,11 +253,13 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=1, help="as many seeds, one after the other")
     parser.add_argument("--tasks", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=60, help="during which tasks are sent")
+    parser.add_argument("--clients", type=int, default=3, help="that are killed, and send a quarter of the tasks")
+    parser.add_argument("--engine", default="process", help="docker runs out of memory for real")
     told = parser.parse_args()
     first = told.seed if told.seed is not None else int(time.time())
     with tempfile.TemporaryDirectory() as data:
         os.environ |= {"XDG_DATA_HOME": data, "AWS_EC2_METADATA_DISABLED": "true"}
-        wrong = [w for at in range(told.runs) for w in asyncio.run(soak(first + at, told.tasks, told.seconds))]
+        wrong = [w for at in range(told.runs) for w in asyncio.run(soak(first + at, told))]
     print("\n".join(wrong) or "all as it must be")
     return 1 if wrong else 0
 

@@ -9,6 +9,8 @@ import os
 import signal
 import sys
 import time
+import urllib.request
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from covalent_awsbatch_plugin import on_stop
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 RAN, SAVED = "the function began", "saved in time"
+BIG = "x" * 400_000  # more than an envelope carries: an object of its own
 
 
 def answer() -> int:
@@ -82,6 +85,17 @@ def count(path: str, then: str) -> str:
     """Leaves a byte for each time it ran, then ends as it is told."""
     with open(path, "ab") as file:
         file.write(b"1")
+    return end_as(then)
+
+
+def count_in_bucket(url: str, then: str) -> str:
+    """Leaves an object below that URL for each time it ran, then ends as it is told. Anonymous: it has no keys."""
+    name = f"{url}/{uuid.uuid4().hex}"
+    urllib.request.urlopen(urllib.request.Request(name, b"ran", method="PUT")).close()
+    return end_as(then)
+
+
+def end_as(then: str) -> str:
     print(RAN, flush=True)
     if then == "raise":
         raise ZeroDivisionError("a mistake of the user's")
@@ -89,11 +103,13 @@ def count(path: str, then: str) -> str:
         sys.exit(7)
     if then == "abort":
         os.kill(os.getpid(), signal.SIGABRT)
-    if then == "big":
-        return "x" * 400_000
+    if then == "eat":
+        eat(600)
     if then == "slow":
         time.sleep(1)
-    return "done"
+    if then in ("overtime", "wait"):
+        time.sleep(100)
+    return BIG if then == "big" else "done"
 
 
 def wait_and_count(folder: str) -> str:

@@ -1,0 +1,79 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A client of the soak that is killed: sends some tasks, and after a restart those again that it had not read.
+
+`python -m tests.faults.soak_client folder`; in the folder lie `settings.json` and `tasks.json`, and what came of each
+task is written there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from covalent_awsbatch_plugin.story import cloud, collecting, journey
+from covalent_awsbatch_plugin.story.cloud import Cloud
+from covalent_awsbatch_plugin.story.collecting import NodeResult
+from covalent_awsbatch_plugin.story.direct import stage_call, value_of
+from covalent_awsbatch_plugin.story.inflight import Ticket
+from covalent_awsbatch_plugin.story.packing import StagedGroup
+from covalent_awsbatch_plugin.thought.settings import Settings
+from tests.faults.tasks import BIG, count_in_bucket
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is sent, `starts_s` seconds after the client's first start or at once after a later one."""
+
+    number: int
+    dispatch_id: str
+    url: str
+    deed: str
+    starts_s: float
+
+    def is_right(self, value: Any) -> bool:
+        return bool(value == (BIG if self.deed == "big" else "done"))
+
+    def stage(self, folder: Path) -> StagedGroup:
+        return stage_call(count_in_bucket, (self.url, self.deed), {}, folder, dispatch_id=self.dispatch_id, node_id=0)
+
+
+async def way(aws: Cloud, settings: Settings, group: StagedGroup, ticket: Ticket, into: Path) -> NodeResult:
+    """One task's whole way. Raises what ends it on the way."""
+    handle = await journey.send(aws, settings, group, ticket)
+    ended = await journey.watch(aws, settings, handle, ticket)
+    (into / "reading").touch()  # who is killed from here on may have read it, and nobody knows
+    (result,) = await collecting.collect(aws, settings, ended, group.node_ids, into)
+    return result
+
+
+async def _task(aws: Cloud, settings: Settings, task: Task, folder: Path) -> None:
+    ended, into = folder / f"{task.number}.ended", folder / f"out-{task.number}"
+    if ended.exists():
+        return
+    if not into.exists():
+        await asyncio.sleep(task.starts_s)
+        into.mkdir()
+    group = task.stage(Path(tempfile.mkdtemp(dir=folder)))
+    result = await way(aws, settings, group, Ticket(((task.dispatch_id, 0),)), into)
+    right = "right" if result.error is None and task.is_right(value_of(result)) else "another value"
+    told = result.error.letter() if result.error else right
+    ended.with_suffix(".fresh").write_text(told)
+    ended.with_suffix(".fresh").replace(ended)
+
+
+async def main(folder: Path) -> None:
+    settings = Settings.model_validate_json((folder / "settings.json").read_text())
+    tasks = [Task(**told) for told in json.loads((folder / "tasks.json").read_text())]
+    async with cloud(settings) as aws:
+        await asyncio.gather(*(_task(aws, settings, task, folder) for task in tasks))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))
