@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,11 +20,15 @@ from ..hands.staging import staged
 from ..hands.store import Store
 from ..thought import errors, outcome
 from ..thought.again import Failure
+from ..thought.attempts import above_stderr
 from ..thought.job_detail import SUCCEEDED, JobState
 from ..thought.settings import Settings
+from ..thought.why import said
 from .cloud import Cloud
 from .housekeeping import Housekeeper
 from .shipment import JobHandle
+
+log = logging.getLogger(__name__)
 
 LATE_LOG_LOOKS_S = (0.5, 1.0, 2.0, 4.0)  # pauses; Docker's awslogs driver sends what it has every 5 s at the latest
 
@@ -41,11 +47,13 @@ class Ended:
     """A task group's end: its committed result, and its job where that was asked for.
 
     Either may be missing, not both: a value needs no words of AWS Batch's, and a job may have left no result.
+    `before` tells of earlier jobs of the same group.
     """
 
     handle: JobHandle
     job: JobState | None
     envelope: env.Envelope | None
+    before: tuple[str, ...] = ()
 
 
 async def collect(
@@ -60,26 +68,45 @@ async def collect(
 async def _collected(
     cloud: Cloud, settings: Settings, ended: Ended, node_ids: tuple[int, ...], into: Path
 ) -> list[NodeResult]:
-    asked, job = _asked(settings, ended)
     if ended.envelope is None:
-        return await _without_result(cloud, settings, asked, job, node_ids, into)
+        return await _without_result(cloud, settings, ended, node_ids, into)
+    above = await _above_stderr(cloud, ended, ended.envelope)
     folder = _Folder(cloud, await results_store(cloud, settings, ended.handle), ended.handle, ended.envelope, into)
-    return list(await asyncio.gather(*(_node_result(folder, asked, job, task) for task in ended.envelope.tasks)))
+    tasks = ended.envelope.tasks
+    return list(await asyncio.gather(*(_node_result(folder, settings, ended, task, above) for task in tasks)))
+
+
+async def _above_stderr(cloud: Cloud, ended: Ended, envelope: env.Envelope) -> str:
+    """AWS Batch is asked for earlier attempts where there were any and it was not asked yet."""
+    job = ended.job
+    if job is None and envelope.attempt > 1:
+        try:
+            job = (await cloud.batch.describe([ended.handle.job_id])).get(ended.handle.job_id)
+        except errors.AWSBatchError as error:
+            log.warning("AWS Batch could not be asked for the earlier attempts of %s: %s", ended.handle.job_id, error)
+    return above_stderr(job, envelope.attempt, returned=envelope.returned, before=ended.before)
 
 
 def failures(settings: Settings, ended: Ended) -> list[Failure]:
     """What went wrong, without fetching anything; nothing for a group whose tasks all returned."""
-    asked, job = _asked(settings, ended)
     if ended.envelope is None:
-        return [Failure(outcome.failure(job, asked))]
-    tasks = [(task, outcome.task_failure(task, job, asked)) for task in ended.envelope.tasks]
+        return [Failure(outcome.failure(_job(ended), _asked(settings, ended)))]
+    tasks = [(task, _task_failure(settings, ended, task)) for task in ended.envelope.tasks]
     return [Failure(error, task.exception_type) for task, error in tasks if error]
 
 
-def _asked(settings: Settings, ended: Ended) -> tuple[outcome.Asked, JobState]:
-    who = f"`{ended.handle.name}` (Batch job {ended.handle.job_id})"
-    job = ended.job or JobState(ended.handle.job_id, SUCCEEDED, "", (), False)
-    return outcome.Asked(who, settings.memory, settings.time_limit), job
+def _task_failure(settings: Settings, ended: Ended, task: env.TaskResult) -> errors.JobFailed | None:
+    return outcome.task_failure(task, _job(ended), _asked(settings, ended, task.node_id))
+
+
+def _job(ended: Ended) -> JobState:
+    return ended.job or JobState(ended.handle.job_id, SUCCEEDED, "", (), False)
+
+
+def _asked(settings: Settings, ended: Ended, node_id: int | None = None) -> outcome.Asked:
+    """What a node of the group was given, or the first of them."""
+    who = f"`{ended.handle.name_of(node_id)}` (Batch job {ended.handle.job_id})"
+    return outcome.Asked(who, settings.memory, settings.time_limit)
 
 
 async def results_store(cloud: Cloud, settings: Settings, handle: JobHandle) -> Store:
@@ -146,12 +173,37 @@ def _is(path: Path, part: env.Part) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == part.sha256
 
 
-async def _node_result(folder: _Folder, asked: outcome.Asked, job: JobState, task: env.TaskResult) -> NodeResult:
+async def _node_result(
+    folder: _Folder, settings: Settings, ended: Ended, task: env.TaskResult, above: str
+) -> NodeResult:
     files = await folder.fetch(task)
-    error = outcome.task_failure(task, job, asked)
+    error = _task_failure(settings, ended, task)
     if error:
+        await _complete(folder.cloud, settings, _job(ended), error)
         _tell(error, files, folder.path, task.node_id)
+    if above:
+        await folder.cloud.in_thread(_put_above, above, files, folder.path, task.node_id)
     return NodeResult(task.node_id, error, files)
+
+
+async def _complete(cloud: Cloud, settings: Settings, job: JobState, error: errors.JobFailed) -> None:
+    """What AWS Batch says of each attempt, where there were several, and where the log is."""
+    if len(job.attempts) > 1 and not error.says:
+        error.says = said(job)
+    if stream := job.last.log_stream:
+        where = link(await cloud.aws.region(), settings.batch_job_log_group_name, stream)
+        error.advice = "\n".join(filter(None, (error.advice, where)))
+
+
+def _put_above(words: str, files: dict[str, Path], into: Path, node_id: int) -> None:
+    """At the top of stderr, in a file of its own: the part stays as it is, to be known again."""
+    path = into / f"{env.STDERR}-{node_id}.whole"
+    with staged(path, "written"), path.open("wb") as whole:
+        whole.write(words.encode())
+        if env.STDERR in files:
+            with files[env.STDERR].open("rb") as part:
+                shutil.copyfileobj(part, whole)
+    files[env.STDERR] = path
 
 
 def _tell(error: errors.JobFailed, files: dict[str, Path], into: Path, node_id: int) -> None:
@@ -162,18 +214,20 @@ def _tell(error: errors.JobFailed, files: dict[str, Path], into: Path, node_id: 
 
 
 async def _without_result(
-    cloud: Cloud, settings: Settings, asked: outcome.Asked, job: JobState, node_ids: tuple[int, ...], into: Path
+    cloud: Cloud, settings: Settings, ended: Ended, node_ids: tuple[int, ...], into: Path
 ) -> list[NodeResult]:
     """A job that left nothing in the bucket: what CloudWatch has of it is the output of all its nodes."""
+    job = _job(ended)
     printed = await _log_tail(cloud, settings, job)
-    error = outcome.failure(job, asked, printed)
-    if stream := job.last.log_stream:
-        region = await cloud.aws.region()
-        error.advice = "\n".join(filter(None, (error.advice, link(region, settings.batch_job_log_group_name, stream))))
+    above = above_stderr(job, None, returned=False, before=ended.before)
     results = []
     for node_id in node_ids:
+        error = outcome.failure(job, _asked(settings, ended, node_id), printed)
+        await _complete(cloud, settings, job, error)
         files = {env.STDOUT: _written(into / f"{env.STDOUT}-{node_id}", printed.encode())} if printed else {}
         _tell(error, files, into, node_id)
+        if above:
+            _put_above(above, files, into, node_id)
         results.append(NodeResult(node_id, error, files))
     return results
 

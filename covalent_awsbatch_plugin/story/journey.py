@@ -124,14 +124,15 @@ async def watch(cloud: Cloud, settings: Settings, handle: JobHandle, ticket: Tic
 
     A server that is stopped meanwhile ends the job first.
     """
-    tries = 1
+    tries, before = 1, list[str]()
     while True:
         ended = await _watch_or_end(cloud, settings, handle, ticket)
         passenger = ticket.passenger if ticket and not ticket.cancelled else None
         changed = again(settings, failures(settings, ended), tries) if isinstance(passenger, Passenger) else None
         if changed is None or not isinstance(passenger, Passenger):
-            return ended
-        log.warning("Submitting `%s` again: %s", handle.name, failures(settings, ended)[0].error.happened)
+            return replace(ended, before=tuple(before))
+        before.append(f"submitted again, for {failures(settings, ended)[0].error.happened}")
+        log.warning("`%s` is %s", handle.name, before[-1])
         settings, tries = changed, tries + 1
         handle = await _board_again(cloud, settings, replace(passenger, tries=tries), handle)
 

@@ -10,7 +10,7 @@ import logging
 import socket
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..ground import layout
@@ -39,7 +39,7 @@ class JobHandle:
     """What finds a job and its result again, from any process of this user. Plain JSON, no secrets.
 
     `job_id` is a child's, `parent:index`, where the job is an array. `member` is the task's number in the whole job
-    where several share a container, else None.
+    where several share a container, else None. `name` is the first electron's, `names` the others' by node id.
     """
 
     job_id: str
@@ -51,6 +51,11 @@ class JobHandle:
     member: int | None = None
     definition: str = ""
     payload: str = ""  # key of the object that the task came in; "": it came in the image
+    names: dict[str, str] = field(default_factory=dict, hash=False)
+
+    def name_of(self, node_id: int | None) -> str:
+        """What an electron is called."""
+        return self.names.get(str(node_id), self.name)
 
     @property
     def result_id(self) -> str:
@@ -124,6 +129,7 @@ async def _register_and_submit(
                 member=member,
                 definition=request["jobDefinition"],
                 payload=freight.key,
+                names={str(task.node_id): task.name for task in p.package.task.tasks[1:]},
             )
             for (child, member), p in zip(jobs.addresses(settings, job_id, len(aboard)), aboard, strict=True)
         ]

@@ -19,12 +19,14 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt, in AWS's words. A missing exit code is None, not 0; so is a missing stream."""
+    """One attempt, in AWS's words. A missing exit code is None, not 0; so is a missing stream, or time (Unix, ms)."""
 
     exit_code: int | None
     reason: str
     status_reason: str
     log_stream: str | None
+    started_ms: int | None = None
+    stopped_ms: int | None = None
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,8 @@ def _container(detail: Mapping[str, Any]) -> Mapping[str, Any]:
 def _attempts(detail: Mapping[str, Any], container: Mapping[str, Any]) -> tuple[Attempt, ...]:
     """`container` repeats the last attempt, so it fills that one's holes, or is the only one known."""
     told = _list(detail.get("attempts")) or _list(detail.get("eksAttempts"))
-    attempts = [_attempt(_ran(each), each.get("statusReason")) for each in told]
-    whole = _attempt(container, detail.get("statusReason"))
+    attempts = [_attempt(_ran(each), each) for each in told]
+    whole = _attempt(container, detail)
     if not attempts:
         return (whole,) if whole.log_stream or whole.reason or whole.exit_code is not None else ()
     if _text(detail.get("status")).upper() in ENDED | {""}:
@@ -114,12 +116,14 @@ def _telling(containers: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return next(wrong, containers[0] if containers else {})
 
 
-def _attempt(container: Mapping[str, Any], status_reason: Any) -> Attempt:
+def _attempt(container: Mapping[str, Any], told: Mapping[str, Any]) -> Attempt:
     return Attempt(
         exit_code=_number(container.get("exitCode")),
         reason=_text(container.get("reason")),
-        status_reason=_text(status_reason),
+        status_reason=_text(told.get("statusReason")),
         log_stream=_text(container.get("logStreamName")) or None,
+        started_ms=_number(told.get("startedAt")),
+        stopped_ms=_number(told.get("stoppedAt")),
     )
 
 

@@ -142,3 +142,22 @@ def on_second_attempt() -> str:
         on_stop(lambda seconds: sys.exit(print(SAVED if 0 < seconds < 30 else seconds)))
         time.sleep(60)
     return f"attempt {attempt}"
+
+
+def raise_once(path: str) -> str:
+    with open(path, "ab") as file:
+        if not file.tell():
+            file.write(b"1")
+            raise ZeroDivisionError("a mistake of the user's")
+    return "done"
+
+
+def warned(seconds: float) -> int:
+    time.sleep(seconds)
+    print("mind the gap", file=sys.stderr)
+    return 42
+
+
+def fail_slowly(seconds: float) -> None:
+    time.sleep(seconds)
+    raise ZeroDivisionError("a mistake of the user's")
