@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .root import in_cloud, main, resolved, settings_options
+from .settings_of import CONNECTION, showing
 
 if TYPE_CHECKING:
     from ..hands.leftovers import Left
@@ -25,6 +26,7 @@ MIB = 1024 * 1024
 @click.option(
     "--older-than", type=float, default=24, show_default=True, help="Hours that images and objects must be old."
 )
+@showing(*CONNECTION, "s3_bucket_name", "ecr_repo_name", "batch_job_definition_name", "batch_queue")
 @settings_options
 def clean(yes: bool, older_than: float, **options: Any) -> None:
     """Delete what tasks left: images, objects, job definitions. Only ours, and nothing that a living job needs.

@@ -14,6 +14,7 @@ import click
 
 from ..thought.checkup import OK, UNKNOWN, WRONG, Finding
 from .root import in_cloud, main, resolved, settings_options
+from .settings_of import CONNECTION, NAMES, showing
 
 if TYPE_CHECKING:
     from ..story.cloud import Cloud
@@ -23,12 +24,18 @@ _MARKS = {OK: ("ok  ", "green"), WRONG: ("BAD ", "red"), UNKNOWN: ("?   ", "yell
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="A JSON list, for scripts.")
+@showing(*CONNECTION, *NAMES, "vcpu", "memory", "num_gpus", "platform", "container_image_uri", "builder")
 @settings_options
 def doctor(as_json: bool, **options: Any) -> None:
     """Check everything a task needs at AWS. A line each: ok, or what is wrong and what mends it.
 
     Exit code 1 when something is wrong. `?` is what could not be looked at. An empty object is written to the bucket
-    and deleted; nothing else is changed.
+    and deleted; nothing else is changed. Settings come from [executors.awsbatch]; an option asks about another value.
+
+    \b
+      covalent-awsbatch doctor
+      covalent-awsbatch doctor --num-gpus 1 --memory 60       # would such a task fit?
+      covalent-awsbatch doctor --json | jq '.[] | select(.state == "wrong")'
     """
     settings = resolved(options)
 

@@ -15,7 +15,7 @@ from ..thought.infra_settings import InfraSettings, infra_settings
 from ..thought.policies import Names, document, policy
 from ..thought.stack import SETTINGS, names
 from .root import in_cloud, main, resolved, settings_options
-from .settings_of import option_for
+from .settings_of import CONNECTION, NAMES, option_for, showing
 
 MEANINGS = {
     "deployer": "whoever runs `covalent-awsbatch infra`",
@@ -29,12 +29,19 @@ MEANINGS = {
 @click.option("--role", type=click.Choice(list(MEANINGS)), help="One policy alone, as JSON. Without it: all of them.")
 @click.option("--account", help="The account's id. Without it, AWS is asked who we are.")
 @click.option("--partition", default="aws", show_default=True, help="aws, aws-cn or aws-us-gov.")
+@showing("prefix", "compute", "new_network", "delete_data", *NAMES, *CONNECTION)
 @option_for(*InfraSettings.model_fields)
 @settings_options
 def iam(role: str | None, account: str | None, partition: str, **options: Any) -> None:
     """Print the least that each role needs. Made from the settings: nothing in it is not asked for.
 
     The deployer's follows the options of `infra up`; the others follow [executors.awsbatch] and the options here.
+
+    \b
+      covalent-awsbatch iam                                   # all four, with who needs them
+      covalent-awsbatch iam --role deployer --compute FARGATE --account 123456789012 --region eu-west-1
+      aws iam put-role-policy --role-name server --policy-name covalent \\
+          --policy-document "$(covalent-awsbatch iam --role dispatcher)"
     """
     from ..story.infra import stack
 

@@ -12,26 +12,35 @@ import click
 
 from ..hands.config_file import config_file
 from ..thought.infra_settings import InfraSettings, infra_settings
-from ..thought.stack import SETTINGS
 from .root import in_cloud, main, progress, resolved
-from .settings_of import option_for
+from .settings_of import CONNECTION, NAMES, option_for
 
 if TYPE_CHECKING:
     from ..story.infra import Stack
 
-CONNECTION = ("credentials", "profile", "region")
-NAMES = (*SETTINGS.values(), "platform")
-
 
 @main.group()
 def infra() -> None:
-    """Make all that jobs need in your AWS account, with Terraform. And remove it.
+    """Make all that jobs need in your AWS account, with Terraform; and remove it.
 
-    The state lies in this user's data folder, or in a bucket of yours with --state-bucket.
+    A bucket, an image repository, a log group, roles, and a queue with machines that are there only while jobs run:
+    idle it costs nothing but the storage of what tasks left.
+
+    \b
+      covalent-awsbatch infra plan                            # what would be made
+      covalent-awsbatch infra up --compute FARGATE            # starts in half a minute
+      covalent-awsbatch infra up --compute SPOT,EC2           # Spot, and on demand when there is none
+      covalent-awsbatch infra up --gpu
+      covalent-awsbatch infra up --platform linux/arm64
+      covalent-awsbatch infra up --new-network                # where there is no default VPC
+      covalent-awsbatch infra down                            # all but what holds data; --data: that too
+
+    Whoever runs it needs the policy that `covalent-awsbatch iam --role deployer` prints. The state lies in this user's
+    data folder, or in a bucket of yours with --state-bucket.
     """
 
 
-_made = option_for(*InfraSettings.model_fields, *NAMES, *CONNECTION)
+_made = option_for(*InfraSettings.model_fields, *NAMES, "platform", *CONNECTION)
 _found = option_for("prefix", *CONNECTION)
 _state_bucket = click.option("--state-bucket", help="Bucket of yours, with versions, for Terraform's state.")
 
@@ -49,7 +58,7 @@ def plan(state_bucket: str | None, **options: Any) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_made
 def up(state_bucket: str | None, yes: bool, **options: Any) -> None:
-    """Make it, or change what is there; then write [executors.awsbatch] into Covalent's config file.
+    """Make it, or change what is there. When all is up, [executors.awsbatch] of Covalent's config file leads to it.
 
     An interrupted run is simply run again. Options of the last run are remembered.
     """

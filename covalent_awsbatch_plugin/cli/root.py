@@ -17,6 +17,7 @@ from ..local.background import LocalAWSFailed
 from ..thought.environment import anchored
 from ..thought.errors import AWSBatchError
 from ..thought.settings import Given, Settings, resolve
+from .settings_of import Sectioned
 
 if TYPE_CHECKING:
     from ..story.cloud import Cloud
@@ -26,6 +27,9 @@ T = TypeVar("T")
 
 class _Letters(click.Group):
     """Errors of ours are told as the letters they are, without a traceback."""
+
+    command_class = Sectioned
+    group_class = type
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -187,3 +187,10 @@ def test_an_unknown_option_is_told_its_neighbour() -> None:
     done = command("hello", "--vcpus", "2")
     assert done.returncode == 2
     assert "Did you mean" in done.stderr and "--vcpu" in done.stderr.rpartition("mean")[2]
+
+
+def test_help_shows_the_settings_that_matter_and_all_are_taken() -> None:
+    clean = command("clean", "--help").stdout
+    assert clean.index("--older-than") < clean.index("--batch-queue"), "its own options come first"
+    assert "--vcpu" not in clean
+    assert {"--vcpu", "--batch-queue"} <= {flag for each in main.commands["clean"].params for flag in each.opts}
