@@ -17,9 +17,9 @@ import json
 import pickle
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import cloudpickle
@@ -27,6 +27,8 @@ from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
 from moto.s3.models import S3Backend, s3_backends
 
 from covalent_awsbatch_plugin.ground import archive, envelope, layout
+from covalent_awsbatch_plugin.ground.payload import Parcel, bring
+from covalent_awsbatch_plugin.ground.storage import Store
 from covalent_awsbatch_plugin.ground.task import TaskFile
 from covalent_awsbatch_plugin.local.engine import Container, Exit
 from covalent_awsbatch_plugin.local.unpack import ImageCache
@@ -54,12 +56,21 @@ class Instant:
     async def start(self, container: Container, on_output: Callable[[bytes], None]) -> Ended:
         environment = container.environment
         if layout.ENV_RESULTS_PREFIX in environment:
-            _ours(await self._root(container.image), environment)
+            _ours(await self._tasks_at(container), environment)
         elif "COVALENT_TASK_FUNC_FILENAME" in environment:
             _old_plugin(environment)
         elif "__LITHOPS_PAYLOAD" in environment:
             _lithops(environment)
         return Ended()
+
+    async def _tasks_at(self, container: Container) -> Path:
+        """Where its tasks lie: in its image, unpacked, or in its part of the payload."""
+        environment = container.environment
+        parcel = Parcel.of(environment, lambda: Path(mkdtemp(dir=_SCRATCH.name)))
+        if parcel is None:
+            return await self._root(container.image)
+        assert bring(parcel, lambda: _Bucket(environment[layout.ENV_BUCKET])) == 0, parcel.complaint.read_text()
+        return parcel.folder
 
     async def _root(self, image: str) -> Path:
         if image not in self._roots:
@@ -96,6 +107,17 @@ def _get(bucket: str, key: str) -> bytes:
     assert found is not None, key
     data: bytes = found.value
     return data
+
+
+class _Bucket(Store):
+    """What the runner reads of a bucket."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        data = _get(self._name, key)
+        return [data[begin:end] for begin, end in ranges]
 
 
 # ---- this plugin: a sealed envelope ---------------------------------------------------------------------------------
