@@ -23,11 +23,11 @@ from botocore.loaders import Loader, create_loader
 from botocore.utils import parse_timestamp
 
 from ..thought.errors import AWSBatchError, NotAllowed, NotAuthenticated, Refused, SettingError
-from .aws_errors import translated
+from .aws_errors import is_throttle, translated
 from .pace import Pace
 
 # botocore retries throttling, 5xx and lost connections with jitter; ten tries ride out about a minute. Its adaptive
-# mode also slows the whole client down when AWS throttles, and speeds it up again.
+# mode also slows each client down when AWS throttles it; `pace` does so for all calls of a quota.
 CLIENT_CONFIG = AioConfig(retries={"mode": "adaptive", "total_max_attempts": 10}, max_pool_connections=50)
 ONCE_CONFIG = AioConfig(retries={"mode": "standard", "total_max_attempts": 1})
 # Who we are is asked first of all: three tries, so that no network or a Region that is none shows in seconds.
@@ -58,7 +58,7 @@ class AWS:
         self._opening = asyncio.Lock()
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._stack = contextlib.AsyncExitStack()
-        self._pace = Pace()
+        self.pace = Pace()
         self._tenants: dict[Any, Any] = {}
         self._session: aioboto3.Session | None = None
         self._used: object = None  # the keys that clients sign with
@@ -94,7 +94,7 @@ class AWS:
         """
 
         async def ask() -> Any:
-            await self._pace.wait(service, operation)
+            await self.pace.wait(service, operation)
             self.calls[f"{service}:{operation}"] += 1
             with translated(f"{service}:{operation}", of):
                 client = await self.client(service, ONCE_CONFIG if once else _CONFIGS.get(service, CLIENT_CONFIG))
@@ -135,9 +135,16 @@ class AWS:
             if key not in self._clients:
                 assert self._session is not None, "AWS is an async context manager"
                 context = self._session.client(service, config=config)
-                self._clients[key] = await self._stack.enter_async_context(context)
+                client = await self._stack.enter_async_context(context)
+                client.meta.events.register("needs-retry", functools.partial(self._answered, service))
+                self._clients[key] = client
                 self._used = await _keys(self._session)
         return self._clients[key]
+
+    def _answered(self, service: str, response: Any = None, operation: Any = None, **_: Any) -> None:
+        """botocore tells of each try, also of those that it makes again by itself."""
+        if response and is_throttle(response[1]):
+            self.pace.throttled(service, operation.name)
 
     async def keys(self) -> Any:
         """The access key, secret and token in use, fresh where they end; None where there are none."""

@@ -92,6 +92,12 @@ def _no_answer(error: BaseException, action: str, of: str) -> errors.Unreachable
     )
 
 
+def is_throttle(answer: Mapping[str, Any]) -> bool:
+    """Whether AWS refused, for there were too many calls."""
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return answer.get("Error", {}).get("Code") in _THROTTLED or status == 429
+
+
 def _from_answer(error: says.ClientError, action: str, of: str) -> errors.ServiceError:
     answer: Mapping[str, Any] = error.response
     code = str(answer.get("Error", {}).get("Code", ""))
@@ -110,7 +116,7 @@ def _from_answer(error: says.ClientError, action: str, of: str) -> errors.Servic
     if code in _MISSING:
         advice = "Correct its name in [executors.awsbatch]."
         return errors.NotFound(f"AWS does not find {of}.", says=words, advice=advice)
-    if code in _THROTTLED or status == 429:
+    if is_throttle(answer):
         return errors.Throttled(f"AWS kept slowing down {action} for {of}.", says=words, advice="Try again later.")
     if status >= 500:
         return errors.Unreachable(f"AWS could not answer {action} for {of}.", says=words, advice="Try again later.")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 from collections.abc import Callable
@@ -15,9 +16,10 @@ import pytest
 
 from covalent_awsbatch_plugin.hands import aws as aws_module
 from covalent_awsbatch_plugin.hands.aws import AWS, Connection, close_shared, shared
-from covalent_awsbatch_plugin.hands.pace import Pace
+from covalent_awsbatch_plugin.hands.pace import Lane, Pace
 from covalent_awsbatch_plugin.story import cloud
 from covalent_awsbatch_plugin.thought import errors
+from tests.story.gate import Gate
 from tests.story.small_world import World
 from tests.story.tasks import shout
 
@@ -159,6 +161,44 @@ async def test_ending_a_job_never_waits_behind_questions() -> None:
     assert not questions.done()
     questions.cancel()
     await asyncio.gather(questions, return_exceptions=True)
+
+
+async def test_a_lane_gives_way_to_half_when_aws_throttles_it_and_grows_back() -> None:
+    lane = Lane(1000, 0.001)
+    for _ in range(3):  # of calls that left together
+        lane.throttled()
+    assert lane.share == 0.5
+    for _ in range(25):
+        await lane.wait()
+    assert lane.share == pytest.approx(0.75)
+    for _ in range(30):
+        await lane.wait()
+    assert lane.share == 1
+
+
+async def test_half_a_lane_lets_half_as_many_go() -> None:
+    lane = Lane(10, 0.1)
+    lane.throttled()
+
+    async def forty() -> None:
+        await asyncio.gather(*(lane.wait() for _ in range(40)))
+
+    assert await seconds_for(forty) > 0.35  # five at once, then from fifty to ninety a second; a whole lane takes 0.3
+
+
+@pytest.mark.parametrize(("operation", "once"), [("DescribeJobs", False), ("SubmitJob", True)])
+async def test_a_throttle_slows_every_call_to_batch_also_one_that_botocore_rides_out_by_itself(
+    world: World, gate: Gate, operation: str, once: bool
+) -> None:
+    gate.refuse(f"batch:{operation.lower()}", 429, "TooManyRequestsException", "Too Many Requests", times=1)
+    async with cloud(world.settings(credentials=world.profile(endpoint_url=gate.url))) as aws:
+        lane = aws.aws.pace.lane("batch", "ListJobs")
+        assert lane and lane.share == 1
+        submission = {"jobName": "a", "jobQueue": "no", "jobDefinition": "no"}
+        told = {"jobs": ["none"]} if operation == "DescribeJobs" else submission
+        with contextlib.suppress(errors.Throttled):
+            await aws.aws.call("batch", operation, of="the queue", once=once, **told)
+        assert 0.5 <= lane.share < 0.6
 
 
 async def test_what_has_no_quota_of_ours_goes_at_once() -> None:
