@@ -9,11 +9,13 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from covalent_awsbatch_plugin.hands.aws import close_shared
+from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.story import cloud, journey
 from covalent_awsbatch_plugin.story.direct import value_of
 from covalent_awsbatch_plugin.story.shipment import JobHandle
@@ -231,12 +233,25 @@ async def test_a_big_argument_that_many_share_is_sent_once(
     assert gate.calls["s3:PutObject"] == 1
 
 
-async def test_three_hundred_tasks_give_every_value_back_in_order_with_its_own_output(
-    world: World, gate: Gate, through: Callable[..., Settings]
-) -> None:
-    settings = through(tasks_per_job=30, array_linger=2, poll_freq=2)
+async def three_hundred(world: World, settings: Settings) -> None:
     words = [f"word-{number}" for number in range(300)]
     results = await asyncio.gather(*(world.run(settings, shout, word) for word in words))
     assert [value_of(result) for result in results] == [word.upper() for word in words]
     assert [stdout_of(result) for result in results] == [f"shouting {word}\n" for word in words]
+
+
+async def test_three_hundred_tasks_give_every_value_back_in_order_with_its_own_output(
+    world: World, gate: Gate, through: Callable[..., Settings]
+) -> None:
+    await three_hundred(world, through(tasks_per_job=30, array_linger=2, poll_freq=2))
     assert gate.calls["batch:submitjob"] <= 4
+
+
+@pytest.mark.engine
+@pytest.mark.timeout(1200)  # a container takes a second of a machine that does nothing else
+async def test_three_hundred_containers_do_so_too(tmp_path: Path) -> None:
+    async with LocalAWS(engine="docker", slots=8) as aws:
+        world = World(aws, tmp_path)
+        await three_hundred(world, world.settings(array_linger=2, poll_freq=2))
+        await close_shared()
+        assert len([job for job in world.sent().jobs if ":" not in job]) <= 4
