@@ -31,6 +31,9 @@ _PIPS = {
     "PIP_NO_INDEX": "UV_NO_INDEX",
 }
 INDEXES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX")
+_ANOTHER_VERSION = (
+    "Choose a version that has a wheel for that platform, or a base image that has it (container_image_uri)."
+)
 _LINES = 30  # of what uv says
 # What it says of its progress: some of it is worth passing on, and none of it explains a failure.
 _NEWS = re.compile(r"\s*(Downloading|Building|Updating) .+")
@@ -101,8 +104,9 @@ def _run(
     done = work.run(command, folder=folder, environment=environment, given=given, heard=heard)
     if done.code:
         lines = [line for line in done.said.strip().splitlines() if not _PROGRESS.fullmatch(line)]
-        says = without_passwords("\n".join(lines[:_LINES])) or f"ended with code {done.code}"
-        raise EnvironmentFailed(without_passwords(happened), says=f"uv says: {says}", advice=_advice(says))
+        ended = f"ended by signal {-done.code}" if done.code < 0 else f"ended with code {done.code}"
+        says = without_passwords("\n".join(lines[:_LINES])) or ended
+        raise EnvironmentFailed(without_passwords(happened), says=f"uv says: {says}", advice=advice_on(says))
     return done.output
 
 
@@ -121,13 +125,16 @@ def indexes(given: Mapping[str, str]) -> dict[str, str]:
     return {name: without_passwords(told[name]) for name in INDEXES if told.get(name)}
 
 
-def _advice(says: str) -> str:
+def advice_on(says: str) -> str:
+    """What to do about what uv says."""
     if "Hash mismatch" in says:
         return "The index gives another file than the one that was locked: ask who changed it before you lock it anew."
-    if "No space left" in says or "os error 28" in says:
+    if re.search(r"os error (28|122|27)\b", says):  # no space, a quota, a file that may not grow
         return "Free space on this machine; nothing half made is kept."
+    if re.search(r"[Bb]uilt wheel|Failed to build", says):
+        return _ANOTHER_VERSION
     if any(words in says for words in _NETWORK):
         return "This machine must reach the index: uv's own settings (UV_INDEX, uv.toml) or PIP_INDEX_URL name it."
-    if "Failed to build" in says or "wheel" in says:
-        return "Choose a version that has a wheel for that platform, or a base image that has it (container_image_uri)."
+    if "wheel" in says:
+        return _ANOTHER_VERSION
     return "Correct the setting `environment`, or the electron's DepsPip."

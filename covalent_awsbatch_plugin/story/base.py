@@ -30,6 +30,11 @@ FOR_A_WARNING_BYTES = 512 * 1024 * 1024  # a bigger image is not read whole only
 MOST_REMEMBERED = 4096  # functions
 
 
+def last_seen(settings: Settings, python: str) -> Inside:
+    """What was in the base image when a task was last packed for it on this machine."""
+    return Probe().known("name", base_image(settings, python), settings.platform) or Inside()
+
+
 class Bases:
     """One for each connection. What is in an image is asked once."""
 
@@ -56,7 +61,16 @@ class Bases:
             await self._check_pickles(group, package)
         if settings.container_image_uri and not packs:
             await self._compare(settings, site, base, group, package)
-        return replace(base, inside=told)
+        base = replace(base, inside=told)
+        if packs:
+            self._note_seen(settings, base)
+        return base
+
+    def _note_seen(self, settings: Settings, base: Base) -> None:
+        """So that `covalent-awsbatch env`, which asks nobody, makes what tasks will need."""
+        seen = (base.name, settings.platform)
+        if self._probe.known("name", *seen) != base.inside:
+            self._probe.keep(base.inside, "name", *seen)
 
     async def _resolved(self, settings: Settings, site: Site, name: str) -> Base:
         builder = await self._cloud.builder(settings)

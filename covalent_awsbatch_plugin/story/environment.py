@@ -26,7 +26,7 @@ from ..hands.running import running
 from ..hands.work import Work
 from ..thought.environment import Wish, identity, plain_requirements, wish
 from ..thought.errors import StagingError
-from ..thought.inside import GLIBC
+from ..thought.inside import GLIBC, Inside
 from ..thought.layers import Layer
 from ..thought.lock import COMMON_GLIBC, Lock, Target
 from ..thought.references import References, of_pickle
@@ -73,7 +73,7 @@ class Packer:
         asked = wish(settings.environment).plus(wanted)
         if not asked:
             return NO_LUGGAGE
-        target = Target(settings.platform, ".".join((base.python or python).split(".")[:2]), _glibc(base))
+        target = Target(settings.platform, ".".join((base.python or python).split(".")[:2]), glibc(base.inside))
         found = await self._cloud.in_thread(references, group) if asked.auto else References()
         key = (asked, target, frozenset(found.modules), frozenset(found.files))
         layers = await self._once(key, lambda: self._made(asked, target, found))
@@ -135,9 +135,9 @@ def resolve(
     return lock, own
 
 
-def _glibc(base: Base) -> tuple[int, int]:
-    """The base's; where nobody knows it, one that any base has."""
-    libc = base.inside.libc
+def glibc(inside: Inside) -> tuple[int, int]:
+    """A base's; where nobody knows it, one that any base has."""
+    libc = inside.libc
     return libc.version if libc and libc.kind == GLIBC else COMMON_GLIBC
 
 

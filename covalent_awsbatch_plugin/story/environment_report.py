@@ -18,8 +18,9 @@ from ..thought.layers import Layer
 from ..thought.lock import Target
 from ..thought.references import References, of_source
 from ..thought.settings import Settings
+from .base import last_seen
 from .cloud import Cloud
-from .environment import resolve
+from .environment import glibc, resolve
 
 MIB = 1024 * 1024
 
@@ -35,7 +36,8 @@ class Report:
     ) -> None:
         self.settings = settings
         self.environments, self.work = Environments(), Work(say)
-        self.target = Target(settings.platform, ".".join(platform.python_version_tuple()[:2]))
+        python = ".".join(platform.python_version_tuple()[:2])
+        self.target = Target(settings.platform, python, glibc(last_seen(settings, python)))
         asked = wish(settings.environment)
         self.lock, self.own = resolve(
             self.environments, asked, self.target, _references(scripts), anew=anew, work=self.work
@@ -44,13 +46,17 @@ class Report:
     def shown(self) -> str:
         """What is in it, and whether it is kept here."""
         store = self.environments.store
-        lines = [f"Environment {self.lock.digest[:16]}, for {self.target.platform}, Python {self.target.python}"]
+        lines = [self._title()]
         for package in self.lock.packages:
             kept = store.find(self.lock.key(package))
             size = f"{kept.bytes / MIB:8.1f} MiB, kept" if kept else "        ?     to be fetched"
             built = "" if package.wheel else "  (no wheel: built here)"
             lines.append(f"  {package.label:<40} {size}{built}")
         return "\n".join([*lines, *_own_lines(self.own), f"Kept in {store.folder}"])
+
+    def _title(self) -> str:
+        for_ = f"for {self.target.platform}, glibc {'.'.join(map(str, self.target.glibc))}, Python {self.target.python}"
+        return f"Environment {self.lock.digest[:16]}, {for_}"
 
     def built(self) -> tuple[tuple[Layer, ...], str]:
         """Every layer, made where it was missing, and the list of them."""

@@ -5,22 +5,23 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import logging
-import os
+import platform
+import resource
 import sys
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from covalent_awsbatch_plugin.hands import layer_store
 from covalent_awsbatch_plugin.hands.environments import Environments
 from covalent_awsbatch_plugin.hands.layer_store import LayerStore
 from covalent_awsbatch_plugin.hands.own_code import OwnCode
 from covalent_awsbatch_plugin.thought.environment import wish
-from covalent_awsbatch_plugin.thought.errors import EnvironmentFailed, SettingError, StagingError
+from covalent_awsbatch_plugin.thought.errors import AWSBatchError, EnvironmentFailed, SettingError, StagingError
 from covalent_awsbatch_plugin.thought.layers import Layer, digest_of
 from covalent_awsbatch_plugin.thought.lock import Target
 from tests.environment.index import AMD64, ARM64, Index, write_package
@@ -117,6 +118,60 @@ def test_no_wheel_for_the_platform_is_one_error_that_names_it(index: Index, envi
     assert "container_image_uri" in raised.value.advice
 
 
+# ---- without a wheel -------------------------------------------------------------------------------------------------
+def add_source(index: Index, name: str, tag: str) -> None:
+    """A source distribution, whose backend says that its wheel is for that platform."""
+    about, backend = f"{name}-1.0", f"TAG = {tag!r}\n{SOURCE_BACKEND}"
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as tar:
+        for path, text in (
+            ("PKG-INFO", f"Metadata-Version: 2.2\nName: {name}\nVersion: 1.0\n"),
+            ("pyproject.toml", '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'),
+            ("backend.py", backend.replace("NAME", name)),
+        ):
+            member = tarfile.TarInfo(f"{about}/{path}")
+            member.size = len(text)
+            tar.addfile(member, io.BytesIO(text.encode()))
+    index.files[f"{about}.tar.gz"] = data.getvalue()
+
+
+SOURCE_BACKEND = """
+import pathlib, zipfile
+
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    made, about = f"NAME-1.0-{TAG}.whl", "NAME-1.0.dist-info"
+    files = {
+        "NAME.py": "built = True\\n",
+        f"{about}/METADATA": "Metadata-Version: 2.1\\nName: NAME\\nVersion: 1.0\\n",
+        f"{about}/WHEEL": f"Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: {TAG}\\n",
+    }
+    files[f"{about}/RECORD"] = "".join(f"{path},,\\n" for path in [*files, f"{about}/RECORD"])
+    with zipfile.ZipFile(pathlib.Path(directory, made), "w") as wheel:
+        for path, text in files.items():
+            wheel.writestr(path, text)
+    return made
+"""
+
+
+@pytest.mark.parametrize("target", [AMD64, ARM64])
+def test_a_source_of_plain_python_is_built_for_every_platform(
+    index: Index, environments: Environments, target: Target
+) -> None:
+    add_source(index, "pure", "py3-none-any")
+    (layer,) = layers(environments, "pure", target)
+    assert content(layer, "covalent/env/pure.py") == b"built = True\n"
+
+
+def test_a_source_that_is_compiled_can_not_be_built_for_another_processor(
+    index: Index, environments: Environments
+) -> None:
+    add_source(index, "compiled", f"cp311-cp311-linux_{platform.machine()}")
+    other = ARM64 if platform.machine() == "x86_64" else AMD64
+    with pytest.raises(EnvironmentFailed, match=r"compiled 1\.0 can't be installed for linux/") as raised:
+        layers(environments, "compiled", other)
+    assert "container_image_uri" in raised.value.advice and kept(environments) == []
+
+
 # ---- files ---------------------------------------------------------------------------------------------------------
 def test_a_requirements_file_with_what_it_includes(index: Index, environments: Environments, tmp_path: Path) -> None:
     index.add("one")
@@ -204,20 +259,37 @@ def test_a_package_that_does_not_exist(index: Index, environments: Environments)
         layers(environments, "nowhere-at-all")
 
 
-def test_a_disk_that_fills_leaves_nothing_half_made(
-    index: Index, environments: Environments, monkeypatch: pytest.MonkeyPatch
+@contextmanager
+def no_file_above(size: int) -> Iterator[None]:
+    """As on a disk with no more room, for this process and its children."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize(
+    ("fat", "error", "says"),
+    [
+        pytest.param(BIG, EnvironmentFailed, "ended by signal 25", id="while it is fetched"),  # SIGXFSZ
+        pytest.param(BIG // 2, StagingError, "File too large", id="while its layer is made"),  # two in one layer
+    ],
+)
+def test_a_disk_that_fills_leaves_nothing_that_the_next_run_believes(
+    index: Index, environments: Environments, fat: int, error: type[AWSBatchError], says: str
 ) -> None:
-    index.add("thing", fat=BIG)
+    index.add("one", fat=fat)
+    index.add("two", fat=fat)
 
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with no_file_above(BIG - 1024 * 1024 // 2), pytest.raises(error, match=says):
+        layers(environments, "one, two")
 
-    with monkeypatch.context() as broken:
-        broken.setattr(layer_store, "deflated_gzip", full)
-        with pytest.raises(StagingError, match="No space left on device"):
-            layers(environments, "thing")
-    assert kept(environments) == [] and not list(environments.store.folder.glob("making-*"))
-    assert len(layers(environments, "thing")) == 1
+    assert not list(environments.store.folder.glob("making-*"))
+    assert not list(environments.store.folder.glob("made/*/layer"))
+    made = layers(Environments(environments.store), "one, two")
+    assert sum(each.size for each in made) > 2 * fat and all(digest_of(each.data) == each.digest for each in made)
 
 
 def test_a_layer_that_was_cut_is_made_again(index: Index, environments: Environments) -> None:
