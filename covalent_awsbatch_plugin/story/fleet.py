@@ -19,8 +19,10 @@ from .shipment import STOP_REASON, JobHandle, Passenger, bounded, ship
 
 log = logging.getLogger(__name__)
 
-# Company that has not come within this part of the linger is not waited for. Covalent starts about 8 tasks a second.
+# Company that has not come within this part of the linger is not waited for, nor within so many times the usual gap
+# between arrivals. An idle server starts about 8 electrons a second, a busy one 2.
 QUIET = 1 / 3
+GAPS = 2.5
 MIB = 1024 * 1024
 
 # Settings that change nothing about the job: tasks that differ in these alone can share one.
@@ -65,6 +67,25 @@ class Fleet:
             await bounded(self._cloud.tenant(Terminator).end(handle.job_id, STOP_REASON, handle.member))
 
 
+@dataclass
+class Arrivals:
+    """When tasks of one kind came, in seconds of a clock that only grows; `gap`: what usually lies between two."""
+
+    last: float = float("-inf")
+    gap: float = 0.0
+
+    def note(self, now: float, linger: float) -> bool:
+        """One comes now; whether it has company: another came within the linger."""
+        gap, self.last = now - self.last, now
+        company = gap < linger
+        self.gap = (self.gap + gap) / 2 if company else 0.0
+        return company
+
+    def patience(self, linger: float) -> float:
+        """How long nobody may come before those who wait leave."""
+        return min(linger, max(linger * QUIET, self.gap * GAPS))
+
+
 @dataclass(eq=False)
 class _Pier:
     """Where tasks of one kind gather; who comes while a job is made is on the next."""
@@ -74,15 +95,13 @@ class _Pier:
     clock: Callable[[], float]
     waiting: list[_Seat] = field(default_factory=list)
     came: asyncio.Event = field(default_factory=asyncio.Event)
-    last_came: float = float("-inf")
+    arrivals: Arrivals = field(default_factory=Arrivals)
     departures: asyncio.Task[None] | None = None
     under_way: set[asyncio.Task[None]] = field(default_factory=set)
 
     def join(self, seat: _Seat) -> None:
-        now = self.clock()
-        company = now - self.last_came < self.settings.array_linger
+        company = self.arrivals.note(self.clock(), self.settings.array_linger)
         self.waiting.append(seat)
-        self.last_came = now
         self.came.set()
         if self.departures is None or self.departures.done():
             self.departures = asyncio.get_running_loop().create_task(self._depart_while_some_wait(company))
@@ -110,7 +129,7 @@ class _Pier:
         over = self.clock() + linger
         while len(self.waiting) < self.settings.max_array_size * self.settings.tasks_per_job:
             self.came.clear()
-            patience = min(linger * QUIET, over - self.clock())
+            patience = min(self.arrivals.patience(linger), over - self.clock())
             try:
                 async with asyncio.timeout(patience):
                     await self.came.wait()

@@ -18,6 +18,7 @@ from covalent_awsbatch_plugin.hands.aws import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.story import cloud, journey
 from covalent_awsbatch_plugin.story.direct import value_of
+from covalent_awsbatch_plugin.story.fleet import Arrivals
 from covalent_awsbatch_plugin.story.shipment import JobHandle
 from covalent_awsbatch_plugin.thought import errors
 from covalent_awsbatch_plugin.thought.settings import Settings
@@ -68,6 +69,16 @@ async def test_a_lone_task_leaves_at_once(world: World) -> None:
         await electron.send()
     assert ":" not in electron.handle.job_id
     assert value_of(await electron.end()) == "A"
+
+
+@pytest.mark.parametrize(("gap", "patience"), [(0.001, 1 / 3), (0.125, 1 / 3), (0.3, 0.7), (0.9, 1)])
+def test_who_comes_slowly_is_waited_for_longer_and_nobody_longer_than_the_linger(gap: float, patience: float) -> None:
+    arrivals = Arrivals()
+    company = [arrivals.note(gap * number, linger=1) for number in range(12)]
+    assert company == [False] + [True] * 11
+    assert arrivals.patience(linger=1) == pytest.approx(patience, rel=0.1)
+    assert arrivals.note(arrivals.last + 2, linger=1) is False
+    assert arrivals.patience(linger=1) == pytest.approx(1 / 3), "what was usual before a rest tells nothing"
 
 
 async def test_who_comes_while_a_job_is_made_is_on_the_next(
