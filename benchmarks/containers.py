@@ -51,7 +51,7 @@ class Containers:
 
 
 async def section(quick: bool, say: Say) -> Section:
-    found = await measure(1 if quick else 3, say)
+    found = await measure(1 if quick else 2, say)
     if found.without:
         return Section(text(found))
     share = 100 * median(r.wall_s for r in found.runs[OURS.name, MANY]) / median(found.by_hand)

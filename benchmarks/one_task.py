@@ -57,7 +57,7 @@ class OneTask:
 
 async def section(quick: bool, say: Say) -> Section:
     say("one task, from `send` to SubmitJob")
-    found = await measure("auto", 5 if quick else 20)
+    found = await measure("auto", 5 if quick else 10)
     warm = median(sent.wall_ms for sent in found.warm["registry"])
     return Section(text(found), (Reach("one 2 KB task, warm, `send` to SubmitJob accepted", warm, MOST_MS, "ms"),))
 

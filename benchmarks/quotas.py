@@ -28,7 +28,7 @@ class Quotas:
 
 
 async def section(quick: bool, say: Say) -> Section:
-    found = await measure(1000 if quick else 10_000, 100 if quick else 300, 300, say)
+    found = await measure(1000 if quick else 10_000, 100 if quick else 200, 300, say)
     ran = found.runs[ARRAYS]
     what = f"{ran.n:,} tasks with the quotas enforced: calls that were throttled"
     return Section(text(found), (Reach(what, 100 * _refused(ran), MOST_REFUSED, "%"),))
