@@ -36,6 +36,7 @@ from covalent.executor.base import AsyncBaseExecutor
 from covalent.executor.schemas import ResourceMap, TaskSpec, TaskUpdate
 
 from .hands.neighbours import other_awsbatch_plugins
+from .hands.old_files import remove_old_soon
 from .thought.environment import anchored
 from .thought.errors import AWSBatchError, Cancelled, JobFailed, SettingError, StagingError
 from .thought.infra_settings import ExecutorInfraDefaults, ExecutorPluginDefaults
@@ -126,6 +127,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
     async def _send(self, settings: Settings, group: StagedGroup) -> JobHandle:
         from .story import IN_FLIGHT, cloud, journey
 
+        remove_old_soon(settings.cache_dir)
         ticket = IN_FLIGHT.open(group.dispatch_id, group.node_ids)
         with IN_FLIGHT.closing_on_error(ticket):
             # From here on a cancel finds the ticket; one that came before it is in Covalent's database.

@@ -108,7 +108,8 @@ class Settings(BaseModel):
     )
     cache_dir: Annotated[str, AfterValidator(_transferable)] = Field(
         default_factory=lambda: str(Path(tempfile.gettempdir()) / "covalent"),
-        description="Folder for files on their way to and from AWS. Unset: `covalent` among the temporary files.",
+        description="Folder for files on their way to and from AWS; what is a day old is removed. Unset: `covalent` "
+        "among the temporary files.",
     )
     container_image_uri: str = Field(
         "",

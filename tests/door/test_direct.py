@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -24,6 +25,7 @@ from covalent.executor import _executor_manager
 from covalent.executor.utils.enums import Signals
 from covalent.executor.utils.wrappers import wrapper_fn
 
+from covalent_awsbatch_plugin.hands.old_files import remove_old_soon
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.thought.errors import NotPicklable, Raised, SettingError
 
@@ -84,6 +86,16 @@ async def test_run_leaves_nothing_staged(executor: Any, tmp_path: Path) -> None:
     await executor.run(max, [1, 2], {}, META)
 
     assert list(tmp_path.glob("direct/0/in*")) == []
+
+
+async def test_a_run_has_what_is_a_day_old_removed(executor: Any) -> None:
+    old = Path(executor.settings().cache_dir) / "an-old-dispatch" / "0" / "out"
+    old.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    remove_old_soon.cache_clear()
+    await executor.run(lambda: None, [], {}, {"dispatch_id": "d", "node_id": 0})
+    remove_old_soon(executor.settings().cache_dir).join()
+    assert not old.parent.parent.exists()
 
 
 async def test_a_run_that_nobody_waits_for_any_more_ends_its_job(executor: Any, offline_aws: LocalAWS) -> None:
