@@ -135,7 +135,8 @@ def _opened(header: dict[str, Any], body: bytes, job_id: str, attempt: int) -> E
 
 def _task_result(*, parts: dict[str, Any], **told: Any) -> TaskResult:
     """Strict: a user's function can get at its key, and names and numbers of a result become paths on the client."""
-    result = TaskResult(**told, parts={_one_of(PARTS, name): _part(**part) for name, part in parts.items()})
+    named = _typed(parts, dict).items()
+    result = TaskResult(**told, parts={_one_of(PARTS, name): _part(**part) for name, part in named})
     _typed(result.node_id, int)
     _one_of(OUTCOMES, result.outcome)
     for optional, kind in ((result.exit_code, int), (result.signal, int), (result.exception_type, str)):

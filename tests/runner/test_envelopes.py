@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from covalent_awsbatch_plugin.ground import envelope as env
@@ -119,6 +119,10 @@ header = st.fixed_dictionaries(
     optional={"tasks": st.lists(task | anything, max_size=2) | anything, "more": anything},
 )
 
+NO_PARTS = {
+    "job_id": "j", "attempt": 1, "python": "3", "tasks": [{"node_id": 0, "outcome": env.RETURNED, "parts": None}],
+}  # fmt: skip
+
 
 def with_header(written: bytes, body: bytes = b"", length: int | None = None) -> bytes:
     """Sealed with the right key: who writes so has it, and may still write nonsense."""
@@ -128,6 +132,7 @@ def with_header(written: bytes, body: bytes = b"", length: int | None = None) ->
 
 @QUICK
 @given(header | anything, st.binary(max_size=60))
+@example(NO_PARTS, b"")
 def test_nonsense_under_the_right_key_is_refused_by_the_same_error(told: Any, body: bytes) -> None:
     try:
         found = unseal(with_header(json.dumps(told).encode(), body), KEY, job_id="j", attempt=1)
