@@ -326,7 +326,7 @@ variable "poll_freq" {
 }
 
 variable "cache_dir" {
-  description = "Folder for files on their way to and from AWS. Unset: `covalent` among the temporary files."
+  description = "Folder for files on their way to and from AWS; what is a day old is removed. Unset: `covalent` among the temporary files."
   type        = string
   default     = null
 }
