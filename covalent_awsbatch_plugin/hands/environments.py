@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import platform
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +33,8 @@ from .requirement_files import (
     uv_lock,
 )
 from .work import Work
+
+log = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
 
@@ -163,6 +167,7 @@ class Environments:
                 work.say("Compiling byte-code.")
                 compile_bytecode(into, ENV_DIR, work)
             found = installed(into, ENV_DIR)
+            _warn_of_newer_glibc(into, lock.target, [package for package in packages if not package.wheel])
             with ThreadPoolExecutor(os.cpu_count()) as threads:  # zlib and sha256 let others run
                 made = threads.map(lambda package: self._keep(lock, package, found, work), packages)
                 for number, kept in enumerate(made, 1):
@@ -178,6 +183,18 @@ class Environments:
         if shares([(key, size)])[0]:
             return self.store.keep_layer(key, package.label, files, size)
         return self.store.keep_files(key, package.label, files)
+
+
+def _warn_of_newer_glibc(folder: Path, target: Target, built: Iterable[Package]) -> None:
+    """What was compiled here is for the C library here: one that is newer than the base's may be missed there."""
+    here = platform.libc_ver()[1]
+    for package in built if here and tuple(map(int, here.split(".")[:2])) > target.glibc else ():
+        tags = [path.read_text(encoding="utf-8") for path in folder.glob(f"{package.name.replace('-', '_')}-*/WHEEL")]
+        if any("-linux_" in text for text in tags):
+            log.warning(
+                "%s has no wheel and was compiled here, for glibc %s; the base image has %s: it may not load there.",
+                package.label, here, ".".join(map(str, target.glibc)),
+            )  # fmt: skip
 
 
 def _compiles_for(target: Target) -> bool:

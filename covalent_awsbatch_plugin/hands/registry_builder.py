@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
@@ -23,8 +24,11 @@ from .registry import Registry
 from .registry_errors import MissingBlobs
 from .registry_http import RegistryHttp
 
+log = logging.getLogger(__name__)
+
 TAG_FRESH_S = 300.0  # for how long a tag of a base image is believed to name the same digest
 ASK_FIRST_BYTES = 64 * 1024  # a smaller blob is sent unasked: that is one round trip less than HEAD, POST, PUT
+TOLD_BYTES = 4 * 1024 * 1024  # a bigger blob takes a while: whoever reads the log is told
 STREAMS_AT_ONCE = 8
 OF_TASKS, OF_ENVIRONMENT, OF_BASE = "task", "environment", "base"  # how the tags of what is pushed begin
 
@@ -111,8 +115,9 @@ class RegistryBuilder:
 
     async def _send(self, base: Base, image: Image, layers: Sequence[Layer], to: Registry, kind: str) -> None:
         """Everything the manifest names, side by side; then the manifest, under a tag: what has none is often swept."""
-        blobs = [Blob.of(image.config), *(Blob.of(layer.data, layer.digest) for layer in layers)]
-        await together(self._mirror(base, to), *(self._give(blob, to) for blob in blobs))
+        blobs = [(Blob.of(layer.data, layer.digest), layer.comment) for layer in layers]
+        config = self._give(Blob.of(image.config), to)
+        await together(self._mirror(base, to), config, *(self._give(blob, to, told=told) for blob, told in blobs))
         await to.put_manifest(image.manifest, tag_of(kind, image.digest))
 
     async def _mirror(self, base: Base, to: Registry) -> None:
@@ -137,11 +142,15 @@ class RegistryBuilder:
         login = to.login if base.origin.registry == to.host else self._logins.get(base.origin.registry)
         return Registry(self._http, base.origin.registry, base.origin.repository, login, to.tally).blob
 
-    async def _give(self, blob: Blob, to: Registry, mount_from: str | None = None) -> None:
+    async def _give(
+        self, blob: Blob, to: Registry, mount_from: str | None = None, told: str = "a layer of the base image"
+    ) -> None:
         async def give() -> None:
             if blob.size >= ASK_FIRST_BYTES and await to.has_blob(blob.digest):
                 return
             async with self._streams:
+                if blob.size >= TOLD_BYTES:
+                    log.info("Sending %s, %.1f MiB, to %s/%s.", told, blob.size / 2**20, to.host, to.repository)
                 await to.upload(blob, mount_from)
 
         await self._once_there(to, blob.digest, give, remember=blob.size >= ASK_FIRST_BYTES)

@@ -13,6 +13,7 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,17 @@ def test_a_source_of_plain_python_is_built_for_every_platform(
     add_source(index, "pure", "py3-none-any")
     (layer,) = layers(environments, "pure", target)
     assert content(layer, "covalent/env/pure.py") == b"built = True\n"
+
+
+def test_a_source_that_is_compiled_for_a_newer_c_library_is_told(
+    index: Index, environments: Environments, caplog: pytest.LogCaptureFixture
+) -> None:
+    tag = f"cp3{sys.version_info.minor}"
+    add_source(index, "compiled", f"{tag}-{tag}-linux_{platform.machine()}")
+    add_source(index, "pure", "py3-none-any")
+    layers(environments, "compiled, pure", replace(HERE, glibc=(2, 17)))
+    assert "compiled 1.0 has no wheel and was compiled here" in caplog.text and "2.17" in caplog.text
+    assert "pure 1.0 has no wheel" not in caplog.text
 
 
 def test_a_source_that_is_compiled_can_not_be_built_for_another_processor(

@@ -142,6 +142,16 @@ async def test_what_deps_pip_names_is_baked(world: World, index: Index, tmp_path
     assert result.error is None and "/covalent/env/tiny/" in value_of(result)
 
 
+async def test_a_setting_has_pip_install_it_at_the_start_as_ever(world: World, index: Index, tmp_path: Path) -> None:
+    index.add("tiny")
+    wheel = tmp_path / "tiny-1.0-py3-none-any.whl"
+    wheel.write_bytes(index.files[wheel.name])
+    group = world.stage(script(tmp_path, "def task():\n import tiny\n return tiny.__file__\n"))
+    group = with_pip(group, packages=[f"tiny@{wheel.as_uri()}"])
+    result = await world.run_staged(world.settings(bake_deps_pip=False), group)
+    assert result.error is None and "/covalent/env/" not in value_of(result) and index.asked == []
+
+
 def test_what_pip_alone_understands_stays_with_pip(world: World, tmp_path: Path) -> None:
     group = with_pip(world.stage(script(tmp_path, "def task(): pass\n")), packages=["--no-deps", "tiny"])
     assert without_pip(group) == (group, [])
@@ -197,10 +207,11 @@ def commands_of(index: Index) -> list[str]:
 async def test_what_is_fetched_and_how_big_it_is_is_told(
     world: World, index: Index, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    index.add("tiny", fat=3 << 20)
+    index.add("tiny", fat=5 << 20)
     task = script(tmp_path, "def task():\n import tiny\n return tiny.version\n")
     with caplog.at_level(logging.INFO):
         assert await world.value(world.settings(environment="tiny"), task) == "1.0"
-    told = "\n".join(record.message for record in caplog.records if record.name.endswith("story.environment"))
-    assert "Fetching 1 of 1 packages" in told and "uv: Downloading tiny (3.0MiB)" in told
-    assert "Packed tiny 1.0, 3.0 MiB (1 of 1)." in told
+    told = caplog.text
+    assert "Fetching 1 of 1 packages" in told and "uv: Downloading tiny (5.0MiB)" in told
+    assert "Sending tiny 1.0, 5.0 MiB, to " in told
+    assert "Packed tiny 1.0, 5.0 MiB (1 of 1)." in told
