@@ -1,0 +1,74 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A cancel, whenever it comes: the task ends cancelled, or as it had ended before, and nothing runs on.
+
+One while it waits for company, or between submission and handle, is in tests/story/test_fleet.py; in an array, or in a
+shared container, beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+
+import pytest
+
+from covalent_awsbatch_plugin.local import faults
+from covalent_awsbatch_plugin.story import cloud, journey
+from covalent_awsbatch_plugin.story.direct import value_of
+from covalent_awsbatch_plugin.thought import errors
+from tests.faults.tasks import RAN, answer, slowly
+from tests.story.electron import Electron, until_ended
+from tests.story.small_world import World, stdout_of
+
+
+async def test_before_anything_was_uploaded_nothing_is_sent(world: World) -> None:
+    electron = Electron(world, world.settings(max_baked_mib=0), answer)
+    before = world.sent()
+    electron.ticket.cancelled = True
+    with pytest.raises(errors.Cancelled):
+        await electron.send()
+    assert world.sent() == before
+
+
+async def test_in_the_queue_it_never_begins(world: World) -> None:
+    electron = Electron(world, world.settings(), answer)
+    world.aws.fault(faults.STUCK, of=f"covalent-{electron.group.dispatch_id}-0", text="CAPACITY:X", times=None)
+    await electron.send()
+    ending = asyncio.ensure_future(electron.end())
+    await asyncio.sleep(0)
+    await electron.cancel()
+    result = await ending
+    assert isinstance(result.error, errors.Cancelled)
+    assert stdout_of(result) == ""
+    await until_ended(world, electron.handle.job_id)
+
+
+async def test_while_it_starts_and_twice_it_ends(world: World) -> None:
+    electron = Electron(world, world.settings(), slowly, 60)
+    await electron.send()
+    ending = asyncio.ensure_future(electron.end())
+    batch = world.client("batch")
+    while batch.describe_jobs(jobs=[electron.handle.job_id])["jobs"][0]["status"] not in ("STARTING", "RUNNING"):
+        await asyncio.sleep(0.02)
+    await asyncio.gather(electron.cancel(), electron.cancel())
+    assert isinstance((await ending).error, errors.Cancelled)
+    await until_ended(world, electron.handle.job_id)
+    await electron.cancel()
+
+
+async def test_when_it_has_ended_its_value_stands(world: World) -> None:
+    electron = Electron(world, world.settings(), answer)
+    await electron.send()
+    await until_ended(world, electron.handle.job_id)
+    await electron.cancel()
+    result = await electron.end()
+    assert value_of(result) == 42
+    assert stdout_of(result) == f"{RAN}\n"
+
+
+@pytest.mark.parametrize("index", ["", ":3"])
+async def test_of_a_job_that_nobody_knows_it_is_no_error(world: World, index: str) -> None:
+    async with cloud(world.settings()) as aws:
+        await journey.cancel(aws, f"{uuid.uuid4()}{index}")
