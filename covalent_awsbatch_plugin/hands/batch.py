@@ -15,6 +15,7 @@ from typing import Any
 from ..thought.errors import NotFound, Refused, SettingError, Throttled, Unreachable
 from ..thought.job_detail import ENDED, JobState, state_of
 from ..thought.machines import is_fargate, platforms
+from ..thought.naming import TAG_SUBMISSION
 from .aws import AWS
 from .once import Once
 
@@ -130,13 +131,21 @@ class Batch:
         raise AssertionError("unreachable")
 
     async def named(self, request: Mapping[str, Any], since_s: float) -> str | None:
-        """The newest job of this `jobName` in this `jobQueue` since then (Unix time), whatever has become of it."""
+        """The newest job of this `jobName` in this `jobQueue` since then (Unix time), whatever has become of it.
+
+        One that another submission's tag tells apart is not meant: a task that failed may have been submitted before.
+        """
         wanted = [{"name": "JOB_NAME", "values": [request["jobName"]]}]
         of = f"job queue `{request['jobQueue']}`"
         answer = await self._aws.call("batch", "ListJobs", of=of, jobQueue=request["jobQueue"], filters=wanted)
         since = (since_s - CLOCK_SKEW_SECONDS) * 1000
-        recent = [job for job in answer["jobSummaryList"] if job["createdAt"] >= since]
-        return str(max(recent, key=lambda job: job["createdAt"])["jobId"]) if recent else None
+        recent = {job["jobId"]: job["createdAt"] for job in answer["jobSummaryList"] if job["createdAt"] >= since}
+        if recent and (mine := request.get("tags", {}).get(TAG_SUBMISSION)):
+            told = await self._aws.call("batch", "DescribeJobs", of="the jobs", jobs=list(recent)[:IDS_PER_CALL])
+            for job in told["jobs"]:  # what it does not know yet is so young that it is this one
+                if job.get("tags", {}).get(TAG_SUBMISSION, mine) != mine:
+                    del recent[job["jobId"]]
+        return max(recent, key=lambda job_id: recent[job_id]) if recent else None
 
     async def live_jobs(self, queue: str, beginning: str) -> list[Mapping[str, Any]]:
         """JobDetails of the queue's jobs that have not ended and whose name begins so; not an array's children."""

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import socket
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -114,7 +115,8 @@ async def _register_and_submit(
         environment=jobs.environment(first.dispatch_id, settings.s3_bucket_name, site.place.region, prefix)
         | jobs.sharing(settings, len(aboard))
         | freight.environment,
-        tags=naming.tags(first.dispatch_id, first.task_group_id, socket.gethostname()),
+        tags=naming.tags(first.dispatch_id, first.task_group_id, socket.gethostname())
+        | {naming.TAG_SUBMISSION: uuid.uuid4().hex},
     )
 
     def handles_of(job_id: str) -> list[JobHandle]:

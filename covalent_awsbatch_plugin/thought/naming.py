@@ -19,6 +19,7 @@ TAG_PLUGIN, TAG_DISPATCH, TAG_GROUP, TAG_HOST = (
     "covalent:group",
     "covalent:host",
 )
+TAG_SUBMISSION = "covalent:submission"  # tells two submissions of one task apart, which have the same name
 _FOREIGN = re.compile(r"[^A-Za-z0-9_-]+")
 
 

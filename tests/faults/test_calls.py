@@ -14,7 +14,7 @@ import pytest
 from covalent_awsbatch_plugin.local import faults
 from covalent_awsbatch_plugin.story import cloud
 from covalent_awsbatch_plugin.thought import errors
-from tests.faults.tasks import count
+from tests.faults.tasks import count, raise_once
 from tests.story.small_world import World
 
 RIDDEN_OUT = {
@@ -46,6 +46,23 @@ async def test_what_breaks_once_is_ridden_out_and_one_job_runs(world: World, tmp
     assert len(world.sent().jobs - before.jobs) == 1
     assert len(world.sent().definitions - before.definitions) == 1
     assert (tmp_path / "ran").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize(("kind", "looks"), [(faults.CUT_BEFORE, 0), (faults.CUT_AFTER, 0), (faults.CUT_AFTER, 2)])
+async def test_a_job_of_the_same_name_that_failed_is_not_taken_for_the_new_one(
+    world: World, tmp_path: Path, kind: str, looks: int
+) -> None:
+    """A user's second try, minutes after the first. DescribeJobs may not know the new job at its first looks."""
+    settings, same = world.settings(), f"same-{kind}-{looks}"
+    with pytest.raises(errors.Raised):
+        await world.value_staged(settings, world.stage(raise_once, str(tmp_path / "ran"), dispatch_id=same))
+    before = world.sent().jobs
+    world.aws.fault(kind, of="batch:SubmitJob")
+    if looks:
+        world.aws.fault(faults.UNSEEN, of=f"covalent-{same}-0", times=looks)
+    second = world.stage(raise_once, str(tmp_path / "ran"), dispatch_id=same)
+    assert await world.value_staged(settings, second) == "done"
+    assert len(world.sent().jobs - before) == 1
 
 
 async def test_an_array_whose_submission_was_lost_runs_once(world: World, tmp_path: Path) -> None:

@@ -80,7 +80,10 @@ class World:
         return result
 
     async def value(self, settings: Settings, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        result = await self.run(settings, function, *args, **kwargs)
+        return await self.value_staged(settings, self.stage(function, *args, **kwargs))
+
+    async def value_staged(self, settings: Settings, group: StagedGroup) -> Any:
+        result = await self.run_staged(settings, group)
         if result.error:
             raise result.error
         return value_of(result)
