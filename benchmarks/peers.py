@@ -13,6 +13,7 @@ import sys
 import venv
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from .machine import ROOT
@@ -82,9 +83,14 @@ class Run:
 
 
 async def run(client: Client, n: int, told: dict[str, Any], warm: int = 1) -> Run:
-    """One process that runs `n` tasks at once. Raises RuntimeError with its last words."""
+    """One process that runs `n` tasks at once, in a folder without earlier ones' files. Raises RuntimeError."""
     home = CACHE / "homes" / client.script.removesuffix(".py")
     home.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=home, ignore_cleanup_errors=True) as folder:
+        return await _run(client, n, {**told, "n": n, "warm": warm, "cache_dir": folder}, home)
+
+
+async def _run(client: Client, n: int, told: dict[str, Any], home: Path) -> Run:
     process = await asyncio.create_subprocess_exec(
         client.python,
         str(CLIENTS / client.script),
@@ -93,7 +99,7 @@ async def run(client: Client, n: int, told: dict[str, Any], warm: int = 1) -> Ru
         stderr=asyncio.subprocess.PIPE,
         env=_environment(client, home),
     )
-    body = json.dumps({**told, "n": n, "warm": warm, "cache_dir": str(home)}).encode()
+    body = json.dumps(told).encode()
     try:
         printed, errors = await asyncio.wait_for(process.communicate(body), TIMEOUT_S)
     except TimeoutError:

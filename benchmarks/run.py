@@ -60,7 +60,7 @@ PARTS = {
     "one-task": Part("one_task", "One task, from `send` to SubmitJob accepted", 180),
     "runner": Part("runner_start", "In the container", 120),
     "fan-out": Part("fan_out", "N tasks at once, jobs that finish at once", 720),
-    "quotas": Part("quotas", "With an account's quotas enforced", 420),
+    "quotas": Part("quotas", "With an account's quotas enforced", 600),
     "containers": Part("containers", "N tasks at once, real containers", 420),
     "server": Part("through_server", "Through Covalent's server", 420),
     "environment": Part("environment", "The environment: numpy, pandas, scikit-learn", 600),

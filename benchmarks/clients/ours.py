@@ -15,7 +15,7 @@ async def main(told: dict) -> None:
 
     from covalent_awsbatch_plugin.hands.aws import close_shared
 
-    executor = covalent.executor.AWSBatchExecutor(**told["section"], **told["settings"])
+    executor = covalent.executor.AWSBatchExecutor(cache_dir=told["cache_dir"], **told["section"], **told["settings"])
 
     async def run(n: int, dispatch_id: str) -> list[int]:
         tasks = enumerate(meter.arguments(n))
