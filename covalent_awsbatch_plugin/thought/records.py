@@ -24,7 +24,10 @@ class Records:
 
 
 def records_of(data: bytes) -> Records:
-    """From JSON: a JobDetail, a DescribeJobs response, an EventBridge event, or a list of any. Raises Unreadable."""
+    """From JSON: a JobDetail, a response of DescribeJobs or ListJobs, an EventBridge event, or a list of any.
+
+    Raises Unreadable.
+    """
     try:
         held = json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -43,8 +46,9 @@ def records_of(data: bytes) -> Records:
 def _details(record: Any) -> list[Mapping[str, Any]]:
     if not isinstance(record, Mapping):
         raise Unreadable(f"it holds {_kind(record)} where a job record should be")
-    if isinstance(record.get("jobs"), list):
-        return [detail for job in record["jobs"] for detail in _details(job)]
+    for listing in ("jobs", "jobSummaryList"):
+        if isinstance(record.get(listing), list):
+            return [detail for job in record[listing] for detail in _details(job)]
     event = record.get("detail")
     return [event] if "detail-type" in record and isinstance(event, Mapping) else [record]
 

@@ -34,8 +34,8 @@ def test_the_letter_of_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "held",
-    [OOM, {"jobs": [OOM]}, {"detail-type": "Batch Job State Change", "detail": OOM}],
-    ids=["job", "jobs", "event"],
+    [OOM, {"jobs": [OOM]}, {"jobSummaryList": [OOM]}, {"detail-type": "Batch Job State Change", "detail": OOM}],
+    ids=["job", "describe-jobs", "list-jobs", "event"],
 )
 def test_json_for_programs(held: Any) -> None:
     told = why("--file", "-", "--json", held=held)
