@@ -69,6 +69,9 @@ STUCK_REASONS = {
     "requirement": "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is "
     "higher than that can be met by the CE(s) attached to the job queue.",
     "service_role": "MISCONFIGURATION:SERVICE_ROLE_PERMISSIONS - Batch service role has a permission issue.",
+    "instance": "MISCONFIGURATION:EC2_INSTANCE_CONFIGURATION_UNSUPPORTED - The instance types of the CE(s) associated "
+    "with the job queue are not supported in the Availability Zones of their subnets.",
+    "invalid": "ACTION_REQUIRED - CE(s) associated with the job queue are INVALID.",
     "undetermined": "UNDETERMINED - Batch job is blocked, root cause is undetermined.",
 }
 
