@@ -63,7 +63,7 @@ class Ledger:
         self._folder = folder or data_dir() / "jobs"
         self._ours: set[str] = set()  # names of files
         self._read: set[str] = set()
-        self._left: dict[tuple[str, tuple[int, ...]], list[Noted]] = {}
+        self._left: dict[tuple[str, tuple[int, ...]], list[tuple[Noted, Entry]]] = {}
         self._lock = threading.Lock()
 
     def note(self, job_id: str, entries: Sequence[Entry], *, ours: bool = True) -> None:
@@ -92,8 +92,8 @@ class Ledger:
         """Jobs that were about to be submitted: most of a crash, some of now."""
         return (_noted(path, since) for path, since in self._files() if path.stem.startswith(_UNSENT))
 
-    def left(self, dispatch_id: str, node_ids: tuple[int, ...]) -> list[Noted]:
-        """The jobs of this very task group that are another process's and were not read, newest first.
+    def left(self, dispatch_id: str, node_ids: tuple[int, ...]) -> list[tuple[Noted, Entry]]:
+        """The jobs of this very task group that are another process's and were not read, newest first, and its entry.
 
         Each file is read once: of an array, all tasks may be asked for one by one.
         """
@@ -101,15 +101,15 @@ class Ledger:
             for path in [each for each in self._folder.glob("*.json") if each.name not in self._ours | self._read]:
                 self._index(path)
             found = self._left.get((dispatch_id, node_ids), [])
-            there = [noted for noted in found if (self._folder / f"{noted.key}.json").exists()]
-        return sorted(there, key=lambda noted: -noted.since)
+            there = [each for each in found if (self._folder / f"{each[0].key}.json").exists()]
+        return sorted(there, key=lambda each: -each[0].since)
 
     def _index(self, path: Path) -> None:
         self._read.add(path.name)
         with contextlib.suppress(FileNotFoundError):  # read by somebody else just now
             noted = _noted(path, path.stat().st_mtime)
             for entry in noted.entries:
-                self._left.setdefault((entry.dispatch_id, entry.node_ids), []).append(noted)
+                self._left.setdefault((entry.dispatch_id, entry.node_ids), []).append((noted, entry))
 
     def _files(self) -> list[tuple[Path, float]]:
         found = []

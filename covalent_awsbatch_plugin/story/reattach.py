@@ -42,19 +42,27 @@ class Left:
 
 
 async def left_behind(cloud: Cloud, settings: Settings, group: StagedGroup, content: str) -> Left | None:
-    """The newest job of this very task that runs or has left a value; None where there is none."""
-    for noted in await cloud.in_thread(cloud.ledger.left, group.dispatch_id, group.node_ids):
+    """The newest job of this very task that runs or has left a value; None where there is none.
+
+    All of an array's tasks may be asked for at once, so one of them looks at no other's entry.
+    """
+    for noted, entry in await cloud.in_thread(cloud.ledger.left, group.dispatch_id, group.node_ids):
+        handle = JobHandle.from_json(entry.handle)
+        if handle is None or handle.content != content:
+            continue
         there = await cloud.once(("settled", noted.key), partial(settled, cloud, settings, noted))
         if there is None:
             continue
-        handles = [(entry, JobHandle.from_json(entry.handle)) for entry in there.entries]
-        ids = tuple(handle.result_id for _, handle in handles if handle)
-        for entry, handle in handles:
-            if handle is None or (entry.dispatch_id, entry.node_ids) != (group.dispatch_id, group.node_ids):
-                continue
-            if handle.content == content and await _is_worth_it(cloud, settings, there, handle):
-                return Left(handle, ids)
+        if noted.unsent_name is not None:
+            handle = replace(handle, job_id=there.key + handle.job_id)
+        if await _is_worth_it(cloud, settings, there, handle):
+            return Left(handle, await cloud.cached(("tasks of", there.key), partial(_result_ids, there), FRESH_SECONDS))
     return None
+
+
+async def _result_ids(noted: Noted) -> tuple[str, ...]:
+    handles = (JobHandle.from_json(entry.handle) for entry in noted.entries)
+    return tuple(handle.result_id for handle in handles if handle)
 
 
 async def settled(cloud: Cloud, settings: Settings, noted: Noted) -> Noted | None:
@@ -89,8 +97,10 @@ async def _is_worth_it(cloud: Cloud, settings: Settings, noted: Noted, handle: J
 
 
 async def _states(cloud: Cloud, noted: Noted) -> dict[str, JobState]:
-    ids = sorted({entry.handle["job_id"] for entry in noted.entries})
-    return await cloud.cached(("left", noted.key), lambda: cloud.batch.describe(ids), FRESH_SECONDS)
+    async def asked() -> dict[str, JobState]:
+        return await cloud.batch.describe(sorted({entry.handle["job_id"] for entry in noted.entries}))
+
+    return await cloud.cached(("left", noted.key), asked, FRESH_SECONDS)
 
 
 async def take_over(cloud: Cloud, settings: Settings, left: Left, package: Package, ticket: Ticket) -> JobHandle:
