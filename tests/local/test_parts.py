@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
 from importlib.metadata import distribution
 from pathlib import Path
 from uuid import uuid4
@@ -17,6 +18,8 @@ import pytest
 
 from covalent_awsbatch_plugin.local import LocalAWS, engines
 from covalent_awsbatch_plugin.local.base_image import BaseImage, make_base_image
+from covalent_awsbatch_plugin.local.docker_engine import DockerEngine
+from covalent_awsbatch_plugin.local.engine import Container
 from covalent_awsbatch_plugin.local.logs import EVENT_BYTES, cut
 from covalent_awsbatch_plugin.local.root_files import closure, entries
 from covalent_awsbatch_plugin.local.unpack import _extract, _merge
@@ -118,18 +121,41 @@ def test_a_base_image_has_each_name_once() -> None:
     assert f"packaging-{distribution('packaging').version}.dist-info" in "\n".join(names)
 
 
-@pytest.mark.engine
-def test_a_base_image_runs_by_itself(tmp_path: Path) -> None:
+@pytest.fixture
+def base_image(tmp_path: Path) -> Iterator[str]:
+    """The offline AWS's base image, by its tag in the engine."""
     image, tag = whole(tmp_path), f"base-image-test:{uuid4().hex[:8]}"
     blob = image.blobs[json.loads(image.manifest)["layers"][0]["digest"]]
     change = ["--change", "ENV PATH=/usr/local/bin:/usr/bin:/bin"]
     subprocess.run(["docker", "import", *change, str(blob), tag], check=True, capture_output=True)
+    yield tag
+    subprocess.run(["docker", "rmi", tag], check=True, capture_output=True)
+
+
+@pytest.mark.engine
+def test_a_base_image_runs_by_itself(base_image: str) -> None:
     program = (
         "import ssl, sqlite3, ctypes, lzma, bz2, packaging; print(ssl.create_default_context().cert_store_stats())"
     )
+    for command in (["python3", "-c", program], ["sh", "-c", "ls / && env && echo $HOME > /tmp/x"]):
+        run = ["docker", "run", "--rm", base_image, *command]
+        assert subprocess.run(run, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("seen", [True, False])
+async def test_a_container_has_its_secret_whether_or_not_the_engine_sees_our_files(base_image: str, seen: bool) -> None:
+    engine = DockerEngine("127.0.0.1:1", "", slots=1)
+    engine._secrets.are_seen = seen
+    folder = Path(engine._secrets.folder.name)
+    program = "import os, sys; sys.exit(open(os.environ['TOKEN_FILE']).read() != 'told')"
+    name = f"secret-test-{uuid4().hex[:8]}"
+    container = Container(name, base_image, ["python3", "-c", program], {}, 64, 1.0, b"told", "TOKEN_FILE")
     try:
-        for command in (["python3", "-c", program], ["sh", "-c", "ls / && env && echo $HOME > /tmp/x"]):
-            told = subprocess.run(["docker", "run", "--rm", tag, *command], check=True, capture_output=True, text=True)
-            assert told.stdout
+        running = await engine.start(container, print)
+        assert len(list(folder.iterdir())) == seen
+        assert (await running.wait()).code == 0
+        await running.close()
+        assert list(folder.iterdir()) == [], "nothing of it is left when its container is gone"
     finally:
-        subprocess.run(["docker", "rmi", tag], check=True, capture_output=True)
+        await engine.close()
