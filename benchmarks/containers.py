@@ -12,6 +12,7 @@ import uuid
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import CalledProcessError
 
 import boto3
 
@@ -140,10 +141,11 @@ async def _peer(found: Containers, client: Client, tag: str, aws: LocalAWS) -> N
 
     engine = docker.from_env(timeout=300)
     try:
+        await asyncio.to_thread(client.install)
         image = await asyncio.to_thread(peer_images.push, client, aws, engine, tag)
         settings = {"container_image_uri": image} if client is OLD else {}
         found.runs[client.name, FEW].append(await run(client, FEW, told(client, aws, **settings)))
-    except (RuntimeError, AssertionError, docker.errors.DockerException) as error:
+    except (RuntimeError, AssertionError, OSError, CalledProcessError, docker.errors.DockerException) as error:
         found.missing[client.name] = str(error)
     finally:
         engine.close()
