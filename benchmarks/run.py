@@ -62,7 +62,7 @@ PARTS = {
     "fan-out": Part("fan_out", "N tasks at once, jobs that finish at once", 720),
     "quotas": Part("quotas", "With an account's quotas enforced", 600),
     "containers": Part("containers", "N tasks at once, real containers", 420),
-    "server": Part("through_server", "Through Covalent's server", 420),
+    "server": Part("through_server", "Through Covalent's server", 840),
     "environment": Part("environment", "The environment: numpy, pandas, scikit-learn", 600),
 }
 

@@ -22,7 +22,7 @@ from .section import Reach, Say, Section
 from .stats import counted, figure, median, spread, table
 
 LOCAL, OURS = "local", "awsbatch"
-TIMEOUT_S = 300
+TIMEOUT_S = 400
 OF_THE_FLOOR = 120  # % of the wall with Covalent's own executor
 MOST_MADE = {"ecr:PutImage": "images", "batch:RegisterJobDefinition": "definitions", "batch:SubmitJob": "submits"}
 MOST = 40
