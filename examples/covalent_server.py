@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 import tomlkit
 
 STARTS_WITHIN_S = 120  # 5 s when everything is warm; a fresh install has byte-code to write first
+KILLED_WITHIN_S = 10
 STOPS_WITHIN_S = 60  # it ends the running jobs first
 
 
@@ -87,11 +89,15 @@ class CovalentServer:
             self.kill()
 
     def kill(self) -> None:
-        """As a crash would: it ends at once, and its jobs run on."""
-        if self._session is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._session, signal.SIGKILL)
-            self._session = None
+        """As a crash does it: nothing is ended in good order. Another one can be started in the same home."""
+        session, self._session = self._session, None
+        if session is None:
+            return
+        over = time.monotonic() + KILLED_WITHIN_S
+        with suppress(ProcessLookupError):  # raised when none of them is left; `covalent start` looks for the old one
+            while time.monotonic() < over:
+                os.killpg(session, signal.SIGKILL)
+                time.sleep(0.05)
 
     def last_words(self) -> str:
         """The end of the server's log, without the requests it answered."""
