@@ -40,7 +40,7 @@ resource "aws_batch_compute_environment" "this" {
       for_each = local.on_instances ? [1] : []
 
       content {
-        image_type        = var.gpu ? "ECS_AL2_NVIDIA" : "ECS_AL2023"
+        image_type        = var.gpu ? "ECS_AL2023_NVIDIA" : "ECS_AL2023"
         image_id_override = var.image_id == "" ? null : var.image_id
       }
     }
@@ -49,6 +49,12 @@ resource "aws_batch_compute_environment" "this" {
   lifecycle {
     create_before_destroy = true
     ignore_changes        = [compute_resources[0].desired_vcpus] # AWS Batch's own to change
+
+    # imageType in https://docs.aws.amazon.com/batch/latest/APIReference/API_Ec2Configuration.html
+    precondition {
+      condition     = !(var.gpu && local.arm64 && var.image_id == "")
+      error_message = "AWS Batch knows no AMI for GPUs with arm64: name one with image_id."
+    }
   }
 
   # AWS Batch must be able to scale an environment down as long as there is one.

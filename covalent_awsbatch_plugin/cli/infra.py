@@ -80,12 +80,13 @@ def up(state_bucket: str | None, yes: bool, **options: Any) -> None:
 @_found
 def down(data: bool, yes: bool, **options: Any) -> None:
     """Remove it. What holds data stays, unless --data says otherwise."""
-    from ..story.infra import forget_settings, held, is_kept
+    from ..story.infra import connection, forget_settings, held, is_kept
 
     stack = _stack(options)
     terraform = stack.terraform(progress)
     if not (there := terraform.resources()):
         raise click.ClickException(f"Nothing is known here of a stack {stack.prefix} in {_place(stack)}.")
+    terraform.connect(connection(resolved(_connection(options))))
     settings = terraform.outputs().get("settings", {})
     full = in_cloud(resolved(_connection(options)), lambda aws: held(aws, settings)) if settings else {}
     for sentence in full.values():
@@ -138,12 +139,11 @@ def _place(stack: Stack) -> str:
 def _prepared(stack: Stack, options: dict[str, Any], state_bucket: str | None) -> list[str]:
     """Terraform stands ready, and what it would do is shown."""
     from ..hands.terraform import StateBucket
-    from ..story.infra import COST, variables
+    from ..story.infra import COST, connection, variables
 
     progress(f"Asking Terraform what is missing in {_place(stack)} ...")
     terraform = stack.terraform(progress)
-    connection = resolved(_connection(options))
-    where = {"credentials": connection.credentials, "profile": connection.profile}
+    where = connection(resolved(_connection(options)))
     chosen = variables(stack, terraform.known(), options | where)
     state = StateBucket(state_bucket, stack.region, **where) if state_bucket else None
     terraform.prepare(chosen, state)

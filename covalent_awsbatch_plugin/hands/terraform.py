@@ -11,11 +11,12 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from ..thought.environment import identity
 from ..thought.errors import SettingError
 from ..thought.terraform_errors import failed
 from .secret import data_dir
@@ -67,10 +68,22 @@ class Terraform:
         self._write(VARIABLES, variables)
         if state:
             self._write(BACKEND, {"terraform": {"backend": {"s3": _backend(state, self.folder.name)}}})
-        moves = ["-migrate-state", "-force-copy"] if state else []  # what was known here goes to the bucket
-        if not (self.folder / ".terraform").exists():
+        self._init(["-migrate-state", "-force-copy"] if state else [])  # what was known here goes to the bucket
+
+    def _init(self, moves: Sequence[str]) -> None:
+        """`terraform init`, where what it is for has changed: it reads the whole provider, which takes seconds."""
+        mark, files = self.folder / ".terraform" / "initialised-for", (self.folder / "main.tf", self.folder / BACKEND)
+        wanted = identity(*(file.read_text() for file in files if file.exists()))
+        if not moves and mark.exists() and mark.read_text() == wanted:
+            return
+        if not mark.exists():
             self._say("Terraform fetches AWS's provider; the first time that takes a while ...")
         self._run("init", "-input=false", "-no-color", *moves)
+        mark.write_text(wanted)
+
+    def connect(self, connection: Mapping[str, str]) -> None:
+        """From now on with these variables: the credentials of the last run may be somebody else's, or gone."""
+        self._write(VARIABLES, {**self.known(), **connection})
 
     def _write(self, name: str, body: Mapping[str, Any]) -> None:
         fresh = self.folder / f"{name}.new"

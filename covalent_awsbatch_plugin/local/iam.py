@@ -17,6 +17,8 @@ from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
+from urllib.parse import unquote
+from xml.sax.saxutils import escape
 
 import botocore.session
 from moto.core.authorization import ActionAuthenticatorMixin
@@ -38,6 +40,7 @@ from .iam_needs import Asked, Need, needs, s3_action
 ALWAYS = {"sts:GetCallerIdentity", "sts:AssumeRole"}  # the first is anyone's; the second the role's trust decides
 DELETED = re.compile(rb"<Object>.*?</Object>", re.DOTALL)
 KEY = re.compile(rb"<Key>(.*?)</Key>")
+TAGS, TAG_DEEDS = "/v1/tags/", {"GET": "ListTagsForResource", "POST": "TagResource", "DELETE": "UntagResource"}
 SPEAK_JSON = {"batch", "ecr", "logs"}
 SECURE = {"aws:SecureTransport": "true"}  # this AWS speaks plain HTTP on the loopback only
 
@@ -155,7 +158,7 @@ def _authorize(self: Any, iam_request_cls: type, resource: str = "*") -> None:
     who = caller(self.current_account, self.headers)
     for need in _asked(self, resource):
         if need.action not in ALWAYS and (who is None or not Guard.current.allows(who, need)):
-            _deny(who, need)
+            _deny(who, need, _asked_where(self)[0])
         if who is not None and need.action == "s3:GetObject":
             _hide_what_is_missing(self.current_account, who, need)
 
@@ -166,7 +169,7 @@ def _hide_what_is_missing(account: str, who: Principal, need: Need) -> None:
     held = s3_backends[account]["aws"].buckets.get(bucket.rpartition(":")[2])
     listing = Need("s3:ListBucket", bucket)
     if held is not None and key not in held.keys and not permits(who.collect_policies(), listing):
-        _deny(who, listing)
+        _deny(who, listing, "s3")
 
 
 def caller(account: str, headers: Mapping[str, str]) -> Principal | None:
@@ -176,17 +179,24 @@ def caller(account: str, headers: Mapping[str, str]) -> Principal | None:
 
 
 def _asked(response: Any, resource: str) -> list[Need]:
-    scope = response.headers.get("Authorization", "").partition("Credential=")[2].split("/")
-    service, region = (scope[3], scope[2]) if len(scope) > 3 else (response.service_name, response.region)
+    service, region = _asked_where(response)
     if service == "s3":
         of_object = "/" in resource.rpartition(":")[2]
         action = s3_action(response.method, response.querystring, of_object=of_object)
         if action == "s3:DeleteObject" and not of_object:
             return _deleted(resource, bytes(response.raw_body))
         return [Need(action, resource)]
+    if service == "batch" and TAGS in response.path:  # the one of Batch's paths that does not end with its operation
+        return [Need(f"batch:{TAG_DEEDS[response.method]}", unquote(response.path.partition(TAGS)[2]))]
     operation = response._get_action()
     operation = _names(service).get(operation.lower(), operation)  # Batch's come as its URIs spell them
     return needs(Asked(service, operation, _told(response), region, response.current_account))
+
+
+def _asked_where(response: Any) -> tuple[str, str]:
+    """The service and the Region that a request is signed for."""
+    scope = response.headers.get("Authorization", "").partition("Credential=")[2].split("/")
+    return (scope[3], scope[2]) if len(scope) > 3 else (response.service_name, response.region)
 
 
 def _deleted(bucket: str, body: bytes) -> list[Need]:
@@ -215,10 +225,17 @@ def _told(response: Any) -> dict[str, Any]:
 
 
 class Denied(AccessDeniedError):
-    """Moto's, with AWS's whole sentence."""
+    """Moto's, with AWS's whole sentence, in the form that the service has: clients of Go read no other."""
 
-    def __init__(self, text: str) -> None:
-        _RESTError.__init__(self, "AccessDenied", text)
+    def __init__(self, text: str, service: str) -> None:
+        code = "UnauthorizedOperation" if service == "ec2" else "AccessDenied"
+        _RESTError.__init__(self, code, text)
+        error = f"<Error><Code>{code}</Code><Message>{escape(text)}</Message></Error>"
+        self.description = (
+            f"<Response><Errors>{error}</Errors></Response>"
+            if service == "ec2"
+            else f"<ErrorResponse>{error}</ErrorResponse>"
+        )
 
 
 class S3Denied(S3AccessDeniedError):
@@ -228,11 +245,12 @@ class S3Denied(S3AccessDeniedError):
         S3ClientError.__init__(self, "AccessDenied", text)
 
 
-def _deny(who: Principal | None, need: Need) -> None:
-    text, service = denial(who, need) if who else "Access Denied", need.action.partition(":")[0]
+def _deny(who: Principal | None, need: Need, service: str) -> None:
+    """In the words of the service that was asked; the permission can be another's, such as iam:PassRole."""
+    text = denial(who, need) if who else "Access Denied"
     if service in SPEAK_JSON:
         raise JsonRESTError("AccessDeniedException", text)
-    raise S3Denied(text) if service == "s3" else Denied(text)
+    raise S3Denied(text) if service == "s3" else Denied(text, service)
 
 
 def _is_action_permitted(

@@ -14,6 +14,7 @@ from ..hands.config_file import section, write_section
 from ..hands.data_places import DataPlaces
 from ..hands.terraform import Say, Terraform
 from ..thought.infra_settings import InfraSettings, infra_settings
+from ..thought.settings import Settings
 from .cloud import Cloud
 
 COST = (
@@ -48,12 +49,16 @@ async def stack(cloud: Cloud, prefix: str) -> Stack:
     return Stack(identity.account, await cloud.aws.region(), prefix)
 
 
+def connection(settings: Settings) -> dict[str, str]:
+    """The variables that lead Terraform to the account."""
+    path = settings.credentials and str(Path(settings.credentials).expanduser().absolute())  # it runs elsewhere
+    return {"credentials": path, "profile": settings.profile}
+
+
 def variables(stack: Stack, known: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Terraform's variables: those of last time, with what is given now. Raises SettingError for a wrong one."""
     chosen = {**known, **{name: value for name, value in given.items() if value is not None}}
     infra = infra_settings({name: value for name, value in chosen.items() if name in InfraSettings.model_fields})
-    if credentials := chosen.get("credentials"):
-        chosen["credentials"] = str(Path(credentials).expanduser().absolute())  # Terraform runs in another folder
     return {**chosen, **infra.model_dump(), "region": stack.region}
 
 

@@ -23,7 +23,7 @@ _READ_BUCKET = (
 )
 _ROLES = (
     "iam:AttachRolePolicy CreateRole DeleteRole DeleteRolePolicy DetachRolePolicy GetRole GetRolePolicy"
-    " ListAttachedRolePolicies ListInstanceProfilesForRole ListRolePolicies PutRolePolicy TagRole"
+    " ListAttachedRolePolicies ListInstanceProfilesForRole ListRolePolicies PutRolePolicy TagRole UntagRole"
 )
 _NEW_NETWORK = (
     "ec2:AssociateRouteTable AttachInternetGateway CreateInternetGateway CreateRoute CreateRouteTable CreateSubnet"
@@ -43,7 +43,7 @@ def deployer(infra: InfraSettings, names: Names, made: Mapping[str, str]) -> lis
         allow("LookAtNetwork", "ec2:DescribeNetworkInterfaces DescribeSecurityGroupRules DescribeSecurityGroups"
               " DescribeSubnets DescribeVpcAttribute DescribeVpcs", EVERYTHING),
         allow("GuardNetwork", "ec2:AuthorizeSecurityGroupEgress CreateSecurityGroup CreateTags DeleteSecurityGroup"
-              " RevokeSecurityGroupEgress", EVERYTHING),
+              " DeleteTags RevokeSecurityGroupEgress", EVERYTHING),
         *([allow("MakeNetwork", _NEW_NETWORK, EVERYTHING)] if infra.new_network else []),
     ]  # fmt: skip
 
@@ -78,12 +78,12 @@ def _storage(infra: InfraSettings, names: Names) -> list[Statement]:
         allow(
             "MakeRepository",
             "ecr:CreateRepository DeleteLifecyclePolicy DeleteRepository DescribeRepositories GetLifecyclePolicy"
-            " ListTagsForResource PutLifecyclePolicy TagResource",
+            " ListTagsForResource PutImageScanningConfiguration PutLifecyclePolicy TagResource UntagResource",
             names.repository_arn,
         ),
         allow(
             "MakeLogGroup",
-            "logs:CreateLogGroup DeleteLogGroup ListTagsForResource PutRetentionPolicy TagResource",
+            "logs:CreateLogGroup DeleteLogGroup ListTagsForResource PutRetentionPolicy TagResource UntagResource",
             group,
             f"{group}:*",
         ),
@@ -102,7 +102,8 @@ def _identities(names: Names, made: Mapping[str, str], on_instances: bool) -> li
         allow("MakeRoles", _ROLES, *roles, *([instance] if on_instances else [])),
         allow(
             "MakeDispatcherPolicy",
-            "iam:CreatePolicy DeletePolicy GetPolicy GetPolicyVersion ListPolicyVersions TagPolicy",
+            "iam:CreatePolicy CreatePolicyVersion DeletePolicy DeletePolicyVersion GetPolicy GetPolicyVersion"
+            " ListPolicyVersions TagPolicy UntagPolicy",
             f"{iam}:policy/{made['dispatcher']}",
         ),
         allow(
@@ -117,7 +118,7 @@ def _identities(names: Names, made: Mapping[str, str], on_instances: bool) -> li
             allow(
                 "MakeInstanceProfile",
                 "iam:AddRoleToInstanceProfile CreateInstanceProfile DeleteInstanceProfile GetInstanceProfile"
-                " RemoveRoleFromInstanceProfile TagInstanceProfile",
+                " RemoveRoleFromInstanceProfile TagInstanceProfile UntagInstanceProfile",
                 f"{iam}:instance-profile/{made['instance_role']}",
             ),
             allow(
@@ -136,7 +137,7 @@ def _batch(infra: InfraSettings, names: Names) -> list[Statement]:
         allow(
             "MakeQueue",
             "batch:CreateComputeEnvironment CreateJobQueue DeleteComputeEnvironment DeleteJobQueue TagResource"
-            " UpdateComputeEnvironment UpdateJobQueue",
+            " UntagResource UpdateComputeEnvironment UpdateJobQueue",
             environments,
             names.queue_arn,
         ),

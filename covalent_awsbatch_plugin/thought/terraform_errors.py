@@ -43,8 +43,8 @@ def mends(blamed: Sequence[str]) -> Iterator[str]:
     taken = any(TAKEN.search(text) for text in blamed)
     if taken:
         yield (
-            "What exists already was not made by this stack: give it names of its own with --prefix, or delete what is"
-            " there if nobody needs it."
+            "What exists already is not in this stack's state; perhaps an earlier run was stopped or refused just after"
+            " making it. Delete it if nobody needs it, or give this stack names of its own with --prefix."
         )
     locked = any(LOCKED in text for text in blamed)
     if locked:

@@ -35,6 +35,10 @@ class Shell:
         path.write_text(f"provider_installation {{\n  {mirror}\n}}\n")
         return path
 
+    def where(self, **more: str) -> Shell:
+        """The same user, with more in the environment."""
+        return Shell(self.home, {**self.more, **more})
+
     def begin(self, *words: str) -> subprocess.Popen[str]:
         """Starts a command of ours in a process group of its own, as a terminal would."""
         command = [sys.executable, "-m", "covalent_awsbatch_plugin.cli", *words]

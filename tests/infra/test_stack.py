@@ -1,111 +1,71 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""From nothing to a working queue and back, as a user who may do just what `iam --role deployer` prints.
+"""From nothing to a working queue and back, as users who may do just what `iam --role deployer` prints.
 
-One stack goes through all kinds of compute, in the order of the tests: what Terraform's provider waits for by itself
-makes a fresh one a minute and a half.
+Two companies' stacks go through all kinds of compute, in the order of the tests and beside each other: AWS's provider
+waits a minute for a bucket's rules and half of one for each queue, whatever it is told.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-import tomllib
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
 
-import botocore.session
 import pytest
 from moto.iam.access_control import PermissionResult
 
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.local.iam import of_statement
-from covalent_awsbatch_plugin.thought.deployer import deployer
-from covalent_awsbatch_plugin.thought.infra_settings import InfraSettings
-from covalent_awsbatch_plugin.thought.policies import Names, Statement
-from covalent_awsbatch_plugin.thought.stack import names
-from tests.infra.people import PULL_BASE, Asked, People
-from tests.infra.shell import Shell
+from covalent_awsbatch_plugin.thought.policies import Statement
+from tests.infra.company import ACCOUNT, Company
+from tests.infra.people import Asked
 
 pytestmark = [pytest.mark.terraform, pytest.mark.timeout(600)]
 
-PREFIX, ACCOUNT, REGION = "ours", "123456789012", "us-east-1"
-MADE = names(PREFIX, ACCOUNT, REGION, {})
-ALL = InfraSettings(prefix=PREFIX, new_network=True, delete_data=True)
 PASSED = {"iam:PassedToService": "batch.amazonaws.com"}, {"iam:PassedToService": "ec2.amazonaws.com"}, {}
-
-
-@dataclass
-class Company:
-    """An account with two users: one makes the infrastructure, one runs the Covalent server."""
-
-    people: People
-    shell: Shell
-    deployer: str  # their credentials files
-    dispatcher: str
-
-    def infra(self, deed: str, *words: str, code: int = 0) -> str:
-        who = ("--credentials", self.deployer, "--profile", "local", "--prefix", PREFIX)
-        return self.shell.run("infra", deed, *who, *words, code=code)
-
-    def hello(self) -> str:
-        """A task by whoever runs the server, with the policy that Terraform made for them."""
-        base = self.people.aws.section()["container_image_uri"]
-        words = ("--container-image-uri", base, "--poll-freq", "0.2", "--memory", "4")
-        return self.shell.run("hello", "--credentials", self.dispatcher, *words)
-
-    @property
-    def section(self) -> dict[str, Any]:
-        path = self.shell.home / ".config" / "covalent" / "covalent.conf"
-        return tomllib.loads(path.read_text())["executors"]["awsbatch"] if path.exists() else {}
-
-    def client(self, service: str) -> Any:
-        session = botocore.session.Session(profile="local")
-        session.set_config_variable("credentials_file", self.people.aws.section()["credentials"])
-        return session.create_client(service)
-
-    def environments(self) -> list[dict[str, Any]]:
-        """Of the queue, in its order."""
-        batch = self.client("batch")
-        (queue,) = batch.describe_job_queues(jobQueues=[MADE["queue"]])["jobQueues"]
-        found = [
-            each["computeEnvironment"] for each in sorted(queue["computeEnvironmentOrder"], key=lambda e: e["order"])
-        ]
-        told = {e["computeEnvironmentArn"]: e for e in batch.describe_compute_environments()["computeEnvironments"]}
-        return [told[arn] for arn in found]
-
-
-def statements() -> list[Statement]:
-    return deployer(ALL, Names.made(MADE, ACCOUNT, REGION), MADE)
+DIFFERENT = ("--scan-images", "--keep-days", "7", "--log-retention-days", "7", "--max-vcpus", "64")
 
 
 @pytest.fixture(scope="module")
-def company(guarded_aws: LocalAWS, tmp_path_factory: pytest.TempPathFactory) -> Company:
-    folder = tmp_path_factory.mktemp("company")
-    people = People(guarded_aws, folder)
-    shell = Shell(folder)
-    return Company(people, shell, people.user("builder", statements()), people.user("server", [PULL_BASE]))
+def ours(guarded_aws: LocalAWS, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
+    company = Company.founded("ours", guarded_aws, tmp_path_factory.mktemp("ours"))
+    yield company
+    company.close()
 
 
-def test_a_run_that_is_interrupted_leaves_the_config_file_alone_and_can_be_run_again(company: Company) -> None:
-    who = ("--credentials", company.deployer, "--profile", "local", "--prefix", PREFIX)
-    process = company.shell.begin("infra", "up", *who, "--compute", "FARGATE", "--yes")
+@pytest.fixture(scope="module")
+def other(guarded_aws: LocalAWS, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
+    """Its stack is under way from the beginning."""
+    company = Company.founded("other", guarded_aws, tmp_path_factory.mktemp("other"))
+    more = ("--new-network", "--stuck-after", "3600", "--tags", "team=vision,cost=42")
+    company.begin("up", "--compute", "FARGATE_SPOT,FARGATE", *more, "--yes")
+    yield company
+    company.close()
+
+
+def test_a_run_that_is_interrupted_leaves_the_config_file_alone_and_can_be_run_again(
+    ours: Company, other: Company
+) -> None:
+    process = ours.begin("up", "--compute", "FARGATE", "--yes")
     assert process.stdout is not None
     for line in process.stdout:
         if "aws_batch_job_queue.this: Creating" in line:
             os.killpg(process.pid, signal.SIGINT)  # Ctrl-C goes to everybody at the terminal
             break
-    process.communicate()
+    ours.close()
+    ours.under_way = None
     assert process.returncode != 0
-    assert company.section == {}
-    assert "aws_iam_role.job: Plan to create" not in company.infra("plan"), "what was made is known"
+    assert ours.section == {}
+    assert "aws_iam_role.job: Plan to create" not in ours.infra("plan"), "what was made is known"
 
-    company.infra("up", "--yes")
-    assert company.section["batch_queue"] == MADE["queue"]
+    ours.infra("up", "--yes")
+    assert ours.section["batch_queue"] == ours.made["queue"]
 
 
-def test_what_is_made_is_called_as_python_says(company: Company) -> None:
+def test_what_is_made_is_called_as_python_says(ours: Company) -> None:
     settings = {
         "bucket": "s3_bucket_name",
         "repository": "ecr_repo_name",
@@ -115,62 +75,199 @@ def test_what_is_made_is_called_as_python_says(company: Company) -> None:
         "log_group": "batch_job_log_group_name",
         "definition": "batch_job_definition_name",
     }
-    assert {company.section[setting]: MADE[kind] for kind, setting in settings.items()} == {
-        MADE[kind]: MADE[kind] for kind in settings
+    assert {kind: ours.section[setting] for kind, setting in settings.items()} == {
+        kind: ours.made[kind] for kind in settings
     }
 
 
-def test_a_task_runs_with_the_policy_that_terraform_made(company: Company) -> None:
-    policy = f"arn:aws:iam::{ACCOUNT}:policy/{MADE['dispatcher']}"
-    company.people.admin.attach_user_policy(UserName="server", PolicyArn=policy)
+def may_send(company: Company) -> None:
+    """Whoever runs the server has the policy that Terraform made, and runs a task with it."""
+    policy = f"arn:aws:iam::{ACCOUNT}:policy/{company.made['dispatcher']}"
+    company.people.admin.attach_user_policy(UserName=company.user("server"), PolicyArn=policy)
     assert "It answers: Hello" in company.hello()
 
 
-def test_a_second_run_changes_nothing(company: Company) -> None:
-    assert "There is nothing to change." in company.infra("plan")
+def test_a_task_runs_with_the_policy_that_terraform_made(ours: Company) -> None:
+    may_send(ours)
 
 
-KINDS = {
-    "SPOT,EC2": (),
-    "FARGATE_SPOT,FARGATE": ("--new-network", "--stuck-after", "3600"),
-    "EC2": ("--gpu", "--no-new-network", "--stuck-after", "0"),
+def test_a_second_run_changes_nothing(ours: Company) -> None:
+    assert "There is nothing to change." in ours.infra("plan")
+
+
+def test_terraforms_warnings_are_not_taken_for_its_answers(ours: Company) -> None:
+    well = ours.infra("status")
+    with_warnings = Company(ours.prefix, ours.people, ours.shell.where(TF_CLI_CONFIG_FILE="/nowhere"), ours.credentials)
+    assert with_warnings.infra("status") == well
+
+
+def test_a_queue_of_fargates_spot_first_in_a_network_of_its_own_runs_a_task(ours: Company, other: Company) -> None:
+    definition = ("--batch-job-definition-name", "elsewhere")  # it is in the dispatcher's policy
+    ours.begin("up", "--compute", "SPOT,EC2", *DIFFERENT, *definition, "--yes")
+    assert "costs money" in other.finish()
+    assert [each["type"] for each in other.machines()] == ["FARGATE_SPOT", "FARGATE"]
+    limits = [
+        (each["state"], each["action"], each["maxTimeSeconds"]) for each in other.queue["jobStateTimeLimitActions"]
+    ]
+    assert limits == [("RUNNABLE", "CANCEL", 3600)] * 3
+    may_send(other)
+    assert "There is nothing to change." in other.infra("plan")
+
+
+def test_all_that_takes_tags_has_them(other: Company) -> None:
+    wanted = {"covalent:plugin": "awsbatch", "covalent:infra": "other", "team": "vision", "cost": "42"}
+    state = json.loads((other.folder / "terraform.tfstate").read_text())
+    tagged = {
+        f"{each['type']}.{each['name']}": instance["attributes"]["tags_all"]
+        for each in state["resources"] if each["mode"] == "managed"
+        for instance in each["instances"] if "tags_all" in instance["attributes"]
+    }  # fmt: skip
+    assert len(tagged) >= 12
+    assert {name: tags for name, tags in tagged.items() if not wanted.items() <= tags.items()} == {}
+
+
+GIVEN_BEFORE_MACHINES = ["GiveRoleToInstances", "GiveRoleToBatch"]  # in the order in which they are needed
+
+
+@pytest.mark.parametrize("sid", GIVEN_BEFORE_MACHINES)
+def test_without_a_statement_machines_are_not_made_and_the_missing_action_is_told(other: Company, sid: str) -> None:
+    told_of(sid, other.refused(sid, "up", "--compute", "EC2", "--yes"), other)
+    if sid == "GiveRoleToInstances":  # AWS's provider made a profile, could not finish it, and forgot it
+        other.people.admin.delete_instance_profile(InstanceProfileName=other.made["instance_role"])
+
+
+def told_of(sid: str, told: str, company: Company) -> None:
+    """The error names what is missing, and the statement that allows it."""
+    (actions,) = (each["Action"] for each in company.statements if each["Sid"] == sid)
+    assert [action for action in actions if f"lack {action}" in told], told
+    assert f"`{sid}`" in told
+
+
+def test_a_queue_of_spot_first_runs_a_task_where_everything_was_changed(ours: Company, other: Company) -> None:
+    vpc, subnets = a_network(other)
+    network = ("--no-new-network", "--vpc-id", vpc, "--subnet-ids", ",".join(subnets))
+    other.begin("up", "--compute", "EC2", "--gpu", *network, "--stuck-after", "0", "--yes")
+    ours.finish()
+    spot, on_demand = ours.machines()
+    assert (spot["type"], on_demand["type"]) == ("SPOT", "EC2")
+    for each in spot, on_demand:
+        assert (each["minvCpus"], each["maxvCpus"], set(each["instanceTypes"])) == (0, 64, {"optimal"})
+    assert "It answers: Hello" in ours.hello()
+    assert "There is nothing to change." in ours.infra("plan")
+
+
+def a_network(company: Company) -> tuple[str, list[str]]:
+    """A VPC, and some of its subnets."""
+    ec2 = company.client("ec2")
+    (vpc,) = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
+    found = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["Subnets"]
+    return vpc["VpcId"], sorted(each["SubnetId"] for each in found)[:2]
+
+
+def test_what_holds_data_is_private_encrypted_and_does_not_stay_for_ever(ours: Company) -> None:
+    s3, bucket, made = ours.client("s3"), ours.made["bucket"], ours.made
+    assert set(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values()) == {True}
+    (rule,) = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    (statement,) = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"]
+    assert (statement["Effect"], statement["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+    rules = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert [each["Expiration"]["Days"] for each in rules if "Expiration" in each] == [7]
+
+    ecr, repository = ours.client("ecr"), made["repository"]
+    (told,) = ecr.describe_repositories(repositoryNames=[repository])["repositories"]
+    assert told["imageScanningConfiguration"]["scanOnPush"] is True
+    policy = json.loads(ecr.get_lifecycle_policy(repositoryName=repository)["lifecyclePolicyText"])
+    assert {each["selection"]["countNumber"] for each in policy["rules"]} == {7}
+    (group,) = ours.client("logs").describe_log_groups(logGroupNamePrefix=made["log_group"])["logGroups"]
+    assert group["retentionInDays"] == 7
+
+
+# What each statement is needed for, where looking is not enough. Options are told, for they are remembered.
+NEEDED_FOR = {
+    "MakeNetwork": ("plan", "--new-network"),
+    "GuardNetwork": ("up", "--new-network", "--yes"),
+    "MakeQueue": ("up", "--no-new-network", "--max-vcpus", "63", "--yes"),
+    "MakeBucket": ("down", "--yes"),
+    "LookForImages": ("down", "--yes"),
+    "LookForLogs": ("down", "--yes"),
 }
+LOOK = ("plan", "--no-new-network")
+TO_LOOK_AT_IT = [
+    "LookAtBucket", "MakeRepository", "MakeLogGroup", "FindLogGroup", "MakeRoles", "MakeDispatcherPolicy",
+    "MakeInstanceProfile", "LookAtQueue", "LookAtNetwork",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("compute", KINDS)
-def test_a_queue_of_every_kind_runs_a_task(company: Company, compute: str) -> None:
-    company.infra("up", "--compute", compute, *KINDS[compute], "--yes")
-    assert [each["computeResources"]["type"] for each in company.environments()] == compute.split(",")
-    assert all(each["computeResources"].get("minvCpus", 0) == 0 for each in company.environments())
-    assert "It answers: Hello" in company.hello()
-    assert "There is nothing to change." in company.infra("plan")
+@pytest.mark.parametrize("sid", [*TO_LOOK_AT_IT, *NEEDED_FOR])
+def test_without_a_statement_the_missing_action_is_told(ours: Company, sid: str) -> None:
+    told_of(sid, ours.refused(sid, *NEEDED_FOR.get(sid, LOOK)), ours)
 
 
-def test_terraforms_own_checks_pass(company: Company) -> None:
-    (folder,) = (company.shell.home / ".local" / "share" / "covalent-awsbatch" / "infra").iterdir()
-    company.shell.terraform(folder, "fmt", "-check", "-diff")
-    company.shell.terraform(folder, "validate")
+def test_a_queue_of_gpus_in_a_given_network_runs_a_task(other: Company) -> None:
+    other.finish()
+    (machines,) = other.machines()
+    assert machines["type"] == "EC2"
+    assert set(machines["instanceTypes"]) == {"g4dn", "g5", "g6"}
+    assert [each["imageType"] for each in machines["ec2Configuration"]] == ["ECS_AL2023_NVIDIA"]
+    assert sorted(machines["subnets"]) == a_network(other)[1]
+    assert other.queue.get("jobStateTimeLimitActions", []) == []
+    assert "It answers: Hello" in other.hello()
+    assert "There is nothing to change." in other.infra("plan")
 
 
-def test_a_name_that_can_not_be_is_refused_before_anything_is_asked(company: Company) -> None:
-    told = company.infra("plan", "--compute", "EC2,FARGATE", code=1)
+def test_machines_become_arm64s_and_tags_can_be_taken_away(other: Company) -> None:
+    told = other.infra("plan", "--platform", "linux/arm64", code=1)
+    assert "name one with image_id" in told, "AWS Batch knows no image for these with GPUs"
+    other.infra("up", "--platform", "linux/arm64", "--no-gpu", "--tags", "", "--yes")
+    (machines,) = other.machines()
+    assert set(machines["instanceTypes"]) == {"m7g", "c7g", "r7g"}
+    assert other.section["platform"] == "linux/arm64"
+    assert "team" not in other.queue["tags"]
+    assert other.queue["tags"]["covalent:infra"] == "other"
+    other.begin("down", "--data", "--yes")
+
+
+def test_terraforms_own_checks_pass(ours: Company) -> None:
+    ours.shell.terraform(ours.folder, "fmt", "-check", "-diff")
+    ours.shell.terraform(ours.folder, "validate")
+
+
+def test_a_name_that_can_not_be_is_refused_before_anything_is_asked(ours: Company) -> None:
+    told = ours.infra("plan", "--compute", "EC2,FARGATE", code=1)
     assert "SettingError" in told
     assert "compute" in told
 
 
-def test_down_keeps_what_holds_data_and_removes_the_rest(company: Company) -> None:
-    company.client("s3").put_object(Bucket=MADE["bucket"], Key="covalent-awsbatch/results/late", Body=b"")
-    told = company.infra("down", "--yes")
-    assert f"Kept, for something lies in it: the bucket {MADE['bucket']}" in told
-    assert f"Kept, for something lies in it: the repository {MADE['repository']}" in told
-    assert company.client("batch").describe_job_queues(jobQueues=[MADE["queue"]])["jobQueues"] == []
-    assert company.client("ecr").describe_repositories(repositoryNames=[MADE["repository"]])["repositories"]
-    assert "batch_queue" not in company.section
+def test_down_keeps_what_holds_data_and_removes_the_rest(ours: Company) -> None:
+    ours.client("s3").put_object(Bucket=ours.made["bucket"], Key="covalent-awsbatch/results/late", Body=b"")
+    told = ours.infra("down", "--yes")
+    assert f"Kept, for something lies in it: the bucket {ours.made['bucket']}" in told
+    assert f"Kept, for something lies in it: the repository {ours.made['repository']}" in told
+    assert ours.client("batch").describe_job_queues(jobQueues=[ours.made["queue"]])["jobQueues"] == []
+    assert ours.client("ecr").describe_repositories(repositoryNames=[ours.made["repository"]])["repositories"]
+    assert "batch_queue" not in ours.section
 
 
-def test_down_with_data_leaves_nothing(company: Company) -> None:
-    assert f"Deleted too, with what lies in it: the bucket {MADE['bucket']}" in company.infra("down", "--data", "--yes")
-    client = company.client
+TO_EMPTY_THE_BUCKET = ["FindObjects", "EmptyBucket"]
+
+
+@pytest.mark.parametrize("sid", TO_EMPTY_THE_BUCKET)
+def test_without_a_statement_data_stays_and_the_missing_action_is_told(ours: Company, sid: str) -> None:
+    told = ours.refused(sid, "down", "--data", "--yes")
+    told_of(sid, told, ours)
+    assert ours.client("s3").list_objects_v2(Bucket=ours.made["bucket"])["KeyCount"]
+
+
+def test_every_statement_was_missed(ours: Company) -> None:
+    missed = {*GIVEN_BEFORE_MACHINES, *TO_LOOK_AT_IT, *NEEDED_FOR, *TO_EMPTY_THE_BUCKET}
+    assert missed == {each["Sid"] for each in ours.statements}
+
+
+def test_down_with_data_leaves_nothing(ours: Company, other: Company) -> None:
+    assert "All of it is removed." in ours.infra("down", "--data", "--yes")
+    other.finish()
+    client = ours.client
     left = [
         *(bucket["Name"] for bucket in client("s3").list_buckets()["Buckets"]),
         *(each["repositoryName"] for each in client("ecr").describe_repositories()["repositories"]),
@@ -184,29 +281,29 @@ def test_down_with_data_leaves_nothing(company: Company) -> None:
             for each in client("batch").describe_compute_environments()["computeEnvironments"]
         ),
     ]
-    assert [name for name in left if name.startswith(PREFIX)] == []
+    assert [name for name in left if name.startswith((ours.prefix, other.prefix))] == []
     assert len(client("ec2").describe_vpcs()["Vpcs"]) == 1
-    assert "No stack ours" in company.infra("status", code=1)
+    assert "No stack ours" in ours.infra("status", code=1)
 
 
-def test_the_deployer_was_never_refused_and_needs_every_statement_and_action(company: Company) -> None:
-    asked = company.people.asked("builder")
+def test_the_builders_were_never_refused_and_need_every_statement_and_action(ours: Company, other: Company) -> None:
+    asked = [*ours.people.asked(ours.user("builder")), *as_if_of(ours, other)]
     assert [found for found in asked if not found.allowed] == []
-    for statement in statements():
-        rest = [other for other in statements() if other["Sid"] != statement["Sid"]]
-        needed = [found for found in asked if not any(permits(other, found) for other in rest)]
+    for statement in ours.statements:
+        rest = [each for each in ours.statements if each["Sid"] != statement["Sid"]]
+        needed = [found for found in asked if not any(permits(each, found) for each in rest)]
         assert needed, f"nothing needs {statement['Sid']}"
         unused = [action for action in statement["Action"] if action not in {found.action for found in needed}]
         assert unused == [], f"no call needs {unused} of {statement['Sid']}"
+
+
+def as_if_of(ours: Company, other: Company) -> list[Asked]:
+    """What the other's builder asked, of what would be ours."""
+    found = other.people.asked(other.user("builder"))
+    return [Asked(e.who, e.action, e.resource.replace(f"{other.prefix}-", f"{ours.prefix}-"), e.allowed) for e in found]
 
 
 def permits(statement: Statement, asked: Asked) -> bool:
     """Whether a statement allows what was asked, whoever a role was to be passed to."""
     results = {of_statement(statement, asked.action, asked.resource, context) for context in PASSED}
     return PermissionResult.PERMITTED in results
-
-
-def test_without_a_statement_the_deployer_reads_which_action_is_missing(company: Company) -> None:
-    company.people.allow("builder", [each for each in statements() if each["Sid"] != "MakeLogGroup"])
-    told = company.infra("up", "--yes", code=1)
-    assert "logs:CreateLogGroup" in told
