@@ -28,7 +28,7 @@ demo: venv ## a Covalent workflow on an AWS that runs on this machine; no accoun
 test: venv ## every test that can run here; says which can't (no Docker engine: `make engine`)
 	@$(RUN)/python -m pytest $(ARGS)
 
-test-fast: venv ## about a minute: the tests that start no Docker engine, Covalent server, Terraform or offline AWS
+test-fast: venv ## about two minutes: the tests that start no Docker engine, Covalent server, Terraform or offline AWS
 	@$(RUN)/python -m pytest -m "not engine and not server and not terraform and not cloud" $(ARGS)
 
 test-python: venv ## what may differ from one Python to another: all but engine, server and Terraform

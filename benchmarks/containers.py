@@ -17,7 +17,7 @@ from subprocess import CalledProcessError
 import boto3
 
 from covalent_awsbatch_plugin.ground import layout
-from covalent_awsbatch_plugin.hands.aws import close_shared
+from covalent_awsbatch_plugin.hands.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.local.docker_engine import DockerEngine
 from covalent_awsbatch_plugin.local.engine import Container

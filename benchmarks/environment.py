@@ -19,16 +19,16 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from covalent_awsbatch_plugin.hands.aws import close_shared
-from covalent_awsbatch_plugin.hands.builder import Base, Builder, PushedImage, Repository
-from covalent_awsbatch_plugin.hands.builders import builder
-from covalent_awsbatch_plugin.hands.environments import Environments
-from covalent_awsbatch_plugin.hands.layer_store import LayerStore
+from covalent_awsbatch_plugin.hands.aws.session import close_shared
+from covalent_awsbatch_plugin.hands.environment.environments import Environments
+from covalent_awsbatch_plugin.hands.environment.layer_store import LayerStore
+from covalent_awsbatch_plugin.hands.image.builder import Base, Builder, PushedImage, Repository
+from covalent_awsbatch_plugin.hands.image.builders import builder
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.story import cloud
-from covalent_awsbatch_plugin.thought.environment import wish
-from covalent_awsbatch_plugin.thought.layers import layer
-from covalent_awsbatch_plugin.thought.lock import Lock, Target
+from covalent_awsbatch_plugin.thought.environment.environment import wish
+from covalent_awsbatch_plugin.thought.environment.lock import Lock, Target
+from covalent_awsbatch_plugin.thought.image.layers import layer
 from covalent_awsbatch_plugin.thought.settings import Given, Settings, resolve
 
 from .docker_build import login

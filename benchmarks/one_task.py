@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from covalent_awsbatch_plugin.hands.aws import close_shared
-from covalent_awsbatch_plugin.hands.builder import PushedImage
+from covalent_awsbatch_plugin.hands.aws.session import close_shared
+from covalent_awsbatch_plugin.hands.image.builder import PushedImage
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.story import cloud, collecting, journey
 from covalent_awsbatch_plugin.story.cloud import Cloud

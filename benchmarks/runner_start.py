@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from covalent_awsbatch_plugin.ground import layout
-from covalent_awsbatch_plugin.hands.runner_layer import runner_files
+from covalent_awsbatch_plugin.hands.image.runner_layer import runner_files
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.story.direct import stage_call
 from covalent_awsbatch_plugin.story.packing import image_files, pack

@@ -37,9 +37,9 @@ from covalent.executor.schemas import ResourceMap, TaskSpec, TaskUpdate
 
 from .hands.neighbours import other_awsbatch_plugins
 from .hands.old_files import remove_old_soon
-from .thought.environment import anchored
+from .thought.environment.environment import anchored
 from .thought.errors import AWSBatchError, Cancelled, JobFailed, SettingError, StagingError
-from .thought.infra_settings import ExecutorInfraDefaults, ExecutorPluginDefaults
+from .thought.infra.settings import ExecutorInfraDefaults, ExecutorPluginDefaults
 from .thought.settings import SETTING_NAMES, Given, Settings, resolve, unknown_names
 
 if TYPE_CHECKING:

@@ -36,12 +36,12 @@ OUTSIDE = {
     "covalent": {"awsbatch"},
     "click": {"cli"},
     "pydantic": {"awsbatch", "thought"},
-    "aioboto3": {"hands/aws.py", "local"},
-    "aiobotocore": {"hands/aws.py", "local"},
-    "botocore": {"hands/aws.py", "hands/aws_errors.py", "hands/quick_get.py", "local"},
+    "aioboto3": {"hands/aws/session.py", "local"},
+    "aiobotocore": {"hands/aws/session.py", "local"},
+    "botocore": {"hands/aws/session.py", "hands/aws/errors.py", "hands/aws/quick_get.py", "local"},
     "aiohttp": {"hands", "local"},
     "yarl": {"hands", "local"},  # the URLs that aiohttp takes and gives
-    "docker": {"hands/docker.py", "hands/engine.py", "local"},
+    "docker": {"hands/image/engine.py", "local"},
     "moto": {"local"},
     "flask": {"local"},
     "werkzeug": {"local"},
@@ -51,7 +51,7 @@ OUTSIDE = {
     "filelock": {"hands/config_file.py"},
     "tomlkit": {"hands/config_file.py"},
     "packaging": {"hands", "thought"},
-    "uv": {"hands/uv.py"},
+    "uv": {"hands/environment/uv.py"},
 }
 # Thought has no network and no clock: the same question has the same answer, now and later, here and there.
 NOT_IN_THOUGHT = {
@@ -174,14 +174,16 @@ def house(root: Path, **files: str) -> Path:
         (root / name).mkdir()
         (root / name / "__init__.py").write_text("")
     for name, text in files.items():
-        (root / (name.replace("__", "/") + ".py")).write_text(text)
+        path = root / (name.replace("__", "/") + ".py")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
     return root
 
 
 SOUND = {
     "awsbatch": "from covalent.executor.base import AsyncBaseExecutor\nfrom .story import task\n",
     "story__task": "import asyncio\nfrom ..hands import aws\nfrom ..thought.jobs import Job\n",
-    "hands__aws": "import aioboto3\nfrom ..ground.layout import ROOT\n",
+    "hands__aws__session": "import aioboto3\nfrom ...ground.layout import ROOT\n",
     "thought__jobs": "import json\nJob = dict\n",
     "ground__layout": "import cloudpickle\nROOT = ''\n",
     "local__batch": "import moto\nfrom ..hands import aws\n",
@@ -195,7 +197,7 @@ def test_a_sound_house_has_no_broken_wall(tmp_path: Path) -> None:
 
 
 RELATIVE = "inside the package imports are relative, so that the runner can travel under another name"
-BOTOCORES = "hands/aws.py, hands/aws_errors.py, hands/quick_get.py, local"
+BOTOCORES = "hands/aws/errors.py, hands/aws/quick_get.py, hands/aws/session.py, local"
 BROKEN = [
     ("thought__jobs", "from ..hands import aws", "1 imports hands.aws: thought may not know of hands"),
     ("hands__batch", "if 1:\n    from .. import awsbatch", "2 imports awsbatch: hands may not know of awsbatch"),

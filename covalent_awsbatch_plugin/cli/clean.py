@@ -14,7 +14,7 @@ from .root import in_cloud, main, resolved, settings_options
 from .settings_of import CONNECTION, showing
 
 if TYPE_CHECKING:
-    from ..hands.leftovers import Left
+    from ..hands.aws.leftovers import Left
     from ..story.cleaning import Findings
     from ..story.cloud import Cloud
 

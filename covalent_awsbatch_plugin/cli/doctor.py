@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..thought.checkup import OK, UNKNOWN, WRONG, Finding
+from ..thought.infra.checkup import OK, UNKNOWN, WRONG, Finding
 from .root import in_cloud, main, resolved, settings_options
 from .settings_of import CONNECTION, NAMES, showing
 

@@ -75,8 +75,8 @@ def prune_store(**options: Any) -> None:
 
     What was used within the hour stays. Tasks do the same by themselves; repositories at AWS are not touched.
     """
-    from ..hands.layer_store import LayerStore
-    from ..hands.pruning import prune
+    from ..hands.environment.layer_store import LayerStore
+    from ..hands.environment.pruning import prune
 
     store = LayerStore()
     pruned = prune(store, resolved(options).max_cache_gib * 1024**3)

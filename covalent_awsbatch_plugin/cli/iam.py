@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from ..thought.deployer import deployer
-from ..thought.infra_settings import InfraSettings, infra_settings
-from ..thought.policies import Names, document, policy
-from ..thought.stack import SETTINGS, names
+from ..thought.infra.deployer import deployer
+from ..thought.infra.policies import Names, document, policy
+from ..thought.infra.settings import InfraSettings, infra_settings
+from ..thought.infra.stack import SETTINGS, names
 from .root import in_cloud, main, resolved, settings_options
 from .settings_of import CONNECTION, NAMES, option_for, showing
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..hands.config_file import config_file
-from ..thought.infra_settings import InfraSettings, infra_settings
+from ..thought.infra.settings import InfraSettings, infra_settings
 from .root import in_cloud, main, progress, resolved
 from .settings_of import CONNECTION, NAMES, option_for
 

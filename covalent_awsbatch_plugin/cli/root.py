@@ -14,7 +14,7 @@ import click
 from .. import __version__
 from ..hands.config_file import config_file, section
 from ..local.background import LocalAWSFailed
-from ..thought.environment import anchored
+from ..thought.environment.environment import anchored
 from ..thought.errors import AWSBatchError
 from ..thought.settings import Given, Settings, resolve
 from .settings_of import Sectioned
@@ -72,7 +72,7 @@ def in_cloud(settings: Settings, work: Callable[[Cloud], Awaitable[T]]) -> T:
     """Runs `work` on an event loop of its own, with a connection that is closed after it."""
     import asyncio
 
-    from ..hands.aws import close_shared
+    from ..hands.aws.session import close_shared
     from ..story import cloud
 
     async def run() -> T:

@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from ..thought.infra_settings import InfraSettings
+from ..thought.infra.settings import InfraSettings
+from ..thought.infra.stack import PATTERNS, SETTINGS
 from ..thought.settings import Settings
-from ..thought.stack import PATTERNS, SETTINGS
 
 Command = Callable[..., Any]
 CONNECTION = ("credentials", "profile", "region")

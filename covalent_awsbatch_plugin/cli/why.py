@@ -41,9 +41,9 @@ def why(job_id: str | None, file: str | None, as_json: bool, **options: Any) -> 
 
 
 def _why_records(file: str, as_json: bool) -> None:
-    from ..thought.outcome import letter
-    from ..thought.records import Unreadable, records_of
-    from ..thought.why import why as outcome_of_record
+    from ..thought.job.outcome import letter
+    from ..thought.job.records import Unreadable, records_of
+    from ..thought.job.why import why as outcome_of_record
 
     try:
         records = records_of(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes())

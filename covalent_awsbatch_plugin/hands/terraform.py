@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from ..thought.environment import identity
+from ..thought.environment.environment import identity
 from ..thought.errors import SettingError
-from ..thought.terraform_errors import failed
+from ..thought.infra.terraform_errors import failed
 from .secret import data_dir
 
 SOURCE = Path(__file__).parents[1] / "assets" / "infra"

@@ -13,13 +13,13 @@ import logging
 from dataclasses import replace
 
 from ..ground import archive
-from ..hands.builder import Base
+from ..hands.environment.running import running
+from ..hands.image.builder import Base
+from ..hands.image.probe import Probe
 from ..hands.pickles import missing_from_ours, our_cloudpickle
-from ..hands.probe import Probe
-from ..hands.running import running
+from ..thought.environment.references import References, of_pickle
 from ..thought.errors import AWSBatchError, ImageError, NotPicklable, PythonMismatch
-from ..thought.inside import MUSL, Inside, told_by_config
-from ..thought.references import References, of_pickle
+from ..thought.image.inside import MUSL, Inside, told_by_config
 from ..thought.settings import Settings
 from .cloud import Cloud, Site, base_image
 from .packing import Package, StagedGroup

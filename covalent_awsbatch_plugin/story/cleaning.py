@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..ground import layout
-from ..hands.leftovers import Left, Leftovers
-from ..hands.registry_builder import OF_ENVIRONMENT, OF_TASKS
-from ..hands.store import Store
+from ..hands.aws.leftovers import Left, Leftovers
+from ..hands.aws.store import Store
+from ..hands.image.registry_builder import OF_ENVIRONMENT, OF_TASKS
 from ..thought import naming
 from ..thought.settings import Settings
 from .cloud import Cloud

@@ -14,19 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from ..hands.account import Account, Identity
-from ..hands.aws import AWS, Connection, shared
-from ..hands.batch import Batch
-from ..hands.builders import Builder, Repository, builder
-from ..hands.ecr import ECR
+from ..hands.aws.account import Account, Identity
+from ..hands.aws.batch import Batch
+from ..hands.aws.ecr import ECR
+from ..hands.aws.logs import Logs
+from ..hands.aws.session import AWS, Connection, shared
+from ..hands.aws.store import Store
+from ..hands.image.builders import Builder, Repository, builder
+from ..hands.image.runner_layer import runner_files
 from ..hands.ledger import Ledger
-from ..hands.logs import Logs
 from ..hands.once import Once
-from ..hands.runner_layer import runner_files
-from ..hands.store import Store
 from ..thought.errors import StagingError
-from ..thought.jobs import Place
-from ..thought.layers import Layer, layer
+from ..thought.image.layers import Layer, layer
+from ..thought.job.jobs import Place
 from ..thought.settings import Settings
 from .side_by_side import SideBySide
 from .watch import Watcher

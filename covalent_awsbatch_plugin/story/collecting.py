@@ -14,16 +14,17 @@ from pathlib import Path
 
 from ..ground import envelope as env
 from ..ground import layout
-from ..hands.logs import Logs, link
+from ..hands.aws.logs import Logs, link
+from ..hands.aws.store import Store
 from ..hands.secret import result_key
 from ..hands.staging import staged
-from ..hands.store import Store
-from ..thought import errors, outcome
-from ..thought.again import Failure
-from ..thought.attempts import above_stderr
-from ..thought.job_detail import SUCCEEDED, JobState
+from ..thought import errors
+from ..thought.job import outcome
+from ..thought.job.again import Failure
+from ..thought.job.attempts import above_stderr
+from ..thought.job.job_detail import SUCCEEDED, JobState
+from ..thought.job.why import said
 from ..thought.settings import Settings
-from ..thought.why import said
 from .cloud import Cloud
 from .housekeeping import Housekeeper
 from .shipment import JobHandle

@@ -9,17 +9,17 @@ import platform
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
-from ..hands.account import Identity
-from ..hands.checkup import Checkup
-from ..hands.logs import Logs
-from ..hands.store import Store
-from ..thought import checkup
-from ..thought.checkup import OK, UNKNOWN, WRONG, Finding
+from ..hands.aws.account import Identity
+from ..hands.aws.checkup import Checkup
+from ..hands.aws.logs import Logs
+from ..hands.aws.store import Store
 from ..thought.errors import AWSBatchError, NotAllowed
-from ..thought.machines import type_patterns
-from ..thought.policies import Names
+from ..thought.infra import checkup
+from ..thought.infra.checkup import OK, UNKNOWN, WRONG, Finding
+from ..thought.infra.policies import Names
+from ..thought.job.machines import type_patterns
+from ..thought.job.sizes import fitted
 from ..thought.settings import Settings
-from ..thought.sizes import fitted
 from .cloud import Cloud, base_image
 from .stuck import lacks
 

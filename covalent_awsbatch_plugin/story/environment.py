@@ -16,20 +16,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..ground import archive
-from ..hands.builder import Base
-from ..hands.environments import Environments
+from ..hands.environment.environments import Environments
+from ..hands.environment.own_code import Needed, OwnCode, needed
+from ..hands.environment.pruning import prune
+from ..hands.environment.requirement_files import is_package
+from ..hands.environment.running import running
+from ..hands.environment.work import Work
+from ..hands.image.builder import Base
 from ..hands.once import Once
-from ..hands.own_code import Needed, OwnCode, needed
-from ..hands.pruning import prune
-from ..hands.requirement_files import is_package
-from ..hands.running import running
-from ..hands.work import Work
-from ..thought.environment import Wish, identity, plain_requirements, wish
+from ..thought.environment.environment import Wish, identity, plain_requirements, wish
+from ..thought.environment.lock import COMMON_GLIBC, Lock, Target
+from ..thought.environment.references import References, of_pickle
 from ..thought.errors import StagingError
-from ..thought.inside import GLIBC, Inside
-from ..thought.layers import Layer
-from ..thought.lock import COMMON_GLIBC, Lock, Target
-from ..thought.references import References, of_pickle
+from ..thought.image.inside import GLIBC, Inside
+from ..thought.image.layers import Layer
 from ..thought.settings import Settings
 from .cloud import Cloud
 from .packing import StagedGroup, StagedTask

@@ -9,14 +9,14 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..hands.environments import Environments
-from ..hands.own_code import OwnCode
-from ..hands.running import running
-from ..hands.work import Say, Work
-from ..thought.environment import wish
-from ..thought.layers import Layer
-from ..thought.lock import Target
-from ..thought.references import References, of_source
+from ..hands.environment.environments import Environments
+from ..hands.environment.own_code import OwnCode
+from ..hands.environment.running import running
+from ..hands.environment.work import Say, Work
+from ..thought.environment.environment import wish
+from ..thought.environment.lock import Target
+from ..thought.environment.references import References, of_source
+from ..thought.image.layers import Layer
 from ..thought.settings import Settings
 from .base import last_seen
 from .cloud import Cloud

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..ground import layout
-from ..hands.runner_layer import runner_files
-from ..thought import jobs, naming
+from ..hands.image.runner_layer import runner_files
+from ..thought import naming
 from ..thought.errors import ImageError
-from ..thought.layers import Layer, layer
+from ..thought.image.layers import Layer, layer
+from ..thought.job import jobs
 from ..thought.settings import Settings
 from .cloud import base_image
 from .direct import stage_call

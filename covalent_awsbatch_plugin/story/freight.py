@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..hands.builder import PushedImage
-from ..hands.registry_builder import OF_ENVIRONMENT, OF_TASKS
-from ..thought.layers import Layer, layer
-from ..thought.payload import Payload
+from ..hands.image.builder import PushedImage
+from ..hands.image.registry_builder import OF_ENVIRONMENT, OF_TASKS
+from ..thought.image.layers import Layer, layer
+from ..thought.job.payload import Payload
 from ..thought.settings import Settings
 from .cloud import Cloud, Site, base_image
 from .environment import Luggage

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ..hands.store import Store
+from ..hands.aws.store import Store
 from ..thought.errors import AWSBatchError
 from ..thought.settings import Settings
 from .cloud import Cloud

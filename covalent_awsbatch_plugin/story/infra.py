@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..hands.aws.data_places import DataPlaces
 from ..hands.config_file import section, write_section
-from ..hands.data_places import DataPlaces
 from ..hands.terraform import Say, Terraform
-from ..thought.infra_settings import InfraSettings, infra_settings
+from ..thought.infra.settings import InfraSettings, infra_settings
 from ..thought.settings import Settings
 from .cloud import Cloud
 

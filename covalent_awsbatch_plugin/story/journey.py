@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..hands.secret import result_key
-from ..thought.again import again, may_go_again
 from ..thought.errors import AWSBatchError, Cancelled
-from ..thought.job_detail import JobState
+from ..thought.job.again import again, may_go_again
+from ..thought.job.job_detail import JobState
+from ..thought.job.sizes import fitted
 from ..thought.settings import Settings
-from ..thought.sizes import fitted
 from .base import Bases
 from .cloud import Cloud, Site
 from .collecting import Ended, failures, newest_envelope, results_store

@@ -16,7 +16,7 @@ from ..ground.archive import header
 from ..ground.task import IN_IMAGE, IN_S3, ObjectRef, TaskFile, TaskSpec
 from ..hands.staging import staging_error
 from ..thought.errors import NotPicklable
-from ..thought.payload import Payload, payload
+from ..thought.job.payload import Payload, payload
 
 
 @dataclass(frozen=True)

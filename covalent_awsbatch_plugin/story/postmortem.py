@@ -9,12 +9,12 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..hands.logs import Logs
-from ..thought.causes import Cause
+from ..hands.aws.logs import Logs
 from ..thought.errors import AWSBatchError, NotFound
-from ..thought.job_detail import JobState
-from ..thought.outcome import letter
-from ..thought.why import Outcome, outcome_of
+from ..thought.job.causes import Cause
+from ..thought.job.job_detail import JobState
+from ..thought.job.outcome import letter
+from ..thought.job.why import Outcome, outcome_of
 from .cloud import Cloud
 
 LOG_LINES = 20

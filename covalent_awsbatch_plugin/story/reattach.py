@@ -17,7 +17,7 @@ from functools import partial
 
 from ..hands.ledger import Noted, unsent
 from ..thought.errors import Lost
-from ..thought.job_detail import JobState
+from ..thought.job.job_detail import JobState
 from ..thought.settings import Settings
 from .cloud import Cloud
 from .collecting import newest_envelope, results_store

@@ -16,8 +16,9 @@ from typing import Any
 
 from ..ground import layout
 from ..hands.ledger import Entry, unsent
-from ..thought import jobs, naming
+from ..thought import naming
 from ..thought.errors import AWSBatchError, NotFound, Refused, StagingError
+from ..thought.job import jobs
 from ..thought.settings import Settings
 from .cloud import Cloud, Site
 from .ending import Terminator

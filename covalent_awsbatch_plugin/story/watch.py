@@ -14,9 +14,9 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from ..hands.batch import Batch
+from ..hands.aws.batch import Batch
 from ..thought.errors import AWSBatchError
-from ..thought.job_detail import JobState
+from ..thought.job.job_detail import JobState
 from .watched import Array, Committed, Job, List, Watched, has_begun
 
 log = logging.getLogger(__name__)

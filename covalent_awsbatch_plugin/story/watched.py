@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from ..ground import layout
 from ..thought.errors import AWSBatchError, Lost
-from ..thought.job_detail import FAILED, SUCCEEDED, JobState
+from ..thought.job.job_detail import FAILED, SUCCEEDED, JobState
 
 FORGOTTEN_SECONDS = 120  # AWS Batch did not know the id all that time; a fresh id can be unknown for seconds
 FAILED_SECONDS = 600  # all looks ended in an error that trying again does not help, but a new sign-in may

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ..ground import layout
-from .environment import one_text, wish
+from .environment.environment import one_text, wish
 from .errors import SettingError
 from .wrong_value import wrong_with
 

@@ -16,7 +16,7 @@ from typing import Any
 import covalent as ct
 import pytest
 
-from covalent_awsbatch_plugin.hands.aws import close_shared
+from covalent_awsbatch_plugin.hands.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
 
 ROOT = Path(__file__).parents[2]

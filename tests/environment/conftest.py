@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from covalent_awsbatch_plugin.hands.environments import Environments
-from covalent_awsbatch_plugin.hands.layer_store import LayerStore
+from covalent_awsbatch_plugin.hands.environment.environments import Environments
+from covalent_awsbatch_plugin.hands.environment.layer_store import LayerStore
 from tests.environment.index import Index, serving
 
 

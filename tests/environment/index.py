@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from covalent_awsbatch_plugin.thought.lock import Target
+from covalent_awsbatch_plugin.thought.environment.lock import Target
 
 AMD64 = Target("linux/amd64", "3.11")
 ARM64 = Target("linux/arm64", "3.11")

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from covalent_awsbatch_plugin.hands.environments import Environments
-from covalent_awsbatch_plugin.hands.layer_store import LayerStore
-from covalent_awsbatch_plugin.thought.environment import wish
-from covalent_awsbatch_plugin.thought.image import compose
-from covalent_awsbatch_plugin.thought.layers import Layer, digest_of
-from covalent_awsbatch_plugin.thought.lock import Target
+from covalent_awsbatch_plugin.hands.environment.environments import Environments
+from covalent_awsbatch_plugin.hands.environment.layer_store import LayerStore
+from covalent_awsbatch_plugin.thought.environment.environment import wish
+from covalent_awsbatch_plugin.thought.environment.lock import Target
+from covalent_awsbatch_plugin.thought.image.image import compose
+from covalent_awsbatch_plugin.thought.image.layers import Layer, digest_of
 from tests.image.world import base_of, some_layers
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]  # as others that need the package index

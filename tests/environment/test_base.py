@@ -19,12 +19,12 @@ import cloudpickle
 import pytest
 
 from covalent_awsbatch_plugin.ground import archive
-from covalent_awsbatch_plugin.hands.aws import close_shared
+from covalent_awsbatch_plugin.hands.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.story import cloud
 from covalent_awsbatch_plugin.story.packing import StagedGroup
 from covalent_awsbatch_plugin.thought.errors import ImageError, NotPicklable, PythonMismatch
-from covalent_awsbatch_plugin.thought.layers import Entry, Link, layer
+from covalent_awsbatch_plugin.thought.image.layers import Entry, Link, layer
 from covalent_awsbatch_plugin.thought.settings import Settings
 from tests.environment.index import Index
 from tests.environment.test_inside import GLIBC_SAYS

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import pytest
 
-from covalent_awsbatch_plugin.hands.environments import Environments
-from covalent_awsbatch_plugin.hands.layer_store import LayerStore
-from covalent_awsbatch_plugin.hands.own_code import OwnCode
-from covalent_awsbatch_plugin.thought.environment import wish
+from covalent_awsbatch_plugin.hands.environment.environments import Environments
+from covalent_awsbatch_plugin.hands.environment.layer_store import LayerStore
+from covalent_awsbatch_plugin.hands.environment.own_code import OwnCode
+from covalent_awsbatch_plugin.thought.environment.environment import wish
+from covalent_awsbatch_plugin.thought.environment.lock import Target
 from covalent_awsbatch_plugin.thought.errors import AWSBatchError, EnvironmentFailed, SettingError, StagingError
-from covalent_awsbatch_plugin.thought.layers import Layer, digest_of
-from covalent_awsbatch_plugin.thought.lock import Target
+from covalent_awsbatch_plugin.thought.image.layers import Layer, digest_of
 from tests.environment.index import AMD64, ARM64, Index, write_package
 
 BIG = 3 * 1024 * 1024

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from covalent_awsbatch_plugin.hands.blob import Blob
-from covalent_awsbatch_plugin.hands.probe import Probe
-from covalent_awsbatch_plugin.thought.image import OCI, Descriptor, Image, assemble
-from covalent_awsbatch_plugin.thought.inside import GLIBC, MUSL, Inside, Libc, told_by_config
-from covalent_awsbatch_plugin.thought.layers import Entry, Layer, Link, layer
+from covalent_awsbatch_plugin.hands.image.blob import Blob
+from covalent_awsbatch_plugin.hands.image.probe import Probe
+from covalent_awsbatch_plugin.thought.image.image import OCI, Descriptor, Image, assemble
+from covalent_awsbatch_plugin.thought.image.inside import GLIBC, MUSL, Inside, Libc, told_by_config
+from covalent_awsbatch_plugin.thought.image.layers import Entry, Layer, Link, layer
 from tests.image.world import base_of
 
 GLIBC_SAYS = b"\x7fELF ... GNU C Library (Debian GLIBC 2.36-9+deb12u10) stable release version 2.36.\nCopyright"

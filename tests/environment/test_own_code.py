@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from covalent_awsbatch_plugin.hands.aws import close_shared
+from covalent_awsbatch_plugin.hands.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
 from tests.environment.index import Index, write_package
 from tests.environment.test_journey import script

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from uv import find_uv_bin
 
-from covalent_awsbatch_plugin.hands.environments import Environments
-from covalent_awsbatch_plugin.hands.own_code import OwnCode
-from covalent_awsbatch_plugin.thought.environment import wish
+from covalent_awsbatch_plugin.hands.environment.environments import Environments
+from covalent_awsbatch_plugin.hands.environment.own_code import OwnCode
+from covalent_awsbatch_plugin.thought.environment.environment import wish
+from covalent_awsbatch_plugin.thought.environment.lock import Lock
 from covalent_awsbatch_plugin.thought.errors import EnvironmentFailed
-from covalent_awsbatch_plugin.thought.lock import Lock
 from tests.environment.index import AMD64, ARM64, Index, write_package
 from tests.environment.test_environments import HERE, content, layers, members
 

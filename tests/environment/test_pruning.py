@@ -12,10 +12,10 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from covalent_awsbatch_plugin.cli import main
-from covalent_awsbatch_plugin.hands.environments import Environments
-from covalent_awsbatch_plugin.hands.layer_store import RECORD, LayerStore
-from covalent_awsbatch_plugin.hands.pruning import prune
-from covalent_awsbatch_plugin.thought.environment import Used, to_forget, wish
+from covalent_awsbatch_plugin.hands.environment.environments import Environments
+from covalent_awsbatch_plugin.hands.environment.layer_store import RECORD, LayerStore
+from covalent_awsbatch_plugin.hands.environment.pruning import prune
+from covalent_awsbatch_plugin.thought.environment.environment import Used, to_forget, wish
 from tests.environment.index import AMD64, Index
 
 HOUR, DAY = 3600.0, 24 * 3600.0

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from covalent_awsbatch_plugin.cli import main
-from covalent_awsbatch_plugin.hands.aws import close_shared
+from covalent_awsbatch_plugin.hands.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
 from tests.environment.index import Index, write_package
 from tests.environment.test_base import based, linux

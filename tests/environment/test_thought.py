@@ -12,11 +12,11 @@ from pathlib import Path, PurePath
 import cloudpickle
 import pytest
 
-from covalent_awsbatch_plugin.thought.environment import Wish, anchored, shares, wish, without_passwords
+from covalent_awsbatch_plugin.thought.environment.environment import Wish, anchored, shares, wish, without_passwords
+from covalent_awsbatch_plugin.thought.environment.lock import Target, read_lock, write_lock
+from covalent_awsbatch_plugin.thought.environment.own_code import is_left_out, is_secret
+from covalent_awsbatch_plugin.thought.environment.references import of_pickle, of_source
 from covalent_awsbatch_plugin.thought.errors import EnvironmentFailed, SettingError
-from covalent_awsbatch_plugin.thought.lock import Target, read_lock, write_lock
-from covalent_awsbatch_plugin.thought.own_code import is_left_out, is_secret
-from covalent_awsbatch_plugin.thought.references import of_pickle, of_source
 from covalent_awsbatch_plugin.thought.settings import Given, resolve
 from tests.environment.index import AMD64, ARM64
 

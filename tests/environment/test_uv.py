@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from covalent_awsbatch_plugin.hands.uv import advice_on, environment_of
+from covalent_awsbatch_plugin.hands.environment.uv import advice_on, environment_of
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from covalent_awsbatch_plugin.hands.work import Work
+from covalent_awsbatch_plugin.hands.environment.work import Work
 from covalent_awsbatch_plugin.thought.errors import Cancelled
 
 PARENT = """

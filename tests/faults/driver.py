@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from covalent_awsbatch_plugin.hands.aws import AWS
+from covalent_awsbatch_plugin.hands.aws.session import AWS
 from covalent_awsbatch_plugin.story import cloud, collecting, journey
 from covalent_awsbatch_plugin.story.cloud import Cloud
 from covalent_awsbatch_plugin.story.direct import stage_call

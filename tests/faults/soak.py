@@ -27,7 +27,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from covalent_awsbatch_plugin.hands.aws import close_shared
+from covalent_awsbatch_plugin.hands.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS, faults
 from covalent_awsbatch_plugin.story import cleaning, cloud, journey
 from covalent_awsbatch_plugin.story.direct import value_of

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from covalent_awsbatch_plugin.ground import envelope
-from covalent_awsbatch_plugin.hands.aws import close_shared
+from covalent_awsbatch_plugin.hands.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS, faults
 from covalent_awsbatch_plugin.story import cloud, collecting, journey
 from covalent_awsbatch_plugin.story.direct import value_of

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from covalent_awsbatch_plugin.ground import layout
-from covalent_awsbatch_plugin.hands.aws import close_shared
+from covalent_awsbatch_plugin.hands.aws.session import close_shared
 from covalent_awsbatch_plugin.story import cloud, journey
 from covalent_awsbatch_plugin.story.direct import value_of
 from covalent_awsbatch_plugin.story.shipment import JobHandle

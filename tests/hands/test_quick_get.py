@@ -12,9 +12,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from covalent_awsbatch_plugin.hands.aws import AWS, Connection
-from covalent_awsbatch_plugin.hands.quick_get import LeftToBotocore, QuickGet
-from covalent_awsbatch_plugin.hands.store import Store
+from covalent_awsbatch_plugin.hands.aws.quick_get import LeftToBotocore, QuickGet
+from covalent_awsbatch_plugin.hands.aws.session import AWS, Connection
+from covalent_awsbatch_plugin.hands.aws.store import Store
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.thought.errors import NotFound
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from covalent_awsbatch_plugin.hands.builder import Builder
-from covalent_awsbatch_plugin.hands.builders import builder as builder_named
+from covalent_awsbatch_plugin.hands.image.builder import Builder
+from covalent_awsbatch_plugin.hands.image.builders import builder as builder_named
 
 from .world import Catalog, Site, debian_registry, local_site
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from covalent_awsbatch_plugin.thought.layers import Entry, File, Link, deflated_gzip, layer, pieces, stored_gzip
+from covalent_awsbatch_plugin.thought.image.layers import Entry, File, Link, deflated_gzip, layer, pieces, stored_gzip
 
 QUICK = settings(database=None, deadline=None)
 

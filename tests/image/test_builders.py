@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from covalent_awsbatch_plugin.hands.builder import Builder, Login, PushedImage, Repository
-from covalent_awsbatch_plugin.hands.builders import builder as builder_named
-from covalent_awsbatch_plugin.hands.registry import Registry
-from covalent_awsbatch_plugin.hands.registry_builder import tag_of
-from covalent_awsbatch_plugin.hands.registry_http import RegistryHttp
+from covalent_awsbatch_plugin.hands.image.builder import Builder, Login, PushedImage, Repository
+from covalent_awsbatch_plugin.hands.image.builders import builder as builder_named
+from covalent_awsbatch_plugin.hands.image.registry import Registry
+from covalent_awsbatch_plugin.hands.image.registry_builder import tag_of
+from covalent_awsbatch_plugin.hands.image.registry_http import RegistryHttp
 from covalent_awsbatch_plugin.thought.errors import ImageError, NotAuthenticated, NotFound, SettingError
-from covalent_awsbatch_plugin.thought.image import OCI, Family
-from covalent_awsbatch_plugin.thought.layers import Layer, digest_of, layer
+from covalent_awsbatch_plugin.thought.image.image import OCI, Family
+from covalent_awsbatch_plugin.thought.image.layers import Layer, digest_of, layer
 
 from .conftest import remove_images
 from .world import AMD64, FAMILIES, Site, base_of, put_base, put_index, runner_layer, some_layers, task_layer

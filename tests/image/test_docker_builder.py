@@ -15,14 +15,14 @@ import docker
 import pytest
 
 from covalent_awsbatch_plugin.ground.layout import ENTRYPOINT
-from covalent_awsbatch_plugin.hands.builders import builder as builder_named
-from covalent_awsbatch_plugin.hands.docker_builder import DockerBuilder
-from covalent_awsbatch_plugin.hands.engine import Engine, load_archive
-from covalent_awsbatch_plugin.hands.registry import Registry
-from covalent_awsbatch_plugin.hands.registry_http import RegistryHttp
+from covalent_awsbatch_plugin.hands.image.builders import builder as builder_named
+from covalent_awsbatch_plugin.hands.image.docker_builder import DockerBuilder
+from covalent_awsbatch_plugin.hands.image.engine import Engine, load_archive
+from covalent_awsbatch_plugin.hands.image.registry import Registry
+from covalent_awsbatch_plugin.hands.image.registry_http import RegistryHttp
 from covalent_awsbatch_plugin.thought.errors import ImageError, NotFound, StagingError
-from covalent_awsbatch_plugin.thought.image import DOCKER, MAX_LAYERS, Image, compose
-from covalent_awsbatch_plugin.thought.layers import Layer, layer, tar
+from covalent_awsbatch_plugin.thought.image.image import DOCKER, MAX_LAYERS, Image, compose
+from covalent_awsbatch_plugin.thought.image.layers import Layer, layer, tar
 
 from .conftest import remove_images
 from .world import (

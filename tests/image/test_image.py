@@ -12,7 +12,7 @@ import pytest
 
 from covalent_awsbatch_plugin.ground.layout import ENTRYPOINT
 from covalent_awsbatch_plugin.thought.errors import ImageError
-from covalent_awsbatch_plugin.thought.image import (
+from covalent_awsbatch_plugin.thought.image.image import (
     DOCKER,
     EPOCH,
     OCI,
@@ -25,7 +25,7 @@ from covalent_awsbatch_plugin.thought.image import (
     read_manifest,
     select_platform,
 )
-from covalent_awsbatch_plugin.thought.layers import digest_of
+from covalent_awsbatch_plugin.thought.image.layers import digest_of
 
 from .world import AMD64, FAMILIES, base_of, runner_layer, some_layers, task_layer
 

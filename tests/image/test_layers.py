@@ -12,7 +12,7 @@ import tracemalloc
 
 import pytest
 
-from covalent_awsbatch_plugin.thought.layers import File, Link, digest_of, layer, stored_gzip, tar
+from covalent_awsbatch_plugin.thought.image.layers import File, Link, digest_of, layer, stored_gzip, tar
 
 FILES = {
     "covalent/tasks/0.json": b"{}",

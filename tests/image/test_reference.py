@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from covalent_awsbatch_plugin.thought.errors import SettingError
-from covalent_awsbatch_plugin.thought.reference import Reference, api_host, is_loopback, parse
+from covalent_awsbatch_plugin.thought.image.reference import Reference, api_host, is_loopback, parse
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 

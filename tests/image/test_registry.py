@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from covalent_awsbatch_plugin.hands.builder import Login, Repository
-from covalent_awsbatch_plugin.hands.registry import Blob, Registry
-from covalent_awsbatch_plugin.hands.registry_builder import TAG_FRESH_S, RegistryBuilder
-from covalent_awsbatch_plugin.hands.registry_errors import About, MissingBlobs, error_of
-from covalent_awsbatch_plugin.hands.registry_http import LONGEST_DELAY_S, TRIES, RegistryHttp
+from covalent_awsbatch_plugin.hands.image.builder import Login, Repository
+from covalent_awsbatch_plugin.hands.image.registry import Blob, Registry
+from covalent_awsbatch_plugin.hands.image.registry_builder import TAG_FRESH_S, RegistryBuilder
+from covalent_awsbatch_plugin.hands.image.registry_errors import About, MissingBlobs, error_of
+from covalent_awsbatch_plugin.hands.image.registry_http import LONGEST_DELAY_S, TRIES, RegistryHttp
 from covalent_awsbatch_plugin.thought.errors import (
     ImageError,
     NotAllowed,
@@ -30,8 +30,8 @@ from covalent_awsbatch_plugin.thought.errors import (
     Throttled,
     Unreachable,
 )
-from covalent_awsbatch_plugin.thought.image import Descriptor
-from covalent_awsbatch_plugin.thought.layers import digest_of, layer
+from covalent_awsbatch_plugin.thought.image.image import Descriptor
+from covalent_awsbatch_plugin.thought.image.layers import digest_of, layer
 
 from .world import AMD64, LOGIN, Site, base_of, basic, local_site, put_base, serving, some_layers, task_layer
 

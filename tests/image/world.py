@@ -21,15 +21,15 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from covalent_awsbatch_plugin.hands.builder import Login, Repository
-from covalent_awsbatch_plugin.hands.registry import Blob, Registry
-from covalent_awsbatch_plugin.hands.registry_http import RegistryHttp
+from covalent_awsbatch_plugin.hands.image.builder import Login, Repository
+from covalent_awsbatch_plugin.hands.image.registry import Blob, Registry
+from covalent_awsbatch_plugin.hands.image.registry_http import RegistryHttp
 from covalent_awsbatch_plugin.local.blobs import BlobStore
 from covalent_awsbatch_plugin.local.registry import Manifest as StoredManifest
 from covalent_awsbatch_plugin.local.registry import Registry as LocalRegistry
 from covalent_awsbatch_plugin.local.registry import TagTaken
-from covalent_awsbatch_plugin.thought.image import DOCKER, OCI, Descriptor, Family, Image, Manifest, assemble
-from covalent_awsbatch_plugin.thought.layers import File, Layer, layer
+from covalent_awsbatch_plugin.thought.image.image import DOCKER, OCI, Descriptor, Family, Image, Manifest, assemble
+from covalent_awsbatch_plugin.thought.image.layers import File, Layer, layer
 
 LOGIN = Login("AWS", "a password that only this registry knows")
 AMD64 = "linux/amd64"

@@ -14,10 +14,10 @@ from typing import Any
 import botocore.session
 
 from covalent_awsbatch_plugin.local import LocalAWS
-from covalent_awsbatch_plugin.thought.deployer import deployer
-from covalent_awsbatch_plugin.thought.infra_settings import InfraSettings
-from covalent_awsbatch_plugin.thought.policies import Names, Statement
-from covalent_awsbatch_plugin.thought.stack import names
+from covalent_awsbatch_plugin.thought.infra.deployer import deployer
+from covalent_awsbatch_plugin.thought.infra.policies import Names, Statement
+from covalent_awsbatch_plugin.thought.infra.settings import InfraSettings
+from covalent_awsbatch_plugin.thought.infra.stack import names
 from tests.infra.people import PULL_BASE, People
 from tests.infra.shell import Shell
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from covalent_awsbatch_plugin.ground import layout
-from covalent_awsbatch_plugin.hands.aws import close_shared
+from covalent_awsbatch_plugin.hands.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.story import cloud, journey
 from tests.story.small_world import World, ticket

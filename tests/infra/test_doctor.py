@@ -16,15 +16,15 @@ from typing import Any
 import botocore.session
 import pytest
 
-from covalent_awsbatch_plugin.hands.aws import close_shared
+from covalent_awsbatch_plugin.hands.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.story import cloud
 from covalent_awsbatch_plugin.story.doctor import Doctor
 from covalent_awsbatch_plugin.story.stuck import lacks
-from covalent_awsbatch_plugin.thought import checkup
-from covalent_awsbatch_plugin.thought.checkup import OK, UNKNOWN, WRONG, Finding
 from covalent_awsbatch_plugin.thought.errors import AWSBatchError
-from covalent_awsbatch_plugin.thought.policies import Names, dispatcher
+from covalent_awsbatch_plugin.thought.infra import checkup
+from covalent_awsbatch_plugin.thought.infra.checkup import OK, UNKNOWN, WRONG, Finding
+from covalent_awsbatch_plugin.thought.infra.policies import Names, dispatcher
 from covalent_awsbatch_plugin.thought.settings import Settings
 from tests.infra.people import PULL_BASE, People, without
 from tests.story.small_world import World

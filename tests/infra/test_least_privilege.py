@@ -21,11 +21,19 @@ import cloudpickle
 import pytest
 
 from covalent_awsbatch_plugin.ground import layout
-from covalent_awsbatch_plugin.hands.aws import close_shared
+from covalent_awsbatch_plugin.hands.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.story import cloud, journey, orphans
 from covalent_awsbatch_plugin.thought.errors import AWSBatchError, InputLost, NotAllowed
-from covalent_awsbatch_plugin.thought.policies import ROLES, Names, Statement, allowing, dispatcher, execution, job
+from covalent_awsbatch_plugin.thought.infra.policies import (
+    ROLES,
+    Names,
+    Statement,
+    allowing,
+    dispatcher,
+    execution,
+    job,
+)
 from covalent_awsbatch_plugin.thought.settings import Settings
 from tests.infra.people import PULL_BASE, People, without
 from tests.story.small_world import World, stdout_of, ticket

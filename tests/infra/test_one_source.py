@@ -15,8 +15,8 @@ from covalent_awsbatch_plugin.awsbatch import ExecutorInfraDefaults, ExecutorPlu
 from covalent_awsbatch_plugin.cli import main
 from covalent_awsbatch_plugin.ground import layout
 from covalent_awsbatch_plugin.thought.errors import SettingError
-from covalent_awsbatch_plugin.thought.infra_settings import InfraSettings, infra_settings
-from covalent_awsbatch_plugin.thought.policies import ROLES, Names, policy
+from covalent_awsbatch_plugin.thought.infra.policies import ROLES, Names, policy
+from covalent_awsbatch_plugin.thought.infra.settings import InfraSettings, infra_settings
 from covalent_awsbatch_plugin.thought.settings import SETTING_NAMES, Settings
 
 ROOT = Path(__file__).parents[2]

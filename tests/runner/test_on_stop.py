@@ -19,7 +19,7 @@ import covalent_awsbatch_plugin
 from covalent_awsbatch_plugin import on_stop
 from covalent_awsbatch_plugin.ground import envelope, layout
 from covalent_awsbatch_plugin.ground.on_stop import ENV_STOP_FILE
-from covalent_awsbatch_plugin.thought.references import of_source
+from covalent_awsbatch_plugin.thought.environment.references import of_source
 from tests.runner.bench import Container
 from tests.runner.test_stop import faster, stopped
 

@@ -18,7 +18,7 @@ from covalent._workflow.transportable_object import TransportableObject
 from covalent_awsbatch_plugin.ground import layout
 from covalent_awsbatch_plugin.ground.payload import ROW
 from covalent_awsbatch_plugin.ground.task import IN_IMAGE, TaskFile
-from covalent_awsbatch_plugin.thought.payload import Payload, payload
+from covalent_awsbatch_plugin.thought.job.payload import Payload, payload
 from tests.runner.bench import JOB_ID, Container, Ran
 
 Spoil = Callable[[bytes], bytes]

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from covalent_awsbatch_plugin.ground import layout
-from covalent_awsbatch_plugin.hands import runner_layer
-from covalent_awsbatch_plugin.hands.runner_layer import OBSTORE_VERSION, WHEELS, Wheel, runner_files
+from covalent_awsbatch_plugin.hands.image import runner_layer
+from covalent_awsbatch_plugin.hands.image.runner_layer import OBSTORE_VERSION, WHEELS, Wheel, runner_files
 from covalent_awsbatch_plugin.thought.errors import ImageError
 
 HERE = "linux/arm64" if platform.machine() in ("aarch64", "arm64") else "linux/amd64"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from covalent_awsbatch_plugin.hands.aws import close_shared
+from covalent_awsbatch_plugin.hands.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
 from tests.story.gate import Gate
 from tests.story.small_world import World

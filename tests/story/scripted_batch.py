@@ -14,8 +14,8 @@ from typing import Any
 
 from aiohttp import web
 
-from covalent_awsbatch_plugin.hands.aws import AWS, Connection
-from covalent_awsbatch_plugin.hands.batch import Batch
+from covalent_awsbatch_plugin.hands.aws.batch import Batch
+from covalent_awsbatch_plugin.hands.aws.session import AWS, Connection
 from tests.story.gate import Gate, error_of
 from tests.story.small_world import profile_text
 

@@ -22,8 +22,8 @@ import pytest
 from covalent_awsbatch_plugin.story import cloud, collecting, journey
 from covalent_awsbatch_plugin.story.direct import stage_call, value_of
 from covalent_awsbatch_plugin.thought import errors
+from covalent_awsbatch_plugin.thought.job.sizes import fitted
 from covalent_awsbatch_plugin.thought.settings import Settings
-from covalent_awsbatch_plugin.thought.sizes import fitted
 from tests.story.gate import Gate, error_of
 from tests.story.small_world import World, ticket
 from tests.story.tasks import double, shout

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from covalent_awsbatch_plugin.hands.aws import close_shared
+from covalent_awsbatch_plugin.hands.aws.session import close_shared
 from tests.story.small_world import World
 from tests.story.tasks import shout
 

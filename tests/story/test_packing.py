@@ -14,7 +14,7 @@ from covalent_awsbatch_plugin.ground.task import IN_IMAGE, IN_S3, TaskFile
 from covalent_awsbatch_plugin.story.direct import stage_call
 from covalent_awsbatch_plugin.story.packing import Package, StagedGroup, image_files, pack
 from covalent_awsbatch_plugin.thought import errors
-from covalent_awsbatch_plugin.thought.layers import layer
+from covalent_awsbatch_plugin.thought.image.layers import layer
 from tests.story.tasks import double, shout
 
 MAX = 10_000

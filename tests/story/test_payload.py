@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from covalent_awsbatch_plugin.ground import layout
-from covalent_awsbatch_plugin.hands.aws import close_shared
+from covalent_awsbatch_plugin.hands.aws.session import close_shared
 from covalent_awsbatch_plugin.hands.secret import result_key
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.story import cloud

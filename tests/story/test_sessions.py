@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from covalent_awsbatch_plugin.hands import aws as aws_module
-from covalent_awsbatch_plugin.hands.aws import AWS, Connection, close_shared, shared
+from covalent_awsbatch_plugin.hands.aws import session as aws_module
+from covalent_awsbatch_plugin.hands.aws.session import AWS, Connection, close_shared, shared
 from covalent_awsbatch_plugin.hands.pace import Lane, Pace
 from covalent_awsbatch_plugin.story import cloud
 from covalent_awsbatch_plugin.thought import errors

@@ -14,7 +14,7 @@ import pytest
 from covalent_awsbatch_plugin.story.watch import Watcher
 from covalent_awsbatch_plugin.story.watched import Committed, Job, results_in
 from covalent_awsbatch_plugin.thought import errors
-from covalent_awsbatch_plugin.thought.job_detail import JobState
+from covalent_awsbatch_plugin.thought.job.job_detail import JobState
 from tests.story.scripted_batch import Naps, ScriptedBatch, scripted_batch
 
 

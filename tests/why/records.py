@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from covalent_awsbatch_plugin.thought.causes import Blame, Cause, Detail
+from covalent_awsbatch_plugin.thought.job.causes import Blame, Cause, Detail
 
 INFRA, USER, CONFIG, UNKNOWN = Blame.INFRASTRUCTURE, Blame.USER, Blame.CONFIGURATION, Blame.UNKNOWN
 EXITED = "Essential container in task exited"

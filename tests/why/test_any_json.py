@@ -11,10 +11,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from covalent_awsbatch_plugin.thought.causes import Blame, Cause, Detail
-from covalent_awsbatch_plugin.thought.outcome import letter
-from covalent_awsbatch_plugin.thought.records import Unreadable, records_of
-from covalent_awsbatch_plugin.thought.why import why
+from covalent_awsbatch_plugin.thought.job.causes import Blame, Cause, Detail
+from covalent_awsbatch_plugin.thought.job.outcome import letter
+from covalent_awsbatch_plugin.thought.job.records import Unreadable, records_of
+from covalent_awsbatch_plugin.thought.job.why import why
 from tests.why.records import RECORDS
 
 QUICK = settings(database=None, deadline=None, max_examples=150)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from covalent_awsbatch_plugin.thought.attempts import above_stderr
-from covalent_awsbatch_plugin.thought.job_detail import JobState, state_of
+from covalent_awsbatch_plugin.thought.job.attempts import above_stderr
+from covalent_awsbatch_plugin.thought.job.job_detail import JobState, state_of
 
 NOON = 1_791_720_000_000  # 2026-10-11 12:00:00 UTC
 LOST = {

@@ -10,10 +10,10 @@ import pytest
 from covalent_awsbatch_plugin.ground import envelope
 from covalent_awsbatch_plugin.ground.envelope import TaskResult
 from covalent_awsbatch_plugin.thought import errors
-from covalent_awsbatch_plugin.thought.causes import Blame, Cause
-from covalent_awsbatch_plugin.thought.job_detail import state_of
-from covalent_awsbatch_plugin.thought.outcome import Asked, failure, letter, task_failure
-from covalent_awsbatch_plugin.thought.why import why
+from covalent_awsbatch_plugin.thought.job.causes import Blame, Cause
+from covalent_awsbatch_plugin.thought.job.job_detail import state_of
+from covalent_awsbatch_plugin.thought.job.outcome import Asked, failure, letter, task_failure
+from covalent_awsbatch_plugin.thought.job.why import why
 from tests.why.records import EVERY_RECORD, RECORDS, Record
 
 ASKED = Asked("`fit` (Batch job 4f1c0b7e)", memory=3.75, time_limit=600)

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from covalent_awsbatch_plugin.local.retry import MAX_RULES, should_retry
-from covalent_awsbatch_plugin.thought.causes import Blame, Cause
-from covalent_awsbatch_plugin.thought.jobs import RETRY_ON
-from covalent_awsbatch_plugin.thought.why import why
+from covalent_awsbatch_plugin.thought.job.causes import Blame, Cause
+from covalent_awsbatch_plugin.thought.job.jobs import RETRY_ON
+from covalent_awsbatch_plugin.thought.job.why import why
 from tests.why.records import EVERY_RECORD, Record
 
 # Infrastructure that the rules do not send back. What has run is not run twice by AWS Batch: an agent that lost a

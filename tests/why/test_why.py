@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from covalent_awsbatch_plugin.thought.causes import Cause, Detail
-from covalent_awsbatch_plugin.thought.why import Outcome, why
+from covalent_awsbatch_plugin.thought.job.causes import Cause, Detail
+from covalent_awsbatch_plugin.thought.job.why import Outcome, why
 from tests.why.records import EVERY_RECORD, EXITED, OOM, RECORDS, Record
 
 

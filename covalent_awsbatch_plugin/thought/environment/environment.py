@@ -1,0 +1,171 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the setting `environment` asks for, and what has to be the same for two environments to be one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import Any
+
+from ..errors import SettingError
+
+AUTO = "auto"
+FORMAT = 1  # of layers made of packages; another number makes all anew
+
+# A comma inside a requirement is followed by an operator (`>=1,<2`), or stands in brackets or quotes.
+_BORDER = re.compile(r",(?=\s*[A-Za-z0-9./~])|\n")
+_SHELTERED = re.compile(r"\[[^\]]*\]|\"[^\"]*\"|'[^']*'")
+_COMMENT = re.compile(r"(^|\s)#.*$")
+_REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[^\]]*\]\s*)?($|[<>=!~;@(].*)")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What somebody wants an environment made of; paths as they were given.
+
+    `files` are lists of requirements, `pyproject.toml` or `pylock.toml`; `folders` are local packages or folders of
+    modules; `auto` adds what the tasks themselves refer to.
+    """
+
+    requirements: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    auto: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.requirements or self.files or self.folders or self.auto)
+
+    def plus(self, requirements: Iterable[str]) -> Wish:
+        """The same and these requirements."""
+        return replace(self, requirements=tuple(dict.fromkeys((*self.requirements, *requirements))))
+
+
+def one_text(value: Any) -> Any:
+    """A list of parts as one text, with a line for each: settings travel as plain values."""
+    return "\n".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def wish(text: str) -> Wish:
+    """Reads the setting: parts separated by commas or line ends. Raises SettingError for a part that can't be read.
+
+    A part is `auto`, a requirement as in PEP 508, a file (`requirements.txt`, `pyproject.toml`, `pylock.toml`), or a
+    folder, which has a slash in it.
+    """
+    kinds = [(_kind(part), part) for part in _parts(text)]
+
+    def of(kind: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(part for found, part in kinds if found == kind))
+
+    return Wish(of("requirement"), of("file"), of("folder"), auto=bool(of(AUTO)))
+
+
+def anchored(settings: Mapping[str, Any], folder: PurePath) -> dict[str, Any]:
+    """Settings as given in a folder, the paths in `environment` made absolute: who reads them works in another.
+
+    Raises SettingError.
+    """
+    text = one_text(settings.get("environment"))
+    return {**settings, "environment": _anchored(text, folder)} if text and isinstance(text, str) else {**settings}
+
+
+def _anchored(text: str, folder: PurePath) -> str:
+    parts = _parts(text)
+    return "\n".join(
+        str(folder / part) if _kind(part) in ("file", "folder") and not part.startswith("~") else part for part in parts
+    )
+
+
+def _parts(text: str) -> list[str]:
+    bare = (_COMMENT.sub("", part).strip(" ,") for part in _split(text))
+    return [part for part in bare if part]
+
+
+def _split(text: str) -> Iterator[str]:
+    hidden = _SHELTERED.sub(lambda found: "_" * len(found[0]), text)
+    start = 0
+    for border in _BORDER.finditer(hidden):
+        yield text[start : border.start()]
+        start = border.end()
+    yield text[start:]
+
+
+def _kind(part: str) -> str:
+    if part == AUTO:
+        return AUTO
+    if " @ " in part or (_REQUIREMENT.fullmatch(part) and not part.endswith((".txt", ".toml", ".in"))):
+        return "requirement"
+    if PurePath(part).suffix in (".txt", ".toml", ".in"):
+        return "file"
+    if "/" in part or part in (".", "..", "~"):
+        return "folder"
+    raise SettingError(
+        f"The setting environment has {part!r}, which is no requirement, file or folder.",
+        advice="Examples: 'requirements.txt', 'pyproject.toml', 'auto', 'numpy>=2, pandas', './my-package'.",
+    )
+
+
+def plain_requirements(text: str) -> list[str]:
+    """The lines of a list of requirements that say something: comments gone, continued lines joined."""
+    joined = re.sub(r"\\\r?\n", " ", text)
+    lines = (_COMMENT.sub("", line) for line in joined.splitlines())
+    return [" ".join(line.split()) for line in lines if line.strip()]
+
+
+def identity(*parts: object) -> str:
+    """A name for what is made of these parts: the same parts, in this order, give the same."""
+    text = json.dumps([FORMAT, *parts], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+# ---- which package goes into which layer ---------------------------------------------------------------------------
+MOST_LAYERS = 48  # of an environment: a base has up to some 20, and dockerd starts no image of more than 125
+ALONE_BYTES = 2 * 1024 * 1024  # a package of more than this has a layer of its own
+
+
+def shares(sizes: Sequence[tuple[str, int]]) -> tuple[list[str], list[str]]:
+    """From (key, bytes): the keys that get a layer each, biggest first, and those that share one, in order of keys."""
+    by_size = sorted(sizes, key=lambda found: (-found[1], found[0]))
+    alone = [key for key, size in by_size if size > ALONE_BYTES][: MOST_LAYERS - 1]
+    return alone, sorted(key for key, _ in sizes if key not in set(alone))
+
+
+# ---- what is forgotten -----------------------------------------------------------------------------------------------
+IN_USE_S = 3600  # what was asked for so recently may be on its way to a registry
+FORGOTTEN_S = 60 * 24 * 3600  # what nobody asked for in so long is not waited for
+
+
+@dataclass(frozen=True)
+class Used:
+    """Something kept: when it was last asked for, in Unix seconds, and its size."""
+
+    key: str
+    at: float
+    bytes: int
+
+
+def to_forget(kept: Iterable[Used], most_bytes: float, now: float) -> list[Used]:
+    """What goes, so that the rest has at most that many bytes: the longest unused first, nothing that is in use."""
+    gone: list[Used] = []
+    left = sorted(kept, key=lambda used: (used.at, used.key))
+    size = sum(used.bytes for used in left)
+    for used in left:
+        if now - used.at < IN_USE_S or (size <= most_bytes and now - used.at < FORGOTTEN_S):
+            break
+        gone.append(used)
+        size -= used.bytes
+    return gone
+
+
+# ---- secrets -------------------------------------------------------------------------------------------------------
+_PASSWORD = re.compile(r"(?<=://)[^/@\s'\"]+@")
+
+
+def without_passwords(text: str) -> str:
+    """The text with what stands before @ in URLs taken out."""
+    return _PASSWORD.sub("***@", text)

@@ -1,0 +1,113 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The names of images: `python:3.11-slim`, `host:5000/team/base@sha256:...`.
+
+The grammar is the one Docker's users know: https://pkg.go.dev/github.com/distribution/reference
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, replace
+
+from ..errors import SettingError
+
+DOCKER_HUB = "docker.io"
+_HUB_ALIASES = ("index.docker.io", "registry-1.docker.io")
+_HUB_API = "registry-1.docker.io"
+_DEFAULT_TAG = "latest"
+_MAX_NAME = 255
+
+_COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One image in a repository of a registry; with a digest it can only ever mean the same image."""
+
+    registry: str
+    repository: str
+    tag: str | None = None
+    digest: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Registry and repository, as `docker pull` takes them."""
+        return f"{self.registry}/{self.repository}"
+
+    @property
+    def version(self) -> str:
+        """What the registry's API is asked for: the digest, else the tag."""
+        return self.digest or self.tag or _DEFAULT_TAG
+
+    def at(self, digest: str) -> Reference:
+        """The same image, named by digest alone: a pull by tag may be answered with another manifest."""
+        return replace(self, tag=None, digest=digest)
+
+    def __str__(self) -> str:
+        return self.name + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
+
+
+def api_host(registry: str) -> str:
+    """The host whose API serves a registry: Docker Hub's images are named after another host."""
+    return _HUB_API if registry == DOCKER_HUB else registry
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host (with or without port) is this machine: only there does a registry speak plain HTTP."""
+    bare = host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
+    if bare == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(bare).is_loopback
+    except ValueError:
+        return False
+
+
+def parse(text: str, setting: str = "container_image_uri") -> Reference:
+    """The image that `text` names; raises SettingError, which names the setting, when it is no image's name."""
+    rest, at, digest = text.partition("@")
+    if at and not _DIGEST.fullmatch(digest):
+        raise _malformed(text, setting, f"{digest!r} is not `sha256:` and 64 hexadecimal digits in lower case")
+    registry, path = _split_registry(rest)
+    path, colon, tag = path.partition(":")
+    if colon and not _TAG.fullmatch(tag):
+        raise _malformed(text, setting, f"{tag!r} is not a tag: letters, digits, `_`, `.`, `-`; at most 128 of them")
+    if not _HOST.fullmatch(registry):
+        raise _malformed(text, setting, f"{registry!r} is not a registry's host")
+    _check_path(text, setting, registry, path)
+    return Reference(registry, path, tag or (None if digest else _DEFAULT_TAG), digest or None)
+
+
+def _split_registry(name: str) -> tuple[str, str]:
+    """A first component with a dot or a port is a host, as is `localhost`; all else is at Docker Hub."""
+    first, slash, path = name.partition("/")
+    if not slash or not (set(".:") & set(first) or first == "localhost"):
+        first, path = DOCKER_HUB, name
+    if first in _HUB_ALIASES:
+        first = DOCKER_HUB
+    if first == DOCKER_HUB and "/" not in path:
+        path = f"library/{path}"
+    return first, path
+
+
+def _check_path(text: str, setting: str, registry: str, path: str) -> None:
+    if len(registry) + 1 + len(path) > _MAX_NAME:
+        raise _malformed(text, setting, f"a name has at most {_MAX_NAME} characters")
+    for component in path.split("/"):
+        if component != component.lower():
+            raise _malformed(text, setting, f"{component!r} must be in lower case")
+        if not _COMPONENT.fullmatch(component):
+            raise _malformed(text, setting, f"{component!r} must be letters and digits with `.`, `_` or `-` between")
+
+
+def _malformed(text: str, setting: str, why: str) -> SettingError:
+    return SettingError(
+        f"`{setting}` is {text!r}, which is no image's name: {why}.",
+        advice="An image is named like `python:3.11-slim` or `host/repository@sha256:...`.",
+    )
