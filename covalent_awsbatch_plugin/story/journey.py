@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..hands.secret import result_key
-from ..thought.errors import AWSBatchError, Cancelled
+from ..thought.errors import AWSBatchError, Cancelled, NeverStarted
 from ..thought.job.again import again, may_go_again
 from ..thought.job.job_detail import JobState
 from ..thought.job.sizes import fitted
@@ -164,7 +164,7 @@ async def _watch_or_end(cloud: Cloud, settings: Settings, handle: JobHandle, tic
         async with ended_if_stopped(cloud, handle):
             ended = await _patiently(cloud, settings, handle)
     except AWSBatchError as error:
-        if isinstance(error, Cancelled):
+        if isinstance(error, (Cancelled, NeverStarted)):  # its job was ended, and nobody will ask for a result
             cloud.tenant(Housekeeper).read(handle.result_id)
         await cloud.tenant(Terminator).ended(handle.job_id, CANCEL_REASON, handle.member)
         raise
