@@ -80,7 +80,8 @@ STUCK_REASONS = {
 class Fault:
     """One thing that goes wrong `times` times, None: always; and for no longer than `seconds`.
 
-    `of` and `who` (an access key) are patterns with *; the latter counts for calls.
+    `of` and `who` (an access key) are patterns with *; the latter counts for calls. With `once_heard`, `after_s` begins
+    at a container's first output instead of its start: how long it needs until then is this machine's affair.
     """
 
     kind: str
@@ -89,6 +90,7 @@ class Fault:
     times: int | None = 1
     seconds: float | None = None
     after_s: float = 0.0
+    once_heard: bool = False
     delay_s: float = 0.0
     text: str = ""
     until: float = field(default=float("inf"), init=False)

@@ -104,7 +104,8 @@ class Attempt:
     reason: str = ""
     status_reason: str = ""
     log_stream: str | None = None
-    is_doomed: bool = False  # its machine will go away
+    heard: asyncio.Event = field(default_factory=asyncio.Event)  # it has written something
+    losing: asyncio.Task[None] | None = None  # its machine will go away
     lost: asyncio.Future[tuple[str, str]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @property

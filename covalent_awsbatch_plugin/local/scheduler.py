@@ -203,6 +203,8 @@ class Scheduler:
 
     def _conclude(self, job: Job, attempt: Attempt, timed_out: bool) -> bool:
         attempt.stopped_at = now_ms()
+        if attempt.losing:
+            attempt.losing.cancel()
         self._around.ended(attempt)
         job.attempts.append(attempt)
         if job.is_terminated:
@@ -233,17 +235,21 @@ class Scheduler:
     def _lose(self, job: Job) -> None:
         """The job's machine goes away after a while, if somebody asked for that."""
         attempt = job.current
-        if attempt is None or attempt.is_doomed or not (fault := self.faults.of_job(job, *faults.LOSSES)):
+        if attempt is None or attempt.losing or not (fault := self.faults.of_job(job, *faults.LOSSES)):
             return
-        attempt.is_doomed = True
-        asyncio.get_running_loop().call_later(fault.after_s, attempt.lost.set_result, (fault.kind, fault.text))
+        attempt.losing = asyncio.create_task(_lose_in_time(attempt, fault))
 
     async def _run(self, job: Job, attempt: Attempt) -> tuple[Exit, bool]:
         container = self._around.container(job, attempt)
         if not await _unless(job.stopping, self._pull(container.image)):
             raise StartFailed("terminated before its container started")
         sink = self.faults.sink(job, self._around.log(job, attempt))
-        async with self._started(container, sink.write) as running:
+
+        def write(data: bytes) -> None:
+            attempt.heard.set()
+            sink.write(data)
+
+        async with self._started(container, write) as running:
             attempt.started_at, attempt.log_stream = now_ms(), sink.name
             job.started_at = attempt.started_at
             job.move(RUNNING)
@@ -288,6 +294,13 @@ class Scheduler:
         finally:
             told.cancel()
             ended.cancel()
+
+
+async def _lose_in_time(attempt: Attempt, fault: faults.Fault) -> None:
+    if fault.once_heard:
+        await attempt.heard.wait()
+    await asyncio.sleep(fault.after_s)
+    attempt.lost.set_result((fault.kind, fault.text))
 
 
 def _vanished(attempt: Attempt) -> bool:

@@ -24,8 +24,8 @@ from tests.story.small_world import World, stdout_of, ticket
 
 @pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.engine)])
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    """Where a minute lasts six seconds, and whoever is told to stop has the time that AWS gives."""
-    async with LocalAWS(engine=request.param, slots=2, minute_s=6) as aws:
+    """Where a minute lasts ten seconds, and whoever is told to stop has the time that AWS gives."""
+    async with LocalAWS(engine=request.param, slots=2, minute_s=10) as aws:
         yield World(aws, tmp_path)
         await close_shared()
 
@@ -42,7 +42,7 @@ async def test_at_a_timeout(world: World) -> None:
 
 async def test_at_a_spot_notice_and_the_next_attempt_goes_on(world: World) -> None:
     group = world.stage(on_second_attempt, dispatch_id="spot")
-    world.aws.fault(faults.SPOT, of="covalent-spot-0", after_s=6)
+    world.aws.fault(faults.SPOT, of="covalent-spot-0", once_heard=True)
     result = await world.run_staged(world.settings(), group)
     assert value_of(result) == "attempt 2"
     assert said(result) == [RAN]

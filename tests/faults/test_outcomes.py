@@ -73,18 +73,18 @@ ENDS = [
         "out of time", tasks.slowly, (60,), error=errors.TimedOut,
         words=("Job attempt duration exceeded timeout", "Raise time_limit (now 60 s)"), settings={"time_limit": 60},
     ),
-    End("one host lost", tasks.slowly, (4,), once(faults.HOST_LOST, after_s=2.5), attempts=2, ran=2),
+    End("one host lost", tasks.slowly, (4,), once(faults.HOST_LOST, once_heard=True), attempts=2, ran=2),
     End(
-        "every host lost", tasks.slowly, (30,), always(faults.HOST_LOST, after_s=2), errors.HostLost,
+        "every host lost", tasks.slowly, (30,), always(faults.HOST_LOST, once_heard=True), errors.HostLost,
         ("lost its machine", f"AWS says: {HOST}", "Attempt 3: no exit code", "retry_attempts"), attempts=3, ran=3,
     ),
-    End("one Spot notice", tasks.slowly, (2,), once(faults.SPOT, after_s=1.5), attempts=2, ran=2),
+    End("one Spot notice", tasks.slowly, (2,), once(faults.SPOT, once_heard=True), attempts=2, ran=2),
     End(
-        "every Spot notice", tasks.slowly, (30,), always(faults.SPOT, after_s=2), errors.SpotInterrupted,
+        "every Spot notice", tasks.slowly, (30,), always(faults.SPOT, once_heard=True), errors.SpotInterrupted,
         ("Fargate Spot", f"AWS says: {SPOT}", "Attempt 3: exit code 143"), attempts=3, ran=3,
     ),
     End(
-        "never again", tasks.slowly, (30,), once(faults.HOST_LOST, after_s=2), errors.HostLost, (HOST,), attempts=1,
+        "never again", tasks.slowly, (30,), once(faults.HOST_LOST, once_heard=True), errors.HostLost, (HOST,),
         settings={"retry_attempts": 1},
     ),
     End("one pull hiccup", tasks.answer, (), once(faults.NOT_STARTED, text=faults.PULLS["network"]), attempts=2),
