@@ -44,9 +44,7 @@ def reap(dispatch: str, any_host: bool, yes: bool, **options: Any) -> None:
     if not found:
         return
     if not yes:
-        click.confirm(
-            f"End these {len(found)} jobs? A server that still waits for one will see it cancelled", abort=True
-        )
+        click.confirm("End all of these? A server that still waits for one will see it cancelled", abort=True)
     from ..story.orphans import reap as end
 
     in_cloud(settings, lambda aws: end(aws, found))
@@ -71,9 +69,9 @@ def collect(dispatch: str, into: Path, **options: Any) -> None:
     """
     settings = resolved(options)
     done, waiting = in_cloud(settings, lambda aws: _collect(aws, settings, dispatch, into))
-    click.echo(f"{done} tasks are in {into}." if done else "There is nothing to collect.")
+    click.echo(f"Collected {done}, into {into}." if done else "There is nothing to collect.")
     if waiting:
-        click.echo(f"{waiting} have not ended yet.")
+        click.echo(f"Not ended yet: {waiting}.")
 
 
 async def _collect(aws: Cloud, settings: Settings, dispatch: str, into: Path) -> tuple[int, int]:
@@ -81,7 +79,8 @@ async def _collect(aws: Cloud, settings: Settings, dispatch: str, into: Path) ->
 
     await find_unsent(aws, settings)
     done = waiting = 0
-    for job_id, tasks in unread(aws, dispatch_id=dispatch):
+    place = (await aws.site(settings)).place
+    for job_id, tasks in unread(aws, place, dispatch_id=dispatch):
         left = 0
         for task in tasks:
             folder = into / task.dispatch_id / str(task.node_ids[0])

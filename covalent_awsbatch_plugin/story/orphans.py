@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ..hands.ledger import Entry, Noted
 from ..thought import naming
+from ..thought.job.jobs import Place
 from ..thought.settings import Settings
 from .cloud import Cloud
 from .collecting import Ended, NodeResult, collect, newest_envelope, results_store
@@ -74,23 +76,29 @@ class Unread:
     handle: JobHandle
 
 
-def unread(cloud: Cloud, *, dispatch_id: str = "") -> Iterator[tuple[str, list[Unread]]]:
-    """Jobs with their task groups, from this user's ledger on this machine, oldest first."""
+def unread(cloud: Cloud, place: Place, *, dispatch_id: str = "") -> Iterator[tuple[str, list[Unread]]]:
+    """Jobs at this place with their task groups, from this user's ledger on this machine, oldest first."""
     for noted in cloud.ledger.jobs():
-        handles = [(entry, JobHandle.from_json(entry.handle)) for entry in noted.entries]
         tasks = [
             Unread(entry.dispatch_id, entry.node_ids, handle)
-            for entry, handle in handles
-            if handle and dispatch_id in ("", entry.dispatch_id)
+            for entry, handle in _at(place, noted)
+            if dispatch_id in ("", entry.dispatch_id)
         ]
         if tasks:
             yield noted.key, tasks
 
 
+def _at(place: Place, noted: Noted) -> list[tuple[Entry, JobHandle]]:
+    handles = ((entry, JobHandle.from_json(entry.handle)) for entry in noted.entries)
+    return [(entry, handle) for entry, handle in handles if handle and handle.is_at(place)]
+
+
 async def find_unsent(cloud: Cloud, settings: Settings) -> int:
     """Looks by name for jobs that were being submitted when their process died; how many may still come to be."""
-    waiting = 0
+    waiting, place = 0, (await cloud.site(settings)).place
     for noted in cloud.ledger.perhaps_sent():
+        if noted.entries and not _at(place, noted):
+            continue
         if await settled(cloud, settings, noted) is not None:
             continue
         if time.time() - noted.since < FORGOTTEN_AFTER_S:

@@ -46,9 +46,10 @@ async def left_behind(cloud: Cloud, settings: Settings, group: StagedGroup, cont
 
     All of an array's tasks may be asked for at once, so one of them looks at no other's entry.
     """
+    place = (await cloud.site(settings)).place
     for noted, entry in await cloud.in_thread(cloud.ledger.left, group.dispatch_id, group.node_ids):
         handle = JobHandle.from_json(entry.handle)
-        if handle is None or handle.content != content:
+        if handle is None or handle.content != content or not handle.is_at(place):
             continue
         there = await cloud.once(("settled", noted.key), partial(settled, cloud, settings, noted))
         if there is None:

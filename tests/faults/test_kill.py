@@ -47,7 +47,7 @@ async def test_killed_after_that_its_result_is_fetched_and_nothing_is_double(cli
     assert len(client.jobs()) == before + 1
     if not (client.folder / "go").exists():
         assert "covalent-killed-0" in await client.says("jobs")
-        assert "1 have not ended yet." in await client.says("collect", "--into", str(into))
+        assert "Not ended yet: 1." in await client.says("collect", "--into", str(into))
         client.may_go_on()
     await client.until_all_ended()
     assert "1 tasks are in" in await client.says("collect", "--into", str(into))

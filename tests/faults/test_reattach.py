@@ -12,11 +12,13 @@ import pytest
 
 from covalent_awsbatch_plugin.ground import layout
 from covalent_awsbatch_plugin.hands.aws.session import close_shared
+from covalent_awsbatch_plugin.hands.secret import data_dir
 from covalent_awsbatch_plugin.story import cloud, journey
 from covalent_awsbatch_plugin.story.direct import value_of
 from covalent_awsbatch_plugin.story.shipment import JobHandle
 from covalent_awsbatch_plugin.thought import errors
 from tests.faults.client import Client
+from tests.faults.driver import DISPATCH
 from tests.faults.tasks import wait_and_count, wait_and_do
 from tests.faults.test_kill import A_JOB, NOTHING
 from tests.story.small_world import ticket
@@ -96,6 +98,22 @@ async def test_another_argument_is_another_task(client: Client, tmp_path: Path) 
     assert (value_of(result), (other / "ran").read_bytes(), len(client.jobs())) == (MUCH, b"1", before + 2)
     client.may_go_on()
     await client.until_all_ended()
+
+
+async def test_one_of_another_account_is_not_looked_for_in_this_one(client: Client) -> None:
+    before = len(client.jobs())
+    await client.killed(WHILE_IT_RUNS)
+    client.may_go_on()
+    await client.until_all_ended()
+    (noted,) = (each for each in (data_dir() / "jobs").glob("*.json") if f'"{DISPATCH}"' in each.read_text())
+    text = noted.read_text()
+    account = client.world.client("sts").get_caller_identity()["Account"]
+    noted.write_text(text.replace(f":{account}:", ":210987654321:"))
+    assert "There is nothing to collect." in await client.says("collect", "--into", str(client.folder / "collected"))
+    (result,) = await client.reads(await client.asks_again())
+    assert (value_of(result), client.ran, len(client.jobs())) == (MUCH, b"11", before + 2)
+    noted.write_text(text)
+    assert "Collected 1, into " in await client.says("collect", "--into", str(client.folder / "collected"))
 
 
 async def test_another_dispatch_takes_nothing_from_this_one(client: Client) -> None:
