@@ -107,7 +107,8 @@ def _job(ended: Ended) -> JobState:
 def _asked(settings: Settings, ended: Ended, node_id: int | None = None) -> outcome.Asked:
     """What a node of the group was given, or the first of them."""
     who = f"`{ended.handle.name_of(node_id)}` (Batch job {ended.handle.job_id})"
-    return outcome.Asked(who, settings.memory, settings.time_limit)
+    memory_mib = ended.job and ended.job.memory_mib  # a job that was submitted again may have had more
+    return outcome.Asked(who, memory_mib / 1024 if memory_mib else settings.memory, settings.time_limit)
 
 
 async def results_store(cloud: Cloud, settings: Settings, handle: JobHandle) -> Store:
@@ -180,20 +181,21 @@ async def _node_result(
     files = await folder.fetch(task)
     error = _task_failure(settings, ended, task)
     if error:
-        await _complete(folder.cloud, settings, _job(ended), error)
+        await _complete(folder.cloud, settings, ended, error)
         _tell(error, files, folder.path, task.node_id)
     if above:
         await folder.cloud.in_thread(_put_above, above, files, folder.path, task.node_id)
     return NodeResult(task.node_id, error, files)
 
 
-async def _complete(cloud: Cloud, settings: Settings, job: JobState, error: errors.JobFailed) -> None:
-    """What AWS Batch says of each attempt, where there were several, and where the log is."""
+async def _complete(cloud: Cloud, settings: Settings, ended: Ended, error: errors.JobFailed) -> None:
+    """What AWS Batch says of each attempt, where there were several; what the job was given, and where its log is."""
+    job = _job(ended)
     if len(job.attempts) > 1 and not error.says:
         error.says = said(job)
+    error.facts = outcome.facts(error, _asked(settings, ended))
     if stream := job.last.log_stream:
-        where = link(await cloud.aws.region(), settings.batch_job_log_group_name, stream)
-        error.advice = "\n".join(filter(None, (error.advice, where)))
+        error.facts += "\n" + link(await cloud.aws.region(), settings.batch_job_log_group_name, stream)
 
 
 def _put_above(words: str, files: dict[str, Path], into: Path, node_id: int) -> None:
@@ -224,7 +226,7 @@ async def _without_result(
     results = []
     for node_id in node_ids:
         error = outcome.failure(job, _asked(settings, ended, node_id), printed)
-        await _complete(cloud, settings, job, error)
+        await _complete(cloud, settings, ended, error)
         files = {env.STDOUT: _written(into / f"{env.STDOUT}-{node_id}", printed.encode())} if printed else {}
         _tell(error, files, into, node_id)
         if above:

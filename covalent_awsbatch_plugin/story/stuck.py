@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..thought.errors import AWSBatchError, NeverStarted
+from ..thought.job.outcome import Asked, facts
 from ..thought.settings import Settings
 from .cloud import Cloud
 from .shipment import JobHandle
@@ -27,11 +28,13 @@ async def never_started(cloud: Cloud, settings: Settings, handle: JobHandle) -> 
         faults = [fault for env in await cloud.batch.environments(queue) for fault in lacks(env, settings)]
     except AWSBatchError:  # looking further is a courtesy
         faults = []
-    return NeverStarted(
+    error = NeverStarted(
         " ".join(lines),
         says=f"AWS says: {state.status_reason}" if state and state.status_reason else "",
         advice="\n".join(faults) or f"Look at the queue {settings.batch_queue}, or raise start_patience.",
     )
+    error.facts = facts(error, Asked(handle.name, settings.memory, settings.time_limit))
+    return error
 
 
 def lacks(environment: Mapping[str, Any], settings: Settings) -> list[str]:

@@ -43,16 +43,17 @@ from __future__ import annotations
 
 
 class AWSBatchError(Exception):
-    """What happened, in whose words, and what to do; `retry_may_help` is None where nobody can know."""
+    """What happened, in whose words, what to do, and what else is known; `retry_may_help` None: nobody can know."""
 
     retry_may_help: bool | None = False
+    facts = ""
 
     def __init__(self, happened: str, *, says: str = "", advice: str = "") -> None:
         self.happened, self.says, self.advice = happened, says, advice
         super().__init__(happened, says, advice)
 
     def __str__(self) -> str:
-        return "\n".join(filter(None, (self.happened, self.says, self.advice)))
+        return "\n".join(filter(None, (self.happened, self.says, self.advice, self.facts)))
 
     def letter(self) -> str:
         """The whole text, opened by the error's name, for places that show no type."""

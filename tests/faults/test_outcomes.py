@@ -213,7 +213,8 @@ def test_what_a_user_reads(table: Table, end: End) -> None:
         assert seen.value == 42
         return
     letter = seen.error.letter()
-    for word in (*end.words, seen.job["jobId"]):
+    (mib,) = (each["value"] for each in seen.job["container"]["resourceRequirements"] if each["type"] == "MEMORY")
+    for word in (*end.words, seen.job["jobId"], f"It asked for {int(mib) / 1024:g} GiB of memory"):
         assert word in letter, letter
     assert end.error in (errors.Raised, errors.Cancelled) or seen.error.advice, letter
     assert seen.error_text.startswith(letter) or isinstance(seen.error, errors.NeverStarted), seen.error_text

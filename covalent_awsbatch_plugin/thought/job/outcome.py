@@ -55,6 +55,19 @@ class Asked:
     time_limit: int
 
 
+_AGAIN = {
+    True: "trying again may help",
+    False: "trying again does not help",
+    None: "whether trying again helps is open",
+}
+
+
+def facts(error: errors.JobFailed, asked: Asked) -> str:
+    """One line, for any failure: the memory that was asked for, and whether trying again may help."""
+    memory = f"It asked for {asked.memory:g} GiB of memory"
+    return f"{memory}." if isinstance(error, errors.Cancelled) else f"{memory}; {_AGAIN[error.retry_may_help]}."
+
+
 def task_failure(task: TaskResult, job: JobState, asked: Asked) -> errors.JobFailed | None:
     """The error of a task whose result is committed, None when it returned a value.
 
@@ -134,13 +147,6 @@ def _input_lost(asked: Asked, where: str) -> errors.JobFailed:
         f"{asked.who} could not read its function or an argument, so it did not begin.",
         advice=f"{where} The job role needs s3:GetObject on what is not in the image.",
     )
-
-
-_AGAIN = {
-    True: "trying again may help",
-    False: "trying again does not help",
-    None: "whether trying again helps is open",
-}
 
 
 def letter(outcome: Outcome) -> str:
