@@ -1,19 +1,23 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""An index of its own for every test, and caches that are nobody's."""
+"""An index of its own for every test, caches that are nobody's, and for a module of tests one offline AWS."""
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from covalent_awsbatch_plugin.hands.aws.session import close_shared
 from covalent_awsbatch_plugin.hands.environment.environments import Environments
 from covalent_awsbatch_plugin.hands.environment.layer_store import LayerStore
+from covalent_awsbatch_plugin.local import LocalAWS
 from tests.environment.index import Index, serving
+from tests.story.small_world import World
 
 
 @pytest.fixture
@@ -32,3 +36,17 @@ def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Index]:
 @pytest.fixture
 def environments(tmp_path: Path) -> Environments:
     return Environments(LayerStore(tmp_path / "store"))
+
+
+@pytest.fixture(scope="module")
+def offline_aws() -> Iterator[LocalAWS]:
+    aws = LocalAWS(engine="process", slots=2, grace_s=1)
+    asyncio.run(aws.__aenter__())
+    yield aws
+    asyncio.run(aws.__aexit__(None, None, None))
+
+
+@pytest.fixture
+async def world(offline_aws: LocalAWS, tmp_path: Path, index: Index) -> AsyncIterator[World]:
+    yield World(offline_aws, tmp_path)
+    await close_shared()

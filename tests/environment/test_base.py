@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import logging
 import platform
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ import pytest
 
 from covalent_awsbatch_plugin.ground import archive
 from covalent_awsbatch_plugin.hands.aws.session import close_shared
-from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.story import cloud
 from covalent_awsbatch_plugin.story.packing import StagedGroup
 from covalent_awsbatch_plugin.thought.errors import ImageError, NotPicklable, PythonMismatch
@@ -33,20 +31,6 @@ from tests.story.small_world import World
 
 MINOR = f"3.{sys.version_info.minor}"
 PLATFORM = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}[platform.machine()]
-
-
-@pytest.fixture(scope="module")
-def offline_aws() -> Iterator[LocalAWS]:
-    aws = LocalAWS(engine="process", slots=2, grace_s=1)
-    asyncio.run(aws.__aenter__())
-    yield aws
-    asyncio.run(aws.__aexit__(None, None, None))
-
-
-@pytest.fixture
-async def world(offline_aws: LocalAWS, tmp_path: Path, index: Index) -> AsyncIterator[World]:
-    yield World(offline_aws, tmp_path)
-    await close_shared()
 
 
 def linux(minor: str, glibc: bytes = b"2.36", **packages: str) -> dict[str, Entry]:

@@ -12,14 +12,12 @@ import json
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from covalent_awsbatch_plugin.hands.aws.session import close_shared
-from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.story import cloud, journey
 from covalent_awsbatch_plugin.story.direct import value_of
 from covalent_awsbatch_plugin.story.environment import references, without_pip
@@ -27,20 +25,6 @@ from covalent_awsbatch_plugin.story.packing import StagedGroup
 from covalent_awsbatch_plugin.thought.errors import Cancelled, EnvironmentFailed
 from tests.environment.index import Index
 from tests.story.small_world import World, ticket
-
-
-@pytest.fixture(scope="module")
-def offline_aws() -> Iterator[LocalAWS]:
-    aws = LocalAWS(engine="process", slots=2, grace_s=1)
-    asyncio.run(aws.__aenter__())
-    yield aws
-    asyncio.run(aws.__aexit__(None, None, None))
-
-
-@pytest.fixture
-async def world(offline_aws: LocalAWS, tmp_path: Path, index: Index) -> AsyncIterator[World]:
-    yield World(offline_aws, tmp_path)
-    await close_shared()
 
 
 def script(folder: Path, source: str) -> Callable[..., Any]:

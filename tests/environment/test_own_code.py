@@ -5,34 +5,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import sys
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from covalent_awsbatch_plugin.hands.aws.session import close_shared
-from covalent_awsbatch_plugin.local import LocalAWS
 from tests.environment.index import Index, write_package
 from tests.environment.test_journey import script
 from tests.story.small_world import World
-
-
-@pytest.fixture(scope="module")
-def offline_aws() -> Iterator[LocalAWS]:
-    aws = LocalAWS(engine="process", slots=2, grace_s=1)
-    asyncio.run(aws.__aenter__())
-    yield aws
-    asyncio.run(aws.__aexit__(None, None, None))
-
-
-@pytest.fixture
-async def world(offline_aws: LocalAWS, tmp_path: Path, index: Index) -> AsyncIterator[World]:
-    yield World(offline_aws, tmp_path)
-    await close_shared()
 
 
 def installed(site: Path, project: Path, name: str, *, editable: bool) -> Path:
