@@ -49,8 +49,7 @@ async def test_while_it_starts_and_twice_it_ends(world: World) -> None:
     electron = Electron(world, world.settings(), slowly, 60)
     await electron.send()
     ending = asyncio.ensure_future(electron.end())
-    batch = world.client("batch")
-    while batch.describe_jobs(jobs=[electron.handle.job_id])["jobs"][0]["status"] not in ("STARTING", "RUNNING"):
+    while world.job(electron.handle.job_id)["status"] not in ("STARTING", "RUNNING"):
         await asyncio.sleep(0.02)
     await asyncio.gather(electron.cancel(), electron.cancel())
     assert isinstance((await ending).error, errors.Cancelled)

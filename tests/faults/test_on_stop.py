@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -46,9 +45,9 @@ async def test_at_a_spot_notice_and_the_next_attempt_goes_on(world: World) -> No
     result = await world.run_staged(world.settings(), group)
     assert value_of(result) == "attempt 2"
     assert said(result) == [RAN]
-    (job,) = [job for job in all_jobs(world) if job["jobName"] == "covalent-spot-0"]
+    (job,) = [job for job in map(world.job, world.sent().jobs) if job["jobName"] == "covalent-spot-0"]
     first, _ = job["attempts"]
-    assert lines(world, first["container"]["logStreamName"])[:2] == [RAN, SAVED]
+    assert world.printed(first["container"]["logStreamName"])[:2] == [RAN, SAVED]
 
 
 async def test_at_a_cancel(world: World) -> None:
@@ -56,26 +55,8 @@ async def test_at_a_cancel(world: World) -> None:
     async with cloud(settings) as aws:
         handle = await journey.send(aws, settings, group, ticket(group))
         watching = asyncio.ensure_future(journey.watch(aws, settings, handle))
-        while not (stream := job_of(world, handle.job_id)["container"].get("logStreamName")) or not lines(
-            world, stream
-        ):
-            await asyncio.sleep(0.1)
+        await world.until_heard(handle.job_id)
         await journey.cancel(aws, handle.job_id)
         (result,) = await collecting.collect(aws, settings, await watching, group.node_ids, world.folder)
     assert isinstance(result.error, errors.Cancelled)
     assert said(result) == [RAN, SAVED]
-
-
-def all_jobs(world: World) -> list[dict[str, Any]]:
-    return [job_of(world, job_id) for job_id in world.sent().jobs]
-
-
-def job_of(world: World, job_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = world.client("batch").describe_jobs(jobs=[job_id])["jobs"][0]
-    return found
-
-
-def lines(world: World, stream: str) -> list[str]:
-    group = world.aws.section()["batch_job_log_group_name"]
-    told = world.client("logs").get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True)
-    return [event["message"] for event in told["events"]]

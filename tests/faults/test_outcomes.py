@@ -20,6 +20,7 @@ from covalent_awsbatch_plugin.story import cloud, collecting, journey
 from covalent_awsbatch_plugin.story.direct import value_of
 from covalent_awsbatch_plugin.thought import errors
 from tests.faults import tasks
+from tests.story.electron import until_ended
 from tests.story.small_world import World, stdout_of, ticket
 
 Fault = tuple[str, dict[str, Any]]
@@ -39,7 +40,7 @@ class End:
     attempts: int = 1
     ran: int = 1
     settings: dict[str, Any] = field(default_factory=dict)
-    cancel_after_s: float | None = None
+    cancelled: bool = False  # once it was heard
 
     @property
     def dispatch_id(self) -> str:
@@ -120,7 +121,7 @@ ENDS = [
         ("SIGKILL",),
     ),
     End("not known at first", tasks.answer, (), once(faults.UNSEEN, times=4)),
-    End("cancelled", tasks.slowly, (60,), error=errors.Cancelled, words=("ended on request",), cancel_after_s=3),
+    End("cancelled", tasks.slowly, (60,), error=errors.Cancelled, words=("ended on request",), cancelled=True),
 ]  # fmt: skip
 
 
@@ -164,11 +165,8 @@ async def _end(world: World, end: End) -> Ended:
     async with cloud(settings) as aws:
         handle = await journey.send(aws, settings, group, ticket(group))
         watching = asyncio.ensure_future(journey.watch(aws, settings, handle))
-        if end.cancel_after_s:
-            while not (stream := _job(world, handle.job_id)["container"].get("logStreamName")) or not _lines(
-                world, stream
-            ):
-                await asyncio.sleep(0.1)
+        if end.cancelled:
+            await world.until_heard(handle.job_id)
             await journey.cancel(aws, handle.job_id)
         try:
             seen = await watching
@@ -181,22 +179,11 @@ async def _end(world: World, end: End) -> Ended:
 
 
 async def _told(world: World, job_id: str, value: Any, error: Any, stdout: str, text: str) -> Ended:
-    while (job := _job(world, job_id))["status"] not in ("SUCCEEDED", "FAILED"):  # terminated a moment ago
-        await asyncio.sleep(0.1)
+    await until_ended(world, job_id)  # it may have been terminated a moment ago
+    job = world.job(job_id)
     streams = [attempt["container"].get("logStreamName") for attempt in job["attempts"]]
-    ran = sum(_lines(world, stream).count(tasks.RAN) for stream in streams if stream)
+    ran = sum(world.printed(stream).count(tasks.RAN) for stream in streams)
     return Ended(value, error, stdout, text, job, ran)
-
-
-def _job(world: World, job_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = world.client("batch").describe_jobs(jobs=[job_id])["jobs"][0]
-    return found
-
-
-def _lines(world: World, stream: str) -> list[str]:
-    group = world.aws.section()["batch_job_log_group_name"]
-    told = world.client("logs").get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True)
-    return [event["message"] for event in told["events"]]
 
 
 @pytest.mark.parametrize("end", ENDS, ids=lambda end: end.name)

@@ -66,7 +66,6 @@ async def together(world: World, settings: Settings, tasks: Sequence[tuple[Calla
 
 async def until_ended(world: World, job_id: str) -> None:
     """Whatever became of the job."""
-    batch = world.client("batch")
     async with asyncio.timeout(60):
-        while batch.describe_jobs(jobs=[job_id])["jobs"][0]["status"] not in ("SUCCEEDED", "FAILED"):
+        while world.job(job_id)["status"] not in ("SUCCEEDED", "FAILED"):
             await asyncio.sleep(0.1)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import configparser
 import itertools
 import uuid
@@ -87,6 +88,25 @@ class World:
         if result.error:
             raise result.error
         return value_of(result)
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """As DescribeJobs tells of it."""
+        (found,) = self.client("batch").describe_jobs(jobs=[job_id])["jobs"]
+        return dict(found)
+
+    def printed(self, stream: str | None) -> list[str]:
+        """The lines of a log stream; none where there is no stream yet."""
+        if not stream:
+            return []
+        group = self.aws.section()["batch_job_log_group_name"]
+        told = self.client("logs").get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True)
+        return [event["message"] for event in told["events"]]
+
+    async def until_heard(self, job_id: str) -> None:
+        """Its first output is in its log."""
+        async with asyncio.timeout(60):
+            while not self.printed(self.job(job_id)["container"].get("logStreamName")):
+                await asyncio.sleep(0.1)
 
     def sent(self) -> Sent:
         """All that the offline AWS holds of what anybody sent."""

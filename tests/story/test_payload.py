@@ -65,7 +65,7 @@ async def test_an_array_of_fifty_is_one_object_and_nothing_grows_with_it(world: 
     results = await asyncio.gather(*(each.end() for each in electrons))
     assert [value_of(result) for result in results] == [word.upper() for word in words]
     assert [stdout_of(result) for result in results] == [f"shouting {word}\n" for word in words]
-    (parent,) = world.client("batch").describe_jobs(jobs=[electrons[0].handle.job_id.partition(":")[0]])["jobs"]
+    parent = world.job(electrons[0].handle.job_id.partition(":")[0])
     told = parent["container"]["environment"]
     assert len(json.dumps(told)) < 1000
     keys = [result_key(each.handle.content).hex() for each in electrons]

@@ -107,7 +107,7 @@ async def test_what_was_done_before_the_host_was_lost_is_not_done_again(world: W
     assert value_of(await electrons[0].end()) == 1
     while not list(again.iterdir()):
         await asyncio.sleep(0.05)
-    (job,) = world.client("batch").describe_jobs(jobs=[electrons[1].handle.job_id])["jobs"]
+    job = world.job(electrons[1].handle.job_id)
     await asyncio.to_thread(world.aws.fault, "host_lost", job["jobName"])  # not whatever else still runs there
     assert value_of(await electrons[1].end()) == 2
     assert len(list(done.iterdir())) == 1
