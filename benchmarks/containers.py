@@ -19,8 +19,8 @@ import boto3
 from covalent_awsbatch_plugin.ground import layout
 from covalent_awsbatch_plugin.hands.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
-from covalent_awsbatch_plugin.local.docker_engine import DockerEngine
-from covalent_awsbatch_plugin.local.engine import Container
+from covalent_awsbatch_plugin.local.engines.docker_engine import DockerEngine
+from covalent_awsbatch_plugin.local.engines.engine import Container
 from covalent_awsbatch_plugin.story import cloud, journey
 from covalent_awsbatch_plugin.story.direct import stage_call
 from covalent_awsbatch_plugin.story.inflight import Ticket
@@ -62,7 +62,7 @@ async def section(quick: bool, say: Say) -> Section:
 
 async def measure(rounds: int, say: Say) -> Containers:
     """Bare containers and ours in turn, `rounds` times; the others' once."""
-    from covalent_awsbatch_plugin.local.engines import docker_answers
+    from covalent_awsbatch_plugin.local.engines.choice import docker_answers
 
     found = Containers()
     if not await asyncio.to_thread(docker_answers):

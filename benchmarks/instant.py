@@ -30,15 +30,15 @@ from covalent_awsbatch_plugin.ground import archive, envelope, layout
 from covalent_awsbatch_plugin.ground.payload import Parcel, bring
 from covalent_awsbatch_plugin.ground.storage import Store
 from covalent_awsbatch_plugin.ground.task import TaskFile
-from covalent_awsbatch_plugin.local.engine import Container, Exit
-from covalent_awsbatch_plugin.local.unpack import ImageCache
+from covalent_awsbatch_plugin.local.engines.engine import Container, Exit
+from covalent_awsbatch_plugin.local.engines.unpack import ImageCache
 
 PYTHON = "3.11.0"
 _SCRATCH = TemporaryDirectory()
 
 
 class Instant:
-    """The port of `local.engine.Engine`."""
+    """The port of `local.engines.engine.Engine`."""
 
     name = "instant"
     note = "engine instant: no container is started; each job ends at once with what its container would have left."

@@ -19,8 +19,8 @@ import sys
 import threading
 from pathlib import Path
 
-from . import engines
 from .background import LOCK_FILE, READY
+from .engines import choice as engines
 from .server import STATE_FILE, Options, offline_aws, write_state
 
 

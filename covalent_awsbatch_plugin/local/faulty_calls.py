@@ -17,7 +17,7 @@ from aiohttp import web
 
 from . import faults
 from .faults import Fault, Faults
-from .registry import problem
+from .images.registry import problem
 
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -23,15 +23,19 @@ from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
 from moto.ec2.models import ec2_backends
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
-from . import batch, ecr, engines, iam, logs
-from .base_image import BaseImage, make_base_image
-from .blobs import BlobStore
-from .credentials import CredentialsEndpoint
+from . import logs
+from .batch import api as batch
+from .batch.host import Host
+from .batch.scheduler import Limits, Scheduler
+from .engines import choice as engines
 from .gate import Gate, before_moto, before_registry
-from .host import Host
+from .iam import enforcement as iam
+from .iam.credentials import CredentialsEndpoint
+from .images import ecr
+from .images.base_image import BaseImage, make_base_image
+from .images.blobs import BlobStore
+from .images.registry import Manifest, Registry, problem
 from .provision import BASE_REPOSITORY, Network, Provisioner, section
-from .registry import Manifest, Registry, problem
-from .scheduler import Limits, Scheduler
 
 HOST = "127.0.0.1"
 CREDENTIALS_FILE = "credentials"

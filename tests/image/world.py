@@ -24,10 +24,10 @@ from aiohttp import web
 from covalent_awsbatch_plugin.hands.image.builder import Login, Repository
 from covalent_awsbatch_plugin.hands.image.registry import Blob, Registry
 from covalent_awsbatch_plugin.hands.image.registry_http import RegistryHttp
-from covalent_awsbatch_plugin.local.blobs import BlobStore
-from covalent_awsbatch_plugin.local.registry import Manifest as StoredManifest
-from covalent_awsbatch_plugin.local.registry import Registry as LocalRegistry
-from covalent_awsbatch_plugin.local.registry import TagTaken
+from covalent_awsbatch_plugin.local.images.blobs import BlobStore
+from covalent_awsbatch_plugin.local.images.registry import Manifest as StoredManifest
+from covalent_awsbatch_plugin.local.images.registry import Registry as LocalRegistry
+from covalent_awsbatch_plugin.local.images.registry import TagTaken
 from covalent_awsbatch_plugin.thought.image.image import DOCKER, OCI, Descriptor, Family, Image, Manifest, assemble
 from covalent_awsbatch_plugin.thought.image.layers import File, Layer, layer
 

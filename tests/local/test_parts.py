@@ -16,13 +16,14 @@ from uuid import uuid4
 
 import pytest
 
-from covalent_awsbatch_plugin.local import LocalAWS, engines
-from covalent_awsbatch_plugin.local.base_image import BaseImage, make_base_image
-from covalent_awsbatch_plugin.local.docker_engine import DockerEngine
-from covalent_awsbatch_plugin.local.engine import Container
+from covalent_awsbatch_plugin.local import LocalAWS
+from covalent_awsbatch_plugin.local.engines import choice as engines
+from covalent_awsbatch_plugin.local.engines.docker_engine import DockerEngine
+from covalent_awsbatch_plugin.local.engines.engine import Container
+from covalent_awsbatch_plugin.local.engines.unpack import _extract, _merge
+from covalent_awsbatch_plugin.local.images.base_image import BaseImage, make_base_image
+from covalent_awsbatch_plugin.local.images.root_files import closure, entries
 from covalent_awsbatch_plugin.local.logs import EVENT_BYTES, cut
-from covalent_awsbatch_plugin.local.root_files import closure, entries
-from covalent_awsbatch_plugin.local.unpack import _extract, _merge
 from tests.local.small_world import layer
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from covalent_awsbatch_plugin.local.retry import should_retry
+from covalent_awsbatch_plugin.local.batch.retry import should_retry
 from tests.local.small_world import World
 
 HOST, SPOT, OOM = (

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from covalent_awsbatch_plugin.local.retry import MAX_RULES, should_retry
+from covalent_awsbatch_plugin.local.batch.retry import MAX_RULES, should_retry
 from covalent_awsbatch_plugin.thought.job.causes import Blame, Cause
 from covalent_awsbatch_plugin.thought.job.jobs import RETRY_ON
 from covalent_awsbatch_plugin.thought.job.why import why

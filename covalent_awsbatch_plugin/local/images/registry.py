@@ -19,8 +19,8 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from ..iam.needs import registry_actions
 from .blobs import BlobRefused, BlobStore, Upload
-from .iam_needs import registry_actions
 
 MANIFEST_BYTES = 4 * 1024 * 1024  # the distribution specification asks registries to take at least this much
 CHUNK = 1 << 20

@@ -20,7 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
 
-from ..thought.image.inside import LABEL_LIBC
+from ...thought.image.inside import LABEL_LIBC
 from .root_files import Entry, compiled, entries
 
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"

@@ -34,8 +34,8 @@ from moto.iam.models import iam_backends
 from moto.s3.exceptions import S3AccessDeniedError, S3ClientError
 from moto.s3.models import s3_backends
 
-from . import iam_simulation
-from .iam_needs import Asked, Need, needs, s3_action
+from . import simulation as iam_simulation
+from .needs import Asked, Need, needs, s3_action
 
 ALWAYS = {"sts:GetCallerIdentity", "sts:AssumeRole"}  # the first is anyone's; the second the role's trust decides
 DELETED = re.compile(rb"<Object>.*?</Object>", re.DOTALL)

@@ -13,12 +13,12 @@ from moto.iam.exceptions import NotFoundException
 from moto.iam.models import IAMBackend, iam_backends
 from moto.logs.models import LogsBackend, logs_backends
 
-from .credentials import CredentialsEndpoint
-from .engine import Container
-from .iam import Guard, Role, denial
-from .iam_needs import ANY, Need
+from ..engines.engine import Container
+from ..iam.credentials import CredentialsEndpoint
+from ..iam.enforcement import Guard, Role, denial
+from ..iam.needs import ANY, Need
+from ..logs import LogWriter
 from .jobs import Attempt, Job
-from .logs import LogWriter
 
 DEFAULT_GROUP = "/aws/batch/job"
 TOKEN_VARIABLE = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"  # noqa: S105 - a name, not a token

@@ -17,9 +17,9 @@ from signal import SIGKILL, SIGTERM
 from typing import Any, Protocol
 from uuid import uuid4
 
-from . import faults
-from .engine import Container, Engine, Exit, PullFailed, Running, StartFailed
-from .faults import Faults
+from .. import faults
+from ..engines.engine import Container, Engine, Exit, PullFailed, Running, StartFailed
+from ..faults import Faults
 from .jobs import (
     CHILD_FAILED,
     DEPENDENCY_FAILED,

@@ -20,8 +20,8 @@ from moto.ecr import urls
 from moto.ecr.models import ECRBackend, Image, Repository, ecr_backends
 from moto.ecr.responses import ECRResponse
 
-from .iam import Guard, Principal, caller, denial
-from .iam_needs import Need
+from ..iam.enforcement import Guard, Principal, caller, denial
+from ..iam.needs import Need
 from .registry import Manifest, TagTaken
 
 TOKEN_LIVES_S = 12 * 3600  # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html
