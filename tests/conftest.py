@@ -6,6 +6,7 @@
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 
 pytest_plugins = ["tests.nothing_left_out", "tests.clouds"]
@@ -14,6 +15,9 @@ pytest_plugins = ["tests.nothing_left_out", "tests.clouds"]
 # import it while they are collected.
 HOME = tempfile.mkdtemp(prefix="covalent-awsbatch-tests-")
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+
+# Who starts the tests in the background of a script has them, and what they start, ignore Ctrl-C, which some tests send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Whoever runs the tests may have settings of their own; none of them may reach a test, and no test may reach theirs.
 FOREIGN = ("AWS_", "COVALENT_", "XDG_", "ECS_")
