@@ -16,7 +16,7 @@ pytest_plugins = ["tests.nothing_left_out", "tests.clouds"]
 HOME = tempfile.mkdtemp(prefix="covalent-awsbatch-tests-")
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 
-# Who starts the tests in the background of a script has them, and what they start, ignore Ctrl-C, which some tests send.
+# Tests that were started in the background of a script ignore Ctrl-C, and so does all that they start; some send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Whoever runs the tests may have settings of their own; none of them may reach a test, and no test may reach theirs.
