@@ -50,7 +50,7 @@ async def test_killed_after_that_its_result_is_fetched_and_nothing_is_double(cli
         assert "Not ended yet: 1." in await client.says("collect", "--into", str(into))
         client.may_go_on()
     await client.until_all_ended()
-    assert "1 tasks are in" in await client.says("collect", "--into", str(into))
+    assert "Collected 1, into " in await client.says("collect", "--into", str(into))
     assert archive.load(into / DISPATCH / "0" / "output-0") == "x" * 400_000
     assert client.ran == b"1"
     assert len(client.jobs()) == before + 1
