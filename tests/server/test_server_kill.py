@@ -138,7 +138,7 @@ def test_a_killed_server_loses_nothing_doubles_nothing_and_leaves_nothing_to_rea
     (crash.folder / "go").touch()
     crash.until_none_is_alive()
 
-    assert "4 tasks are in" in crash.says("collect", "--into", str(into))
+    assert "Collected 4, into " in crash.says("collect", "--into", str(into))
     for step in ("ended", "running", "being submitted"):
         assert archive.load(into / crash.dispatches[step] / "0" / "output-0") == f"a value of {step}"
         assert crash.ran(step) == 1
