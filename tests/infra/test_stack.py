@@ -13,6 +13,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from moto.iam.access_control import PermissionResult
@@ -123,7 +124,14 @@ def test_all_that_takes_tags_has_them(other: Company) -> None:
         for instance in each["instances"] if "tags_all" in instance["attributes"]
     }  # fmt: skip
     assert len(tagged) >= 12
+    assert len(networks(other)) == 1
     assert {name: tags for name, tags in tagged.items() if not wanted.items() <= tags.items()} == {}
+
+
+def networks(company: Company) -> list[Any]:
+    """Those that a stack made; the account has others."""
+    by_tag = [{"Name": "tag:covalent:plugin", "Values": ["awsbatch"]}]
+    return list(company.client("ec2").describe_vpcs(Filters=by_tag)["Vpcs"])
 
 
 GIVEN_BEFORE_MACHINES = ["GiveRoleToInstances", "GiveRoleToBatch"]  # in the order in which they are needed
@@ -282,7 +290,7 @@ def test_down_with_data_leaves_nothing(ours: Company, other: Company) -> None:
         ),
     ]
     assert [name for name in left if name.startswith((ours.prefix, other.prefix))] == []
-    assert len(client("ec2").describe_vpcs()["Vpcs"]) == 1
+    assert networks(ours) == []
     assert "No stack ours" in ours.infra("status", code=1)
 
 
