@@ -106,4 +106,4 @@ def _other(version: str | None) -> str:
 def _own_lines(own: OwnCode) -> list[str]:
     lines = [f"  own module {name}" for name in sorted({name.partition("/")[0] for name in own.files})]
     lines += [f"  own package {folder}" for folder in sorted(own.packages)]
-    return lines + [f"  left out: {path}, called like a file that keeps a secret" for path in own.skipped]
+    return lines + [f"  left out: {path}, called like what keeps a secret" for path in own.skipped]

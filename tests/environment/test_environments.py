@@ -377,7 +377,8 @@ def test_a_folder_travels_without_its_secrets(
         "covalent/code/mine.py",
         "covalent/code/data/table.csv",
     }
-    assert ".env does not travel" in caplog.text and "deploy.pem does not travel" in caplog.text
+    for name in (".env", ".git", "deploy.pem"):
+        assert f"/{name} does not travel" in caplog.text
 
 
 def test_a_store_that_can_not_be_written_is_named(index: Index, tmp_path: Path) -> None:

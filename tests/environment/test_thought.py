@@ -199,7 +199,18 @@ def test_sources_tell_their_imports() -> None:
 
 # ---- own code --------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    "path", [".env", "app/.env.local", "key.pem", "id_rsa", ".aws/config", "secrets.toml", ".netrc", "credentials.json"]
+    "path",
+    [
+        ".env",
+        "app/.env.local",
+        "key.pem",
+        "id_rsa",
+        ".aws/config",
+        "secrets.toml",
+        ".netrc",
+        "credentials.json",
+        ".git/config",
+    ],
 )
 def test_what_keeps_a_secret_stays(path: str) -> None:
     assert is_secret(path)
@@ -211,5 +222,5 @@ def test_code_and_data_are_no_secrets(path: str) -> None:
 
 
 def test_what_tools_made_stays() -> None:
-    paths = (".git/config", "a/__pycache__/b.pyc", "x.egg-info/PKG-INFO", ".venv/bin/python")
+    paths = (".git", "a/__pycache__/b.pyc", "x.egg-info/PKG-INFO", ".venv/bin/python")
     assert all(map(is_left_out, paths))

@@ -14,7 +14,7 @@ from pathlib import Path
 from ...ground.layout import CODE_DIR
 from ...thought.environment.environment import identity
 from ...thought.environment.lock import Target
-from ...thought.environment.own_code import is_left_out, is_left_out_folder, is_secret
+from ...thought.environment.own_code import is_left_out, is_left_out_folder, is_secret, is_secret_folder
 from ...thought.environment.references import References, of_source
 from ...thought.errors import SettingError
 from ...thought.image.layers import Layer, layer
@@ -42,7 +42,7 @@ class OwnCode:
 
     def add_folder(self, folder: Path, below: str = "") -> None:
         """All of a folder that may travel."""
-        for path, name in _walk(folder):
+        for path, name in _walk(folder, self.skipped):
             self._add(path, f"{below}{name}")
 
     def add_module(self, place: Path) -> None:
@@ -72,13 +72,15 @@ class OwnCode:
                 advice="Name the folders of code alone in `environment`, and pass data as arguments or by a bucket.",
             )
         for path in self.skipped:
-            log.warning("%s does not travel with the task: it is called like a file that keeps a secret.", path)
+            log.warning("%s does not travel with the task: it is called like what keeps a secret.", path)
         return layer(DiskFiles({f"{CODE_DIR}/{name}": path for name, path in files.items()}), "own code")
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
+def _walk(folder: Path, skipped: list[Path]) -> Iterator[tuple[Path, str]]:
+    """Files and their paths in the folder; folders that keep secrets are added to `skipped`."""
     for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not is_left_out_folder(name))
+        skipped += [Path(root, name) for name in sorted(folders) if is_secret_folder(name)]
+        folders[:] = sorted(name for name in folders if not (is_left_out_folder(name) or is_secret_folder(name)))
         for name in sorted(names):
             path = Path(root, name)
             below = path.relative_to(folder).as_posix()
@@ -88,7 +90,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
 
 def _built(project: Path, store: LayerStore, target: Target, skipped: list[Path], work: Work) -> dict[str, Path]:
     """The files of a local package, built anew when one of its own has changed."""
-    lying = list(_walk(project))
+    lying = list(_walk(project, []))
     seen = [(name, path.stat().st_size, path.stat().st_mtime_ns) for path, name in lying]
     key = identity("folder", str(project), seen, target.platform, target.python)
     kept = store.find(key)
@@ -148,7 +150,7 @@ def _beside(module: str, folders: Iterable[Path]) -> Path | None:
 
 def _imports(place: Path) -> set[str]:
     """What the sources of a module import."""
-    files = [path for path, _ in _walk(place)] if place.is_dir() else [place]
+    files = [path for path, _ in _walk(place, [])] if place.is_dir() else [place]
     found = References()
     for path in files:
         if path.suffix == ".py":

@@ -10,10 +10,10 @@ from pathlib import PurePosixPath
 
 # Made by tools, or somebody else's: of no use in a container. Nobody needs to be told.
 _LEFT_OUT_FOLDERS = {
-    "__pycache__", ".git", ".hg", ".svn", ".venv", "venv", "node_modules", "build", "dist", ".tox", ".nox", ".idea",
-    ".vscode", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".ipynb_checkpoints", ".eggs", "htmlcov",
+    "__pycache__", ".venv", "venv", "node_modules", "build", "dist", ".tox", ".nox", ".idea", ".vscode", ".mypy_cache",
+    ".pytest_cache", ".ruff_cache", ".ipynb_checkpoints", ".eggs", "htmlcov",
 }  # fmt: skip
-_LEFT_OUT_FILES = re.compile(r".*\.(pyc|pyo|whl|egg)|\.coverage.*|\.DS_Store")
+_LEFT_OUT_FILES = re.compile(r".*\.(pyc|pyo|whl|egg)|\.coverage.*|\.DS_Store|\.git")  # the last is a file in a worktree
 
 # What keeps a secret, by how it is called: it is left out, and that is told.
 _SECRET_FOLDERS = {".aws", ".ssh", ".gnupg", ".azure", ".gcloud", ".kube", ".docker", ".git", ".hg", ".svn"}
@@ -28,7 +28,12 @@ _SECRET_FILES = re.compile(
 def is_secret(path: str) -> bool:
     """Whether a file, by its path in the folder, is called as one that keeps a secret."""
     pure = PurePosixPath(path)
-    return bool(_SECRET_FOLDERS.intersection(pure.parts[:-1])) or bool(_SECRET_FILES.fullmatch(pure.name))
+    return any(map(is_secret_folder, pure.parts[:-1])) or bool(_SECRET_FILES.fullmatch(pure.name))
+
+
+def is_secret_folder(name: str) -> bool:
+    """Whether a folder of that name keeps secrets, if only in its history."""
+    return name in _SECRET_FOLDERS
 
 
 def is_left_out(path: str) -> bool:
