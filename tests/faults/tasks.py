@@ -136,10 +136,11 @@ def wait_and_do(folder: str) -> str:
 
 def on_second_attempt() -> str:
     """Waits to be stopped at its first attempt, and says what it does then."""
-    print(RAN, flush=True)
     attempt = os.environ["AWS_BATCH_JOB_ATTEMPT"]
     if attempt == "1":
         on_stop(lambda seconds: sys.exit(print(SAVED if 0 < seconds < 30 else seconds)))
+    print(RAN, flush=True)  # whoever waits for this may stop it now
+    if attempt == "1":
         time.sleep(60)
     return f"attempt {attempt}"
 
