@@ -79,8 +79,7 @@ async def _collect(aws: Cloud, settings: Settings, dispatch: str, into: Path) ->
 
     await find_unsent(aws, settings)
     done = waiting = 0
-    place = (await aws.site(settings)).place
-    for job_id, tasks in unread(aws, place, dispatch_id=dispatch):
+    async for job_id, tasks in unread(aws, dispatch_id=dispatch):
         left = 0
         for task in tasks:
             folder = into / task.dispatch_id / str(task.node_ids[0])

@@ -130,6 +130,10 @@ class Cloud:
         """Who we are at AWS, asked once."""
         return await self.cached("identity", self.account.identity, seconds=float("inf"))
 
+    async def here(self) -> tuple[str, str]:
+        """The Region and the account of this connection, whatever the settings name there."""
+        return await self.aws.region(), (await self.identity()).account
+
     async def _find(self, settings: Settings) -> Site:
         who = await self.identity()
         store = Store(self.aws, settings.s3_bucket_name, who.account)

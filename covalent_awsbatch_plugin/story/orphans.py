@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..hands.ledger import Entry, Noted
 from ..thought import naming
-from ..thought.job.jobs import Place
 from ..thought.settings import Settings
 from .cloud import Cloud
 from .collecting import Ended, NodeResult, collect, newest_envelope, results_store
-from .reattach import settled
+from .reattach import groups_of, settled
 from .shipment import JobHandle
 
 FORGOTTEN_AFTER_S = 3600  # that no job came of a submission is believed when nobody can still be trying
@@ -76,28 +74,24 @@ class Unread:
     handle: JobHandle
 
 
-def unread(cloud: Cloud, place: Place, *, dispatch_id: str = "") -> Iterator[tuple[str, list[Unread]]]:
-    """Jobs at this place with their task groups, from this user's ledger on this machine, oldest first."""
+async def unread(cloud: Cloud, *, dispatch_id: str = "") -> AsyncIterator[tuple[str, list[Unread]]]:
+    """Jobs of this Region and account with their task groups, from this user's ledger here, oldest first."""
+    here = await cloud.here()
     for noted in cloud.ledger.jobs():
         tasks = [
             Unread(entry.dispatch_id, entry.node_ids, handle)
-            for entry, handle in _at(place, noted)
-            if dispatch_id in ("", entry.dispatch_id)
+            for entry, handle in groups_of(noted)
+            if handle.is_at(here) and dispatch_id in ("", entry.dispatch_id)
         ]
         if tasks:
             yield noted.key, tasks
 
 
-def _at(place: Place, noted: Noted) -> list[tuple[Entry, JobHandle]]:
-    handles = ((entry, JobHandle.from_json(entry.handle)) for entry in noted.entries)
-    return [(entry, handle) for entry, handle in handles if handle and handle.is_at(place)]
-
-
 async def find_unsent(cloud: Cloud, settings: Settings) -> int:
     """Looks by name for jobs that were being submitted when their process died; how many may still come to be."""
-    waiting, place = 0, (await cloud.site(settings)).place
+    waiting, here = 0, await cloud.here()
     for noted in cloud.ledger.perhaps_sent():
-        if noted.entries and not _at(place, noted):
+        if not all(handle.is_at(here) for _, handle in groups_of(noted)):
             continue
         if await settled(cloud, settings, noted) is not None:
             continue

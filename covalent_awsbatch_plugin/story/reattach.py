@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, replace
 from functools import partial
 
-from ..hands.ledger import Noted, unsent
+from ..hands.ledger import Entry, Noted, unsent
 from ..thought.errors import Lost
 from ..thought.job.job_detail import JobState
 from ..thought.settings import Settings
@@ -46,10 +46,10 @@ async def left_behind(cloud: Cloud, settings: Settings, group: StagedGroup, cont
 
     All of an array's tasks may be asked for at once, so one of them looks at no other's entry.
     """
-    place = (await cloud.site(settings)).place
+    here = await cloud.here()
     for noted, entry in await cloud.in_thread(cloud.ledger.left, group.dispatch_id, group.node_ids):
         handle = JobHandle.from_json(entry.handle)
-        if handle is None or handle.content != content or not handle.is_at(place):
+        if handle is None or handle.content != content or not handle.is_at(here):
             continue
         there = await cloud.once(("settled", noted.key), partial(settled, cloud, settings, noted))
         if there is None:
@@ -62,8 +62,13 @@ async def left_behind(cloud: Cloud, settings: Settings, group: StagedGroup, cont
 
 
 async def _result_ids(noted: Noted) -> tuple[str, ...]:
-    handles = (JobHandle.from_json(entry.handle) for entry in noted.entries)
-    return tuple(handle.result_id for handle in handles if handle)
+    return tuple(handle.result_id for _, handle in groups_of(noted))
+
+
+def groups_of(noted: Noted) -> list[tuple[Entry, JobHandle]]:
+    """A job's task groups, without those that an older version noted in another way."""
+    handles = ((entry, JobHandle.from_json(entry.handle)) for entry in noted.entries)
+    return [(entry, handle) for entry, handle in handles if handle]
 
 
 async def settled(cloud: Cloud, settings: Settings, noted: Noted) -> Noted | None:

@@ -19,7 +19,6 @@ from ..hands.ledger import Entry, unsent
 from ..thought import naming
 from ..thought.errors import AWSBatchError, NotFound, Refused, StagingError
 from ..thought.job import jobs
-from ..thought.job.jobs import Place
 from ..thought.settings import Settings
 from .cloud import Cloud, Site
 from .ending import Terminator
@@ -56,9 +55,9 @@ class JobHandle:
     payload: str = ""  # key of the object that the task came in; "": it came in the image
     names: dict[str, str] = field(default_factory=dict, hash=False)
 
-    def is_at(self, place: Place) -> bool:
-        """Whether its job is in this account and Region, which the ledger's may not be."""
-        return not self.definition or self.definition.split(":")[3:5] == [place.region, place.account]
+    def is_at(self, here: tuple[str, str]) -> bool:
+        """Whether its job is in this Region and account, which the ledger's may not be."""
+        return not self.definition or tuple(self.definition.split(":")[3:5]) == here
 
     def name_of(self, node_id: int | None) -> str:
         """What an electron is called."""

@@ -116,6 +116,14 @@ async def test_one_of_another_account_is_not_looked_for_in_this_one(client: Clie
     assert "Collected 1, into " in await client.says("collect", "--into", str(client.folder / "collected"))
 
 
+async def test_results_are_collected_where_the_queue_is_gone(client: Client) -> None:
+    await client.killed(WHILE_IT_RUNS)
+    client.may_go_on()
+    await client.until_all_ended()
+    client.options += ["--batch-queue", "gone", "--ecr-repo-name", "gone"]
+    assert "Collected 1, into " in await client.says("collect", "--into", str(client.folder / "collected"))
+
+
 async def test_another_dispatch_takes_nothing_from_this_one(client: Client) -> None:
     before = len(client.jobs())
     await client.killed(WHILE_IT_RUNS)
