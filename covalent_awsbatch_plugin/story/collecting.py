@@ -193,7 +193,7 @@ async def _complete(cloud: Cloud, settings: Settings, ended: Ended, error: error
     job = _job(ended)
     if len(job.attempts) > 1 and not error.says:
         error.says = said(job)
-    error.facts = outcome.facts(error, _asked(settings, ended))
+    error.facts = outcome.facts(error, _asked(settings, ended).memory)
     if stream := job.last.log_stream:
         error.facts += "\n" + link(await cloud.aws.region(), settings.batch_job_log_group_name, stream)
 

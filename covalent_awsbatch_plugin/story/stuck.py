@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..thought.errors import AWSBatchError, NeverStarted
-from ..thought.job.outcome import Asked, facts
+from ..thought.job.outcome import facts
 from ..thought.settings import Settings
 from .cloud import Cloud
 from .shipment import JobHandle
@@ -33,7 +33,7 @@ async def never_started(cloud: Cloud, settings: Settings, handle: JobHandle) -> 
         says=f"AWS says: {state.status_reason}" if state and state.status_reason else "",
         advice="\n".join(faults) or f"Look at the queue {settings.batch_queue}, or raise start_patience.",
     )
-    error.facts = facts(error, Asked(handle.name, settings.memory, settings.time_limit))
+    error.facts = facts(error, settings.memory)
     return error
 
 

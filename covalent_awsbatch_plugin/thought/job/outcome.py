@@ -62,10 +62,10 @@ _AGAIN = {
 }
 
 
-def facts(error: errors.JobFailed, asked: Asked) -> str:
-    """One line, for any failure: the memory that was asked for, and whether trying again may help."""
-    memory = f"It asked for {asked.memory:g} GiB of memory"
-    return f"{memory}." if isinstance(error, errors.Cancelled) else f"{memory}; {_AGAIN[error.retry_may_help]}."
+def facts(error: errors.JobFailed, memory: float) -> str:
+    """One line, for any failure: the memory that was asked for, in GiB, and whether trying again may help."""
+    asked = f"It asked for {memory:g} GiB of memory"
+    return f"{asked}." if isinstance(error, errors.Cancelled) else f"{asked}; {_AGAIN[error.retry_may_help]}."
 
 
 def task_failure(task: TaskResult, job: JobState, asked: Asked) -> errors.JobFailed | None:
