@@ -203,8 +203,6 @@ class Scheduler:
 
     def _conclude(self, job: Job, attempt: Attempt, timed_out: bool) -> bool:
         attempt.stopped_at = now_ms()
-        if attempt.losing:
-            attempt.losing.cancel()
         self._around.ended(attempt)
         job.attempts.append(attempt)
         if job.is_terminated:
@@ -254,7 +252,11 @@ class Scheduler:
             job.started_at = attempt.started_at
             job.move(RUNNING)
             self._lose(job)
-            ended = await self._watch(job, attempt, running)
+            try:
+                ended = await self._watch(job, attempt, running)
+            finally:
+                if attempt.losing:
+                    attempt.losing.cancel()
         sink.close()
         return ended
 
