@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from covalent_awsbatch_plugin.local.engines.docker_engine import DockerEngine, RunningContainer
-from covalent_awsbatch_plugin.local.engines.engine import Container
+from covalent_awsbatch_plugin.local.engines.base import Container
+from covalent_awsbatch_plugin.local.engines.docker import DockerEngine, RunningContainer
 from covalent_awsbatch_plugin.local.provision import REPOSITORY
 
 SLOTS = 2 * (os.cpu_count() or 1)

@@ -16,15 +16,15 @@ from subprocess import CalledProcessError
 
 import boto3
 
-from covalent_awsbatch_plugin.ground import layout
-from covalent_awsbatch_plugin.hands.aws.session import close_shared
+from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
-from covalent_awsbatch_plugin.local.engines.docker_engine import DockerEngine
-from covalent_awsbatch_plugin.local.engines.engine import Container
-from covalent_awsbatch_plugin.story import cloud, journey
-from covalent_awsbatch_plugin.story.direct import stage_call
-from covalent_awsbatch_plugin.story.inflight import Ticket
-from covalent_awsbatch_plugin.thought.settings import Given, resolve
+from covalent_awsbatch_plugin.local.engines.base import Container
+from covalent_awsbatch_plugin.local.engines.docker import DockerEngine
+from covalent_awsbatch_plugin.runner.protocol import layout
+from covalent_awsbatch_plugin.settings import Given, resolve
+from covalent_awsbatch_plugin.tasks import cloud, lifecycle
+from covalent_awsbatch_plugin.tasks.inflight import Ticket
+from covalent_awsbatch_plugin.tasks.staging import stage_call
 
 from . import peer_images
 from .aliased import SLOTS
@@ -89,8 +89,8 @@ async def _image_of_a_task(aws: LocalAWS) -> str:
     with tempfile.TemporaryDirectory() as folder:
         group = stage_call(len, (b"x" * 2048,), {}, Path(folder), dispatch_id="bench", node_id=0)
         async with cloud(settings) as known:
-            handle = await journey.send(known, settings, group, Ticket((("bench", 0),)))
-            await journey.watch(known, settings, handle)
+            handle = await lifecycle.send(known, settings, group, Ticket((("bench", 0),)))
+            await lifecycle.watch(known, settings, handle)
     await close_shared()
     return handle.image
 

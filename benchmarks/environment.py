@@ -19,17 +19,17 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from covalent_awsbatch_plugin.hands.aws.session import close_shared
-from covalent_awsbatch_plugin.hands.environment.environments import Environments
-from covalent_awsbatch_plugin.hands.environment.layer_store import LayerStore
-from covalent_awsbatch_plugin.hands.image.builder import Base, Builder, PushedImage, Repository
-from covalent_awsbatch_plugin.hands.image.builders import builder
+from covalent_awsbatch_plugin.aws.session import close_shared
+from covalent_awsbatch_plugin.dependencies.lock import Lock, Target
+from covalent_awsbatch_plugin.dependencies.package_layers import Environments
+from covalent_awsbatch_plugin.dependencies.spec import wish
+from covalent_awsbatch_plugin.dependencies.store import LayerStore
+from covalent_awsbatch_plugin.images.builders import builder
+from covalent_awsbatch_plugin.images.builders.builder import Base, Builder, PushedImage, Repository
+from covalent_awsbatch_plugin.images.layer import layer
 from covalent_awsbatch_plugin.local import LocalAWS
-from covalent_awsbatch_plugin.story import cloud
-from covalent_awsbatch_plugin.thought.environment.environment import wish
-from covalent_awsbatch_plugin.thought.environment.lock import Lock, Target
-from covalent_awsbatch_plugin.thought.image.layers import layer
-from covalent_awsbatch_plugin.thought.settings import Given, Settings, resolve
+from covalent_awsbatch_plugin.settings import Given, Settings, resolve
+from covalent_awsbatch_plugin.tasks import cloud
 
 from .docker_build import login
 from .section import Reach, Say, Section

@@ -26,12 +26,12 @@ import cloudpickle
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
 from moto.s3.models import S3Backend, s3_backends
 
-from covalent_awsbatch_plugin.ground import archive, envelope, layout
-from covalent_awsbatch_plugin.ground.payload import Parcel, bring
-from covalent_awsbatch_plugin.ground.storage import Store
-from covalent_awsbatch_plugin.ground.task import TaskFile
-from covalent_awsbatch_plugin.local.engines.engine import Container, Exit
-from covalent_awsbatch_plugin.local.engines.unpack import ImageCache
+from covalent_awsbatch_plugin.local.engines.base import Container, Exit
+from covalent_awsbatch_plugin.local.engines.image_cache import ImageCache
+from covalent_awsbatch_plugin.runner.bucket import Store
+from covalent_awsbatch_plugin.runner.protocol import archive, envelope, layout
+from covalent_awsbatch_plugin.runner.protocol.payload import Parcel, bring
+from covalent_awsbatch_plugin.runner.protocol.task import TaskFile
 
 PYTHON = "3.11.0"
 _SCRATCH = TemporaryDirectory()

@@ -17,14 +17,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from covalent_awsbatch_plugin.hands.aws.session import close_shared
-from covalent_awsbatch_plugin.hands.image.builder import PushedImage
+from covalent_awsbatch_plugin.aws.session import close_shared
+from covalent_awsbatch_plugin.images.builders.builder import PushedImage
 from covalent_awsbatch_plugin.local import LocalAWS
-from covalent_awsbatch_plugin.story import cloud, collecting, journey
-from covalent_awsbatch_plugin.story.cloud import Cloud
-from covalent_awsbatch_plugin.story.direct import stage_call, value_of
-from covalent_awsbatch_plugin.story.inflight import Ticket
-from covalent_awsbatch_plugin.thought.settings import Given, Settings, resolve
+from covalent_awsbatch_plugin.settings import Given, Settings, resolve
+from covalent_awsbatch_plugin.tasks import cloud, lifecycle, results
+from covalent_awsbatch_plugin.tasks.connection import Cloud
+from covalent_awsbatch_plugin.tasks.inflight import Ticket
+from covalent_awsbatch_plugin.tasks.staging import stage_call, value_of
 
 from .machine import ROOT
 from .section import Reach, Say, Section
@@ -95,11 +95,11 @@ async def send_one(settings: Settings, folder: Path) -> Sent:
     async with cloud(settings) as aws:
         recorder = await Recorder.of(aws, settings)
         before, wall, cpu = Counter(aws.aws.calls), time.perf_counter(), time.process_time()
-        handle = await journey.send(aws, settings, group, Ticket((("bench", 0),)))
+        handle = await lifecycle.send(aws, settings, group, Ticket((("bench", 0),)))
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         calls = dict(aws.aws.calls - before)
-        ended = await journey.watch(aws, settings, handle)
-        (result,) = await collecting.collect(aws, settings, ended, (0,), folder)
+        ended = await lifecycle.watch(aws, settings, handle)
+        (result,) = await results.collect(aws, settings, ended, (0,), folder)
         assert result.error is None, result.error.letter()
         assert value_of(result) == TASK_BYTES
     (pushed,) = recorder.pushed

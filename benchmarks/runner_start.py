@@ -15,11 +15,11 @@ import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from covalent_awsbatch_plugin.ground import layout
-from covalent_awsbatch_plugin.hands.image.runner_layer import runner_files
+from covalent_awsbatch_plugin.images.runner_layer import runner_files
 from covalent_awsbatch_plugin.local import LocalAWS
-from covalent_awsbatch_plugin.story.direct import stage_call
-from covalent_awsbatch_plugin.story.packing import image_files, pack
+from covalent_awsbatch_plugin.runner.protocol import layout
+from covalent_awsbatch_plugin.tasks.packing import image_files, pack
+from covalent_awsbatch_plugin.tasks.staging import stage_call
 
 from .section import Say, Section
 from .stats import figure, median, quantile, table

@@ -3,7 +3,7 @@
 
 """Run Python functions on AWS Batch from a Covalent workflow."""
 
-from .ground.on_stop import on_stop
+from .runner.on_stop import on_stop
 
 __all__ = ["on_stop"]
 __version__ = "1.0.0"

@@ -35,17 +35,17 @@ from covalent._workflow.transportable_object import TransportableObject
 from covalent.executor.base import AsyncBaseExecutor
 from covalent.executor.schemas import ResourceMap, TaskSpec, TaskUpdate
 
-from .hands.neighbours import other_awsbatch_plugins
-from .hands.old_files import remove_old_soon
-from .thought.environment.environment import anchored
-from .thought.errors import AWSBatchError, Cancelled, JobFailed, SettingError, StagingError
-from .thought.infra.settings import ExecutorInfraDefaults, ExecutorPluginDefaults
-from .thought.settings import SETTING_NAMES, Given, Settings, resolve, unknown_names
+from .core.covalent_plugins import other_awsbatch_plugins
+from .dependencies.spec import anchored
+from .errors import AWSBatchError, Cancelled, JobFailed, SettingError, StagingError
+from .infra.stack_settings import ExecutorInfraDefaults, ExecutorPluginDefaults
+from .settings import SETTING_NAMES, Given, Settings, resolve, unknown_names
+from .tasks.staging_dirs import remove_old_soon
 
 if TYPE_CHECKING:
-    from .story.collecting import Ended, NodeResult
-    from .story.packing import StagedGroup
-    from .story.shipment import JobHandle
+    from .tasks.packing import StagedGroup
+    from .tasks.results import Ended, NodeResult
+    from .tasks.submit import JobHandle
 
 __all__ = ["AWSBatchExecutor", "ExecutorInfraDefaults", "ExecutorPluginDefaults"]  # the latter for `covalent deploy`
 
@@ -66,7 +66,7 @@ _FREE_BYTES = 1024 * 1024  # with less room than this, what Covalent stages woul
 class AWSBatchExecutor(AsyncBaseExecutor):
     """Runs electrons as AWS Batch jobs.
 
-    Takes every setting of `thought.settings.Settings` by name. What is not given comes from `[executors.awsbatch]` of
+    Takes every setting of `settings.Settings` by name. What is not given comes from `[executors.awsbatch]` of
     the Covalent server's config file, and then from the default. An instance is plain data: it travels as JSON, holds
     no secret, and opens nothing.
 
@@ -125,7 +125,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
                 raise
 
     async def _send(self, settings: Settings, group: StagedGroup) -> JobHandle:
-        from .story import IN_FLIGHT, cloud, journey
+        from .tasks import IN_FLIGHT, cloud, lifecycle
 
         remove_old_soon(settings.cache_dir)
         ticket = IN_FLIGHT.open(group.dispatch_id, group.node_ids)
@@ -133,8 +133,8 @@ class AWSBatchExecutor(AsyncBaseExecutor):
             # From here on a cancel finds the ticket; one that came before it is in Covalent's database.
             ticket.cancelled = ticket.cancelled or await self._cancel_requested()
             async with cloud(settings) as aws:
-                handle = await journey.send(aws, settings, group, ticket)
-                async with journey.ended_if_stopped(aws, handle):
+                handle = await lifecycle.send(aws, settings, group, ticket)
+                async with lifecycle.ended_if_stopped(aws, handle):
                     await self._store_handle(handle)
         return handle
 
@@ -144,12 +144,12 @@ class AWSBatchExecutor(AsyncBaseExecutor):
             return await self._poll(self.settings(), task_group_metadata, data)
 
     async def _poll(self, settings: Settings, meta: dict[str, Any], handle: JobHandle) -> Ended:
-        from .story import IN_FLIGHT, cloud, journey
+        from .tasks import IN_FLIGHT, cloud, lifecycle
 
         ticket = IN_FLIGHT.open(meta["dispatch_id"], tuple(meta["node_ids"]))
         try:
             async with cloud(settings) as aws:
-                return await journey.watch(aws, settings, handle, ticket)
+                return await lifecycle.watch(aws, settings, handle, ticket)
         finally:
             IN_FLIGHT.close(ticket)
             shutil.rmtree(_place(settings, meta, "in"), ignore_errors=True)  # the job has it all
@@ -166,7 +166,8 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         return [_update(dispatch_id, r.node_id, _status(r.error), r.files) for r in results]
 
     async def _collect(self, settings: Settings, ended: Ended, nodes: tuple[int, ...], into: Path) -> list[NodeResult]:
-        from .story import cloud, collecting
+        from .tasks import cloud
+        from .tasks import results as collecting
 
         async with cloud(settings) as aws:
             results = await collecting.collect(aws, settings, ended, nodes, into)
@@ -175,10 +176,10 @@ class AWSBatchExecutor(AsyncBaseExecutor):
 
     async def cancel(self, task_metadata: dict[str, Any], job_handle: Any) -> bool:
         """Ends the node's job wherever it is; True when it will not run on. Never raises."""
-        from .story import IN_FLIGHT, cloud, journey, shipment
+        from .tasks import IN_FLIGHT, cloud, lifecycle, submit
 
         ticket = IN_FLIGHT.find(task_metadata["dispatch_id"], task_metadata["node_id"])
-        handle = shipment.JobHandle.from_json(job_handle)
+        handle = submit.JobHandle.from_json(job_handle)
         job_id, member = (handle.job_id, handle.member) if handle else (None, None)
         if ticket:
             ticket.cancel()
@@ -187,7 +188,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
             return True
         try:
             async with cloud(self.settings()) as aws:
-                await journey.cancel(aws, job_id, member)
+                await lifecycle.cancel(aws, job_id, member)
         except AWSBatchError as error:
             app_log.error(f"The job {job_id} could not be ended: {error}")
             return False
@@ -202,7 +203,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         With Covalent's wrapped function it returns a TransportableObject, with a plain one the value. Raises the
         function's own exception where it can be imported here, else one of the JobFailed family.
         """
-        from .story.direct import stage_call
+        from .tasks.staging import stage_call
 
         meta = {**task_metadata, "task_group_id": task_metadata["node_id"], "node_ids": [task_metadata["node_id"]]}
         settings = self.settings()
@@ -318,7 +319,7 @@ def _folder(settings: Settings, meta: dict[str, Any], way: str) -> Path:
 
 
 def _staged(specs: list[TaskSpec], resources: ResourceMap, meta: dict[str, Any]) -> StagedGroup:
-    from .story.packing import StagedGroup, StagedTask
+    from .tasks.packing import StagedGroup, StagedTask
 
     def path(uri: str) -> Path:
         return Path(uri.removeprefix("file://"))

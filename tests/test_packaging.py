@@ -64,7 +64,7 @@ def test_the_wheel_holds_nothing_else(built: Built) -> None:
     assert others == {PACKAGE}
 
 
-@pytest.mark.parametrize("name", ["py.typed", "assets/infra/README.md", "ground/layout.py"])
+@pytest.mark.parametrize("name", ["py.typed", "assets/infra/README.md", "runner/protocol/layout.py"])
 def test_the_wheel_holds_what_no_import_would_miss_at_once(built: Built, name: str) -> None:
     assert (built.wheel / PACKAGE / name).is_file()
 
@@ -95,9 +95,9 @@ def test_terraform_lies_beside_the_module_in_a_checkout_too() -> None:
     assert beside.resolve() == (PROJECT / "assets" / "infra").resolve()
 
 
-def test_the_ground_floor_runs_under_another_name(built: Built, tmp_path: Path) -> None:
-    shutil.copytree(built.wheel / PACKAGE / "ground", tmp_path / "covalent_awsbatch_ground")
-    program = "import covalent_awsbatch_ground.layout as layout; print(layout.object_file('ab'))"
+def test_runner_runs_under_another_name(built: Built, tmp_path: Path) -> None:
+    shutil.copytree(built.wheel / PACKAGE / "runner", tmp_path / "covalent_awsbatch_runner")
+    program = "import covalent_awsbatch_runner.protocol.layout as layout; print(layout.object_file('ab'))"
     command = [sys.executable, "-c", program]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
     assert run.stdout == "covalent/objects/ab\n"

@@ -1,15 +1,16 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The walls of ARCHITECTURE.md: imports only go down, and each outside package comes in by its own door.
+"""The order of slices in ARCHITECTURE.md: imports go one way, pure files stay pure, each package has its importers.
 
-Reads the source, so an import inside a function counts as much as one at the top.
+The tests read the source, so an import inside a function counts as much as one at the top of a file.
 """
 
 from __future__ import annotations
 
 import ast
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -20,41 +21,84 @@ import pytest
 PACKAGE = "covalent_awsbatch_plugin"
 SOURCE = Path(__file__).parent.parent / PACKAGE
 
-# Who may import whom, inside: itself, and what is named here. The first three are the package's root.
-BELOW = {
-    "awsbatch": {"story", "hands", "thought", "ground", "__init__"},
-    "cli": {"awsbatch", "story", "hands", "thought", "ground", "local", "__init__"},
-    "__init__": {"ground"},  # what tasks may import, here and in a container
-    "story": {"hands", "thought", "ground", "__init__"},
-    "hands": {"thought", "ground", "__init__"},
-    "thought": {"ground", "__init__"},
-    "ground": set(),
-    "local": {"hands", "thought", "ground", "__init__"},
+# Slices, lowest first. A slice may import the slices of the rows above its own, and itself; never its neighbours.
+ROWS = (
+    ("runner",),
+    ("errors",),
+    ("core", "iam"),
+    ("images",),
+    ("aws", "dependencies"),
+    ("settings",),
+    ("jobs",),
+    ("tasks",),
+    ("infra",),
+    ("awsbatch", "pool"),
+    ("cli",),
+)
+ALLOWED = {
+    slice_: {below for row in ROWS[:number] for below in row} for number, row in enumerate(ROWS) for slice_ in row
 }
-# Who may import what from outside: a floor, or one file of it. The standard library is everyone's, with one exception.
+ALLOWED |= {
+    "__init__": {"runner"},  # the names that a task may import, on the user's machine and in a container
+    "local": {"runner", "errors", "core", "iam", "images"},
+}
+ALLOWED["cli"] |= {"local"}  # no other slice imports the offline AWS
+for slice_ in ALLOWED.keys() - {"runner", "__init__"}:
+    ALLOWED[slice_] |= {"__init__"}
+
+# Which slice or file may import a package from outside. The standard library is open to all but the pure files.
 OUTSIDE = {
     "covalent": {"awsbatch"},
     "click": {"cli"},
-    "pydantic": {"awsbatch", "thought"},
-    "aioboto3": {"hands/aws/session.py", "local"},
-    "aiobotocore": {"hands/aws/session.py", "local"},
-    "botocore": {"hands/aws/session.py", "hands/aws/errors.py", "hands/aws/quick_get.py", "local"},
-    "aiohttp": {"hands", "local"},
-    "yarl": {"hands", "local"},  # the URLs that aiohttp takes and gives
-    "docker": {"hands/image/engine.py", "local"},
+    "pydantic": {"awsbatch", "settings", "infra"},
+    "aioboto3": {"aws/session.py", "local"},
+    "aiobotocore": {"aws/session.py", "local"},
+    "botocore": {"aws/session.py", "aws/errors.py", "aws/s3_fast_get.py", "local"},
+    "aiohttp": {"aws", "images", "local"},
+    "yarl": {"aws", "images", "local"},  # the URLs that aiohttp takes and gives
+    "docker": {"images/builders/docker_engine.py", "local"},
     "moto": {"local"},
     "flask": {"local"},
     "werkzeug": {"local"},
-    "cloudpickle": {"ground", "hands"},
-    "obstore": {"ground", "hands"},
-    "aiolimiter": {"hands/pace.py"},
-    "filelock": {"hands/config_file.py"},
-    "tomlkit": {"hands/config_file.py"},
-    "packaging": {"hands", "thought"},
-    "uv": {"hands/environment/uv.py"},
+    "cloudpickle": {"runner", "dependencies", "tasks"},
+    "obstore": {"runner"},
+    "aiolimiter": {"core/rate_limit.py"},
+    "filelock": {"core/covalent_config.py"},
+    "tomlkit": {"core/covalent_config.py"},
+    "packaging": {"dependencies", "images"},
+    "uv": {"dependencies/uv.py"},
 }
-# Thought has no network and no clock: the same question has the same answer, now and later, here and there.
-NOT_IN_THOUGHT = {
+
+# Pure files give the same answer to the same question at any time and on any machine.
+PURE = (
+    "errors.py",
+    "settings.py",
+    "iam.py",
+    "images/reference.py",
+    "images/manifest.py",
+    "images/layer.py",
+    "images/base_facts.py",
+    "dependencies/spec.py",
+    "dependencies/lock.py",
+    "dependencies/references.py",
+    "dependencies/user_code_rules.py",
+    "jobs/definition.py",
+    "jobs/description.py",
+    "jobs/instance_types.py",
+    "jobs/resources.py",
+    "jobs/names.py",
+    "jobs/attempts.py",
+    "jobs/resubmit.py",
+    "jobs/outcomes/",
+    "tasks/payload_object.py",
+    "infra/checks.py",
+    "infra/deployer_policy.py",
+    "infra/stack_names.py",
+    "infra/stack_settings.py",
+    "infra/terraform_errors.py",
+    "infra/terraform_files.py",
+)
+IMPURE_MODULES = {
     "asyncio",
     "http",
     "random",
@@ -68,9 +112,9 @@ NOT_IN_THOUGHT = {
 
 
 class Import(NamedTuple):
-    file: str  # of the importer, relative to the package, with slashes
+    file: str  # the importing file, relative to the package, with slashes
     line: int
-    module: str  # dotted, absolute
+    module: str  # dotted and absolute
     relative: bool
 
     @property
@@ -79,6 +123,7 @@ class Import(NamedTuple):
 
 
 def imports(root: Path) -> Iterator[Import]:
+    """Yield every import of every file below a folder."""
     for path in sorted(root.rglob("*.py")):
         file = path.relative_to(root).as_posix()
         folder = [PACKAGE, *file.split("/")[:-1]]
@@ -88,60 +133,66 @@ def imports(root: Path) -> Iterator[Import]:
             elif isinstance(node, ast.ImportFrom):
                 base = folder[: len(folder) - node.level + 1] if node.level else []
                 base = base + (node.module.split(".") if node.module else [])
-                # `from ..thought import errors` imports thought.errors where that is a file, else a name of thought
+                # `from ..jobs import names` imports jobs.names if that is a file, else a name of jobs
                 for alias in node.names:
                     inner = Path(root, *base[1:], alias.name)
                     is_module = base[0] == PACKAGE and (inner.with_suffix(".py").exists() or inner.is_dir())
-                    yield Import(
-                        file, node.lineno, ".".join([*base, alias.name] if is_module else base), node.level > 0
-                    )
+                    module = ".".join([*base, alias.name] if is_module else base)
+                    yield Import(file, node.lineno, module, node.level > 0)
 
 
-def floor(file: str) -> str:
-    """A folder, or a file of the root: a door may be either."""
+def slice_of(file: str) -> str:
+    """Return the folder or the file directly below the package's root."""
     return file.split("/")[0].removesuffix(".py")
 
 
 def target(root: Path, module: str) -> str:
-    """The file or package folder that a module of ours is."""
+    """Return the file or the folder of a module of this package."""
     parts = module.split(".")[1:]
     if not parts:
         return "__init__.py"
     return "/".join(parts) if Path(root, *parts).is_dir() else "/".join(parts) + ".py"
 
 
+def is_pure(file: str) -> bool:
+    return file in PURE or any(folder.endswith("/") and file.startswith(folder) for folder in PURE)
+
+
 def broken_walls(root: Path) -> list[str]:
-    """One sentence for each import that should not be."""
-    checked = ((found, wrong(root, found)) for found in imports(root))
-    return [f"{found.file}:{found.line} imports {found.short_name}: {why}" for found, why in checked if why]
+    """Return one sentence for each import that is not allowed."""
+    checked = ((entry, complaint(root, entry)) for entry in imports(root))
+    return [f"{entry.file}:{entry.line} imports {entry.short_name}: {reason}" for entry, reason in checked if reason]
 
 
-def wrong(root: Path, found: Import) -> str:
-    top, here = found.module.split(".")[0], floor(found.file)
-    if here not in BELOW:
-        return f"{here} is no floor of the house"
+def complaint(root: Path, entry: Import) -> str:
+    """Return what is wrong with an import, or an empty text."""
+    top, here = entry.module.split(".")[0], slice_of(entry.file)
+    if here not in ALLOWED:
+        return f"{here} is no slice of this package"
     if top == PACKAGE:
-        there = floor(target(root, found.module))
-        if not found.relative:
-            return "inside the package imports are relative, so that the runner can travel under another name"
-        return "" if there in {here, *BELOW[here]} else f"{here} may not know of {there}"
+        there = slice_of(target(root, entry.module))
+        if not entry.relative:
+            return "imports inside the package are relative, because the runner has another name in an image"
+        return "" if there in {here, *ALLOWED[here]} else f"{here} may not import {there}"
     if top in sys.stdlib_module_names | {"_typeshed"}:
-        return "thought has no network, no clock and no chance" if here == "thought" and top in NOT_IN_THOUGHT else ""
-    if {here, found.file} & OUTSIDE.get(top, set()):
+        return (
+            "a pure file has no network, clock, process or chance"
+            if is_pure(entry.file) and top in IMPURE_MODULES
+            else ""
+        )
+    if {here, entry.file} & OUTSIDE.get(top, set()):
         return ""
-    return (
-        f"{top} belongs to {', '.join(sorted(OUTSIDE[top]))}"
-        if top in OUTSIDE
-        else f"{top} has no place in this test yet"
-    )
+    if top in OUTSIDE:
+        return f"{top} may be imported by {', '.join(sorted(OUTSIDE[top]))}"
+    return f"{top} has no line in this test yet"
 
 
-def circle(root: Path) -> str:
-    """The files of one circle of imports, or nothing."""
+def cycle(root: Path) -> str:
+    """Return the files of one cycle of imports, or an empty text."""
     graph: dict[str, set[str]] = {}
-    for found in imports(root):
-        if found.module.split(".")[0] == PACKAGE:
-            graph.setdefault(found.file, set()).add(target(root, found.module))
+    for entry in imports(root):
+        if entry.module.split(".")[0] == PACKAGE:
+            graph.setdefault(entry.file, set()).add(target(root, entry.module))
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -149,28 +200,47 @@ def circle(root: Path) -> str:
     return ""
 
 
-def files_for_everything(root: Path) -> list[str]:
+def vague_names(root: Path) -> list[str]:
+    """Return the files whose names do not say what is in them."""
     names = {"utils.py", "util.py", "helpers.py", "common.py", "misc.py"}
     return [path.relative_to(root).as_posix() for path in root.rglob("*.py") if path.name in names]
 
 
-def test_imports_only_go_down_and_outside_packages_come_in_by_their_own_door() -> None:
+def repeated_names(root: Path) -> list[str]:
+    """Return the file names that stand twice; `errors.py` may, and `cli/` and `local/` may repeat a slice's name."""
+    places = defaultdict(list)
+    for path in sorted(root.rglob("*.py")):
+        file = path.relative_to(root).as_posix()
+        if path.name not in {"__init__.py", "__main__.py", "errors.py"} and slice_of(file) not in {"cli", "local"}:
+            places[path.name].append(file)
+    return [" and ".join(files) for files in places.values() if len(files) > 1]
+
+
+def test_imports_follow_the_order_of_slices() -> None:
     broken = broken_walls(SOURCE)
     assert not broken, "\n".join(broken)
 
 
-def test_no_circles() -> None:
-    assert not circle(SOURCE), circle(SOURCE)
+def test_imports_have_no_cycle() -> None:
+    assert not cycle(SOURCE), cycle(SOURCE)
 
 
-def test_every_file_says_what_it_is_for() -> None:
-    assert files_for_everything(SOURCE) == []
+def test_pure_files_exist() -> None:
+    assert [name for name in PURE if not (SOURCE / name).exists()] == []
 
 
-# ---- the test's own test: a small house with one broken wall each ---------------------------------------------------
-def house(root: Path, **files: str) -> Path:
-    """Files by name, `hands__batch` for hands/batch.py."""
-    for name in ("story", "hands", "thought", "ground", "local"):
+def test_file_names_are_no_vague_words() -> None:
+    assert vague_names(SOURCE) == []
+
+
+def test_file_names_stand_once() -> None:
+    assert repeated_names(SOURCE) == []
+
+
+# ---- tests of the checks above: a small package with one mistake in each --------------------------------------------
+def package(root: Path, **files: str) -> Path:
+    """Write files by name into a folder: `jobs__api` is jobs/api.py."""
+    for name in ("tasks", "jobs", "aws", "runner", "local"):
         (root / name).mkdir()
         (root / name / "__init__.py").write_text("")
     for name, text in files.items():
@@ -181,48 +251,60 @@ def house(root: Path, **files: str) -> Path:
 
 
 SOUND = {
-    "awsbatch": "from covalent.executor.base import AsyncBaseExecutor\nfrom .story import task\n",
-    "story__task": "import asyncio\nfrom ..hands import aws\nfrom ..thought.jobs import Job\n",
-    "hands__aws__session": "import aioboto3\nfrom ...ground.layout import ROOT\n",
-    "thought__jobs": "import json\nJob = dict\n",
-    "ground__layout": "import cloudpickle\nROOT = ''\n",
-    "local__batch": "import moto\nfrom ..hands import aws\n",
+    "awsbatch": "from covalent.executor.base import AsyncBaseExecutor\nfrom .tasks import client\n",
+    "tasks__client": "import asyncio\nfrom ..aws import session\nfrom ..jobs.names import Name\n",
+    "aws__session": "import aioboto3\nfrom ..runner.layout import ROOT\n",
+    "jobs__names": "import json\nName = str\n",
+    "runner__layout": "import cloudpickle\nROOT = ''\n",
+    "local__batch": "import moto\nfrom ..runner import layout\n",
 }
 
 
-def test_a_sound_house_has_no_broken_wall(tmp_path: Path) -> None:
-    root = house(tmp_path, **SOUND)
+def test_sound_package_has_no_complaint(tmp_path: Path) -> None:
+    root = package(tmp_path, **SOUND)
     assert broken_walls(root) == []
-    assert circle(root) == ""
+    assert cycle(root) == ""
+    assert repeated_names(root) == []
 
 
-RELATIVE = "inside the package imports are relative, so that the runner can travel under another name"
-BOTOCORES = "hands/aws/errors.py, hands/aws/quick_get.py, hands/aws/session.py, local"
+RELATIVE = "imports inside the package are relative, because the runner has another name in an image"
+BOTOCORE = "aws/errors.py, aws/s3_fast_get.py, aws/session.py, local"
 BROKEN = [
-    ("thought__jobs", "from ..hands import aws", "1 imports hands.aws: thought may not know of hands"),
-    ("hands__batch", "if 1:\n    from .. import awsbatch", "2 imports awsbatch: hands may not know of awsbatch"),
-    ("story__task", "from ..local.batch import x", "1 imports local.batch: story may not know of local"),
-    ("local__batch", "from ..story import task", "1 imports story.task: local may not know of story"),
-    ("ground__task", f"from {PACKAGE}.ground import layout", f"1 imports ground.layout: {RELATIVE}"),
-    ("ground__task", "import aiohttp", "1 imports aiohttp: aiohttp belongs to hands, local"),
-    ("story__task", "import botocore.config", f"1 imports botocore.config: botocore belongs to {BOTOCORES}"),
-    ("hands__batch", "import pandas", "1 imports pandas: pandas has no place in this test yet"),
-    ("thought__jobs", "import time", "1 imports time: thought has no network, no clock and no chance"),
-    ("oddments", "import json", "1 imports json: oddments is no floor of the house"),
+    ("aws__ecr", "from ..jobs import names", "1 imports jobs.names: aws may not import jobs"),
+    ("jobs__api", "if 1:\n    from .. import awsbatch", "2 imports awsbatch: jobs may not import awsbatch"),
+    ("aws__ecr", "from ..dependencies import x", "1 imports dependencies: aws may not import dependencies"),
+    ("tasks__client", "from ..local.batch import x", "1 imports local.batch: tasks may not import local"),
+    ("local__batch", "from ..tasks import client", "1 imports tasks.client: local may not import tasks"),
+    ("runner__task", f"from {PACKAGE}.runner import layout", f"1 imports runner.layout: {RELATIVE}"),
+    ("runner__task", "import aiohttp", "1 imports aiohttp: aiohttp may be imported by aws, images, local"),
+    ("tasks__client", "import botocore.config", f"1 imports botocore.config: botocore may be imported by {BOTOCORE}"),
+    ("jobs__api", "import pandas", "1 imports pandas: pandas has no line in this test yet"),
+    ("jobs__names", "import time", "1 imports time: a pure file has no network, clock, process or chance"),
+    (
+        "jobs__outcomes__causes",
+        "import random",
+        "1 imports random: a pure file has no network, clock, process or chance",
+    ),
+    ("oddments", "import json", "1 imports json: oddments is no slice of this package"),
 ]
 
 
 @pytest.mark.parametrize(("name", "text", "sentence"), BROKEN)
-def test_a_broken_wall_is_named(tmp_path: Path, name: str, text: str, sentence: str) -> None:
+def test_broken_wall_is_named(tmp_path: Path, name: str, text: str, sentence: str) -> None:
     file = name.replace("__", "/") + ".py"
-    assert broken_walls(house(tmp_path, **SOUND | {name: text})) == [f"{file}:{sentence}"]
+    assert broken_walls(package(tmp_path, **SOUND | {name: text})) == [f"{file}:{sentence}"]
 
 
-def test_a_circle_is_named(tmp_path: Path) -> None:
-    root = house(tmp_path, hands__a="from . import b", hands__b="from .c import x", hands__c="from .a import y")
+def test_cycle_is_named(tmp_path: Path) -> None:
+    root = package(tmp_path, aws__a="from . import b", aws__b="from .c import x", aws__c="from .a import y")
     assert broken_walls(root) == []
-    assert set(circle(root).split(" -> ")) == {"hands/a.py", "hands/b.py", "hands/c.py"}
+    assert set(cycle(root).split(" -> ")) == {"aws/a.py", "aws/b.py", "aws/c.py"}
 
 
-def test_a_file_for_everything_is_named(tmp_path: Path) -> None:
-    assert files_for_everything(house(tmp_path, hands__utils="")) == ["hands/utils.py"]
+def test_vague_name_is_named(tmp_path: Path) -> None:
+    assert vague_names(package(tmp_path, aws__utils="")) == ["aws/utils.py"]
+
+
+def test_repeated_name_is_named(tmp_path: Path) -> None:
+    root = package(tmp_path, aws__names="", jobs__names="", local__names="", aws__errors="", jobs__errors="")
+    assert repeated_names(root) == ["aws/names.py and jobs/names.py"]

@@ -10,7 +10,7 @@ from pathlib import Path
 PROJECT = Path(__file__).parent.parent
 sys.path.insert(0, str(PROJECT))
 
-from covalent_awsbatch_plugin.thought.infra.terraform import FILES, settings_table  # noqa: E402 - after the path
+from covalent_awsbatch_plugin.infra.terraform_files import FILES, settings_table  # noqa: E402 - after the path
 
 DOCS = PROJECT / "docs" / "infrastructure.md"
 TABLE = re.compile(r"(?<=<!-- infra settings -->\n).*?(?=<!-- /infra settings -->)", re.DOTALL)

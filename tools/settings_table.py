@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from covalent_awsbatch_plugin.thought.settings import Settings
+from covalent_awsbatch_plugin.settings import Settings
 
 README = Path(__file__).parent.parent / "README.md"
 BEGIN = "<!-- settings: made by `python tools/settings_table.py`, checked by a test -->\n"

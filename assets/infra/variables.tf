@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 #
-# Made by `python tools/infra.py` from covalent_awsbatch_plugin/thought: change it there.
+# Made by `python tools/infra.py` from covalent_awsbatch_plugin/infra/stack_settings.py: change it there.
 
 # ---- what is made
 variable "prefix" {

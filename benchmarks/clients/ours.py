@@ -13,7 +13,7 @@ import meter
 async def main(told: dict) -> None:
     import covalent
 
-    from covalent_awsbatch_plugin.hands.aws.session import close_shared
+    from covalent_awsbatch_plugin.aws.session import close_shared
 
     executor = covalent.executor.AWSBatchExecutor(cache_dir=told["cache_dir"], **told["section"], **told["settings"])
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .options import CONNECTION, showing
 from .root import in_cloud, main, resolved, settings_options
-from .settings_of import CONNECTION, showing
 
 if TYPE_CHECKING:
-    from ..hands.aws.leftovers import Left
-    from ..story.cleaning import Findings
-    from ..story.cloud import Cloud
+    from ..tasks.clean import Findings
+    from ..tasks.connection import Cloud
+    from ..tasks.leftovers import Left
 
 MIB = 1024 * 1024
 
@@ -36,7 +36,7 @@ def clean(yes: bool, older_than: float, **options: Any) -> None:
     environments, which the next task makes again. Results that nobody collected yet are gone then:
     `covalent-awsbatch collect` fetches them first.
     """
-    from ..story.cleaning import find, remove
+    from ..tasks.clean import find, remove
 
     settings = resolved(options)
     before = datetime.now(UTC) - timedelta(hours=older_than)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..thought.infra.checkup import OK, UNKNOWN, WRONG, Finding
+from ..infra.checks import OK, UNKNOWN, WRONG, Finding
+from .options import CONNECTION, NAMES, showing
 from .root import in_cloud, main, resolved, settings_options
-from .settings_of import CONNECTION, NAMES, showing
 
 if TYPE_CHECKING:
-    from ..story.cloud import Cloud
+    from ..tasks.connection import Cloud
 
 _MARKS = {OK: ("ok  ", "green"), WRONG: ("BAD ", "red"), UNKNOWN: ("?   ", "yellow")}
 
@@ -40,7 +40,7 @@ def doctor(as_json: bool, **options: Any) -> None:
     settings = resolved(options)
 
     async def look(aws: Cloud) -> list[Finding]:
-        from ..story.doctor import Doctor
+        from ..infra.doctor import Doctor
 
         findings = []
         async for finding in Doctor(aws, settings).findings():

@@ -34,7 +34,7 @@ def env() -> None:
 @settings_options
 def show(scripts: tuple[Path, ...], **options: Any) -> None:
     """Show what is in it, its sizes by package, and what is kept on this machine. Nothing is installed."""
-    from ..story.environment_report import Report
+    from ..tasks.dependency_report import Report
 
     click.echo(Report(resolved(options), scripts).shown())
 
@@ -46,7 +46,7 @@ def show(scripts: tuple[Path, ...], **options: Any) -> None:
 @settings_options
 def build(scripts: tuple[Path, ...], refresh: bool, check: bool, **options: Any) -> None:
     """Make its layers now, so that the first task doesn't wait for them."""
-    from ..story.environment_report import Report, to_push
+    from ..tasks.dependency_report import Report, to_push
 
     began = time.monotonic()
     settings = resolved(options)
@@ -63,7 +63,7 @@ def build(scripts: tuple[Path, ...], refresh: bool, check: bool, **options: Any)
 @settings_options
 def explain(scripts: tuple[Path, ...], **options: Any) -> None:
     """Say where each package and module comes from, and how that differs from what is installed here."""
-    from ..story.environment_report import Report
+    from ..tasks.dependency_report import Report
 
     click.echo(Report(resolved(options), scripts).why())
 
@@ -75,8 +75,8 @@ def prune_store(**options: Any) -> None:
 
     What was used within the hour stays. Tasks do the same by themselves; repositories at AWS are not touched.
     """
-    from ..hands.environment.layer_store import LayerStore
-    from ..hands.environment.pruning import prune
+    from ..dependencies.prune import prune
+    from ..dependencies.store import LayerStore
 
     store = LayerStore()
     pruned = prune(store, resolved(options).max_cache_gib * 1024**3)

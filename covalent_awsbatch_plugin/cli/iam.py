@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 
-from ..thought.infra.deployer import deployer
-from ..thought.infra.policies import Names, document, policy
-from ..thought.infra.settings import InfraSettings, infra_settings
-from ..thought.infra.stack import SETTINGS, names
+from ..iam import Names, document, policy
+from ..infra.deployer_policy import deployer
+from ..infra.stack_names import SETTINGS, names
+from ..infra.stack_settings import InfraSettings, infra_settings
+from .options import CONNECTION, NAMES, option_for, showing
 from .root import in_cloud, main, resolved, settings_options
-from .settings_of import CONNECTION, NAMES, option_for, showing
 
 MEANINGS = {
     "deployer": "whoever runs `covalent-awsbatch infra`",
@@ -43,7 +43,7 @@ def iam(role: str | None, account: str | None, partition: str, **options: Any) -
       aws iam put-role-policy --role-name server --policy-name covalent \\
           --policy-document "$(covalent-awsbatch iam --role dispatcher)"
     """
-    from ..story.infra import stack
+    from ..infra.stacks import stack
 
     told = {name: options.pop(name) for name in InfraSettings.model_fields}
     settings = resolved(options)

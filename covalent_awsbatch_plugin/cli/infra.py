@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..hands.config_file import config_file
-from ..thought.infra.settings import InfraSettings, infra_settings
+from ..core.covalent_config import config_file
+from ..infra.stack_settings import InfraSettings, infra_settings
+from .options import CONNECTION, NAMES, option_for
 from .root import in_cloud, main, progress, resolved
-from .settings_of import CONNECTION, NAMES, option_for
 
 if TYPE_CHECKING:
-    from ..story.infra import Stack
+    from ..infra.stacks import Stack
 
 
 @main.group()
@@ -62,7 +62,7 @@ def up(state_bucket: str | None, yes: bool, **options: Any) -> None:
 
     An interrupted run is simply run again. Options of the last run are remembered.
     """
-    from ..story.infra import write_settings
+    from ..infra.stacks import write_settings
 
     stack = _stack(options)
     changes = _prepared(stack, options, state_bucket)
@@ -80,7 +80,7 @@ def up(state_bucket: str | None, yes: bool, **options: Any) -> None:
 @_found
 def down(data: bool, yes: bool, **options: Any) -> None:
     """Remove it. What holds data stays, unless --data says otherwise."""
-    from ..story.infra import connection, forget_settings, held, is_kept
+    from ..infra.stacks import connection, forget_settings, held, is_kept
 
     stack = _stack(options)
     terraform = stack.terraform(progress)
@@ -126,7 +126,7 @@ def _connection(options: dict[str, Any]) -> dict[str, Any]:
 
 def _stack(options: dict[str, Any]) -> Stack:
     """Whom we are, asked first: what is wrong with credentials shows in a sentence, before Terraform begins."""
-    from ..story.infra import stack
+    from ..infra.stacks import stack
 
     prefix = infra_settings({"prefix": options["prefix"]} if options["prefix"] else {}).prefix
     return in_cloud(resolved(_connection(options)), lambda aws: stack(aws, prefix))
@@ -138,8 +138,8 @@ def _place(stack: Stack) -> str:
 
 def _prepared(stack: Stack, options: dict[str, Any], state_bucket: str | None) -> list[str]:
     """Terraform stands ready, and what it would do is shown."""
-    from ..hands.terraform import StateBucket
-    from ..story.infra import COST, connection, variables
+    from ..infra.stacks import COST, connection, variables
+    from ..infra.terraform import StateBucket
 
     progress(f"Asking Terraform what is missing in {_place(stack)} ...")
     terraform = stack.terraform(progress)

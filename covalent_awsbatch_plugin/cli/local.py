@@ -10,7 +10,7 @@ import sys
 
 import click
 
-from ..hands.config_file import config_file, write_section
+from ..core.covalent_config import config_file, write_section
 from .root import main, progress
 
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from .. import __version__
-from ..hands.config_file import config_file, section
+from ..core.covalent_config import config_file, section
+from ..dependencies.spec import anchored
+from ..errors import AWSBatchError
 from ..local.background import LocalAWSFailed
-from ..thought.environment.environment import anchored
-from ..thought.errors import AWSBatchError
-from ..thought.settings import Given, Settings, resolve
-from .settings_of import Sectioned
+from ..settings import Given, Settings, resolve
+from .options import Sectioned
 
 if TYPE_CHECKING:
-    from ..story.cloud import Cloud
+    from ..tasks.connection import Cloud
 
 T = TypeVar("T")
 
@@ -72,8 +72,8 @@ def in_cloud(settings: Settings, work: Callable[[Cloud], Awaitable[T]]) -> T:
     """Runs `work` on an event loop of its own, with a connection that is closed after it."""
     import asyncio
 
-    from ..hands.aws.session import close_shared
-    from ..story import cloud
+    from ..aws.session import close_shared
+    from ..tasks import cloud
 
     async def run() -> T:
         try:

@@ -34,16 +34,16 @@ def why(job_id: str | None, file: str | None, as_json: bool, **options: Any) -> 
     if file is not None:
         _why_records(file, as_json)
     elif job_id:
-        from ..story.postmortem import ask
+        from ..tasks.why import ask
 
         finding = in_cloud(resolved(options), lambda aws: ask(aws, job_id))
         click.echo(json.dumps(finding.to_json(), indent=2) if as_json else finding.letter())
 
 
 def _why_records(file: str, as_json: bool) -> None:
-    from ..thought.job.outcome import letter
-    from ..thought.job.records import Unreadable, records_of
-    from ..thought.job.why import why as outcome_of_record
+    from ..jobs.outcomes.classify import why as outcome_of_record
+    from ..jobs.outcomes.errors import letter
+    from ..jobs.outcomes.records import Unreadable, records_of
 
     try:
         records = records_of(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes())

@@ -7,6 +7,6 @@
 """
 
 from .background import Status, down, status, up
-from .world import LocalAWS
+from .local_aws import LocalAWS
 
 __all__ = ["LocalAWS", "Status", "down", "status", "up"]

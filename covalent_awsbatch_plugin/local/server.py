@@ -24,17 +24,17 @@ from moto.ec2.models import ec2_backends
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 from . import logs
+from .base_image.build import BaseImage, make_base_image
 from .batch import api as batch
-from .batch.host import Host
+from .batch.instance import Host
 from .batch.scheduler import Limits, Scheduler
+from .ecr import api
+from .ecr.blobs import BlobStore
+from .ecr.registry import Manifest, Registry, problem
 from .engines import choice as engines
-from .gate import Gate, before_moto, before_registry
+from .faults.request_filter import Gate, before_moto, before_registry
 from .iam import enforcement as iam
-from .iam.credentials import CredentialsEndpoint
-from .images import ecr
-from .images.base_image import BaseImage, make_base_image
-from .images.blobs import BlobStore
-from .images.registry import Manifest, Registry, problem
+from .iam.task_credentials import CredentialsEndpoint
 from .provision import BASE_REPOSITORY, Network, Provisioner, section
 
 HOST = "127.0.0.1"
@@ -72,7 +72,7 @@ async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[st
     name = await asyncio.to_thread(engines.choose, options.engine)
     async with AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, work, ignore_errors=True)
-        blobs, catalog = BlobStore(work / "registry"), ecr.ECRCatalog(ACCOUNT, options.region)
+        blobs, catalog = BlobStore(work / "registry"), api.ECRCatalog(ACCOUNT, options.region)
         gate = Gate(options.quotas)
         registry_app = Registry(blobs, catalog, mounting=options.mounting).app()
         registry_app.middlewares.append(before_registry(gate, _too_many))
@@ -80,7 +80,7 @@ async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[st
         credentials = CredentialsEndpoint(ACCOUNT, options.region)
         credentials_site = await stack.enter_async_context(_site(credentials.app()))
         endpoint_url = _moto(gate)
-        token, _ = ecr.LocalECRResponse.new_login()
+        token, _ = api.LocalECRResponse.new_login()
         engine = engines.make(name, work / "engine", registry, token, options.limits.slots)
         stack.push_async_callback(engine.close)
         host = Host(ACCOUNT, options.region, endpoint_url, f"http://{credentials_site}", credentials)
@@ -107,7 +107,7 @@ async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[st
 
 
 def _install(registry: str, scheduler: Scheduler) -> None:
-    ecr.install(registry)
+    api.install(registry)
     logs.install()
     batch.install(asyncio.get_running_loop(), scheduler)
 
@@ -121,7 +121,7 @@ def _provision(options: Options, endpoint_url: str) -> None:
     Provisioner(endpoint_url, options.region).run(network, options.state_dir / CREDENTIALS_FILE)
 
 
-def _push(base: BaseImage, blobs: BlobStore, catalog: ecr.ECRCatalog, registry: str) -> str:
+def _push(base: BaseImage, blobs: BlobStore, catalog: api.ECRCatalog, registry: str) -> str:
     """The base image is in the registry; its name there."""
     held, tag = catalog.blobs(BASE_REPOSITORY), f"3.{sys.version_info.minor}-slim"
     assert held is not None

@@ -18,15 +18,15 @@ from typing import Any
 from click.testing import CliRunner
 
 from covalent_awsbatch_plugin.cli import main
-from covalent_awsbatch_plugin.story import cloud, collecting, journey
-from covalent_awsbatch_plugin.story.collecting import NodeResult
-from covalent_awsbatch_plugin.story.direct import stage_call
-from covalent_awsbatch_plugin.story.packing import StagedGroup
-from covalent_awsbatch_plugin.story.shipment import JobHandle
-from covalent_awsbatch_plugin.thought.settings import Settings
+from covalent_awsbatch_plugin.settings import Settings
+from covalent_awsbatch_plugin.tasks import cloud, lifecycle, results
+from covalent_awsbatch_plugin.tasks.packing import StagedGroup
+from covalent_awsbatch_plugin.tasks.results import NodeResult
+from covalent_awsbatch_plugin.tasks.staging import stage_call
+from covalent_awsbatch_plugin.tasks.submit import JobHandle
 from tests.faults.driver import DISPATCH, GROUPS
 from tests.faults.tasks import wait_and_count
-from tests.story.small_world import World, ticket
+from tests.tasks.small_world import World, ticket
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,7 +76,7 @@ class Client:
         """In another process than the killed one: the handles of the jobs that its tasks now have."""
         async with cloud(self.settings) as aws:
             return await asyncio.gather(
-                *(journey.send(aws, self.settings, group, ticket(group)) for group in self.groups)
+                *(lifecycle.send(aws, self.settings, group, ticket(group)) for group in self.groups)
             )
 
     async def reads(self, handles: Sequence[JobHandle]) -> list[NodeResult]:
@@ -88,8 +88,8 @@ class Client:
         into = self.folder / f"read-{group.task_group_id}"
         into.mkdir(exist_ok=True)
         async with cloud(self.settings) as aws:
-            ended = await journey.watch(aws, self.settings, handle, ticket(group))
-            (result,) = await collecting.collect(aws, self.settings, ended, group.node_ids, into)
+            ended = await lifecycle.watch(aws, self.settings, handle, ticket(group))
+            (result,) = await results.collect(aws, self.settings, ended, group.node_ids, into)
         return result
 
     async def says(self, *words: str) -> str:

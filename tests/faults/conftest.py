@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from covalent_awsbatch_plugin.hands.aws.session import close_shared
+from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
 from tests.faults.client import Client
-from tests.story.small_world import World
+from tests.tasks.small_world import World
 
 
 @pytest.fixture(scope="session")

@@ -16,13 +16,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from covalent_awsbatch_plugin.hands.aws.session import AWS
-from covalent_awsbatch_plugin.story import cloud, collecting, journey
-from covalent_awsbatch_plugin.story.cloud import Cloud
-from covalent_awsbatch_plugin.story.direct import stage_call
-from covalent_awsbatch_plugin.story.inflight import Ticket
-from covalent_awsbatch_plugin.story.packing import StagedGroup
-from covalent_awsbatch_plugin.thought.settings import Settings
+from covalent_awsbatch_plugin.aws.session import AWS
+from covalent_awsbatch_plugin.settings import Settings
+from covalent_awsbatch_plugin.tasks import cloud, lifecycle, results
+from covalent_awsbatch_plugin.tasks.connection import Cloud
+from covalent_awsbatch_plugin.tasks.inflight import Ticket
+from covalent_awsbatch_plugin.tasks.packing import StagedGroup
+from covalent_awsbatch_plugin.tasks.staging import stage_call
 
 BEFORE, AFTER = "before", "after"
 DISPATCH, GROUPS = "killed", "groups.pickle"
@@ -54,9 +54,9 @@ async def main(settings: Settings, folder: Path) -> None:
 
 
 async def _goes(aws: Cloud, settings: Settings, group: StagedGroup, folder: Path) -> None:
-    handle = await journey.send(aws, settings, group, Ticket(((group.dispatch_id, group.node_ids[0]),)))
-    ended = await journey.watch(aws, settings, handle)
-    await collecting.collect(aws, settings, ended, group.node_ids, folder)
+    handle = await lifecycle.send(aws, settings, group, Ticket(((group.dispatch_id, group.node_ids[0]),)))
+    ended = await lifecycle.watch(aws, settings, handle)
+    await results.collect(aws, settings, ended, group.node_ids, folder)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.local import faults
-from covalent_awsbatch_plugin.thought import errors
 
 Outcome = type[errors.AWSBatchError] | None
 

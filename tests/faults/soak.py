@@ -27,16 +27,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from covalent_awsbatch_plugin.hands.aws.session import close_shared
+from covalent_awsbatch_plugin import errors
+from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS, faults
-from covalent_awsbatch_plugin.story import cleaning, cloud, journey
-from covalent_awsbatch_plugin.story.direct import value_of
-from covalent_awsbatch_plugin.story.inflight import Ticket
-from covalent_awsbatch_plugin.thought import errors
-from covalent_awsbatch_plugin.thought.settings import Settings
+from covalent_awsbatch_plugin.settings import Settings
+from covalent_awsbatch_plugin.tasks import clean, cloud, lifecycle
+from covalent_awsbatch_plugin.tasks.inflight import Ticket
+from covalent_awsbatch_plugin.tasks.staging import value_of
 from tests.faults.plan import DEEDS, KILLS, Plan, plans
 from tests.faults.soak_client import Task, way
-from tests.story.small_world import Sent, World
+from tests.tasks.small_world import Sent, World
 
 ROOT = Path(__file__).parents[2]
 # Not the pulls, which are the jobs' own luck: three that fail would be an outcome of their own.
@@ -159,7 +159,7 @@ class Soak:
         ticket.cancel()
         if ticket.job_id:
             async with cloud(self.settings) as aws:
-                await journey.cancel(aws, ticket.job_id, ticket.member)
+                await lifecycle.cancel(aws, ticket.job_id, ticket.member)
 
     # ---- clients that are killed ----------------------------------------------------------------------------------
     async def _client(self, number: int) -> None:
@@ -225,7 +225,7 @@ class Soak:
     async def _clean(self) -> None:
         """What a killed client had sent and no job came of, `covalent-awsbatch clean` finds."""
         async with cloud(self.settings) as aws:
-            await cleaning.remove(aws, self.settings, await cleaning.find(aws, self.settings, datetime.now(UTC)))
+            await clean.remove(aws, self.settings, await clean.find(aws, self.settings, datetime.now(UTC)))
         await close_shared()
 
     def _leaves_nothing(self, before: Sent) -> None:

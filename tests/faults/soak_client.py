@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from covalent_awsbatch_plugin.story import cloud, collecting, journey
-from covalent_awsbatch_plugin.story.cloud import Cloud
-from covalent_awsbatch_plugin.story.collecting import NodeResult
-from covalent_awsbatch_plugin.story.direct import stage_call, value_of
-from covalent_awsbatch_plugin.story.inflight import Ticket
-from covalent_awsbatch_plugin.story.packing import StagedGroup
-from covalent_awsbatch_plugin.thought.settings import Settings
+from covalent_awsbatch_plugin.settings import Settings
+from covalent_awsbatch_plugin.tasks import cloud, lifecycle, results
+from covalent_awsbatch_plugin.tasks.connection import Cloud
+from covalent_awsbatch_plugin.tasks.inflight import Ticket
+from covalent_awsbatch_plugin.tasks.packing import StagedGroup
+from covalent_awsbatch_plugin.tasks.results import NodeResult
+from covalent_awsbatch_plugin.tasks.staging import stage_call, value_of
 from tests.faults.tasks import BIG, count_in_bucket
 
 
@@ -46,10 +46,10 @@ class Task:
 
 async def way(aws: Cloud, settings: Settings, group: StagedGroup, ticket: Ticket, into: Path) -> NodeResult:
     """One task's whole way. Raises what ends it on the way."""
-    handle = await journey.send(aws, settings, group, ticket)
-    ended = await journey.watch(aws, settings, handle, ticket)
+    handle = await lifecycle.send(aws, settings, group, ticket)
+    ended = await lifecycle.watch(aws, settings, handle, ticket)
     (into / "reading").touch()  # who is killed from here on may have read it, and nobody knows
-    (result,) = await collecting.collect(aws, settings, ended, group.node_ids, into)
+    (result,) = await results.collect(aws, settings, ended, group.node_ids, into)
     return result
 
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from covalent_awsbatch_plugin.ground import envelope
+from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.local import faults
-from covalent_awsbatch_plugin.story import cloud, collecting, journey
-from covalent_awsbatch_plugin.story.collecting import NodeResult
-from covalent_awsbatch_plugin.story.direct import value_of
-from covalent_awsbatch_plugin.thought import errors
+from covalent_awsbatch_plugin.runner.protocol import envelope
+from covalent_awsbatch_plugin.tasks import cloud, lifecycle, results
+from covalent_awsbatch_plugin.tasks.results import NodeResult
+from covalent_awsbatch_plugin.tasks.staging import value_of
 from tests.faults.tasks import answer, fail_slowly, raise_once, slowly, warned
-from tests.story.electron import Electron, sent
-from tests.story.small_world import World, ticket
+from tests.tasks.electron import Electron, sent
+from tests.tasks.small_world import World, ticket
 
 
 def stderr_of(result: NodeResult) -> list[str]:
@@ -83,9 +83,9 @@ async def test_a_job_before_this_one_is_told_of_too(world: World, tmp_path: Path
     group = world.stage(raise_once, str(tmp_path / "ran"))
     mine = ticket(group)
     async with cloud(settings) as aws:
-        handle = await journey.send(aws, settings, group, mine)
-        ended = await journey.watch(aws, settings, handle, mine)
-        (result,) = await collecting.collect(aws, settings, ended, group.node_ids, world.folder)
+        handle = await lifecycle.send(aws, settings, group, mine)
+        ended = await lifecycle.watch(aws, settings, handle, mine)
+        (result,) = await results.collect(aws, settings, ended, group.node_ids, world.folder)
     (told,) = stderr_of(result)
     assert told.startswith("covalent-awsbatch: submitted again, for `raise_once` (Batch job ")
     assert told.endswith("raised ZeroDivisionError.")
@@ -96,10 +96,10 @@ async def test_read_twice_it_is_told_once(world: World) -> None:
     world.aws.fault(faults.AGENT, of="covalent-twice-0")
     settings, group = world.settings(), world.stage(warned, 0.0, dispatch_id="twice")
     async with cloud(settings) as aws:
-        handle = await journey.send(aws, settings, group, ticket(group))
-        ended = await journey.watch(aws, settings, handle)
-        (once,) = await collecting.collect(aws, settings, ended, group.node_ids, world.folder)
+        handle = await lifecycle.send(aws, settings, group, ticket(group))
+        ended = await lifecycle.watch(aws, settings, handle)
+        (once,) = await results.collect(aws, settings, ended, group.node_ids, world.folder)
         before = stderr_of(once)
-        (twice,) = await collecting.collect(aws, settings, ended, group.node_ids, world.folder)
+        (twice,) = await results.collect(aws, settings, ended, group.node_ids, world.folder)
     assert stderr_of(twice) == before
     assert len(before) == 2

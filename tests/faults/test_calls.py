@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.local import faults
-from covalent_awsbatch_plugin.story import cloud
-from covalent_awsbatch_plugin.thought import errors
+from covalent_awsbatch_plugin.tasks import cloud
 from tests.faults.tasks import count, raise_once
-from tests.story.small_world import World
+from tests.tasks.small_world import World
 
 RIDDEN_OUT = {
     "SubmitJob cut before it took effect": (faults.CUT_BEFORE, "batch:SubmitJob", {}),
@@ -122,7 +122,7 @@ async def test_a_submission_that_never_gets_an_answer_leaves_no_job(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not even the last try's, whose effect nobody could have seen but by looking."""
-    monkeypatch.setattr("covalent_awsbatch_plugin.hands.aws.batch.SUBMIT_TRIES", 1)
+    monkeypatch.setattr("covalent_awsbatch_plugin.jobs.api.SUBMIT_TRIES", 1)
     world.aws.fault(faults.CUT_AFTER, of="batch:SubmitJob")
     assert await world.value(world.settings(), count, str(tmp_path / "ran"), "return") == "done"
     assert (tmp_path / "ran").read_bytes() == b"1"

@@ -3,8 +3,8 @@
 
 """A cancel, whenever it comes: the task ends cancelled, or as it had ended before, and nothing runs on.
 
-One while it waits for company, or between submission and handle, is in tests/story/test_fleet.py; in an array, or in a
-shared container, beside it.
+A cancel while a task waits to be batched, or between submission and handle, is in tests/tasks/test_batching.py; in an
+array, or in a shared container, beside it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import uuid
 
 import pytest
 
+from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.local import faults
-from covalent_awsbatch_plugin.story import cloud, journey
-from covalent_awsbatch_plugin.story.direct import value_of
-from covalent_awsbatch_plugin.thought import errors
+from covalent_awsbatch_plugin.tasks import cloud, lifecycle
+from covalent_awsbatch_plugin.tasks.staging import value_of
 from tests.faults.tasks import RAN, answer, slowly
-from tests.story.electron import Electron, until_ended
-from tests.story.small_world import World, stdout_of
+from tests.tasks.electron import Electron, until_ended
+from tests.tasks.small_world import World, stdout_of
 
 
 async def test_before_anything_was_uploaded_nothing_is_sent(world: World) -> None:
@@ -70,4 +70,4 @@ async def test_when_it_has_ended_its_value_stands(world: World) -> None:
 @pytest.mark.parametrize("index", ["", ":3"])
 async def test_of_a_job_that_nobody_knows_it_is_no_error(world: World, index: str) -> None:
     async with cloud(world.settings()) as aws:
-        await journey.cancel(aws, f"{uuid.uuid4()}{index}")
+        await lifecycle.cancel(aws, f"{uuid.uuid4()}{index}")

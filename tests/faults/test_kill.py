@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from covalent_awsbatch_plugin.ground import archive
+from covalent_awsbatch_plugin.runner.protocol import archive
 from tests.faults.client import Client
 from tests.faults.driver import DISPATCH
 

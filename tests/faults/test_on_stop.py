@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from covalent_awsbatch_plugin.hands.aws.session import close_shared
+from covalent_awsbatch_plugin import errors
+from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS, faults
-from covalent_awsbatch_plugin.story import cloud, collecting, journey
-from covalent_awsbatch_plugin.story.collecting import NodeResult
-from covalent_awsbatch_plugin.story.direct import value_of
-from covalent_awsbatch_plugin.thought import errors
+from covalent_awsbatch_plugin.tasks import cloud, lifecycle, results
+from covalent_awsbatch_plugin.tasks.results import NodeResult
+from covalent_awsbatch_plugin.tasks.staging import value_of
 from tests.faults.tasks import RAN, SAVED, on_second_attempt
-from tests.story.small_world import World, stdout_of, ticket
+from tests.tasks.small_world import World, stdout_of, ticket
 
 
 @pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.engine)])
@@ -55,10 +55,10 @@ async def test_at_a_spot_notice_and_the_next_attempt_goes_on(world: World) -> No
 async def test_at_a_cancel(world: World) -> None:
     settings, group = world.settings(), world.stage(on_second_attempt)
     async with cloud(settings) as aws:
-        handle = await journey.send(aws, settings, group, ticket(group))
-        watching = asyncio.ensure_future(journey.watch(aws, settings, handle))
+        handle = await lifecycle.send(aws, settings, group, ticket(group))
+        watching = asyncio.ensure_future(lifecycle.watch(aws, settings, handle))
         await world.until_heard(handle.job_id)
-        await journey.cancel(aws, handle.job_id)
-        (result,) = await collecting.collect(aws, settings, await watching, group.node_ids, world.folder)
+        await lifecycle.cancel(aws, handle.job_id)
+        (result,) = await results.collect(aws, settings, await watching, group.node_ids, world.folder)
     assert isinstance(result.error, errors.Cancelled)
     assert said(result) == [RAN, SAVED]

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from covalent_awsbatch_plugin.ground import envelope
-from covalent_awsbatch_plugin.hands.aws.session import close_shared
+from covalent_awsbatch_plugin import errors
+from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS, faults
-from covalent_awsbatch_plugin.story import cloud, collecting, journey
-from covalent_awsbatch_plugin.story.direct import value_of
-from covalent_awsbatch_plugin.thought import errors
+from covalent_awsbatch_plugin.runner.protocol import envelope
+from covalent_awsbatch_plugin.tasks import cloud, lifecycle, results
+from covalent_awsbatch_plugin.tasks.staging import value_of
 from tests.faults import tasks
-from tests.story.electron import until_ended
-from tests.story.small_world import World, stdout_of, ticket
+from tests.tasks.electron import until_ended
+from tests.tasks.small_world import World, stdout_of, ticket
 
 Fault = tuple[str, dict[str, Any]]
 
@@ -163,16 +163,16 @@ async def _end(world: World, end: End) -> Ended:
     into = world.folder / f"out-{end.dispatch_id}"
     into.mkdir()
     async with cloud(settings) as aws:
-        handle = await journey.send(aws, settings, group, ticket(group))
-        watching = asyncio.ensure_future(journey.watch(aws, settings, handle))
+        handle = await lifecycle.send(aws, settings, group, ticket(group))
+        watching = asyncio.ensure_future(lifecycle.watch(aws, settings, handle))
         if end.cancelled:
             await world.until_heard(handle.job_id)
-            await journey.cancel(aws, handle.job_id)
+            await lifecycle.cancel(aws, handle.job_id)
         try:
             seen = await watching
         except errors.AWSBatchError as error:
             return await _told(world, handle.job_id, None, error, "", str(error))
-        (result,) = await collecting.collect(aws, settings, seen, group.node_ids, into)
+        (result,) = await results.collect(aws, settings, seen, group.node_ids, into)
     text = result.files[envelope.ERROR].read_text() if envelope.ERROR in result.files else ""
     value = value_of(result) if result.error is None else None
     return await _told(world, handle.job_id, value, result.error, stdout_of(result), text)

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from covalent_awsbatch_plugin.ground import layout
-from covalent_awsbatch_plugin.hands.aws.session import close_shared
-from covalent_awsbatch_plugin.hands.secret import data_dir
-from covalent_awsbatch_plugin.story import cloud, journey
-from covalent_awsbatch_plugin.story.direct import value_of
-from covalent_awsbatch_plugin.story.shipment import JobHandle
-from covalent_awsbatch_plugin.thought import errors
+from covalent_awsbatch_plugin import errors
+from covalent_awsbatch_plugin.aws.session import close_shared
+from covalent_awsbatch_plugin.runner.protocol import layout
+from covalent_awsbatch_plugin.tasks import cloud, lifecycle
+from covalent_awsbatch_plugin.tasks.result_key import data_dir
+from covalent_awsbatch_plugin.tasks.staging import value_of
+from covalent_awsbatch_plugin.tasks.submit import JobHandle
 from tests.faults.client import Client
 from tests.faults.driver import DISPATCH
 from tests.faults.tasks import wait_and_count, wait_and_do
 from tests.faults.test_kill import A_JOB, NOTHING
-from tests.story.small_world import ticket
+from tests.tasks.small_world import ticket
 
 WHILE_IT_RUNS = "before batch:DescribeJobs ran"
 MUCH = "x" * 400_000
@@ -129,7 +129,7 @@ async def test_another_dispatch_takes_nothing_from_this_one(client: Client) -> N
     await client.killed(WHILE_IT_RUNS)
     same = client.world.stage(wait_and_count, str(client.folder))
     async with cloud(client.settings) as aws:
-        other = await journey.send(aws, client.settings, same, ticket(same))
+        other = await lifecycle.send(aws, client.settings, same, ticket(same))
     (theirs,) = await client.asks_again()
     assert other.job_id != theirs.job_id
     client.may_go_on()
@@ -194,7 +194,7 @@ async def test_what_was_taken_over_can_be_cancelled(client: Client) -> None:
     (handle,) = await client.asks_again()
     reading = asyncio.ensure_future(client.reads([handle]))
     async with cloud(client.settings) as aws:
-        await journey.cancel(aws, handle.job_id, handle.member)
+        await lifecycle.cancel(aws, handle.job_id, handle.member)
     (result,) = await reading
     assert isinstance(result.error, errors.Cancelled)
     assert len(client.jobs()) == before + 1
@@ -206,7 +206,7 @@ async def test_a_cancel_that_came_first_ends_it(client: Client) -> None:
     cancelled = ticket(group)
     cancelled.cancelled = True
     async with cloud(client.settings) as aws:
-        handle = await journey.send(aws, client.settings, group, cancelled)
+        handle = await lifecycle.send(aws, client.settings, group, cancelled)
     (result,) = await client.reads([handle])
     assert isinstance(result.error, errors.Cancelled)
 
@@ -244,8 +244,8 @@ async def test_one_that_raises_what_may_be_tried_again_is_submitted_again(client
     (group,) = client.groups
     taken = ticket(group)
     async with cloud(client.settings) as aws:
-        handle = await journey.send(aws, client.settings, group, taken)
-        watching = asyncio.ensure_future(journey.watch(aws, client.settings, handle, taken))
+        handle = await lifecycle.send(aws, client.settings, group, taken)
+        watching = asyncio.ensure_future(lifecycle.watch(aws, client.settings, handle, taken))
         written(client.folder / "go", "fail")
         await client.until(lambda: len(client.jobs()) == before + 2)
         written(client.folder / "go", "well")

@@ -14,7 +14,7 @@ import pytest
 from covalent_awsbatch_plugin.local import LocalAWS
 from tests.faults.plan import DEEDS, LUCK, plans
 from tests.faults.soak import Soak
-from tests.story.small_world import World
+from tests.tasks.small_world import World
 
 
 @pytest.fixture(scope="module")

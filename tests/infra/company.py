@@ -13,11 +13,11 @@ from typing import Any
 
 import botocore.session
 
+from covalent_awsbatch_plugin.iam import Names, Statement
+from covalent_awsbatch_plugin.infra.deployer_policy import deployer
+from covalent_awsbatch_plugin.infra.stack_names import names
+from covalent_awsbatch_plugin.infra.stack_settings import InfraSettings
 from covalent_awsbatch_plugin.local import LocalAWS
-from covalent_awsbatch_plugin.thought.infra.deployer import deployer
-from covalent_awsbatch_plugin.thought.infra.policies import Names, Statement
-from covalent_awsbatch_plugin.thought.infra.settings import InfraSettings
-from covalent_awsbatch_plugin.thought.infra.stack import names
 from tests.infra.people import PULL_BASE, People
 from tests.infra.shell import Shell
 

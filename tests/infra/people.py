@@ -13,8 +13,8 @@ from typing import Any
 
 import botocore.session
 
+from covalent_awsbatch_plugin.iam import EVERYTHING, Statement, allow, document
 from covalent_awsbatch_plugin.local import LocalAWS
-from covalent_awsbatch_plugin.thought.infra.policies import EVERYTHING, Statement, allow, document
 
 # The base image lies in another repository of this AWS; at AWS it comes from a public registry.
 PULL_BASE = allow("PullBase", "ecr:BatchGetImage GetDownloadUrlForLayer", "arn:aws:ecr:*:repository/python")

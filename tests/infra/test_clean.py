@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from covalent_awsbatch_plugin.ground import layout
-from covalent_awsbatch_plugin.hands.aws.session import close_shared
+from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
-from covalent_awsbatch_plugin.story import cloud, journey
-from tests.story.small_world import World, ticket
-from tests.story.tasks import shout, when_there
+from covalent_awsbatch_plugin.runner.protocol import layout
+from covalent_awsbatch_plugin.tasks import cloud, lifecycle
+from tests.tasks.small_world import World, ticket
+from tests.tasks.tasks import shout, when_there
 
 KEEP = {"delete_images": False, "delete_objects": False, "delete_definitions": False, "max_baked_mib": 0}
 
@@ -79,7 +79,7 @@ async def test_what_a_living_job_needs_stays(world: World, tmp_path: Path, paylo
     settings = world.settings(**KEEP, payload=payload)
     group = world.stage(when_there, str(gate))
     async with cloud(settings) as aws:
-        handle = await journey.send(aws, settings, group, ticket(group))
+        handle = await lifecycle.send(aws, settings, group, ticket(group))
         clean(world, "--older-than", "0", "--yes")
         sent = world.sent()
         assert handle.image.rpartition("@")[2] in sent.images
@@ -87,6 +87,6 @@ async def test_what_a_living_job_needs_stays(world: World, tmp_path: Path, paylo
         assert payload == "image" or any(key.startswith(layout.payload_key("")) for key in sent.objects)
         assert sent.definitions
         gate.touch()
-        ended = await journey.watch(aws, settings, handle)
+        ended = await lifecycle.watch(aws, settings, handle)
     assert ended.envelope is not None
     assert ended.envelope.returned

@@ -16,18 +16,18 @@ from typing import Any
 import botocore.session
 import pytest
 
-from covalent_awsbatch_plugin.hands.aws.session import close_shared
+from covalent_awsbatch_plugin.aws.session import close_shared
+from covalent_awsbatch_plugin.errors import AWSBatchError
+from covalent_awsbatch_plugin.iam import Names, dispatcher
+from covalent_awsbatch_plugin.infra import checks
+from covalent_awsbatch_plugin.infra.checks import OK, UNKNOWN, WRONG, Finding
+from covalent_awsbatch_plugin.infra.doctor import Doctor
 from covalent_awsbatch_plugin.local import LocalAWS
-from covalent_awsbatch_plugin.story import cloud
-from covalent_awsbatch_plugin.story.doctor import Doctor
-from covalent_awsbatch_plugin.story.stuck import lacks
-from covalent_awsbatch_plugin.thought.errors import AWSBatchError
-from covalent_awsbatch_plugin.thought.infra import checkup
-from covalent_awsbatch_plugin.thought.infra.checkup import OK, UNKNOWN, WRONG, Finding
-from covalent_awsbatch_plugin.thought.infra.policies import Names, dispatcher
-from covalent_awsbatch_plugin.thought.settings import Settings
+from covalent_awsbatch_plugin.settings import Settings
+from covalent_awsbatch_plugin.tasks import cloud
+from covalent_awsbatch_plugin.tasks.stuck import lacks
 from tests.infra.people import PULL_BASE, People, without
-from tests.story.small_world import World
+from tests.tasks.small_world import World
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def broken_world(guarded_aws: LocalAWS) -> None:
     queue(batch, "asleep", well["computeEnvironmentName"], state="DISABLED")
     batch.update_compute_environment(computeEnvironment="shut", state="DISABLED")
     s3.create_bucket(Bucket="plain")
-    iam.create_role(RoleName="powerless", AssumeRolePolicyDocument=json.dumps(checkup.TRUST))
+    iam.create_role(RoleName="powerless", AssumeRolePolicyDocument=json.dumps(checks.TRUST))
 
 
 def queue(batch: Any, name: str, environment: str, state: str = "ENABLED") -> None:
@@ -184,12 +184,12 @@ def test_an_environment_that_aws_calls_invalid_is_told_with_its_reason() -> None
 
 
 def test_credentials_that_end_within_the_hour_are_wrong() -> None:
-    assert checkup.credentials("me", NOW + timedelta(minutes=20), NOW).state == WRONG
-    assert checkup.credentials("me", NOW + timedelta(hours=9), NOW).state == OK
+    assert checks.credentials("me", NOW + timedelta(minutes=20), NOW).state == WRONG
+    assert checks.credentials("me", NOW + timedelta(hours=9), NOW).state == OK
 
 
 def test_a_clock_five_minutes_off_is_wrong() -> None:
-    assert (checkup.clock(-299).state, checkup.clock(301).state) == (OK, WRONG)
+    assert (checks.clock(-299).state, checks.clock(301).state) == (OK, WRONG)
 
 
 @pytest.mark.parametrize(
@@ -206,12 +206,12 @@ def test_a_clock_five_minutes_off_is_wrong() -> None:
     ],
 )
 def test_the_machines_processor_is_read_from_their_types(types: list[str], platform: str, state: str) -> None:
-    assert checkup.architecture(platform, [{"computeResources": {"instanceTypes": types}}]).state == state
+    assert checks.architecture(platform, [{"computeResources": {"instanceTypes": types}}]).state == state
 
 
 GATEWAY = {"DestinationCidrBlock": "0.0.0.0/0", "GatewayId": "igw-1"}
 NAT = {"DestinationCidrBlock": "0.0.0.0/0", "NatGatewayId": "nat-1"}
-ALL = [f"com.amazonaws.us-east-1.{service}" for service in checkup.SERVICES]
+ALL = [f"com.amazonaws.us-east-1.{service}" for service in checks.SERVICES]
 
 
 @pytest.mark.parametrize(
@@ -226,6 +226,6 @@ ALL = [f"com.amazonaws.us-east-1.{service}" for service in checkup.SERVICES]
     ],
 )
 def test_a_subnet_needs_one_way_out(routes: list[Any], public: bool, endpoints: list[str], mend: str) -> None:
-    found = checkup.way_out("subnet-1", routes, public, endpoints, "us-east-1")
+    found = checks.way_out("subnet-1", routes, public, endpoints, "us-east-1")
     assert found.state == (WRONG if mend else OK)
     assert mend in found.mend

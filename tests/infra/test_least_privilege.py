@@ -20,23 +20,15 @@ from pathlib import Path
 import cloudpickle
 import pytest
 
-from covalent_awsbatch_plugin.ground import layout
-from covalent_awsbatch_plugin.hands.aws.session import close_shared
+from covalent_awsbatch_plugin.aws.session import close_shared
+from covalent_awsbatch_plugin.errors import AWSBatchError, InputLost, NotAllowed
+from covalent_awsbatch_plugin.iam import ROLES, Names, Statement, allowing, dispatcher, execution, job
 from covalent_awsbatch_plugin.local import LocalAWS
-from covalent_awsbatch_plugin.story import cloud, journey, orphans
-from covalent_awsbatch_plugin.thought.errors import AWSBatchError, InputLost, NotAllowed
-from covalent_awsbatch_plugin.thought.infra.policies import (
-    ROLES,
-    Names,
-    Statement,
-    allowing,
-    dispatcher,
-    execution,
-    job,
-)
-from covalent_awsbatch_plugin.thought.settings import Settings
+from covalent_awsbatch_plugin.runner.protocol import layout
+from covalent_awsbatch_plugin.settings import Settings
+from covalent_awsbatch_plugin.tasks import cloud, lifecycle, orphans
 from tests.infra.people import PULL_BASE, People, without
-from tests.story.small_world import World, stdout_of, ticket
+from tests.tasks.small_world import World, stdout_of, ticket
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -80,16 +72,16 @@ class Journey:
     async def cancelled(self) -> str:
         group = self.world.stage(signal.pause)
         async with cloud(self.settings) as aws:
-            handle = await journey.send(aws, self.settings, group, ticket(group))
+            handle = await lifecycle.send(aws, self.settings, group, ticket(group))
             live = await orphans.live_jobs(aws, self.settings, any_host=True)
             try:
                 assert [found.job_id for found in live if found.job_id == handle.job_id]
-                await journey.cancel(aws, handle.job_id)
+                await lifecycle.cancel(aws, handle.job_id)
             except NotAllowed:
                 admin = self.world.client("batch")
                 admin.terminate_job(jobId=handle.job_id, reason="the test is over")
                 raise
-            return (await journey.watch(aws, self.settings, handle)).handle.job_id
+            return (await lifecycle.watch(aws, self.settings, handle)).handle.job_id
 
     async def place_in_the_queue(self) -> str:
         async with cloud(self.settings) as aws:

@@ -13,11 +13,11 @@ import pytest
 
 from covalent_awsbatch_plugin.awsbatch import ExecutorInfraDefaults, ExecutorPluginDefaults
 from covalent_awsbatch_plugin.cli import main
-from covalent_awsbatch_plugin.ground import layout
-from covalent_awsbatch_plugin.thought.errors import SettingError
-from covalent_awsbatch_plugin.thought.infra.policies import ROLES, Names, policy
-from covalent_awsbatch_plugin.thought.infra.settings import InfraSettings, infra_settings
-from covalent_awsbatch_plugin.thought.settings import SETTING_NAMES, Settings
+from covalent_awsbatch_plugin.errors import SettingError
+from covalent_awsbatch_plugin.iam import ROLES, Names, policy
+from covalent_awsbatch_plugin.infra.stack_settings import InfraSettings, infra_settings
+from covalent_awsbatch_plugin.runner.protocol import layout
+from covalent_awsbatch_plugin.settings import SETTING_NAMES, Settings
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "assets" / "infra"

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 from moto.iam.access_control import PermissionResult
 
+from covalent_awsbatch_plugin.iam import Statement
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.local.iam.enforcement import of_statement
-from covalent_awsbatch_plugin.thought.infra.policies import Statement
 from tests.infra.company import ACCOUNT, Company
 from tests.infra.people import Asked
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import pytest
 
-from covalent_awsbatch_plugin.thought.infra.deployer import allowing, deployer
-from covalent_awsbatch_plugin.thought.infra.policies import Names
-from covalent_awsbatch_plugin.thought.infra.settings import infra_settings
-from covalent_awsbatch_plugin.thought.infra.stack import names
-from covalent_awsbatch_plugin.thought.infra.terraform_errors import failed
+from covalent_awsbatch_plugin.iam import Names
+from covalent_awsbatch_plugin.infra.deployer_policy import allowing, deployer
+from covalent_awsbatch_plugin.infra.stack_names import names
+from covalent_awsbatch_plugin.infra.stack_settings import infra_settings
+from covalent_awsbatch_plugin.infra.terraform_errors import failed
 
 WHO = "User: arn:aws:iam::123456789012:user/builder is not authorized to perform"
 BECAUSE = "because no identity-based policy allows it"

@@ -31,7 +31,7 @@ case "$1" in
 esac
 """
 COMMAND = """
-from covalent_awsbatch_plugin.hands.terraform import Terraform
+from covalent_awsbatch_plugin.infra.terraform import Terraform
 
 stack = Terraform("stack", lambda line: print(line, flush=True))
 stack.folder.mkdir(parents=True)

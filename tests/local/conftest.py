@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from covalent_awsbatch_plugin.local import LocalAWS
-from covalent_awsbatch_plugin.local.images.root_files import closure
+from covalent_awsbatch_plugin.local.base_image.files import closure
 from tests.local.small_world import GRACE_S, SCRIPT, World, compose
 
 DOCKER = pytest.param("docker", marks=pytest.mark.engine)

@@ -17,12 +17,12 @@ from uuid import uuid4
 import pytest
 
 from covalent_awsbatch_plugin.local import LocalAWS
+from covalent_awsbatch_plugin.local.base_image.build import BaseImage, make_base_image
+from covalent_awsbatch_plugin.local.base_image.files import closure, entries
 from covalent_awsbatch_plugin.local.engines import choice as engines
-from covalent_awsbatch_plugin.local.engines.docker_engine import DockerEngine
-from covalent_awsbatch_plugin.local.engines.engine import Container
-from covalent_awsbatch_plugin.local.engines.unpack import _extract, _merge
-from covalent_awsbatch_plugin.local.images.base_image import BaseImage, make_base_image
-from covalent_awsbatch_plugin.local.images.root_files import closure, entries
+from covalent_awsbatch_plugin.local.engines.base import Container
+from covalent_awsbatch_plugin.local.engines.docker import DockerEngine
+from covalent_awsbatch_plugin.local.engines.image_cache import _extract, _merge
 from covalent_awsbatch_plugin.local.logs import EVENT_BYTES, cut
 from tests.local.small_world import layer
 

@@ -16,7 +16,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from covalent_awsbatch_plugin.hands.image.runner_layer import runner_files
+from covalent_awsbatch_plugin.images.runner_layer import runner_files
 from tests.runner.bench import REGION, Bucket, Container
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from covalent_awsbatch_plugin.ground import envelope, layout
+from covalent_awsbatch_plugin.runner.protocol import envelope, layout
 from tests.runner.bench import Container, alive
 
 
@@ -50,7 +50,7 @@ def test_a_raised_exception_tells_its_story(container: Container) -> None:
     assert error.startswith("Traceback (most recent call last):\n")
     assert error.endswith("KeyError: 'the key that is missing'\n")
     assert "in fail" in error
-    assert "covalent_awsbatch_ground" not in error
+    assert "covalent_awsbatch_runner" not in error
     assert ran.text(envelope.STDERR) == error
     assert ran.text(envelope.STDOUT) == "before\n"
     exception = pickle.loads(ran.part(envelope.EXCEPTION))

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from covalent_awsbatch_plugin.ground import envelope as env
-from covalent_awsbatch_plugin.ground.envelope import BadEnvelope, Envelope, Part, TaskResult, seal, unseal
+from covalent_awsbatch_plugin.runner.protocol import envelope as env
+from covalent_awsbatch_plugin.runner.protocol.envelope import BadEnvelope, Envelope, Part, TaskResult, seal, unseal
 
 QUICK = settings(database=None, deadline=None)
 OUTCOMES = (env.RETURNED, env.RAISED, env.EXITED, env.KILLED, env.TERMINATED)

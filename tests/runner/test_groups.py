@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from covalent_awsbatch_plugin.ground import envelope, layout
+from covalent_awsbatch_plugin.runner.protocol import envelope, layout
 from tests.runner.bench import Container, OutputOf
 
 

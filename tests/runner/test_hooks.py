@@ -15,7 +15,7 @@ import pytest
 from covalent._workflow.depsbash import DepsBash
 from covalent._workflow.depspip import DepsPip
 
-from covalent_awsbatch_plugin.ground import envelope
+from covalent_awsbatch_plugin.runner.protocol import envelope
 from tests.runner.bench import Container, Ran, hook
 
 

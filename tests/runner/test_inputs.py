@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from covalent._workflow.transportable_object import TransportableObject
 
-from covalent_awsbatch_plugin.ground import archive, envelope, layout
-from covalent_awsbatch_plugin.ground.task import IN_S3, ObjectRef
+from covalent_awsbatch_plugin.runner.protocol import archive, envelope, layout
+from covalent_awsbatch_plugin.runner.protocol.task import IN_S3, ObjectRef
 from tests.runner.bench import Container
 
 MIB = 1024 * 1024

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from covalent_awsbatch_plugin.ground import ending, envelope
-from covalent_awsbatch_plugin.ground.ending import Ended, judge
-from covalent_awsbatch_plugin.ground.execute import Report
-from covalent_awsbatch_plugin.ground.job import TaskFolder
-from covalent_awsbatch_plugin.ground.task import IN_IMAGE, ObjectRef, TaskSpec
+from covalent_awsbatch_plugin.runner import outcome
+from covalent_awsbatch_plugin.runner.execute import Report
+from covalent_awsbatch_plugin.runner.job import TaskFolder
+from covalent_awsbatch_plugin.runner.outcome import Ended, judge
+from covalent_awsbatch_plugin.runner.protocol import envelope
+from covalent_awsbatch_plugin.runner.protocol.task import IN_IMAGE, ObjectRef, TaskSpec
 
 REF = ObjectRef.of(b"", IN_IMAGE)
 TASK = TaskSpec(0, "hungry", REF, REF)
@@ -40,5 +41,5 @@ def test_a_task_that_lost_a_child_to_the_kernel_says_so_too(tmp_path: Path) -> N
 )
 def test_the_kernels_counters_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, kills: int) -> None:
     (tmp_path / "counters").write_text(text)
-    monkeypatch.setattr(ending, "_OOM_COUNTERS", (tmp_path / "absent", tmp_path / "counters"))
-    assert ending.oom_kills() == kills
+    monkeypatch.setattr(outcome, "_OOM_COUNTERS", (tmp_path / "absent", tmp_path / "counters"))
+    assert outcome.oom_kills() == kills

@@ -17,9 +17,9 @@ import pytest
 
 import covalent_awsbatch_plugin
 from covalent_awsbatch_plugin import on_stop
-from covalent_awsbatch_plugin.ground import envelope, layout
-from covalent_awsbatch_plugin.ground.on_stop import ENV_STOP_FILE
-from covalent_awsbatch_plugin.thought.environment.references import of_source
+from covalent_awsbatch_plugin.dependencies.references import of_source
+from covalent_awsbatch_plugin.runner.on_stop import ENV_STOP_FILE
+from covalent_awsbatch_plugin.runner.protocol import envelope, layout
 from tests.runner.bench import Container
 from tests.runner.test_stop import faster, stopped
 
@@ -64,7 +64,7 @@ def test_the_function_goes_on_and_what_it_returns_in_time_is_its_value(container
 
 
 def test_one_that_goes_on_for_too_long_is_killed(container: Container) -> None:
-    faster((container.root / layout.RUNNER_DIR / layout.RUNNER_PACKAGE / "layout.py").resolve())
+    faster((container.root / layout.RUNNER_DIR / layout.RUNNER_PACKAGE / "protocol" / "layout.py").resolve())
 
     def task() -> None:
         on_stop(lambda seconds: print(seconds <= 0.5))

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from covalent._workflow.transportable_object import TransportableObject
 
-from covalent_awsbatch_plugin.ground import layout
-from covalent_awsbatch_plugin.ground.payload import ROW
-from covalent_awsbatch_plugin.ground.task import IN_IMAGE, TaskFile
-from covalent_awsbatch_plugin.thought.job.payload import Payload, payload
+from covalent_awsbatch_plugin.runner.protocol import layout
+from covalent_awsbatch_plugin.runner.protocol.payload import ROW
+from covalent_awsbatch_plugin.runner.protocol.task import IN_IMAGE, TaskFile
+from covalent_awsbatch_plugin.tasks.payload_object import Payload, payload
 from tests.runner.bench import JOB_ID, Container, Ran
 
 Spoil = Callable[[bytes], bytes]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from covalent_awsbatch_plugin.ground import envelope, layout
+from covalent_awsbatch_plugin.runner.protocol import envelope, layout
 from tests.runner.bench import Container, OutputOf
 
 MINORS = ("3.11", "3.12", "3.13")
@@ -43,7 +43,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import cloudpickle
-from covalent_awsbatch_ground import archive
+from covalent_awsbatch_runner import archive
 exec(sys.argv[3], globals())
 archive.save(task, Path(sys.argv[2]))
 """

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from covalent_awsbatch_plugin.ground import layout
-from covalent_awsbatch_plugin.hands.image import runner_layer
-from covalent_awsbatch_plugin.hands.image.runner_layer import OBSTORE_VERSION, WHEELS, Wheel, runner_files
-from covalent_awsbatch_plugin.thought.errors import ImageError
+from covalent_awsbatch_plugin.errors import ImageError
+from covalent_awsbatch_plugin.images import runner_layer
+from covalent_awsbatch_plugin.images.runner_layer import OBSTORE_VERSION, WHEELS, Wheel, runner_files
+from covalent_awsbatch_plugin.runner.protocol import layout
 
 HERE = "linux/arm64" if platform.machine() in ("aarch64", "arm64") else "linux/amd64"
 OTHER = next(name for name in sorted(WHEELS) if name != HERE)

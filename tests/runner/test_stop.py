@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from covalent_awsbatch_plugin.ground import envelope, layout
+from covalent_awsbatch_plugin.runner.protocol import envelope, layout
 from tests.runner.bench import Container, Ran, alive
 
 
@@ -87,7 +87,7 @@ def test_a_value_returned_in_the_last_moment_counts(container: Container) -> Non
 
 
 def test_who_does_not_listen_is_killed_in_time(container: Container) -> None:
-    hurried = (container.root / layout.RUNNER_DIR / layout.RUNNER_PACKAGE / "layout.py").resolve()
+    hurried = (container.root / layout.RUNNER_DIR / layout.RUNNER_PACKAGE / "protocol" / "layout.py").resolve()
     faster(hurried)
 
     def task() -> None:

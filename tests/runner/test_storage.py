@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from covalent_awsbatch_plugin.ground import layout, storage
+from covalent_awsbatch_plugin.runner import bucket
+from covalent_awsbatch_plugin.runner.protocol import layout
 from tests.runner.bench import Container
 
 DENIED = b"<Error><Code>AccessDenied</Code><Message>User: worker is not authorized</Message></Error>"
@@ -126,7 +127,7 @@ def test_credentials_come_from_the_containers_endpoint(container: Container, ans
     ],
 )
 def test_what_went_wrong_is_one_line_with_a_remedy(said: str, remedy: str) -> None:
-    line = storage.explain("s3:PutObject", "b", "k", f"{said}\n\nDebug source:\nmuch more")
+    line = bucket.explain("s3:PutObject", "b", "k", f"{said}\n\nDebug source:\nmuch more")
     assert line.startswith("s3://b/k could not be written: ")
     assert remedy in line
     assert "Debug source" not in line

@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 import covalent as ct
 import pytest
 
-from covalent_awsbatch_plugin.ground import archive
 from covalent_awsbatch_plugin.local import faults
+from covalent_awsbatch_plugin.runner.protocol import archive
 from examples.covalent_server import CovalentServer
 from tests.server.covalent_world import CovalentWorld, offline_aws, wait_until
 

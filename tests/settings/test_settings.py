@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from covalent_awsbatch_plugin.thought.errors import SettingError
-from covalent_awsbatch_plugin.thought.settings import SETTING_NAMES, Given, Settings, resolve, unknown_names
+from covalent_awsbatch_plugin.errors import SettingError
+from covalent_awsbatch_plugin.settings import SETTING_NAMES, Given, Settings, resolve, unknown_names
 
 CONFIG = "in [executors.awsbatch] of covalent.conf"
 BY_HAND = "by AWSBatchExecutor(...)"

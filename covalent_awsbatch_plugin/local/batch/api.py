@@ -20,7 +20,7 @@ from moto.batch.exceptions import ClientException
 from moto.batch.models import BatchBackend, JobDefinition, JobQueue, batch_backends
 from moto.batch.responses import BatchResponse
 
-from . import refusals
+from . import validation
 from .jobs import RUNNABLE, RUNNING, STATUSES, Job, Request
 from .scheduler import Scheduler
 
@@ -62,9 +62,9 @@ class LocalBatchBackend(BatchBackend):
     # ---- definitions and queues ---------------------------------------------------------------------------------
     def add_definition(self, told: dict[str, Any]) -> JobDefinition:
         """RegisterJobDefinition: each revision stands for itself; moto fills gaps from the one before."""
-        refusals.check_definition(told["container_properties"], told["platform_capabilities"])
-        refusals.check_retry(told["retry_strategy"])
-        refusals.check_timeout(told["timeout"])
+        validation.check_definition(told["container_properties"], told["platform_capabilities"])
+        validation.check_retry(told["retry_strategy"])
+        validation.check_timeout(told["timeout"])
         for rule in (told["retry_strategy"] or {}).get("evaluateOnExit") or ():
             rule["action"] = rule["action"].lower()  # as AWS tells it afterwards
         before = self.get_job_definition_by_name(told["name"])
@@ -105,10 +105,10 @@ class LocalBatchBackend(BatchBackend):
         if not JOB_NAME.fullmatch(told.get("jobName", "")):
             raise ClientException(f"Job name should match {JOB_NAME.pattern}")
         size = (told.get("arrayProperties") or {}).get("size")
-        refusals.check_array(told.get("arrayProperties"))
-        refusals.check_retry(told.get("retryStrategy"))
-        refusals.check_timeout(told.get("timeout"))
-        refusals.check_environment((told.get("containerOverrides") or {}).get("environment"))
+        validation.check_array(told.get("arrayProperties"))
+        validation.check_retry(told.get("retryStrategy"))
+        validation.check_timeout(told.get("timeout"))
+        validation.check_environment((told.get("containerOverrides") or {}).get("environment"))
         return self._in_loop(lambda: self._start(self._request(told), size))
 
     def _request(self, told: dict[str, Any]) -> Request:
@@ -280,7 +280,7 @@ class LocalBatchResponse(BatchResponse):
         return json.dumps({"jobDefinitions": [each.describe() for each in some]} | more)
 
     def submitjob(self) -> str:
-        refusals.check_payload(self.body)
+        validation.check_payload(self.body)
         job = self.batch_backend.submit(self._told())
         return json.dumps({"jobId": job.id, "jobName": job.request.name, "jobArn": job.arn})
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from .. import faults
-from ..engines.engine import Container, Engine, Exit, PullFailed, Running, StartFailed
+from ..engines.base import Container, Engine, Exit, PullFailed, Running, StartFailed
 from ..faults import Faults
 from .jobs import (
     CHILD_FAILED,
@@ -40,8 +40,8 @@ from .jobs import (
     Job,
     now_ms,
 )
-from .refusals import overrides_too_long
 from .retry import should_retry
+from .validation import overrides_too_long
 
 log = logging.getLogger(__name__)
 STUCK_LOOK_S = 0.05

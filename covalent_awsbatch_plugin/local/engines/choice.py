@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
-from .engine import Engine
+from .base import Engine
 
 DOCKER, PROCESS, AUTO = "docker", "process", "auto"
 
@@ -47,13 +47,13 @@ def docker_answers() -> bool:
 def make(name: str, folder: Path, registry: str, password: str, slots: int) -> Engine:
     """The engine called `name`; `folder` is its own, `registry` (host:port) takes user AWS with `password`."""
     if name == DOCKER:
-        from .docker_engine import DockerEngine
+        from .docker import DockerEngine
 
         return DockerEngine(registry, password, slots)
     if ":" in name:
         module, _, own = name.partition(":")
         engine: Engine = getattr(import_module(module), own)(folder, registry, password)
         return engine
-    from .process_engine import ProcessEngine
+    from .process import ProcessEngine
 
     return ProcessEngine(folder, registry, password)

@@ -35,7 +35,7 @@ from moto.s3.exceptions import S3AccessDeniedError, S3ClientError
 from moto.s3.models import s3_backends
 
 from . import simulation as iam_simulation
-from .needs import Asked, Need, needs, s3_action
+from .required_actions import Asked, Need, needs, s3_action
 
 ALWAYS = {"sts:GetCallerIdentity", "sts:AssumeRole"}  # the first is anyone's; the second the role's trust decides
 DELETED = re.compile(rb"<Object>.*?</Object>", re.DOTALL)

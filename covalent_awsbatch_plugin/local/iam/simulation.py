@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 from moto.iam.models import iam_backends
 from moto.iam.responses import IamResponse
 
-from .needs import Need
+from .required_actions import Need
 
 Permits = Callable[[list[Any], Need], bool]
 

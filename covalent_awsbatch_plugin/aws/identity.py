@@ -1,0 +1,43 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Who we are at AWS, and the ARNs behind the names that the settings give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import NotAllowed, NotFound, Refused
+from .session import AWS
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The account's id and its partition: `aws`, `aws-cn`, `aws-us-gov`."""
+
+    account: str
+    partition: str
+
+
+class Account:
+    """STS and IAM, asked as little as possible."""
+
+    def __init__(self, aws: AWS) -> None:
+        self._aws = aws
+
+    async def identity(self) -> Identity:
+        """Raises NotAuthenticated, before anything else could fail with less clear words."""
+        answer = await self._aws.call("sts", "GetCallerIdentity", of="the AWS account")
+        return Identity(answer["Account"], answer["Arn"].split(":")[1])
+
+    async def role_arn(self, role: str, setting: str, identity: Identity) -> str:
+        """The ARN of a role given by name or ARN; `setting` is the name that an error gives."""
+        name = role.rpartition("/")[2] if role.startswith("arn:") else role
+        try:
+            answer = await self._aws.call("iam", "GetRole", of=f"role `{name}` ({setting})", RoleName=name)
+        except NotAllowed:  # looking is a courtesy; whoever may not look can still name it
+            return role if role != name else f"arn:{identity.partition}:iam::{identity.account}:role/{role}"
+        except (NotFound, Refused) as error:
+            error.advice = f"Correct {setting} in [executors.awsbatch], or create the role."
+            raise
+        return role if role != name else str(answer["Role"]["Arn"])

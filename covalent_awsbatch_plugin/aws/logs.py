@@ -1,0 +1,64 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""CloudWatch Logs: the last lines a job printed, for when it left no result."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from ..errors import NotAllowed, NotFound, Refused
+from .session import AWS
+
+
+class Logs:
+    """One log group."""
+
+    def __init__(self, aws: AWS, group: str) -> None:
+        self._aws, self.group = aws, group
+
+    async def check(self) -> None:
+        """Raises NotFound when there is no such group: no job of it would start. Whoever may not look is believed."""
+        try:
+            answer = await self._aws.call(
+                "logs", "DescribeLogGroups", of=f"log group `{self.group}`", logGroupNamePrefix=self.group
+            )
+        except NotAllowed:
+            return
+        except Refused as error:
+            error.advice = "Correct batch_job_log_group_name in [executors.awsbatch]."
+            raise
+        if self.group not in (group["logGroupName"] for group in answer["logGroups"]):
+            raise NotFound(
+                f"There is no log group `{self.group}` in this account and Region.",
+                advice="Correct batch_job_log_group_name, or run `aws logs create-log-group --log-group-name "
+                f"{self.group}`.",
+            )
+
+    async def tail(self, stream: str, lines: int = 100) -> str:
+        """The stream's last lines, "" while it has none."""
+        try:
+            answer = await self._aws.call(
+                "logs",
+                "GetLogEvents",
+                of=f"log group `{self.group}`",
+                logGroupName=self.group,
+                logStreamName=stream,
+                limit=lines,
+                startFromHead=False,
+            )
+        except NotFound:
+            return ""
+        return "".join(f"{event['message']}\n" for event in answer["events"])
+
+
+def link(region: str, group: str, stream: str) -> str:
+    """The console's page of a log stream; it wants its names encoded twice, with $ for %."""
+
+    def twice(name: str) -> str:
+        return quote(quote(name, safe=""), safe="").replace("%", "$")
+
+    return (
+        f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}"
+        f"#logsV2:log-groups/log-group/{twice(group)}/log-events/{twice(stream)}"
+    )

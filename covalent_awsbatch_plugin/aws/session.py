@@ -1,0 +1,265 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""AWS: one session for an event loop and its connection settings, one door for every call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import aioboto3
+import aiobotocore.session
+from aiobotocore.config import AioConfig
+from botocore import xform_name
+from botocore.loaders import Loader, create_loader
+from botocore.utils import parse_timestamp
+
+from ..core.rate_limit import Pace
+from ..errors import AWSBatchError, NotAllowed, NotAuthenticated, Refused, SettingError
+from .errors import is_throttle, translated
+
+# botocore retries throttling, 5xx and lost connections with jitter; ten tries ride out about a minute. Its adaptive
+# mode also slows each client down when AWS throttles it; `pace` does so for all calls of a quota.
+CLIENT_CONFIG = AioConfig(retries={"mode": "adaptive", "total_max_attempts": 10}, max_pool_connections=50)
+ONCE_CONFIG = AioConfig(retries={"mode": "standard", "total_max_attempts": 1})
+# Who we are is asked first of all: three tries, so that no network or a Region that is none shows in seconds.
+FIRST_CONFIG = AioConfig(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=10)
+IDLE_SECONDS = 60  # an unused session is closed after this; opening one again costs about 0.1 s of CPU
+
+_CONFIGS = {"sts": FIRST_CONFIG}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Which AWS, as whom: the settings that make two sessions different."""
+
+    credentials: str = ""
+    profile: str = ""
+    region: str = ""
+
+
+class AWS:
+    """Clients of one connection, opened when first used. `calls` counts requests by operation, retries not included."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.calls: Counter[str] = Counter()
+        self._clients: dict[tuple[str, AioConfig], Any] = {}
+        self._opening = asyncio.Lock()
+        self._closers: list[Callable[[], Awaitable[None]]] = []
+        self._stack = contextlib.AsyncExitStack()
+        self.pace = Pace()
+        self._tenants: dict[Any, Any] = {}
+        self._session: aioboto3.Session | None = None
+        self._used: object = None  # the keys that clients sign with
+
+    async def __aenter__(self) -> AWS:
+        self._session = _session(self.connection)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        while self._closers:
+            await self._closers.pop()()
+        await self._stack.aclose()
+
+    async def keep(self, context: contextlib.AbstractAsyncContextManager[T]) -> T:
+        """Enters a context that is left when this AWS is closed."""
+        return await self._stack.enter_async_context(context)
+
+    def tenant(self, make: Callable[[AWS], T]) -> T:
+        """What `make` made of this AWS when first asked: one of a kind, for as long as this AWS is open."""
+        if make not in self._tenants:
+            self._tenants[make] = make(self)
+        return cast(T, self._tenants[make])
+
+    def on_close(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Something to await when this AWS is closed, before its clients are."""
+        self._closers.append(close)
+
+    async def call(self, service: str, operation: str, *, of: str, once: bool = False, **parameters: Any) -> Any:
+        """One request, such as `call("batch", "SubmitJob", of="the queue `q`", ...)`; `of` names the thing for errors.
+
+        With `once` botocore does not try again, for calls that must not take effect twice. Raises one of the
+        ServiceError family, or SettingError when the session can't be made of the settings.
+        """
+
+        async def ask() -> Any:
+            await self.pace.wait(service, operation)
+            self.calls[f"{service}:{operation}"] += 1
+            with translated(f"{service}:{operation}", of):
+                client = await self.client(service, ONCE_CONFIG if once else _CONFIGS.get(service, CLIENT_CONFIG))
+                return await getattr(client, xform_name(operation))(**parameters)
+
+        return await self.newly_signed_in(ask)
+
+    async def newly_signed_in(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What `ask` gives; asked again where AWS refused it and there are other credentials by now.
+
+        Not only where it says that they have expired: S3 has no words for a HEAD, be it of that or of a lack of rights.
+        """
+        while True:
+            asked_by = self._session
+            try:
+                return await ask()
+            except (NotAuthenticated, NotAllowed, Refused, SettingError):
+                if self._session is asked_by and not await self._renewed():  # others may have found out meanwhile
+                    raise
+
+    async def _renewed(self) -> bool:
+        """Whether files or environment hold other credentials by now: a server outlives many of somebody's sign-ins."""
+        assert self._session is not None, "AWS is an async context manager"
+        old, used = self._session, self._used
+        try:
+            new = _session(self.connection)
+            changed = await _keys(new) not in (None, used)
+        except AWSBatchError:
+            return False
+        if changed and self._session is old:  # what calls under way still use is closed with the rest
+            self._session, self._clients = new, {}
+        return changed
+
+    async def client(self, service: str, config: AioConfig = CLIENT_CONFIG) -> Any:
+        """The aiobotocore client; prefer `call`, which counts and translates."""
+        key = service, config
+        async with self._opening:
+            if key not in self._clients:
+                assert self._session is not None, "AWS is an async context manager"
+                context = self._session.client(service, config=config)
+                client = await self._stack.enter_async_context(context)
+                client.meta.events.register("needs-retry", functools.partial(self._answered, service))
+                self._clients[key] = client
+                self._used = await _keys(self._session)
+        return self._clients[key]
+
+    def _answered(self, service: str, response: Any = None, operation: Any = None, **_: Any) -> None:
+        """botocore tells of each try, also of those that it makes again by itself."""
+        if response and is_throttle(response[1]):
+            self.pace.throttled(service, operation.name)
+
+    async def keys(self) -> Any:
+        """The access key, secret and token in use, fresh where they end; None where there are none."""
+        assert self._session is not None, "AWS is an async context manager"
+        return await _keys(self._session)
+
+    async def credentials_end(self) -> datetime | None:
+        """When the credentials in use end, None where they don't."""
+        assert self._session is not None, "AWS is an async context manager"
+        with translated("sts:GetCallerIdentity", "the AWS account"):
+            found = await self._session.get_credentials()
+        return getattr(found, "_expiry_time", None)  # botocore tells it in no other way
+
+    async def region(self) -> str:
+        """The Region that this connection ends up with."""
+        with translated("sts:GetCallerIdentity", "the AWS account"):
+            return str((await self.client("sts", FIRST_CONFIG)).meta.region_name)
+
+
+def _session(connection: Connection) -> aioboto3.Session:
+    core = aiobotocore.session.AioSession(profile=connection.profile or None)
+    core.register_component("data_loader", _models())
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
+    if connection.credentials:
+        core.set_config_variable("credentials_file", str(_readable(connection.credentials)))
+    with translated("the AWS session", "the AWS account"):
+        session = aioboto3.Session(botocore_session=core, region_name=connection.region or None)
+    _models().search_paths[:] = dict.fromkeys(_models().search_paths)  # each session adds boto3's folder once more
+    return session
+
+
+def _timestamp(value: Any) -> datetime:
+    """As botocore reads it; its own way takes 0.1 ms, which makes most of the cost of a long ListObjectsV2."""
+    try:
+        return datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        told: datetime = parse_timestamp(value)  # Any, where botocore's stubs are not installed
+        return told
+
+
+@functools.cache
+def _models() -> Loader:
+    """The files that describe AWS's services, parsed once in a process: most of what a client costs."""
+    return create_loader()
+
+
+def _readable(credentials: str) -> Path:
+    """The file that the setting names; botocore would take one that it can't read for an empty one."""
+    path = Path(credentials).expanduser()
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise SettingError(
+            f"The setting credentials={credentials!r} names a file that can't be read: {error.strerror}.",
+            advice="Give the path of a shared-credentials file on the machine where the Covalent server runs,"
+            " or leave it empty for AWS's usual places.",
+        ) from None
+    return path
+
+
+async def _keys(session: aioboto3.Session) -> object:
+    """What tells two sets of credentials apart; None where there are none."""
+    with translated("sts:GetCallerIdentity", "the AWS account"):
+        credentials = await session.get_credentials()
+        return credentials and await credentials.get_frozen_credentials()
+
+
+# ---- sharing: every task of an event loop uses the same clients --------------------------------------------------
+@dataclass(eq=False)
+class _Shared:
+    """An AWS, how many use it now, and the timer that closes it when nobody has for a while."""
+
+    aws: AWS
+    users: int = 0
+    closing: asyncio.TimerHandle | None = None
+
+
+_open: dict[tuple[asyncio.AbstractEventLoop, Connection], _Shared] = {}
+_closers: set[asyncio.Task[None]] = set()  # asyncio itself would forget a task that nobody holds
+
+
+@contextlib.asynccontextmanager
+async def shared(connection: Connection, idle_seconds: float = IDLE_SECONDS) -> AsyncIterator[AWS]:
+    """The AWS of this event loop and connection: opened by its first user, closed when unused for `idle_seconds`."""
+    loop = asyncio.get_running_loop()
+    for stale in [key for key in _open if key[0].is_closed()]:
+        del _open[stale]  # its loop is gone, and its sockets with it
+    entry = _open.get((loop, connection))
+    if entry is None:  # opening makes no request, so nobody else gets a turn in between
+        entry = _open[loop, connection] = _Shared(await AWS(connection).__aenter__())
+    entry.users += 1
+    if entry.closing:
+        entry.closing.cancel()
+    try:
+        yield entry.aws
+    finally:
+        entry.users -= 1
+        if not entry.users:
+            entry.closing = loop.call_later(idle_seconds, _close_later, loop, connection, entry)
+
+
+def _close_later(loop: asyncio.AbstractEventLoop, connection: Connection, entry: _Shared) -> None:
+    if _open.get((loop, connection)) is not entry:  # closed on purpose while it was in use
+        return
+    del _open[loop, connection]
+    closer = loop.create_task(entry.aws.__aexit__())
+    _closers.add(closer)
+    closer.add_done_callback(_closers.discard)
+
+
+async def close_shared() -> None:
+    """Closes what this loop shares now, for whoever ends a loop on purpose: the CLI, tests, benchmarks."""
+    loop = asyncio.get_running_loop()
+    for key in [key for key in _open if key[0] is loop]:
+        entry = _open.pop(key)
+        if entry.closing:
+            entry.closing.cancel()
+        await entry.aws.__aexit__()

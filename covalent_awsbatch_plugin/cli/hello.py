@@ -1,0 +1,75 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Commands about one task: what would be sent, and a try of it."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..settings import Settings
+from .root import in_cloud, main, resolved, settings_options
+
+if TYPE_CHECKING:
+    from ..tasks.connection import Cloud
+
+
+@main.command()
+@settings_options
+def explain(**options: Any) -> None:
+    """Show what would be sent for one task. Layers and sizes, job definition, submission.
+
+    Nothing is sent, and no credentials are needed. Settings come from [executors.awsbatch] and from the options here.
+    """
+    from ..tasks.explain import explanation
+
+    click.echo(explanation(resolved(options)))
+
+
+@main.command()
+@settings_options
+def hello(**options: Any) -> None:
+    """Run one tiny task through what is configured. Says how long each step took."""
+    settings = resolved(options)
+    with tempfile.TemporaryDirectory(prefix="covalent-awsbatch-") as folder:
+        in_cloud(settings, lambda aws: _hello(aws, settings, Path(folder)))
+
+
+async def _hello(aws: Cloud, settings: Settings, folder: Path) -> None:
+    from ..tasks import lifecycle, results
+    from ..tasks.inflight import Ticket
+    from ..tasks.staging import stage_call, value_of
+
+    def greeting() -> str:  # in here, so that it is pickled by value: the image does not have this module
+        import platform
+
+        return f"Hello from Python {platform.python_version()} on {platform.machine()}!"
+
+    dispatch = f"hello-{uuid.uuid4()}"
+    say = _Stopwatch()
+    group = stage_call(greeting, (), {}, folder, dispatch_id=dispatch, node_id=0)
+    say("Making the image, pushing it, submitting ...")
+    handle = await lifecycle.send(aws, settings, group, Ticket(((dispatch, 0),)))
+    say(f"Job {handle.job_id} is submitted, with image {handle.image}. Waiting for its end ...")
+    ended = await lifecycle.watch(aws, settings, handle)
+    say("It has ended. Reading the result ...")
+    (result,) = await results.collect(aws, settings, ended, group.node_ids, folder)
+    if result.error:
+        raise result.error
+    say(f"It answers: {value_of(result)}")
+
+
+class _Stopwatch:
+    """Prints lines with the seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        click.echo(f"{time.monotonic() - self._began:6.1f} s  {text}")

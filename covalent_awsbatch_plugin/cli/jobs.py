@@ -1,0 +1,112 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Commands for after a crash: what still runs, how to end it, and how to get at results that nobody read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..settings import Settings
+from .root import in_cloud, main, resolved, settings_options
+
+if TYPE_CHECKING:
+    from ..tasks.connection import Cloud
+    from ..tasks.orphans import LiveJob
+
+_dispatch = click.option("--dispatch", default="", help="Of this Covalent dispatch only.")
+_any_host = click.option("--any-host", is_flag=True, help="Also those that other machines submitted.")
+
+
+@main.command()
+@_dispatch
+@_any_host
+@settings_options
+def jobs(dispatch: str, any_host: bool, **options: Any) -> None:
+    """List the jobs of this machine that have not ended."""
+    _show(_live(resolved(options), dispatch, any_host))
+
+
+@main.command()
+@_dispatch
+@_any_host
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@settings_options
+def reap(dispatch: str, any_host: bool, yes: bool, **options: Any) -> None:
+    """End the jobs that `jobs` lists. A crashed server left them running, and nobody waits for them."""
+    settings = resolved(options)
+    found = _live(settings, dispatch, any_host)
+    _show(found)
+    if not found:
+        return
+    if not yes:
+        click.confirm("End all of these? A server that still waits for one will see it cancelled", abort=True)
+    from ..tasks.orphans import reap as end
+
+    in_cloud(settings, lambda aws: end(aws, found))
+    click.echo(f"Ended {len(found)}.")
+
+
+@main.command()
+@_dispatch
+@click.option(
+    "--into",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("collected"),
+    show_default=True,
+    help="Folder for what they left.",
+)
+@settings_options
+def collect(dispatch: str, into: Path, **options: Any) -> None:
+    """Fetch results that nobody read. Of jobs that were submitted from here, for example before a crash.
+
+    Each task gets a folder, DISPATCH/NODE: its value as Covalent's archive `output-NODE` (read it with
+    `TransportableObject.deserialize(bytes).get_deserialized()`), stdout, stderr and error.
+    """
+    settings = resolved(options)
+    done, waiting = in_cloud(settings, lambda aws: _collect(aws, settings, dispatch, into))
+    click.echo(f"Collected {done}, into {into}." if done else "There is nothing to collect.")
+    if waiting:
+        click.echo(f"Not ended yet: {waiting}.")
+
+
+async def _collect(aws: Cloud, settings: Settings, dispatch: str, into: Path) -> tuple[int, int]:
+    from ..tasks.orphans import find_unsent, recover, unread
+
+    await find_unsent(aws, settings)
+    done = waiting = 0
+    async for job_id, tasks in unread(aws, dispatch_id=dispatch):
+        left = 0
+        for task in tasks:
+            folder = into / task.dispatch_id / str(task.node_ids[0])
+            folder.mkdir(parents=True, exist_ok=True)
+            results = await recover(aws, settings, task, folder)
+            left += results is None
+            for result in results or ():
+                done += 1
+                click.echo(f"{folder}: {'a value' if result.error is None else result.error.happened}")
+        waiting += left
+        if not left and not dispatch:  # of one dispatch an array may hold others' tasks
+            aws.ledger.forget(job_id)
+    return done, waiting
+
+
+def _live(settings: Settings, dispatch: str, any_host: bool) -> list[LiveJob]:
+    from ..tasks.orphans import live_jobs
+
+    return in_cloud(settings, lambda aws: live_jobs(aws, settings, dispatch_id=dispatch, any_host=any_host))
+
+
+def _show(found: list[LiveJob]) -> None:
+    if not found:
+        click.echo("There are none.")
+    for job in found:
+        age = datetime.now(UTC) - job.created
+        size = f", an array of {job.size}" if job.size > 1 else ""
+        click.echo(
+            f"{job.job_id}  {job.status:<9}  {age.total_seconds() / 60:6.1f} min  {job.name}{size}, from {job.host}"
+        )

@@ -1,0 +1,210 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Environments as layers: resolved once for each content, each package made into a layer once, all kept by content."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from ..core.subprocesses import Work
+from ..errors import EnvironmentFailed
+from ..images.layer import Layer
+from ..runner.protocol.layout import ENV_DIR
+from . import uv
+from .installed_files import DiskFiles, Installed, compile_bytecode, installed
+from .lock import Lock, Package, Target, read_lock, write_lock
+from .requirement_files import (
+    check_hashes,
+    content_of,
+    content_of_line,
+    existing,
+    indexes_of,
+    is_locked,
+    is_package,
+    uv_lock,
+)
+from .spec import Wish, identity, shares
+from .store import Kept, LayerStore, writable
+
+log = logging.getLogger(__name__)
+
+MIB = 1024 * 1024
+
+
+class Environments:
+    """What was asked for once is answered from memory; what was made once, from the store."""
+
+    def __init__(self, store: LayerStore | None = None) -> None:
+        self.store = store or LayerStore()
+        self._layers: dict[str, tuple[Layer, ...]] = {}
+
+    # ---- which packages ---------------------------------------------------------------------------------------------
+    def lock(
+        self,
+        wish: Wish,
+        target: Target,
+        constraints: Sequence[str] = (),
+        *,
+        anew: bool = False,
+        work: Work | None = None,
+    ) -> Lock:
+        """The packages that fulfil a wish, resolved when nobody asked for the same before, or `anew`.
+
+        Raises SettingError for a file that is not there, EnvironmentFailed, StagingError.
+        """
+        work = work or Work()
+        files = [existing(Path(name)) for name in wish.files]
+        folders = [existing(Path(name)) for name in wish.folders]
+        locks = {file: self._given_lock(file, target, work, anew=anew) for file in files if is_locked(file)}
+        others = [file for file in files if file not in locks]
+        packages = [folder for folder in folders if is_package(folder)]
+        if len(locks) == 1 and not (others or packages or wish.requirements):
+            return next(iter(locks.values()))
+        pins = [f"{package.name}=={package.version}" for lock in locks.values() for package in lock.packages]
+        lines = [*wish.requirements, *pins, *(folder.as_uri() for folder in packages)]
+        if not (others or lines):
+            return read_lock("", target, "nothing", Path("/"))
+        lock = self._resolve(others, lines, constraints, target, work, anew=anew)
+        check_hashes(lock, others)
+        return replace(_with_folders(lock, others, locks.values()), indexes=tuple(indexes_of(others)))
+
+    def _resolve(
+        self,
+        files: Sequence[Path],
+        lines: Sequence[str],
+        constraints: Sequence[str],
+        target: Target,
+        work: Work,
+        *,
+        anew: bool,
+    ) -> Lock:
+        folder = files[0].parent if files else self.store.folder
+        with writable(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        told = [content_of(file) for file in files], [content_of_line(line, folder) for line in sorted(lines)]
+        asked = uv.indexes(os.environ)
+        key = identity(
+            "lock", told, sorted(constraints), target.platform, target.python, target.glibc, asked, str(folder)
+        )
+        text = self.store.text(key, lambda: uv.compile_lock(files, lines, constraints, target, folder, work), anew=anew)
+        return read_lock(text, target, "what uv resolved", folder)
+
+    def _given_lock(self, file: Path, target: Target, work: Work, *, anew: bool) -> Lock:
+        if file.name != "pyproject.toml":
+            return read_lock(file.read_text(encoding="utf-8"), target, str(file), file.parent)
+        project, locked = file.parent, uv_lock(file.parent)
+        key = identity("uv.lock", content_of(locked) if locked else None, content_of(file))
+        text = self.store.text(key, lambda: uv.export_lock(project, work), anew=anew)
+        return read_lock(text, target, str(locked), project)
+
+    # ---- their layers -----------------------------------------------------------------------------------------------
+    def missing(self, lock: Lock) -> list[Package]:
+        """The packages of which nothing is kept yet."""
+        return [package for package in lock.packages if self.store.find(lock.key(package)) is None]
+
+    def layers(self, lock: Lock, work: Work | None = None) -> tuple[Layer, ...]:
+        """One for each big package, one for all small ones, made where nothing was kept.
+
+        Raises EnvironmentFailed, StagingError.
+        """
+        if lock.digest not in self._layers:
+            self._layers[lock.digest] = tuple(self._made(lock, work or Work()))
+        return self._layers[lock.digest]
+
+    def _made(self, lock: Lock, work: Work) -> Iterator[Layer]:
+        if missing := self.missing(lock):
+            size = sum(package.download_bytes for package in missing)
+            labels = ", ".join(package.label for package in missing)
+            work.say(f"Fetching {len(missing)} of {len(lock.packages)} packages, {size / MIB:.1f} MiB: {labels}.")
+            self._make(lock, missing, work)
+        kept = [self._kept(lock.key(package)) for package in lock.packages]
+        for part in self.parts(kept):
+            yield self.store.layer(part)
+
+    def parts(self, kept: Sequence[Kept]) -> list[Kept]:
+        """What becomes a layer each."""
+        by_key = {each.key: each for each in kept if each.bytes}
+        alone, together = shares([(key, each.bytes) for key, each in by_key.items()])
+        found = [self._as_layer(by_key[key]) for key in alone]
+        if together:
+            found.append(self._shared([by_key[key] for key in together]))
+        return found
+
+    def _as_layer(self, kept: Kept) -> Kept:
+        return kept if kept.digest else self._shared([kept])
+
+    def _shared(self, small: Sequence[Kept]) -> Kept:
+        key = identity("shared", [each.key for each in small])
+        if found := self.store.find(key):
+            return found
+        places: dict[str, Path] = {}
+        for each in small:
+            places |= self.store.files(each).places
+        files = DiskFiles(places)
+        label = small[0].label if len(small) == 1 else f"{len(small)} small packages"
+        return self.store.keep_layer(key, label, files, files.size)
+
+    def _kept(self, key: str) -> Kept:
+        if found := self.store.find(key):
+            return found
+        raise EnvironmentFailed(f"A layer that was just made is gone from {self.store.folder}.", advice="Run it again.")
+
+    def _make(self, lock: Lock, packages: Sequence[Package], work: Work) -> None:
+        """Installs these packages into one folder, and keeps each one's files or layer."""
+        with self.store.draft() as draft:
+            into, listed = draft / "installed", draft / "pylock.toml"
+            listed.write_text(write_lock(packages, lock.target.python), encoding="utf-8")
+            uv.install(listed, into, lock, ", ".join(package.label for package in packages), work)
+            if _compiles_for(lock.target):
+                work.say("Compiling byte-code.")
+                compile_bytecode(into, ENV_DIR, work)
+            found = installed(into, ENV_DIR)
+            _warn_of_newer_glibc(into, lock.target, [package for package in packages if not package.wheel])
+            with ThreadPoolExecutor(os.cpu_count()) as threads:  # zlib and sha256 let others run
+                made = threads.map(lambda package: self._keep(lock, package, found, work), packages)
+                for number, kept in enumerate(made, 1):
+                    work.say(f"Packed {kept.label}, {kept.bytes / MIB:.1f} MiB ({number} of {len(packages)}).")
+
+    def _keep(self, lock: Lock, package: Package, found: dict[str, Installed], work: Work) -> Kept:
+        work.go_on()
+        key = lock.key(package)
+        if package.name not in found:
+            raise EnvironmentFailed(f"{package.label} was installed, and left no metadata by that name.")
+        files = found[package.name].files
+        size = files.size
+        if shares([(key, size)])[0]:
+            return self.store.keep_layer(key, package.label, files, size)
+        return self.store.keep_files(key, package.label, files)
+
+
+def _warn_of_newer_glibc(folder: Path, target: Target, built: Iterable[Package]) -> None:
+    """What was compiled here is for the C library here: one that is newer than the base's may be missed there."""
+    here = platform.libc_ver()[1]
+    for package in built if here and tuple(map(int, here.split(".")[:2])) > target.glibc else ():
+        tags = [path.read_text(encoding="utf-8") for path in folder.glob(f"{package.name.replace('-', '_')}-*/WHEEL")]
+        if any("-linux_" in text for text in tags):
+            log.warning(
+                "%s has no wheel and was compiled here, for glibc %s; the base image has %s: it may not load there.",
+                package.label, here, ".".join(map(str, target.glibc)),
+            )  # fmt: skip
+
+
+def _compiles_for(target: Target) -> bool:
+    """Byte-code is of one minor version, and the one here is the running Python's."""
+    return target.python.split(".")[:2] == [str(part) for part in sys.version_info[:2]]
+
+
+def _with_folders(lock: Lock, files: Iterable[Path], others: Iterable[Lock]) -> Lock:
+    """And the projects themselves whose pyproject.toml was read, where they are packages, and those of other locks."""
+    own = [file.parent for file in files if file.name == "pyproject.toml" and is_package(file.parent)]
+    more = [Package(path.name, "", "", False, str(path), {}) for path in own]
+    found = [*lock.folders, *more, *(package for other in others for package in other.folders)]
+    return replace(lock, folders=tuple({package.folder: package for package in reversed(found)}.values()))

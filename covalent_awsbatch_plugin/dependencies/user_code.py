@@ -1,0 +1,158 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The user's own code as a layer: modules as they lie on this machine now, and local packages built as wheels."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..core.subprocesses import Work
+from ..errors import SettingError
+from ..images.layer import Layer, layer
+from ..runner.protocol.layout import CODE_DIR
+from . import uv
+from .installed_files import DiskFiles, installed
+from .installed_here import Running
+from .lock import Target
+from .references import References, of_source
+from .spec import identity
+from .store import LayerStore
+from .user_code_rules import is_left_out, is_left_out_folder, is_secret, is_secret_folder
+
+log = logging.getLogger(__name__)
+
+MOST_BYTES = 256 * 1024 * 1024  # of one task's own code: more is data in the wrong place
+
+
+@dataclass
+class OwnCode:
+    """Files by path in the layer; what was `skipped` for being called like a secret; `packages` to build."""
+
+    files: dict[str, Path] = field(default_factory=dict)
+    skipped: list[Path] = field(default_factory=list)
+    packages: set[Path] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return bool(self.files or self.packages)
+
+    def add_folder(self, folder: Path, below: str = "") -> None:
+        """All of a folder that may travel."""
+        for path, name in _walk(folder, self.skipped):
+            self._add(path, f"{below}{name}")
+
+    def add_module(self, place: Path) -> None:
+        """A module: one file, or the folder of a package."""
+        if place.is_dir():
+            self.add_folder(place, f"{place.name}/")
+        else:
+            self._add(place, place.name)
+
+    def _add(self, path: Path, name: str) -> None:
+        if is_secret(name):
+            self.skipped.append(path)
+        else:
+            self.files[name] = path
+
+    def layer(self, store: LayerStore, target: Target, work: Work | None = None) -> Layer | None:
+        """Raises EnvironmentFailed, SettingError, StagingError."""
+        files = dict(self.files)
+        for project in sorted(self.packages):
+            files |= _built(project, store, target, self.skipped, work or Work())
+        if not files:
+            return None
+        size = sum(path.stat().st_size for path in files.values())
+        if size > MOST_BYTES:
+            raise SettingError(
+                f"Your own code has {size >> 20} MiB in {len(files)} files, and {MOST_BYTES >> 20} may travel.",
+                advice="Name the folders of code alone in `environment`, and pass data as arguments or by a bucket.",
+            )
+        for path in self.skipped:
+            log.warning("%s does not travel with the task: it is called like what keeps a secret.", path)
+        return layer(DiskFiles({f"{CODE_DIR}/{name}": path for name, path in files.items()}), "own code")
+
+
+def _walk(folder: Path, skipped: list[Path]) -> Iterator[tuple[Path, str]]:
+    """Files and their paths in the folder; folders that keep secrets are added to `skipped`."""
+    for root, folders, names in os.walk(folder):
+        skipped += [Path(root, name) for name in sorted(folders) if is_secret_folder(name)]
+        folders[:] = sorted(name for name in folders if not (is_left_out_folder(name) or is_secret_folder(name)))
+        for name in sorted(names):
+            path = Path(root, name)
+            below = path.relative_to(folder).as_posix()
+            if not is_left_out(below) and path.is_file():
+                yield path, below
+
+
+def _built(project: Path, store: LayerStore, target: Target, skipped: list[Path], work: Work) -> dict[str, Path]:
+    """The files of a local package, built anew when one of its own has changed."""
+    lying = list(_walk(project, []))
+    seen = [(name, path.stat().st_size, path.stat().st_mtime_ns) for path, name in lying]
+    key = identity("folder", str(project), seen, target.platform, target.python)
+    kept = store.find(key)
+    if kept is None:
+        with store.draft() as draft:
+            into = draft / "installed"
+            into.mkdir()
+            uv.install_folder(project, into, target, work)
+            places: dict[str, Path] = {}
+            for each in installed(into, "").values():
+                places |= {name.lstrip("/"): path for name, path in each.files.places.items()}
+            kept = store.keep_files(key, project.name, DiskFiles(places))
+    found = dict(store.files(kept).places)
+    skipped += [path for name, path in found.items() if is_secret(name)]
+    return {name: path for name, path in found.items() if not is_secret(name)}
+
+
+# ---- `auto`: what tasks refer to ------------------------------------------------------------------------------------
+@dataclass
+class Needed:
+    """What tasks need of this machine: `pins` of installed packages, `own` code, and modules that are `nowhere`."""
+
+    pins: set[str] = field(default_factory=set)
+    own: OwnCode = field(default_factory=OwnCode)
+    nowhere: set[str] = field(default_factory=set)
+    projects: set[Path] = field(default_factory=set)  # editable installs: their dependencies are resolved too
+
+
+def needed(found: References, here: Running) -> Needed:
+    """From what tasks refer to, through the imports of their own modules, to packages and files."""
+    told = Needed()
+    beside = sorted({Path(file).parent for file in found.files if Path(file).is_absolute()})
+    waiting, seen = set(found.modules), set[str]()
+    while waiting:
+        module = waiting.pop()
+        seen.add(module)
+        if distribution := here.by_module.get(module):
+            if distribution.folder is None:
+                told.pins.add(distribution.pin)
+            else:
+                told.projects.add(distribution.folder)
+        elif place := _beside(module, beside):
+            told.own.add_module(place)
+            waiting |= _imports(place) - seen
+        else:
+            told.nowhere.add(module)
+    return told
+
+
+def _beside(module: str, folders: Iterable[Path]) -> Path | None:
+    for folder in folders:
+        for place in (folder / module, folder / f"{module}.py"):
+            if place.is_file() or (place.is_dir() and any(place.glob("*.py"))):
+                return place
+    return None
+
+
+def _imports(place: Path) -> set[str]:
+    """What the sources of a module import."""
+    files = [path for path, _ in _walk(place, [])] if place.is_dir() else [place]
+    found = References()
+    for path in files:
+        if path.suffix == ".py":
+            found.merge(of_source(path.read_text(encoding="utf-8", errors="replace")))
+    return found.modules - ({place.name} if place.is_dir() else {place.stem})

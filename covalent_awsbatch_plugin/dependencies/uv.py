@@ -1,0 +1,140 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""uv, which resolves and installs: its command lines, and its words as our errors.
+
+Indexes and their credentials are the user's own, from uv's settings or pip's variables; they are told to nobody else.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from uv import find_uv_bin
+
+from ..core.subprocesses import Work
+from ..errors import EnvironmentFailed
+from .lock import Lock, Target
+from .spec import without_passwords
+
+# What pip calls its settings, in uv's words. uv itself reads none of pip's.
+_PIPS = {
+    "PIP_INDEX_URL": "UV_DEFAULT_INDEX",
+    "PIP_EXTRA_INDEX_URL": "UV_INDEX",
+    "PIP_FIND_LINKS": "UV_FIND_LINKS",
+    "PIP_CERT": "SSL_CERT_FILE",
+    "PIP_NO_INDEX": "UV_NO_INDEX",
+}
+INDEXES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX")
+_ANOTHER_VERSION = (
+    "Choose a version that has a wheel for that platform, or a base image that has it (container_image_uri)."
+)
+_LINES = 30  # of what uv says
+# What it says of its progress: some of it is worth passing on, and none of it explains a failure.
+_NEWS = re.compile(r"\s*(Downloading|Building|Updating) .+")
+_PROGRESS = re.compile(
+    r"\s*(Using CPython|Resolved|Downloading|Downloaded|Building|Built|Updating|Updated|Prepared|Installed) .+"
+    r"| [+~-] .+|warning: The .--pylock. option is experimental.*"
+)
+_NETWORK = ("Failed to fetch", "error sending request", "Failed to download", "dns error", "timed out", "401", "403")
+
+
+def compile_lock(
+    files: Sequence[Path], lines: Sequence[str], constraints: Sequence[str], target: Target, folder: Path, work: Work
+) -> str:
+    """The text of a lock for these files and lines, resolved for the target; `constraints` bind what is taken.
+
+    Relative paths in the lines, and in the lock, are relative to `folder`. Raises EnvironmentFailed.
+    """
+    words = ["pip", "compile", *map(str, files), *(["-"] if lines or not files else [])]
+    words += ["--format", "pylock.toml", "--no-header", "--no-annotate", *_for(target)]
+    told = ", ".join([*map(str, files), *lines])
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as listed:
+        listed.write("\n".join(constraints))
+        listed.flush()
+        words += ["--constraints", listed.name]
+        happened = f"No environment for {target.platform} can be made of {told}."
+        return _run(work, words, happened, folder, "\n".join(lines))
+
+
+def export_lock(project: Path, work: Work) -> str:
+    """The `uv.lock` of a project as PEP 751 writes it, without development dependencies. Raises EnvironmentFailed."""
+    words = ["export", "--frozen", "--no-dev", "--no-header", "--format", "pylock.toml"]
+    return _run(work, words, f"{project / 'uv.lock'} can't be used.", project)
+
+
+def install(lock: Path, into: Path, wanted: Lock, told: str, work: Work) -> None:
+    """What the lock names, and nothing else, unpacked into a folder. Raises EnvironmentFailed, `told` being its object.
+
+    uv checks every hash. What has no wheel is built, if this machine is of the target's kind.
+    """
+    target = wanted.target
+    words = ["pip", "install", "--no-deps", "--target", str(into), "-r", str(lock), *_for(target)]
+    happened = f"{told} can't be installed for {target.platform} with Python {target.python}."
+    _run(work, words, happened, Path(wanted.place), indexes=wanted.indexes)
+
+
+def install_folder(project: Path, into: Path, target: Target, work: Work) -> None:
+    """A local package, built as it is now, without what it depends on. Raises EnvironmentFailed."""
+    words = ["pip", "install", "--no-deps", "--target", str(into), "--reinstall", str(project), *_for(target)]
+    _run(work, words, f"The local package {project} can't be built for {target.platform}.", project)
+
+
+def _for(target: Target) -> list[str]:
+    minor = ".".join(target.python.split(".")[:2])
+    return ["--python-platform", target.for_uv, "--python-version", minor, "--python", sys.executable]
+
+
+def _run(
+    work: Work, words: Sequence[str], happened: str, folder: Path, given: str = "", indexes: Sequence[str] = ()
+) -> str:
+    def heard(line: str) -> None:
+        if _NEWS.fullmatch(line):
+            work.say(without_passwords(f"uv: {line.strip()}"))
+
+    command = [find_uv_bin(), *words, "--color", "never"]
+    environment = environment_of(os.environ)
+    if indexes:  # not as words: those can be read by every user of this machine
+        environment["UV_INDEX"] = " ".join(filter(None, (environment.get("UV_INDEX"), *indexes)))
+    done = work.run(command, folder=folder, environment=environment, given=given, heard=heard)
+    if done.code:
+        lines = [line for line in done.said.strip().splitlines() if not _PROGRESS.fullmatch(line)]
+        ended = f"ended by signal {-done.code}" if done.code < 0 else f"ended with code {done.code}"
+        says = without_passwords("\n".join(lines[:_LINES])) or ended
+        raise EnvironmentFailed(without_passwords(happened), says=f"uv says: {says}", advice=advice_on(says))
+    return done.output
+
+
+def environment_of(given: Mapping[str, str]) -> dict[str, str]:
+    """uv's environment variables: the user's own, pip's where uv has none, and no Python that is not there already."""
+    found = {**given, "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
+    if not any(name in given for name in INDEXES):
+        found |= {ours: given[pips] for pips, ours in _PIPS.items() if given.get(pips)}
+    found.pop("VIRTUAL_ENV", None)  # it warns of one that is not used
+    return found
+
+
+def indexes(given: Mapping[str, str]) -> dict[str, str]:
+    """Which indexes are asked, without the passwords: what they answer is not what others do."""
+    told = environment_of(given)
+    return {name: without_passwords(told[name]) for name in INDEXES if told.get(name)}
+
+
+def advice_on(says: str) -> str:
+    """What to do about what uv says."""
+    if "Hash mismatch" in says:
+        return "The index gives another file than the one that was locked: ask who changed it before you lock it anew."
+    if re.search(r"os error (28|122|27)\b", says):  # no space, a quota, a file that may not grow
+        return "Free space on this machine; nothing half made is kept."
+    if re.search(r"[Bb]uilt wheel|Failed to build", says):
+        return _ANOTHER_VERSION
+    if any(words in says for words in _NETWORK):
+        return "This machine must reach the index: uv's own settings (UV_INDEX, uv.toml) or PIP_INDEX_URL name it."
+    if "wheel" in says:
+        return _ANOTHER_VERSION
+    return "Correct the setting `environment`, or the electron's DepsPip."

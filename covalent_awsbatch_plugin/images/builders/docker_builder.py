@@ -1,0 +1,105 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Images with a Docker engine's help: it brings the base, even one that is in no registry, and can run what was built.
+
+What is pushed are our own bytes, not those of the engine's push: docs/decisions/0002 says why.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Self
+
+from ...core.single_flight import Once
+from ...errors import ServiceError, StagingError
+from ..layer import Layer
+from ..manifest import DOCKER, assemble, check_platform, compose
+from ..reference import parse
+from ..registry.blob import Blob
+from .builder import Base, PushedImage, Repository
+from .docker_engine import Engine, Held
+from .registry_builder import OF_TASKS, RegistryBuilder, tag_of
+
+
+class DockerBuilder:
+    """Open one per event loop. `cache_dir` is where the layers of a base that only the engine has lie meanwhile."""
+
+    def __init__(self, *, cache_dir: str | Path | None = None, registry: RegistryBuilder | None = None) -> None:
+        self._cache_dir = cache_dir
+        self._registry = registry or RegistryBuilder()
+        self._engine = Engine()
+        self._exported: dict[str, Base] = {}
+        self._export_once: Once[Base] = Once()
+        self._engine_once: Once[None] = Once()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            self._folder = Path(stack.enter_context(self._temporary_folder()))
+            await stack.enter_async_context(self._registry)
+            await stack.enter_async_context(self._engine)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._stack.aclose()
+
+    def _temporary_folder(self) -> tempfile.TemporaryDirectory[str]:
+        try:
+            return tempfile.TemporaryDirectory(dir=self._cache_dir, prefix="covalent-awsbatch-")
+        except OSError as error:
+            happened = f"The folder {self._cache_dir or tempfile.gettempdir()} can't be used."
+            raise StagingError(happened, says=str(error), advice="Correct `cache_dir`.") from error
+
+    async def resolve_base(self, image: str, platform: str, into: Repository) -> Base:
+        """See `Builder.resolve_base`. What was built on this engine and never pushed is the engine's alone."""
+        parse(image)
+        held = await self._engine.find(image)
+        if held is not None and not held.pulled:
+            return await self._of_engine(held, image, platform)
+        try:
+            return await self._registry.resolve_base(image, platform, into)
+        except ServiceError:
+            if held is None:
+                raise
+            return await self._of_engine(held, image, platform)
+
+    async def _of_engine(self, held: Held, name: str, platform: str) -> Base:
+        if held.id not in self._exported:
+            self._exported[held.id] = await self._export_once(held.id, lambda: self._export(held, name))
+        base = self._exported[held.id]
+        check_platform(base.image, platform)
+        return base
+
+    async def _export(self, held: Held, name: str) -> Base:
+        folder = Path(tempfile.mkdtemp(dir=self._folder))
+        config, layers = await self._engine.export(held, folder)
+        files = {layer.digest: path for layer, path in layers}
+        return Base(name, assemble(DOCKER, config, [layer for layer, _ in layers]), None, files)
+
+    async def missing(self, layers: Sequence[Layer], into: Repository) -> list[Layer]:
+        """See `Builder.missing`."""
+        return await self._registry.missing(layers, into)
+
+    def layers_of(self, base: Base, into: Repository) -> list[Blob]:
+        """See `Builder.layers_of`."""
+        return self._registry.layers_of(base, into)
+
+    async def push(self, base: Base, layers: Sequence[Layer], into: Repository, kind: str = OF_TASKS) -> PushedImage:
+        """See `Builder.push`. The engine gets the image first: what it can't hold is not pushed."""
+        image = compose(base.image, layers)
+        tag = f"{into.uri}:{tag_of(kind, image.digest)}"
+        if await self._engine.find(tag) is None:
+            await self._engine_once(base.image.digest, lambda: self._bring(base, into))
+            await self._engine_once(tag, lambda: self._engine.load(image, layers, tag))
+        return await self._registry.push(base, layers, into, kind)
+
+    async def _bring(self, base: Base, into: Repository) -> None:
+        """Make sure that the engine has the base."""
+        if base.origin is None or await self._engine.find(base.image.manifest.config.digest):
+            return
+        login = self._registry.login(base.origin.registry, into)
+        await self._engine.pull(base.origin, base.image.platform, login)

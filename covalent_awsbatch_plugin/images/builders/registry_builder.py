@@ -1,0 +1,195 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Images without an engine: layers appended to a base over the registry's own API, sending only what is not there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+from ...core.single_flight import Once, together
+from ...errors import NotFound
+from ..layer import Layer
+from ..manifest import INDEXES, Descriptor, Image, check_platform, compose, read_manifest, select_platform
+from ..reference import Reference, parse
+from ..registry.blob import Blob
+from ..registry.errors import MissingBlobs
+from ..registry.repository import Registry
+from ..registry.transport import RegistryHttp
+from .builder import Base, Login, PushedImage, Repository
+
+log = logging.getLogger(__name__)
+
+TAG_FRESH_S = 300.0  # for how long a tag of a base image is believed to name the same digest
+ASK_FIRST_BYTES = 64 * 1024  # a smaller blob is sent unasked: that is one round trip less than HEAD, POST, PUT
+TOLD_BYTES = 4 * 1024 * 1024  # a bigger blob takes a while: whoever reads the log is told
+STREAMS_AT_ONCE = 8
+OF_TASKS, OF_ENVIRONMENT, OF_BASE = "task", "environment", "base"  # how the tags of what is pushed begin
+
+
+class RegistryBuilder:
+    """Open one per event loop: what twenty tasks need at once, it sends once.
+
+    `logins` are for base images in private registries, by host; the target's login comes with the `Repository`.
+    """
+
+    def __init__(
+        self,
+        *,
+        logins: Mapping[str, Login] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._logins, self._clock = logins or {}, clock
+        self._http = RegistryHttp(sleep=sleep, jitter=jitter)
+        self._tags: dict[Reference, tuple[float, str]] = {}
+        self._images: dict[Hashable, Base] = {}
+        self._there: set[tuple[str, str, str]] = set()  # host, repository, digest of what was seen or put there
+        self._digest_once: Once[str] = Once()
+        self._image_once: Once[Base] = Once()
+        self._send_once: Once[None] = Once()
+        self._streams = asyncio.Semaphore(STREAMS_AT_ONCE)
+
+    async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._http.__aexit__(*error)
+
+    # ---- the base ---------------------------------------------------------------------------------------------------
+    async def resolve_base(self, image: str, platform: str, into: Repository) -> Base:
+        """See `Builder.resolve_base`. A tag is looked up anew after `TAG_FRESH_S`; a digest is read once."""
+        reference = parse(image)
+        login = self.login(reference.registry, into)
+        registry = Registry(self._http, reference.registry, reference.repository, login)
+        exact = reference.at(reference.digest or await self._digest(registry, reference))
+        key = (exact, platform)
+        if key not in self._images:
+            self._images[key] = await self._image_once(key, lambda: _read(registry, exact, platform))
+        return replace(self._images[key], name=image)
+
+    def login(self, host: str, into: Repository) -> Login | None:
+        """What opens a registry from which a base is read."""
+        return into.login if host == into.host else self._logins.get(host)
+
+    async def _digest(self, registry: Registry, reference: Reference) -> str:
+        known_at, digest = self._tags.get(reference, (-TAG_FRESH_S, ""))
+        if self._clock() - known_at < TAG_FRESH_S and digest:
+            return digest
+        digest = await self._digest_once(reference, lambda: _digest_of_tag(registry, reference))
+        self._tags[reference] = self._clock(), digest
+        return digest
+
+    # ---- the push ---------------------------------------------------------------------------------------------------
+    async def missing(self, layers: Sequence[Layer], into: Repository) -> list[Layer]:
+        """See `Builder.missing`."""
+        registry = Registry(self._http, into.host, into.name, into.login)
+        there = await asyncio.gather(*(registry.has_blob(layer.digest) for layer in layers))
+        return [layer for layer, found in zip(layers, there, strict=True) if not found]
+
+    async def push(self, base: Base, layers: Sequence[Layer], into: Repository, kind: str = OF_TASKS) -> PushedImage:
+        """See `Builder.push`. An image that is there costs one request."""
+        image = compose(base.image, layers)
+        registry = Registry(self._http, into.host, into.name, into.login)
+        if await registry.manifest_digest(image.digest) is None:
+            try:
+                await self._send(base, image, layers, registry, kind)
+            except MissingBlobs:  # what we saw there was deleted since, by a lifecycle rule for example
+                self._forget(registry)
+                await self._send(base, image, layers, registry, kind)
+        tally = registry.tally
+        return PushedImage(f"{into.uri}@{image.digest}", image.digest, tally.bytes_pushed, tally.requests, image.python)
+
+    def layers_of(self, base: Base, into: Repository) -> list[Blob]:
+        """See `Builder.layers_of`."""
+        source = self._source(base, Registry(self._http, into.host, into.name, into.login))
+        return [source(layer) for layer in base.image.manifest.layers]
+
+    async def _send(self, base: Base, image: Image, layers: Sequence[Layer], to: Registry, kind: str) -> None:
+        """Everything the manifest names, side by side; then the manifest, under a tag: what has none is often swept."""
+        blobs = [(Blob.of(layer.data, layer.digest), layer.comment) for layer in layers]
+        config = self._give(Blob.of(image.config), to)
+        await together(self._mirror(base, to), config, *(self._give(blob, to, told=told) for blob, told in blobs))
+        await to.put_manifest(image.manifest, tag_of(kind, image.digest))
+
+    async def _mirror(self, base: Base, to: Registry) -> None:
+        """Make sure that the repository holds the base: once for all tasks that are built upon it."""
+        if base.origin is None or (base.origin.registry, base.origin.repository) != (to.host, to.repository):
+            await self._once_there(to, base.image.digest, lambda: self._mirror_now(base, to))
+
+    async def _mirror_now(self, base: Base, to: Registry) -> None:
+        if await to.manifest_digest(base.image.digest) is not None:
+            return
+        source = self._source(base, to)
+        mount_from = base.origin.repository if base.origin and base.origin.registry == to.host else None
+        layers = {layer.digest: layer for layer in base.image.manifest.layers}.values()
+        blobs = [Blob.of(base.image.config), *map(source, layers)]
+        await together(*(self._give(blob, to, mount_from) for blob in blobs))
+        await to.put_manifest(base.image.manifest, tag_of(OF_BASE, base.image.digest))
+
+    def _source(self, base: Base, to: Registry) -> Callable[[Descriptor], Blob]:
+        """What opens a layer of the base: a file, or a stream from where it lies. It is never whole in memory."""
+        if base.origin is None:
+            return lambda layer: Blob.file(layer, base.files[layer.digest])
+        login = to.login if base.origin.registry == to.host else self._logins.get(base.origin.registry)
+        return Registry(self._http, base.origin.registry, base.origin.repository, login, to.tally).blob
+
+    async def _give(
+        self, blob: Blob, to: Registry, mount_from: str | None = None, told: str = "a layer of the base image"
+    ) -> None:
+        async def give() -> None:
+            if blob.size >= ASK_FIRST_BYTES and await to.has_blob(blob.digest):
+                return
+            async with self._streams:
+                if blob.size >= TOLD_BYTES:
+                    log.info("Sending %s, %.1f MiB, to %s/%s.", told, blob.size / 2**20, to.host, to.repository)
+                await to.upload(blob, mount_from)
+
+        await self._once_there(to, blob.digest, give, remember=blob.size >= ASK_FIRST_BYTES)
+
+    async def _once_there(
+        self, to: Registry, digest: str, work: Callable[[], Coroutine[Any, Any, None]], *, remember: bool = True
+    ) -> None:
+        """Small blobs are not remembered: there is one for each task, and a process may see a million."""
+        key = (to.host, to.repository, digest)
+        if key not in self._there:
+            await self._send_once(key, work)
+            if remember:
+                self._there.add(key)
+
+    def _forget(self, registry: Registry) -> None:
+        self._there = {key for key in self._there if key[:2] != (registry.host, registry.repository)}
+
+
+def tag_of(kind: str, digest: str) -> str:
+    """A pushed image's tag: from its content, so immutable tags are no obstacle; `kind` is for lifecycle rules."""
+    return f"{kind}-{digest.removeprefix('sha256:')[:16]}"
+
+
+async def _digest_of_tag(registry: Registry, reference: Reference) -> str:
+    digest = await registry.manifest_digest(reference.version)
+    if digest is None:
+        raise NotFound(f"There is no image {reference}.", advice="Correct the base image's name or tag.")
+    return digest
+
+
+async def _read(registry: Registry, exact: Reference, platform: str) -> Base:
+    """The base's manifest, behind an index if there is one, and its config."""
+    body, media_type = await registry.manifest(exact.version)
+    listed = media_type in INDEXES
+    if listed:
+        exact = exact.at(select_platform(body, platform).digest)
+        body, media_type = await registry.manifest(exact.version)
+    manifest = read_manifest(body, media_type)
+    image = Image(manifest, await registry.read_blob(manifest.config))
+    if not listed:
+        check_platform(image, platform)
+    return Base(str(exact), image, exact)

@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Looks into a base image's layers, without an engine, for what its config does not tell; keeps the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import IO
+
+from ..dependencies.spec import identity
+from ..dependencies.store import cache_home, writable
+from .base_facts import Files, Inside
+from .manifest import Image
+from .registry.blob import Blob
+
+MOST_READ = 4 * 1024 * 1024  # of one file: a C library has two
+
+
+class Probe:
+    """Raises StagingError when its folder can't be used, ServiceError when a layer can't be read."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or cache_home() / "images"
+
+    def known(self, *parts: object) -> Inside | None:
+        """What was kept under these parts of a name."""
+        try:
+            return Inside.from_json(self._place(parts).read_text())
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def keep(self, inside: Inside, *parts: object) -> None:
+        """For the next process too."""
+        with writable(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile("w", dir=self.folder, prefix="making-", delete=False) as file:
+                file.write(inside.to_json())
+            Path(file.name).replace(self._place(parts))
+
+    def _place(self, parts: Sequence[object]) -> Path:
+        return self.folder / f"{identity(*parts)[:40]}.json"
+
+    async def look(self, image: Image, layers: Sequence[Blob]) -> Inside:
+        """Reads every layer, lowest first, one at a time through a temporary file; asked once for each image."""
+        if known := self.known("image", image.digest):
+            return known
+        files = Files()
+        for blob in layers:
+            if not await self._read(blob, files):
+                return Inside()  # an upper layer may change what lower ones say
+        inside = files.inside(image)
+        self.keep(inside, "image", image.digest)
+        return inside
+
+    async def _read(self, blob: Blob, files: Files) -> bool:
+        with writable(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            digest = hashlib.sha256()
+            with tempfile.TemporaryFile(dir=self.folder) as file:
+                async with aclosing(blob.open()) as chunks:
+                    async for chunk in chunks:
+                        digest.update(chunk)
+                        await asyncio.to_thread(file.write, chunk)
+                file.seek(0)
+                whole = f"sha256:{digest.hexdigest()}" == blob.digest
+                return whole and await asyncio.to_thread(read_layer, file, files)
+
+
+def read_layer(file: IO[bytes], files: Files) -> bool:
+    """Notes the files of a layer that matter; False for one that is packed in a way that can't be read here."""
+    with contextlib.suppress(tarfile.TarError, EOFError, zlib.error), tarfile.open(fileobj=file, mode="r|*") as tar:
+        for member in tar:
+            _note(tar, member, files)
+        return True
+    return False
+
+
+def _note(tar: tarfile.TarFile, member: tarfile.TarInfo, files: Files) -> None:
+    path = member.name.removeprefix("./").strip("/")
+    if member.issym():
+        files.add(path, link=member.linkname)
+    elif member.islnk():
+        if files.matters(path):
+            files.add(path, link="/" + member.linkname.removeprefix("./").lstrip("/"))
+    elif member.isfile() and files.matters(path):
+        stream = tar.extractfile(member) if files.wants(path) else None
+        files.add(path, stream.read(MOST_READ) if stream else b"")

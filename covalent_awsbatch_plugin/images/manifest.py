@@ -1,0 +1,263 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""An image as bytes: read a base's manifest and config, put layers on top, say which Python is in it.
+
+Formats: https://github.com/opencontainers/image-spec (OCI) and https://distribution.github.io/distribution/spec/manifest-v2-2/
+(Docker). A new image stays in the family of its base, so the base's layers keep their descriptors.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ImageError
+from ..runner.protocol.layout import ENTRYPOINT
+from .layer import Layer, digest_of
+
+Json = dict[str, Any]
+
+MAX_LAYERS = 125  # dockerd starts an image of 125 layers, and says `max depth exceeded` of one with 126
+EPOCH = "1970-01-01T00:00:00Z"  # a real time would give every build a digest of its own
+LABEL_BASE_LAYERS = "covalent.awsbatch.base.layers"
+LABEL_PYTHON = "covalent.awsbatch.python"
+ENVIRONMENT = {"COVALENT_PLUGIN_LOAD": "false"}  # a covalent in the image must not load executor plugins to run a task
+
+
+@dataclass(frozen=True)
+class Family:
+    """The media types that go together in one image."""
+
+    manifest: str
+    index: str
+    config: str
+    layer: str
+
+
+OCI = Family(
+    manifest="application/vnd.oci.image.manifest.v1+json",
+    index="application/vnd.oci.image.index.v1+json",
+    config="application/vnd.oci.image.config.v1+json",
+    layer="application/vnd.oci.image.layer.v1.tar+gzip",
+)
+DOCKER = Family(
+    manifest="application/vnd.docker.distribution.manifest.v2+json",
+    index="application/vnd.docker.distribution.manifest.list.v2+json",
+    config="application/vnd.docker.container.image.v1+json",
+    layer="application/vnd.docker.image.rootfs.diff.tar.gzip",
+)
+FAMILIES = (OCI, DOCKER)
+INDEXES = tuple(family.index for family in FAMILIES)
+MANIFESTS = tuple(family.manifest for family in FAMILIES)
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """What a manifest or an index says of a blob or a manifest: where to find it, how long it is (bytes)."""
+
+    media_type: str
+    digest: str
+    size: int
+    platform: str | None = None
+
+    @classmethod
+    def of(cls, body: Json) -> Descriptor:
+        return cls(body["mediaType"], body["digest"], body["size"], _platform(body.get("platform")))
+
+    def to_json(self) -> Json:
+        return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest as the registry keeps it: its bytes are its identity."""
+
+    body: bytes
+    media_type: str
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.body)
+
+    @property
+    def family(self) -> Family:
+        return DOCKER if self.media_type == DOCKER.manifest else OCI
+
+    @property
+    def config(self) -> Descriptor:
+        return Descriptor.of(json.loads(self.body)["config"])
+
+    @property
+    def layers(self) -> tuple[Descriptor, ...]:
+        return tuple(map(Descriptor.of, json.loads(self.body)["layers"]))
+
+
+@dataclass(frozen=True)
+class Image:
+    """A manifest and the config it names."""
+
+    manifest: Manifest
+    config: bytes
+
+    @property
+    def digest(self) -> str:
+        """What a job definition names the image by."""
+        return self.manifest.digest
+
+    @property
+    def platform(self) -> str:
+        """What it is made for, like `linux/amd64`."""
+        return _platform(json.loads(self.config)) or "unknown"
+
+    @property
+    def python(self) -> str | None:
+        return python_version(json.loads(self.config))
+
+
+def read_manifest(body: bytes, media_type: str) -> Manifest:
+    """The manifest of one image; raises ImageError for what no container can run from."""
+    if media_type not in MANIFESTS:
+        raise ImageError(
+            f"The manifest is of type {media_type or 'unknown'}, which is no image that can be built upon.",
+            advice="Push the image again with a current tool, or choose another one.",
+        )
+    manifest = Manifest(body, media_type)
+    with _readable("manifest", body):
+        config, layers = manifest.config, manifest.layers
+    if config.media_type not in (OCI.config, DOCKER.config):
+        raise ImageError(f"{manifest.digest} is no container image: its config is a {config.media_type}.")
+    if foreign := [d for d in layers if "foreign" in d.media_type or "nondistributable" in d.media_type]:
+        raise ImageError(f"Layer {foreign[0].digest} of {manifest.digest} may not be pushed to another registry.")
+    return manifest
+
+
+@contextmanager
+def _readable(what: str, body: bytes) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ImageError(f"The {what} {digest_of(body)} can't be read: {error!r}.") from error
+
+
+def select_platform(index: bytes, platform: str) -> Descriptor:
+    """The manifest of an index that is for `platform`, like `linux/amd64`; raises ImageError naming those there are."""
+    with _readable("index", index):
+        manifests = [Descriptor.of(m) for m in json.loads(index)["manifests"]]
+    for manifest in manifests:
+        if manifest.platform == _plain(platform):
+            return manifest
+    # Build attestations are listed beside the images, for a platform `unknown/unknown`.
+    there = sorted({m.platform for m in manifests if m.platform and not m.platform.startswith("unknown")})
+    raise ImageError(
+        f"The image is not made for {platform}; it is there for {', '.join(there) or 'no platform at all'}.",
+        advice="Choose another base image, or a job queue whose instances have one of these platforms.",
+    )
+
+
+def check_platform(image: Image, platform: str) -> None:
+    """Raises ImageError when an image that is not listed in an index is made for another platform."""
+    if image.platform != _plain(platform):
+        raise ImageError(
+            f"The image is made for {image.platform}, and the job needs {platform}.",
+            advice="Choose another base image, or a job queue whose instances have that platform.",
+        )
+
+
+def _platform(body: Json | None) -> str | None:
+    if not body:
+        return None
+    return _plain("/".join(filter(None, (body.get("os"), body.get("architecture"), body.get("variant")))))
+
+
+def _plain(platform: str) -> str:
+    """v8 is what arm64 means when it says no more."""
+    return platform.removesuffix("/v8") if platform.startswith("linux/arm64") else platform
+
+
+def python_version(config: Json) -> str | None:
+    """The Python in an image, like `3.11.7`: from our label, else from the `PYTHON_VERSION` of the official images."""
+    runtime = config.get("config") or {}
+    label = (runtime.get("Labels") or {}).get(LABEL_PYTHON)
+    return label or _environment(runtime).get("PYTHON_VERSION") or None
+
+
+def _environment(runtime: Json) -> dict[str, str]:
+    pairs = (variable.partition("=") for variable in runtime.get("Env") or ())
+    return {name: value for name, _, value in pairs}
+
+
+def compose(base: Image, layers: Sequence[Layer], environment: Mapping[str, str] = ENVIRONMENT) -> Image:
+    """The base with `layers` on top, that runs a task when started; same input, same bytes.
+
+    User, working directory and environment stay the base's. Raises ImageError when there are too many layers.
+    """
+    below = base.manifest.layers
+    if len(below) + len(layers) > MAX_LAYERS:
+        raise ImageError(
+            f"The base image has {len(below)} layers, and {len(layers)} more make it over {MAX_LAYERS}, "
+            "the most that a Docker engine starts.",
+            advice="Build the base image with fewer layers, for example with `docker build --squash`.",
+        )
+    family = base.manifest.family
+    config = _json(_config(json.loads(base.config), len(below), layers, environment))
+    above = (Descriptor(family.layer, layer.digest, layer.size) for layer in layers)
+    return assemble(family, config, (*below, *above))
+
+
+def assemble(family: Family, config: bytes, layers: Sequence[Descriptor]) -> Image:
+    """The image of this config and these layers, bottom up."""
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": family.manifest,
+        "config": Descriptor(family.config, digest_of(config), len(config)).to_json(),
+        "layers": [layer.to_json() for layer in layers],
+    }
+    return Image(Manifest(_json(manifest), family.manifest), config)
+
+
+# What an old engine noted about the container an image was committed from.
+_OF_THE_BUILD = {"id", "parent", "container", "container_config", "docker_version"}
+
+
+def _config(base: Json, below: int, layers: Sequence[Layer], environment: Mapping[str, str]) -> Json:
+    diff_ids = base.get("rootfs", {}).get("diff_ids", [])
+    if len(diff_ids) != below:
+        raise ImageError(f"The base image is broken: {below} layers in its manifest, {len(diff_ids)} in its config.")
+    kept = {key: value for key, value in base.items() if key not in _OF_THE_BUILD}
+    return kept | {
+        "created": EPOCH,
+        "config": _runtime(base.get("config") or {}, below, environment),
+        "rootfs": {"type": "layers", "diff_ids": [*diff_ids, *(layer.diff_id for layer in layers)]},
+        "history": [*_history(base, below), *map(_step, layers)],
+    }
+
+
+def _runtime(base: Json, below: int, environment: Mapping[str, str]) -> Json:
+    """How the container starts. The entrypoint goes: an official image's shell wrapper would swallow SIGTERM."""
+    kept = {key: value for key, value in base.items() if key != "Entrypoint"}
+    variables = _environment(base) | dict(environment)
+    return kept | {
+        "Cmd": list(ENTRYPOINT),
+        "Env": [f"{name}={value}" for name, value in variables.items()],
+        "Labels": (base.get("Labels") or {}) | {LABEL_BASE_LAYERS: str(below)},
+    }
+
+
+def _history(base: Json, below: int) -> list[Json]:
+    """The base's own, or one made up: tools count on one step for each layer."""
+    history: list[Json] = base.get("history") or []
+    if sum(not step.get("empty_layer", False) for step in history) == below:
+        return history
+    return [{"created": EPOCH, "created_by": "base image"}] * below
+
+
+def _step(layer: Layer) -> Json:
+    return {"created": EPOCH, "created_by": "covalent-awsbatch-plugin", "comment": layer.comment}
+
+
+def _json(body: Json) -> bytes:
+    return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()

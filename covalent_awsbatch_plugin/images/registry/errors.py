@@ -1,0 +1,117 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a registry's refusals mean: the one translator at this border."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ...errors import NotAllowed, NotAuthenticated, NotFound, Refused, ServiceError, Throttled, Unreachable
+from ...iam import remedy
+
+_PULL_ACTIONS = "`ecr:BatchGetImage` and `ecr:GetDownloadUrlForLayer`"
+_PUSH_ACTIONS = (
+    "`ecr:BatchCheckLayerAvailability`, `ecr:InitiateLayerUpload`, `ecr:UploadLayerPart`, "
+    "`ecr:CompleteLayerUpload` and `ecr:PutImage`"
+)
+_MISSING_BLOB = ("BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN", "LayersNotFound")
+
+
+class MissingBlobs(Refused):
+    """The manifest names a blob that the repository has no more."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What a request was for: `subject` is an image to pull, or a repository to push to."""
+
+    registry: str
+    subject: str
+    push: bool
+    login: bool
+
+
+def error_of(status: int, body: bytes, about: About) -> ServiceError:
+    """The error that this answer is."""
+    says = _words(status, body)
+    expired = status in (400, 403) and "token has expired" in says  # ECR says so by 403, not by 401
+    if status == 401 or expired:
+        return _not_authenticated(about, says)
+    match status:
+        case 403:
+            return _not_allowed(about, says)
+        case 404 if not (about.push and any(code in says for code in _MISSING_BLOB)):
+            return _not_found(about, says)
+        case 429:
+            return Throttled(f"The registry {about.registry} was asked too often.", says=says, advice=_later(about))
+        case 408 | 500 | 502 | 503 | 504:
+            return Unreachable(f"The registry {about.registry} failed.", says=says, advice="Try again later.")
+    missing = any(code in says for code in _MISSING_BLOB)
+    kind = MissingBlobs if missing else Refused
+    return kind(f"The registry {about.registry} refused {_deed(about)}.", says=says)
+
+
+def retry_after_s(status: int, headers: Mapping[str, str]) -> float:
+    """How long a registry that is asked too often wants to be left alone. Its other form, a date, no registry sends."""
+    said = headers.get("Retry-After", "").strip()
+    return float(said) if status in (429, 503) and said.isascii() and said.isdigit() else 0
+
+
+def unreachable(about: About, error: BaseException) -> Unreachable:
+    """No answer came."""
+    return Unreachable(
+        f"The registry {about.registry} could not be reached for {_deed(about)}.",
+        says=f"{type(error).__name__}: {error}".rstrip(": "),
+        advice="Check the network, the proxy settings and the registry's name.",
+    )
+
+
+def _deed(about: About) -> str:
+    return f"a push to {about.subject}" if about.push else f"a pull of {about.subject}"
+
+
+def _not_authenticated(about: About, says: str) -> NotAuthenticated:
+    if about.login:
+        happened = f"The registry {about.registry} did not accept the login for {_deed(about)}."
+        return NotAuthenticated(happened, says=says, advice="The login may have expired, or be of another registry.")
+    return NotAuthenticated(
+        f"The registry {about.registry} lets nobody in without a login for {_deed(about)}.",
+        says=says,
+        advice="Check the image's name: many registries say this of an image that does not exist. A private image must "
+        "first be copied to your own repository.",
+    )
+
+
+def _not_allowed(about: About, says: str) -> NotAllowed:
+    actions = _PUSH_ACTIONS if about.push else _PULL_ACTIONS
+    return NotAllowed(
+        f"The registry {about.registry} does not allow {_deed(about)}.",
+        says=says,
+        advice=f"For a repository in ECR, give your credentials {actions} on it{remedy('ecr:PutImage')}.",
+    )
+
+
+def _not_found(about: About, says: str) -> NotFound:
+    if about.push:
+        advice = "Create the repository, or correct `ecr_repo_name`."
+        return NotFound(f"There is no repository {about.subject}.", says=says, advice=advice)
+    return NotFound(f"There is no image {about.subject}.", says=says, advice="Correct the base image's name or tag.")
+
+
+def _later(about: About) -> str:
+    if about.push or about.login:
+        return "Try again later, or ask AWS for a higher quota of the ECR API."
+    return "Try again later, or copy the base image to your own repository: public registries limit anonymous pulls."
+
+
+def _words(status: int, body: bytes) -> str:
+    """The registry's own words; a HEAD has none, and then its status must do."""
+    try:
+        errors = json.loads(body)["errors"]
+        return "; ".join(f"{error['code']}: {error.get('message', '')}".rstrip(": ") for error in errors)
+    except (ValueError, KeyError, TypeError):
+        text = " ".join(body.decode(errors="replace").split())[:300]
+        return f"HTTP {status}{f': {text}' if text else ''}"

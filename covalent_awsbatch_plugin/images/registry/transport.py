@@ -1,0 +1,254 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""HTTP as registries speak it: logins and tokens, redirects, trying again; what a call is for is in `registry.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import urllib.request
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Self, TypeVar
+
+import aiohttp
+from yarl import URL
+
+from ...core.rate_limit import Pace
+from ...core.single_flight import Once
+from ...errors import Refused, ServiceError
+from ..builders.builder import Login
+from ..layer import Chunk
+from ..reference import is_loopback
+from .auth import BearerChallenge, bearer_challenge, token_in
+from .errors import About, error_of, retry_after_s, unreachable
+
+T = TypeVar("T")
+
+CONNECTIONS = 100  # far above what `registry_builder` streams at once: each stream between registries holds two
+CONNECT_S = 10
+SILENCE_S = 300  # how long a registry may take over the digest of a blob of some GB before it answers
+REDIRECTS = 5
+TRIES = 10
+FIRST_DELAY_S = 0.2
+LONGEST_DELAY_S = 8.0
+LONGEST_ASKED_S = 60.0  # a registry that wants to be left alone for longer is asked again after this
+
+_NO_ANSWER = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
+
+
+@dataclass
+class Tally:
+    """What was sent: `requests` counts retries, tokens and redirects too; `bytes_pushed` only bodies of uploads."""
+
+    requests: int = 0
+    bytes_pushed: int = 0
+
+
+@dataclass(frozen=True)
+class Body:
+    """Bytes to send; `open` starts them anew for each try."""
+
+    size: int
+    open: Callable[[], AsyncGenerator[Chunk, None]]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request for a registry. `home` is the registry's own origin: only there do we say who we are.
+
+    `scope` tells apart what tokens are good for.
+    """
+
+    method: str
+    url: URL
+    home: URL
+    about: About
+    scope: str
+    login: Login | None
+    tally: Tally
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Body | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]  # in any case of letters
+    body: bytes
+    url: URL
+
+
+class RegistryHttp:
+    """One session for all registries of an event loop. Tokens are kept until the registry takes them no more."""
+
+    def __init__(
+        self,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: Callable[[float, float], float] = random.uniform,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._sleep, self._jitter, self._clock = sleep, jitter, clock
+        self._paces: defaultdict[URL, Pace] = defaultdict(Pace)  # by registry, as are the times until when to wait
+        self._not_before: dict[URL, float] = {}
+        self._tokens: dict[tuple[URL, Login | None, str], str] = {}
+        self._token_once: Once[str] = Once()
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S),
+            headers={"Accept-Encoding": "identity", "User-Agent": "covalent-awsbatch-plugin"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,  # digests are of the bytes as they are kept
+        )
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._session.close()
+
+    async def patiently(self, attempt: Callable[[], Awaitable[T]], of: type[ServiceError] = ServiceError) -> T:
+        """Try again, with full jitter, what failed with an error `of` this kind that trying again may mend."""
+        for number in range(TRIES - 1):
+            try:
+                return await attempt()
+            except of as error:
+                if not error.retry_may_help:
+                    raise
+            await self._sleep(self._jitter(0, min(LONGEST_DELAY_S, FIRST_DELAY_S * 2**number)))
+        return await attempt()
+
+    async def turn(self, call: Call, operation: str) -> None:
+        """Returns when a call that its registry takes only so many a second of may go."""
+        await self._paces[call.home].wait("registry", operation)
+
+    async def ask(self, call: Call, ok: Collection[int]) -> Answer:
+        """The whole answer; one try. Raises ServiceError when there is none, or its status is not in `ok`."""
+        async with self._opened(call, ok) as response:
+            return Answer(response.status, response.headers, await response.read(), response.url)
+
+    async def stream(self, call: Call, chunk_bytes: int) -> AsyncGenerator[Chunk, None]:
+        """The body of the answer, piece by piece; one try."""
+        async with self._opened(call, (200,)) as response:
+            async for chunk in response.content.iter_chunked(chunk_bytes):
+                yield chunk
+
+    @asynccontextmanager
+    async def _opened(self, call: Call, ok: Collection[int]) -> AsyncIterator[aiohttp.ClientResponse]:
+        try:
+            async with AsyncExitStack() as stack:
+                response = await self._follow(call, stack)
+                if response.status not in ok:
+                    self._heed(call, response)
+                    raise error_of(response.status, await response.read(), call.about)
+                yield response
+        except _NO_ANSWER as error:
+            raise unreachable(call.about, error) from error
+
+    def _heed(self, call: Call, response: aiohttp.ClientResponse) -> None:
+        """A registry that says when to come again is left alone until then, by every call."""
+        if asked_s := min(LONGEST_ASKED_S, retry_after_s(response.status, response.headers)):
+            self._not_before[call.home] = max(self._not_before.get(call.home, 0), self._clock() + asked_s)
+
+    async def _follow(self, call: Call, stack: AsyncExitStack) -> aiohttp.ClientResponse:
+        """The answer behind redirects, and behind one challenge."""
+        url, challenged = call.url, False
+        for _ in range(REDIRECTS + 1):
+            response = await self._send(call, url, stack)
+            if response.status == 401 and not challenged and url.origin() == call.home:
+                challenge = bearer_challenge(response.headers.getall("WWW-Authenticate", ()))
+                if challenge is None:
+                    return response
+                challenged = True
+                await self._authorize(call, challenge)
+            elif response.status in (301, 302, 303, 307, 308) and "Location" in response.headers:
+                url = _location(response, call.about)
+            else:
+                return response
+            response.release()
+        raise Refused(f"The registry {call.about.registry} redirects in a circle.", says=str(url.with_query(None)))
+
+    async def _send(self, call: Call, url: URL, stack: AsyncExitStack) -> aiohttp.ClientResponse:
+        if (wait := self._not_before.get(call.home, 0) - self._clock()) > 0:
+            await self._sleep(wait)
+        headers = dict(call.headers)
+        # Redirects and uploads lead to stores whose URLs are signed already, and that must not see who we are.
+        if url.origin() == call.home and (authorization := self._authorization(call)):
+            headers["Authorization"] = authorization
+        data = None
+        if call.body is not None:
+            headers["Content-Length"] = str(call.body.size)
+            data = await stack.enter_async_context(aclosing(_counted(call.body.open(), call.tally)))
+        call.tally.requests += 1
+        request = self._session.request(
+            call.method, url, headers=headers, data=data, allow_redirects=False, proxy=_proxy(url)
+        )
+        return await stack.enter_async_context(request)
+
+    def _authorization(self, call: Call) -> str | None:
+        """A token for this scope, or else the login: ECR, and any registry that takes Basic, asks for no more."""
+        token = self._tokens.get((call.home, call.login, call.scope))
+        return token or (call.login.basic() if call.login else None)
+
+    async def _authorize(self, call: Call, challenge: BearerChallenge) -> None:
+        """Get the token a challenge asks for; many calls at once get it once."""
+        key = (call.home, call.login, call.scope)
+        self._tokens[key] = await self._token_once((*key, challenge), lambda: self._token(call, challenge))
+
+    async def _token(self, call: Call, challenge: BearerChallenge) -> str:
+        url = challenge.url()
+        _refuse_plain_http(url, call.about)
+        headers = {"Authorization": call.login.basic()} if call.login else {}
+        call.tally.requests += 1
+        async with self._session.get(url, headers=headers, proxy=_proxy(url), allow_redirects=False) as response:
+            body = await response.read()
+        if response.status != 200 or not (token := token_in(body)):
+            raise error_of(response.status if response.status != 200 else 502, body, call.about)
+        return f"Bearer {token}"
+
+
+def base_url(host: str) -> URL:
+    """Where the API of a registry's host is: plain HTTP on this machine only."""
+    return URL(f"{'http' if is_loopback(host) else 'https'}://{host}/v2/")
+
+
+def location(answer: Answer, about: About) -> URL:
+    """The absolute URL of a Location header, exactly as the registry encoded it."""
+    return _absolute(answer.url, answer.headers.get("Location", ""), about)
+
+
+def _location(response: aiohttp.ClientResponse, about: About) -> URL:
+    return _absolute(response.url, response.headers["Location"], about)
+
+
+def _absolute(here: URL, there: str, about: About) -> URL:
+    url = here.join(URL(there, encoded=True))
+    _refuse_plain_http(url, about)
+    return url
+
+
+def _refuse_plain_http(url: URL, about: About) -> None:
+    if url.scheme != "https" and not is_loopback(url.host or ""):
+        raise Refused(
+            f"The registry {about.registry} leads to {url.origin()}, which is not encrypted.",
+            advice="Only a registry on this machine may speak plain HTTP: give this one a certificate.",
+        )
+
+
+def _proxy(url: URL) -> str | None:
+    """The proxy of the environment; aiohttp's own way would also send what a .netrc holds, and not spare loopback."""
+    if is_loopback(url.host or "") or urllib.request.proxy_bypass(url.host or ""):
+        return None
+    return urllib.request.getproxies().get(url.scheme)
+
+
+async def _counted(chunks: AsyncGenerator[Chunk, None], tally: Tally) -> AsyncGenerator[Chunk, None]:
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            tally.bytes_pushed += len(chunk)
+            yield chunk

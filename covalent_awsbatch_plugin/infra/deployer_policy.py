@@ -1,0 +1,145 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the person who makes and removes the infrastructure may do, and no more.
+
+The network's actions know no names: what has none yet can't be named. Everything else is bound to what the stack is
+called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+from ..iam import EVERYTHING, Names, Statement, allow
+from .stack_names import names as names_of
+from .stack_settings import InfraSettings, infra_settings
+
+_READ_BUCKET = (
+    "AccelerateConfiguration BucketAcl BucketCORS BucketLogging BucketObjectLockConfiguration BucketOwnershipControls"
+    " BucketPolicy BucketPublicAccessBlock BucketRequestPayment BucketTagging BucketVersioning BucketWebsite"
+    " EncryptionConfiguration LifecycleConfiguration ReplicationConfiguration"
+)
+_ROLES = (
+    "iam:AttachRolePolicy CreateRole DeleteRole DeleteRolePolicy DetachRolePolicy GetRole GetRolePolicy"
+    " ListAttachedRolePolicies ListInstanceProfilesForRole ListRolePolicies PutRolePolicy TagRole UntagRole"
+)
+_NEW_NETWORK = (
+    "ec2:AssociateRouteTable AttachInternetGateway CreateInternetGateway CreateRoute CreateRouteTable CreateSubnet"
+    " CreateVpc CreateVpcEndpoint DeleteInternetGateway DeleteRouteTable DeleteSubnet DeleteVpc DeleteVpcEndpoints"
+    " DescribeAvailabilityZones DescribeInternetGateways DescribeNetworkAcls DescribePrefixLists DescribeRouteTables"
+    " DescribeVpcEndpoints DetachInternetGateway DisassociateRouteTable ModifySubnetAttribute ModifyVpcAttribute"
+)
+
+
+def deployer(infra: InfraSettings, names: Names, made: Mapping[str, str]) -> list[Statement]:
+    """`made` are the names of `stack.names`."""
+    on_instances = not infra.compute.startswith("FARGATE")
+    return [
+        *_storage(infra, names),
+        *_identities(names, made, on_instances),
+        *_batch(infra, names),
+        allow("LookAtNetwork", "ec2:DescribeNetworkInterfaces DescribeSecurityGroupRules DescribeSecurityGroups"
+              " DescribeSubnets DescribeVpcAttribute DescribeVpcs", EVERYTHING),
+        allow("GuardNetwork", "ec2:AuthorizeSecurityGroupEgress CreateSecurityGroup CreateTags DeleteSecurityGroup"
+              " DeleteTags RevokeSecurityGroupEgress", EVERYTHING),
+        *([allow("MakeNetwork", _NEW_NETWORK, EVERYTHING)] if infra.new_network else []),
+    ]  # fmt: skip
+
+
+def allowing(action: str, resource: str = "") -> list[str]:
+    """The Sids of the statements that allow an action; where several do, those that name the resource."""
+    stack = names_of("*", "*", "*", {})
+    everything = infra_settings({"new_network": True, "delete_data": True})
+    having = [
+        statement
+        for statement in deployer(everything, Names.made(stack, "*", "*", "*"), stack)
+        if action in statement["Action"]
+    ]
+    exact = [each for each in having if any(fnmatchcase(resource, pattern) for pattern in each["Resource"])]
+    return [str(each["Sid"]) for each in exact or having]
+
+
+def _storage(infra: InfraSettings, names: Names) -> list[Statement]:
+    group = names.arn("logs", f"log-group:{names.log_group}")
+    data = [
+        allow("FindObjects", "s3:ListBucketVersions", names.bucket_arn),
+        allow("EmptyBucket", "s3:DeleteObjectVersion", f"{names.bucket_arn}/*"),
+    ]
+    return [
+        allow(
+            "MakeBucket",
+            "s3:CreateBucket DeleteBucket DeleteBucketPolicy ListBucket PutBucketOwnershipControls PutBucketPolicy"
+            " PutBucketPublicAccessBlock PutBucketTagging PutEncryptionConfiguration PutLifecycleConfiguration",
+            names.bucket_arn,
+        ),
+        allow("LookAtBucket", "s3:" + " ".join(f"Get{part}" for part in _READ_BUCKET.split()), names.bucket_arn),
+        allow(
+            "MakeRepository",
+            "ecr:CreateRepository DeleteLifecyclePolicy DeleteRepository DescribeRepositories GetLifecyclePolicy"
+            " ListTagsForResource PutImageScanningConfiguration PutLifecyclePolicy TagResource UntagResource",
+            names.repository_arn,
+        ),
+        allow(
+            "MakeLogGroup",
+            "logs:CreateLogGroup DeleteLogGroup ListTagsForResource PutRetentionPolicy TagResource UntagResource",
+            group,
+            f"{group}:*",
+        ),
+        allow("FindLogGroup", "logs:DescribeLogGroups", EVERYTHING),
+        allow("LookForImages", "ecr:ListImages", names.repository_arn),
+        allow("LookForLogs", "logs:DescribeLogStreams", group, f"{group}:*"),
+        *(data if infra.delete_data else []),
+    ]
+
+
+def _identities(names: Names, made: Mapping[str, str], on_instances: bool) -> list[Statement]:
+    roles = [names.role(made[kind]) for kind in ("execution_role", "job_role", "service_role")]
+    instance = names.role(made["instance_role"])
+    iam = f"arn:{names.partition}:iam::{names.account}"
+    statements = [
+        allow("MakeRoles", _ROLES, *roles, *([instance] if on_instances else [])),
+        allow(
+            "MakeDispatcherPolicy",
+            "iam:CreatePolicy CreatePolicyVersion DeletePolicy DeletePolicyVersion GetPolicy GetPolicyVersion"
+            " ListPolicyVersions TagPolicy UntagPolicy",
+            f"{iam}:policy/{made['dispatcher']}",
+        ),
+        allow(
+            "GiveRoleToBatch",
+            "iam:PassRole",
+            names.role(made["service_role"]),
+            StringEquals={"iam:PassedToService": "batch.amazonaws.com"},
+        ),
+    ]
+    if on_instances:
+        statements += [
+            allow(
+                "MakeInstanceProfile",
+                "iam:AddRoleToInstanceProfile CreateInstanceProfile DeleteInstanceProfile GetInstanceProfile"
+                " RemoveRoleFromInstanceProfile TagInstanceProfile UntagInstanceProfile",
+                f"{iam}:instance-profile/{made['instance_role']}",
+            ),
+            allow(
+                "GiveRoleToInstances",
+                "iam:PassRole",
+                instance,
+                StringEquals={"iam:PassedToService": "ec2.amazonaws.com"},
+            ),
+        ]
+    return statements
+
+
+def _batch(infra: InfraSettings, names: Names) -> list[Statement]:
+    environments = names.arn("batch", f"compute-environment/{infra.prefix}-batch-*")
+    return [
+        allow(
+            "MakeQueue",
+            "batch:CreateComputeEnvironment CreateJobQueue DeleteComputeEnvironment DeleteJobQueue TagResource"
+            " UntagResource UpdateComputeEnvironment UpdateJobQueue",
+            environments,
+            names.queue_arn,
+        ),
+        allow("LookAtQueue", "batch:DescribeComputeEnvironments DescribeJobQueues", EVERYTHING),
+    ]

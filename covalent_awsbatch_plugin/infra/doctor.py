@@ -1,0 +1,183 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Everything a task will need, looked at before one fails: a line each, and none hides another."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+
+from ..aws.identity import Identity
+from ..aws.logs import Logs
+from ..aws.s3 import Store
+from ..errors import AWSBatchError, NotAllowed
+from ..iam import Names
+from ..jobs.instance_types import type_patterns
+from ..jobs.resources import fitted
+from ..settings import Settings
+from ..tasks.connection import Cloud, base_image
+from ..tasks.stuck import lacks
+from . import checks
+from .checks import OK, UNKNOWN, WRONG, Finding
+from .doctor_queries import Checkup
+
+Look = Callable[[], Awaitable[Finding | Sequence[Finding]]]
+
+
+class Doctor:
+    """Looks at one account with one set of settings."""
+
+    def __init__(self, cloud: Cloud, settings: Settings) -> None:
+        self._cloud, self._settings = cloud, settings
+        self._ask = Checkup(cloud.aws)
+        self._arn, self._who, self._region = "", Identity("", "aws"), ""
+
+    async def findings(self) -> AsyncIterator[Finding]:
+        """Line by line. Without credentials there is only one."""
+        async for found in self._told("credentials", self._credentials):
+            yield found
+            if found.name == "credentials" and not self._arn:
+                return
+        looks: dict[str, Look] = {
+            "bucket": self._bucket,
+            "bucket encryption": self._encryption,
+            "bucket writable": self._writable,
+            "repository": self._repository,
+            "queue": self._queue,
+            "compute environments": self._environments,
+            "machines": self._machines,
+            "base image": self._base_image,  # after the queue, whose processor it must have
+            "batch_execution_role_name": lambda: self._role("batch_execution_role_name"),
+            "batch_job_role_name": lambda: self._role("batch_job_role_name"),
+            "log group": self._log_group,
+            "subnets": self._subnets,
+            "permissions": self._permissions,
+        }
+        there: set[str] = set()
+        for name, look in looks.items():
+            if name in _NEED_A_QUEUE and "queue" not in there:
+                yield Finding(name, UNKNOWN, "not looked at: it is the queue's")
+                continue
+            async for found in self._told(name, look):
+                there |= {found.name} if found.state == OK else set()
+                yield found
+
+    async def _told(self, name: str, look: Look) -> AsyncIterator[Finding]:
+        try:
+            found = await look()
+        except NotAllowed as error:  # what only the doctor asks is no task's need
+            state = UNKNOWN if name in _COURTESIES else WRONG
+            found = Finding(name, state, f"{error.happened} {error.says}".strip(), error.advice)
+        except AWSBatchError as error:
+            state = UNKNOWN if name == "permissions" else WRONG
+            found = Finding(name, state, f"{error.happened} {error.says}".strip(), error.advice)
+        for each in [found] if isinstance(found, Finding) else found:
+            yield each
+
+    async def _credentials(self) -> list[Finding]:
+        arn, skew = await self._ask.caller()
+        self._who, self._region = await self._cloud.identity(), await self._cloud.aws.region()
+        self._arn = arn
+        ends = await self._cloud.aws.credentials_end()
+        return [
+            checks.credentials(arn, ends, datetime.now(UTC)),
+            Finding("region", OK, self._region),
+            checks.clock(skew),
+        ]
+
+    # ---- what a task is sent to -----------------------------------------------------------------------------------
+    async def _bucket(self) -> Finding:
+        await Store(self._cloud.aws, self._settings.s3_bucket_name, self._who.account).check()
+        return Finding("bucket", OK, self._settings.s3_bucket_name)
+
+    async def _encryption(self) -> Finding:
+        bucket = self._settings.s3_bucket_name
+        return checks.encryption(bucket, await self._ask.encryption(bucket))
+
+    async def _writable(self) -> Finding:
+        await self._ask.write(self._settings.s3_bucket_name)
+        return Finding("bucket writable", OK, "its part covalent-awsbatch/ takes objects")
+
+    async def _repository(self) -> Finding:
+        found = await self._cloud.ecr.repository(self._settings.ecr_repo_name)
+        return Finding("repository", OK, f"{found.host}/{found.name}, with a login")
+
+    async def _base_image(self) -> Finding:
+        repository = await self._cloud.ecr.repository(self._settings.ecr_repo_name)
+        builder = await self._cloud.builder(self._settings)
+        name = base_image(self._settings, platform.python_version())
+        base = await builder.resolve_base(name, self._settings.platform, repository)
+        return checks.python(name, base.python, platform.python_version())
+
+    async def _role(self, setting: str) -> Finding:
+        role = getattr(self._settings, setting)
+        return checks.role(setting, role, await self._ask.trust(role))
+
+    async def _log_group(self) -> Finding:
+        await Logs(self._cloud.aws, self._settings.batch_job_log_group_name).check()
+        return Finding("log group", OK, self._settings.batch_job_log_group_name)
+
+    # ---- where it runs --------------------------------------------------------------------------------------------
+    async def _queue(self) -> Finding:
+        queue = await self._cloud.batch.queue(self._settings.batch_queue)
+        self._settings, said = fitted(self._settings, fargate=queue.fargate, platform=queue.platform)
+        kind = "Fargate" if queue.fargate else "EC2"
+        return Finding("queue", OK, f"{self._settings.batch_queue}, enabled and valid, on {kind}. {said}".strip())
+
+    async def _environments(self) -> list[Finding]:
+        environments = await self._cloud.batch.environments(self._settings.batch_queue)
+        found = [
+            Finding("compute environments", WRONG, fault)
+            for env in environments
+            for fault in lacks(env, self._settings)
+        ]
+        names = ", ".join(f"{env['computeEnvironmentName']} ({_kind(env)})" for env in environments)
+        fit = [] if found else [Finding("compute environments", OK, names)]
+        return [*found, *fit, checks.architecture(self._settings.platform, environments)]
+
+    async def _machines(self) -> list[Finding]:
+        environments = await self._cloud.batch.environments(self._settings.batch_queue)
+        return [
+            checks.machines(env["computeEnvironmentName"], await self._ask.instance_types(patterns), self._settings)
+            for env in environments
+            if (patterns := type_patterns(env))  # Fargate's has none, and any legal size fits
+        ]
+
+    async def _subnets(self) -> list[Finding]:
+        environments = await self._cloud.batch.environments(self._settings.batch_queue)
+        ids = sorted({subnet for env in environments for subnet in env.get("computeResources", {}).get("subnets", ())})
+        fargate = any(_kind(env).startswith("FARGATE") for env in environments)
+        found = []
+        for subnet in await self._ask.subnets(ids):
+            public = fargate or bool(subnet.get("MapPublicIpOnLaunch"))  # a Fargate task asks for an address itself
+            routes, endpoints = await self._ask.routes(subnet), await self._ask.endpoints(subnet["VpcId"])
+            found.append(checks.way_out(subnet["SubnetId"], routes, public, endpoints, self._region))
+        return found
+
+    # ---- what we may do -------------------------------------------------------------------------------------------
+    async def _permissions(self) -> list[Finding]:
+        names = Names.of(self._settings, self._who.account, self._region, self._who.partition)
+        roles = {"execution": names.role(names.execution_role), "job": names.role(names.job_role)}
+        found = []
+        for role, arn in {"dispatcher": self._arn, **roles}.items():
+            missing = {
+                sid: await self._ask.denied(arn, actions, resources)
+                for sid, actions, resources in checks.wanted_permissions(role, names)
+            }
+            found += checks.permissions(role, arn, missing)
+        return found
+
+
+_NEED_A_QUEUE = {"compute environments", "machines", "subnets"}
+# Looked at for the doctor's sake: a task does without.
+_COURTESIES = {
+    "bucket encryption", "batch_execution_role_name", "batch_job_role_name", "log group", "machines", "subnets",
+    "permissions",
+}  # fmt: skip
+
+
+def _kind(environment: object) -> str:
+    resources = environment.get("computeResources") if isinstance(environment, dict) else None
+    return str((resources or {}).get("type", ""))

@@ -1,0 +1,134 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A job as AWS Batch is told of it. How it tells of one is read in `job_detail`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..runner.protocol import layout
+from ..settings import Settings
+from .names import definition_name
+
+# Patterns are globs with a trailing * only, at most five rules, and no match means RETRY, so the last rule ends
+# everything else: https://docs.aws.amazon.com/batch/latest/APIReference/API_EvaluateOnExit.html
+# What fails before a container starts has run no code of the user's, so it can be tried again whatever it was. On EC2
+# pulls, agents and devices share one status reason; on Fargate the status reason is the error itself.
+RETRY_ON = (
+    {"onStatusReason": "Host EC2*", "action": "RETRY"},
+    {"onStatusReason": "Your Spot Task was interrupted*", "action": "RETRY"},
+    {"onStatusReason": "Task failed to start*", "action": "RETRY"},
+    {"onStatusReason": "CannotPull*", "action": "RETRY"},
+    {"onStatusReason": "*", "action": "EXIT"},
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where jobs of one settings set run, as AWS itself answered: ARNs, and what the queue's machines are."""
+
+    account: str
+    region: str
+    queue_arn: str
+    fargate: bool
+    execution_role_arn: str
+    job_role_arn: str
+    platform: str = ""  # in Docker's words, where the machines run but one
+
+
+def job_definition(settings: Settings, place: Place, image: str) -> dict[str, Any]:
+    """The RegisterJobDefinition request: all that does not differ between two tasks with one image."""
+    content: dict[str, Any] = {
+        "type": "container",
+        "platformCapabilities": ["FARGATE" if place.fargate else "EC2"],
+        "containerProperties": _container(settings, place, image),
+        "retryStrategy": {"attempts": settings.retry_attempts, "evaluateOnExit": [dict(rule) for rule in RETRY_ON]},
+        "timeout": {"attemptDurationSeconds": settings.job_time_limit},
+        "propagateTags": True,
+        "tags": {"covalent:plugin": "awsbatch"},
+    }
+    return {"jobDefinitionName": definition_name(settings.batch_job_definition_name, content), **content}
+
+
+def _container(settings: Settings, place: Place, image: str) -> dict[str, Any]:
+    properties: dict[str, Any] = {
+        "image": image,
+        "command": list(layout.ENTRYPOINT),
+        "executionRoleArn": place.execution_role_arn,
+        "jobRoleArn": place.job_role_arn,
+        "resourceRequirements": _resources(settings),
+        "logConfiguration": {
+            "logDriver": "awslogs",
+            "options": {
+                "awslogs-group": settings.batch_job_log_group_name,
+                "awslogs-region": place.region,
+                "awslogs-stream-prefix": settings.batch_job_definition_name,
+            },
+        },
+    }
+    if place.fargate:
+        cpu = "ARM64" if settings.platform.endswith("arm64") else "X86_64"
+        properties["runtimePlatform"] = {"operatingSystemFamily": "LINUX", "cpuArchitecture": cpu}
+        # Without a public address a task in a default VPC can reach neither ECR nor S3.
+        properties["networkConfiguration"] = {"assignPublicIp": "ENABLED"}
+    return properties
+
+
+def _resources(settings: Settings) -> list[dict[str, str]]:
+    wanted = [("VCPU", f"{settings.vcpu:g}"), ("MEMORY", str(settings.memory_mib))]
+    if settings.num_gpus:
+        wanted.append(("GPU", str(settings.num_gpus)))
+    return [{"type": kind, "value": value} for kind, value in wanted]
+
+
+def submission(
+    *, name: str, size: int, definition: str, queue: str, environment: Mapping[str, str], tags: Mapping[str, str]
+) -> dict[str, Any]:
+    """The SubmitJob request for `size` containers. `definition` has its revision; `environment` holds no secrets."""
+    array = {"arrayProperties": {"size": size}} if size > 1 else {}  # AWS Batch has no array of one
+    return {
+        **array,
+        "jobName": name,
+        "jobQueue": queue,
+        "jobDefinition": definition,
+        "containerOverrides": {"environment": [{"name": k, "value": v} for k, v in sorted(environment.items())]},
+        "propagateTags": True,
+        "tags": dict(tags),
+    }
+
+
+def environment(dispatch_id: str, bucket: str, region: str, results_prefix: str) -> dict[str, str]:
+    """What the container is told beside its image: where it stands, nothing that grows with the number of tasks."""
+    return {
+        layout.ENV_REGION: region,
+        layout.ENV_DISPATCH_ID: dispatch_id,
+        layout.ENV_BUCKET: bucket,
+        layout.ENV_RESULTS_PREFIX: results_prefix,
+    }
+
+
+def sharing(settings: Settings, tasks: int) -> dict[str, str]:
+    """What the container is told besides where tasks share one: which are its own, and how to run them."""
+    if not settings.shares_containers:
+        return {}
+    return {
+        layout.ENV_TASKS_PER_JOB: str(settings.tasks_per_job),
+        layout.ENV_PARALLEL_TASKS: str(settings.parallel_tasks),
+        layout.ENV_TASKS: str(tasks),
+        layout.ENV_TIME_LIMIT: str(settings.time_limit),
+    }
+
+
+def addresses(settings: Settings, job_id: str, tasks: int) -> list[tuple[str, int | None]]:
+    """For each task the id of the job that runs it, an array's child's where there are several, and its member number.
+
+    The number is None for a task that has a container for itself: then the job's id is the task's.
+    """
+    containers = -(-tasks // settings.tasks_per_job)
+    ids = [job_id] if containers == 1 else [f"{job_id}:{index}" for index in range(containers)]
+    if not settings.shares_containers:
+        return [(each, None) for each in ids]
+    return [(ids[member // settings.tasks_per_job], member) for member in range(tasks)]

@@ -1,0 +1,153 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Why a job ended as it did, or does not start: from what DescribeJobs says of it to one Outcome.
+
+Only named fields are read, never the whole record, which quotes its own retry rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..description import ENDED, SUCCEEDED, Attempt, JobState, state_of
+from .causes import Blame, Cause, Detail, Verdict, verdict
+from .exit_codes import exit_verdict, signal_name
+from .status_reasons import is_awss_own, is_free_words, reason_verdict, runs_to_an_end, says_that_somebody_ended_it
+
+WAITING = ("SUBMITTED", "PENDING", "RUNNABLE")
+
+# A container that ends well while its machine is being taken away was told to stop: it did not finish its work.
+_UNDOES_SUCCESS = (Cause.FARGATE_SPOT_INTERRUPTED, Cause.HOST_LOST, Cause.OUT_OF_MEMORY)
+# These are AWS's even on a job that somebody has cancelled; other words of a cancelled job are that somebody's.
+_OUTLIVES_CANCEL = (
+    Cause.TIMED_OUT, Cause.HOST_LOST, Cause.FARGATE_SPOT_INTERRUPTED, Cause.NEVER_STARTED, Cause.STOPPED_BY_POLICY,
+    Cause.DEPENDENCY_FAILED, Cause.QUEUE_GONE,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one job ended. `says` has AWS's words of every attempt; `retry_may_help` None: nobody can know."""
+
+    job_id: str
+    name: str
+    cause: Cause
+    detail: Detail | None
+    blame: Blame
+    retry_may_help: bool | None
+    happened: str
+    says: str
+    advice: str
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs: the same keys always."""
+        return {
+            "job_id": self.job_id or None,
+            "cause": str(self.cause),
+            "detail": self.detail and str(self.detail),
+            "blame": str(self.blame),
+            "retry_may_help": self.retry_may_help,
+            "happened": self.happened,
+            "says": self.says,
+            "advice": self.advice,
+        }
+
+
+def why(detail: Mapping[str, Any], log: str = "") -> Outcome:
+    """The outcome of a JobDetail. `log` is what is known of its output; a bare record may bring it as `logTail`."""
+    tail = detail.get("logTail")
+    return outcome_of(state_of(detail), log or (tail if isinstance(tail, str) else ""))
+
+
+def outcome_of(job: JobState, log: str = "") -> Outcome:
+    """The same, of a job already read. The words name its memory and its time limit where the record does."""
+    attempt, found = _deciding(job, log)
+    signal = signal_name(attempt.exit_code)
+    words = {
+        "code": attempt.exit_code,
+        "signal": f" by {signal}" if signal else "",
+        "memory": f" (now {job.memory_mib / 1024:g} GiB)" if job.memory_mib else "",
+        "time_limit": f" (now {job.time_limit_s} s)" if job.time_limit_s else "",
+        "status": job.status,
+    }
+    return Outcome(
+        job.job_id, job.name, found.cause, found.detail, found.blame, found.retry_may_help,
+        found.happened.format(**words), said(job), found.advice.format(**words),
+    )  # fmt: skip
+
+
+def _deciding(job: JobState, log: str) -> tuple[Attempt, Verdict]:
+    """The newest attempt that tells something: records have holes, and earlier attempts died of the same more often."""
+    newest = _verdict(job, job.last, job.status_reason or job.last.status_reason, log)
+    if job.status == SUCCEEDED or not _tells_little(newest):
+        return job.last, newest
+    for attempt in reversed(job.attempts[:-1]):
+        earlier = _verdict(job, attempt, attempt.status_reason, "")
+        if not _tells_little(earlier):
+            return attempt, earlier
+    return job.last, newest
+
+
+def _tells_little(found: Verdict) -> bool:
+    return found.blame == Blame.UNKNOWN and found.cause in (Cause.UNKNOWN, Cause.USER_ERROR)
+
+
+def _verdict(job: JobState, attempt: Attempt, status_reason: str, log: str) -> Verdict:
+    named = _named(attempt, status_reason)
+    if job.status == SUCCEEDED or (not job.status and not named and attempt.exit_code == 0):
+        return named if named and named.cause in _UNDOES_SUCCESS else _success(job)
+    if _was_cancelled(job, status_reason):
+        return verdict(Cause.CANCELLED)
+    if named:
+        return named
+    if job.status and job.status not in ENDED:
+        return _not_ended(job)
+    if is_free_words(status_reason) and not job.attempts:
+        return verdict(Cause.CANCELLED)
+    if attempt.exit_code is not None or log or runs_to_an_end(status_reason):
+        return exit_verdict(attempt.exit_code, log)
+    return verdict(Cause.UNKNOWN)
+
+
+def _success(job: JobState) -> Verdict:
+    """Batch's word for it; an attempt that found the work still claimed by a killed one ends well and has done none."""
+    if all(attempt.exit_code == 0 or attempt is job.last for attempt in job.attempts):
+        return verdict(Cause.SUCCESS)
+    return verdict(Cause.SUCCESS, advice="Look whether the work is done: an earlier attempt was cut short.")
+
+
+def _not_ended(job: JobState) -> Verdict:
+    if job.status in WAITING:
+        return verdict(Cause.NEVER_STARTED, happened="has not begun: it is {status}")
+    return verdict(Cause.UNKNOWN, happened="has not ended: it is {status}", advice="Wait for its end.")
+
+
+def _named(attempt: Attempt, status_reason: str) -> Verdict | None:
+    """What the reasons name. The status reason's whole sentences outweigh the container's reason, that its own rest."""
+    from_status = reason_verdict(status_reason) or reason_verdict(attempt.status_reason)
+    from_container = reason_verdict(attempt.reason)
+    if from_status and (from_status.cause in _OUTLIVES_CANCEL or not from_container):
+        return from_status
+    return from_container
+
+
+def _was_cancelled(job: JobState, status_reason: str) -> bool:
+    words = reason_verdict(status_reason)
+    if is_awss_own(status_reason) and words and words.cause in _OUTLIVES_CANCEL:
+        return False
+    if job.status and job.status not in ENDED:
+        return False
+    return job.cancelled or says_that_somebody_ended_it(status_reason)
+
+
+def said(job: JobState) -> str:
+    """AWS's own words, of every attempt."""
+    lines = [f"AWS says: {job.status_reason}"] if job.status_reason else []
+    for number, attempt in enumerate(job.attempts, 1):
+        words = [attempt.status_reason if attempt.status_reason != job.status_reason else "", attempt.reason]
+        code = "no exit code" if attempt.exit_code is None else f"exit code {attempt.exit_code}"
+        lines.append(f"Attempt {number}: {'; '.join(filter(None, [code, *words]))}")
+    return "\n".join(lines)

@@ -1,0 +1,217 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""One watcher for all live jobs of an event loop and connection, whoever waits for them.
+
+Jobs are asked for 100 ids a call. An array is asked for by its parent alone: its summary says how many children have
+ended, and only when more have, one LIST of the results' folder says which.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from ..errors import AWSBatchError
+from .api import Batch
+from .description import JobState
+from .watched import Array, Committed, Job, List, Watched, has_begun
+
+log = logging.getLogger(__name__)
+
+QUICKEST = 1 / 20  # of `every`: how soon to look again while jobs move
+SLOWER = 1.6  # times longer after each look at which nothing had moved
+LEAST_SECONDS = 0.1
+REST = 10  # times the last look's own time: a look at ten thousand tasks takes a second of the loop that all share
+
+
+class Watcher:
+    """Tells when jobs end. Runs only while there is something to watch; `sleep` and `clock` are arguments for tests."""
+
+    def __init__(
+        self,
+        batch: Batch,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._batch, self._sleep, self._clock = batch, sleep, clock
+        self._jobs: dict[str, Job] = {}
+        self._arrays: dict[str, Array] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._moved = False
+        self._rest: tuple[float, asyncio.Future[None]] | None = None
+
+    async def ended(self, job_id: str, every: float) -> JobState:
+        """Waits for the job's end, which is seen at most `every` seconds late; an array's child may be asked for too.
+
+        Raises Lost when AWS Batch no longer knows the job, and a ServiceError when it can't be asked for long.
+        """
+        job = self._jobs.setdefault(job_id, Job(every))
+        self._start(job, every)
+        try:
+            return await job.end.wait()
+        finally:
+            if not job.end.waiting:
+                self._jobs.pop(job_id, None)
+
+    async def committed_or_ended(
+        self, job_id: str, every: float, prefix: str, keys: List, member: int | None = None
+    ) -> Committed | JobState:
+        """For an array's child, or a `member` of a job that tasks share: until it left a result, or ended without one.
+
+        The results lie below `prefix`; `keys` lists what lies below a prefix of the bucket. Raises as `ended`, and what
+        `give_up` was told.
+        """
+        parent, _, index = job_id.partition(":")
+        number = int(index) if member is None else member
+        array = self._arrays.setdefault(parent, Array(every, prefix=prefix, keys=keys, shared=member is not None))
+        task = array.task(number, job_id)
+        self._start(array, every)
+        try:
+            return await task.wait()
+        finally:
+            if not task.waiting:
+                array.tasks.pop(number, None)
+            if not array.tasks and self._arrays.get(parent) is array:
+                del self._arrays[parent]
+
+    def give_up(self, job_id: str, member: int, error: AWSBatchError) -> None:
+        """Whoever waits for this task of a job that tasks share gets the error instead."""
+        array = self._arrays.get(job_id.partition(":")[0])
+        if array and member in array.tasks:
+            array.tasks[member].fail(error)
+
+    def has_begun(self, job_id: str) -> bool:
+        """Whether the job has been seen to leave the queue; of an array, whether any of its children has."""
+        parent = job_id.partition(":")[0]
+        watched = self._jobs.get(job_id) or self._arrays.get(parent)
+        return bool(watched and watched.state and has_begun(watched.state))
+
+    def _start(self, watched: Watched, every: float) -> None:
+        """Looks soon, also where the watcher is at a long rest."""
+        watched.every = min(watched.every, every)
+        self._moved = True
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.get_running_loop().create_task(self._look_until_all_ended())
+        elif self._rest and self._rest[0] > _quickest(every):
+            self._rest[1].cancel()
+
+    async def _look_until_all_ended(self) -> None:
+        delay = took = 0.0
+        while watched := [*self._open_jobs().values(), *self._open_arrays().values()]:
+            every = min(one.every for one in watched)
+            delay = _quickest(every) if self._moved else delay * SLOWER
+            delay = min(every, max(delay, took * REST))
+            self._moved = False
+            if not await self._rested(delay):
+                continue
+            began = self._clock()
+            try:
+                await self._look(delay)
+            except Exception as error:  # whatever it is, nobody may wait for ever
+                log.exception("The watcher failed")
+                for one in watched:
+                    one.fail(error)
+            took = self._clock() - began
+
+    def _open_jobs(self) -> dict[str, Job]:
+        return {job_id: job for job_id, job in self._jobs.items() if job.end.open}
+
+    def _open_arrays(self) -> dict[str, Array]:
+        return {parent: array for parent, array in self._arrays.items() if array.waiting}
+
+    async def _rested(self, delay: float) -> bool:
+        """Whether the rest was had in full; False when somebody came who wants to know sooner."""
+        rest = asyncio.ensure_future(self._sleep(delay))
+        self._rest = delay, rest
+        try:
+            await asyncio.wait([rest])
+            return not rest.cancelled()
+        finally:
+            rest.cancel()
+            self._rest = None
+
+    async def _look(self, after_s: float) -> None:
+        jobs, arrays = self._open_jobs(), self._open_arrays()
+        asked: dict[str, Watched] = {**jobs, **arrays}
+        try:
+            states = await self._batch.describe(list(asked))
+        except AWSBatchError as error:
+            log.warning("AWS Batch could not be asked for %d jobs; asking again. %s", len(asked), error)
+            for watched in asked.values():
+                watched.not_answered(error, after_s)
+            return
+        for job_id, watched in asked.items():
+            self._note(job_id, watched, states.get(job_id), after_s)
+        for job in jobs.values():
+            job.failing_s = 0
+            if job.state and job.state.ended:
+                job.end.tell(job.state)
+        for parent, array in arrays.items():
+            await self._look_at_array(parent, array, after_s)
+
+    def _note(self, job_id: str, watched: Watched, state: JobState | None, after_s: float) -> None:
+        self._moved = self._moved or _differs(watched.state, state)
+        _tell_why_it_waits(watched.state, state)
+        watched.state = state
+        if state is None:
+            watched.not_known(job_id, after_s)
+        else:
+            watched.unseen_s = 0
+
+    async def _look_at_array(self, parent: str, array: Array, after_s: float) -> None:
+        """One array that can't be looked into fails by itself, and only after a while."""
+        try:
+            if array.state and array.worth_a_look:
+                await self._look_into(parent, array, array.state, after_s)
+            array.failing_s = 0
+        except AWSBatchError as error:
+            log.warning("The array job %s could not be looked into; trying again. %s", parent, error)
+            array.not_answered(error, after_s)
+
+    async def _look_into(self, parent: str, array: Array, state: JobState, after_s: float) -> None:
+        """Which tasks have ended: those with a result by one LIST, the others by asking for their jobs alone."""
+        below = f"{array.prefix}/{parent}/"
+        array.missed = False
+        self._moved = array.note_results(await array.keys(below), below) or self._moved
+        ended = await self._batch.describe(await self._suspects(parent, array, state))
+        for task in array.waiting:
+            if (of := ended.get(task.job_id)) and of.ended:
+                task.tell(of)
+        if not (state.ended and array.waiting):
+            array.counted = array.ended_jobs
+        else:
+            array.not_told(after_s)
+
+    async def _suspects(self, parent: str, array: Array, state: JobState) -> list[str]:
+        """The jobs that may have ended without leaving what somebody waits for."""
+        jobs = list(dict.fromkeys(task.job_id for task in array.waiting))
+        if state.ended:
+            return jobs
+        if not array.unexplained:
+            return []
+        failed = set(await self._batch.failed_children(parent))
+        return [job_id for job_id in jobs if job_id in failed]
+
+    async def aclose(self) -> None:
+        """Stop looking."""
+        if self._looking:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+
+
+def _quickest(every: float) -> float:
+    return max(every * QUICKEST, min(LEAST_SECONDS, every))
+
+
+def _tell_why_it_waits(before: JobState | None, now: JobState | None) -> None:
+    """Once, and again when AWS Batch gives another reason: only the head of a queue gets one."""
+    reason = now.status_reason if now and not has_begun(now) else ""
+    if now and reason and reason != (before.status_reason if before else ""):
+        log.warning("Batch job %s waits in the queue. AWS says: %s", now.job_id, reason)
+
+
+def _differs(before: JobState | None, now: JobState | None) -> bool:
+    return now is not None and (before is None or (before.status, before.children) != (now.status, now.children))

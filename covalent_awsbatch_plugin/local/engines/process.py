@@ -1,0 +1,202 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Runs a job as a process on this machine where there is no container engine. It isolates nothing, and says so.
+
+Of the image it takes what lies above the base image, unpacked; `python3` is the Python that runs this, and absolute
+arguments that exist in the image are looked up there. Memory is watched, not limited: RLIMIT_AS counts address space,
+which numpy and threads reserve in plenty and never use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from tempfile import mkdtemp
+
+from . import proc
+from .base import Container, Exit, StartFailed
+from .image_cache import Image, ImageCache
+
+PYTHONS = ("python", "python3", f"python3.{sys.version_info.minor}")
+NOT_FROM_THE_IMAGE = ("PATH", "HOME", "LD_LIBRARY_PATH", "PYTHONHOME", "LANG")
+SCRATCH = "job-"
+WATCH_EVERY_S = 0.2
+DRAIN_S = 5.0  # how long output may still come after the first process has ended
+
+
+class ProcessEngine:
+    name = "process"
+    note = (
+        "engine process: no container engine is used. Jobs run as processes of this user, with this Python and its "
+        "packages, without isolation; memory is watched, CPU is not limited."
+    )
+
+    def __init__(self, folder: Path, registry: str, password: str) -> None:
+        self._folder = folder
+        # An offline AWS that stood here before, and was killed by SIGKILL, could not end its jobs.
+        proc.kill_by_environment(f"TMPDIR={folder}/{SCRATCH}")
+        self._images = ImageCache(folder, registry, password)
+        self._waiters = ThreadPoolExecutor(256, thread_name_prefix="wait")  # threads come only as they are needed
+
+    async def pull(self, image: str) -> None:
+        await self._images.pull(image)
+
+    async def keep(self, image: str) -> None:
+        """Nothing to do: the layers of a base image are never fetched."""
+
+    async def start(self, container: Container, on_output: Callable[[bytes], None]) -> RunningProcess:
+        image = await self._images.pull(container.image)
+        scratch = Path(mkdtemp(prefix=SCRATCH, dir=self._folder))
+        argv = [*(image.config.get("Entrypoint") or ()), *(container.command or image.config.get("Cmd") or ())]
+        environment = _environment(container, image, scratch)
+        reader, writer = os.pipe()
+        try:
+            process = subprocess.Popen(  # noqa: ASYNC220 - returns as soon as the program runs
+                _in_root(argv, image.root),
+                cwd=_workdir(image),
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=writer,
+                stderr=writer,
+                start_new_session=True,
+            )
+        except (OSError, IndexError) as error:
+            os.close(reader)
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise StartFailed(f"Error response from daemon: exec: {' '.join(argv[:1])!r}: {error}: unknown") from error
+        finally:
+            os.close(writer)
+        limit = container.memory_mib << 20
+        return RunningProcess(process, scratch, limit, self._waiters, await _pump(reader, on_output))
+
+    async def close(self) -> None:
+        await self._images.close()
+        self._waiters.shutdown(wait=False, cancel_futures=True)
+
+
+class RunningProcess:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        scratch: Path,
+        memory_bytes: int,
+        waiters: ThreadPoolExecutor,
+        output: asyncio.Task[None],
+    ) -> None:
+        self._process, self._scratch, self._output = process, scratch, output
+        loop = asyncio.get_running_loop()
+        self._code = loop.run_in_executor(waiters, process.wait)
+        self._watch = loop.create_task(self._watch_memory(memory_bytes))
+        self._out_of_memory = False
+
+    async def wait(self) -> Exit:
+        code = await asyncio.shield(self._code)
+        self._end_the_rest()
+        await asyncio.wait({self._output}, timeout=DRAIN_S)
+        return Exit(code if code >= 0 else 128 - code, self._out_of_memory)
+
+    async def signal(self, number: int) -> None:
+        """SIGTERM goes to the first process alone, as a container's does; SIGKILL to all."""
+        if self._code.done():
+            return
+        with suppress(ProcessLookupError):
+            if number == signal.SIGKILL:
+                os.killpg(self._process.pid, number)
+            else:
+                self._process.send_signal(number)
+
+    async def close(self) -> None:
+        self._watch.cancel()
+        await self.signal(signal.SIGKILL)
+        await self._code
+        self._end_the_rest()
+        self._output.cancel()
+        await asyncio.gather(self._output, self._watch, return_exceptions=True)
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _end_the_rest(self) -> None:
+        """A container's other processes end with its first; here they are found by their group and by their TMPDIR."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        proc.kill_by_environment(f"TMPDIR={self._scratch / 'tmp'}")
+
+    async def _watch_memory(self, limit: int) -> None:
+        while not self._code.done():
+            await asyncio.sleep(WATCH_EVERY_S)
+            used = proc.memory_of(self._process.pid)
+            if sum(used.values()) > limit and not self._code.done():
+                self._out_of_memory = True
+                with suppress(ProcessLookupError):
+                    os.kill(max(used, key=lambda pid: used[pid]), signal.SIGKILL)  # the biggest, as the kernel does
+
+
+async def _pump(reader: int, on_output: Callable[[bytes], None]) -> asyncio.Task[None]:
+    """Hands over what comes from a pipe until all of its writers are gone."""
+    loop = asyncio.get_running_loop()
+    stream = asyncio.StreamReader()
+    transport, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(reader, "rb", buffering=0)
+    )
+
+    async def hand_over() -> None:
+        try:
+            while data := await stream.read(1 << 16):
+                on_output(data)
+        finally:
+            transport.close()
+
+    return loop.create_task(hand_over())
+
+
+def _environment(container: Container, image: Image, scratch: Path) -> dict[str, str]:
+    """Nothing of this process's own but where its interpreter finds its libraries."""
+    told = dict(each.partition("=")[::2] for each in image.config.get("Env") or ())
+    found = {k: ":".join(_map(part, image.root) for part in v.split(":")) for k, v in told.items()}
+    for name in NOT_FROM_THE_IMAGE:
+        found.pop(name, None)
+    home, tmp, secret = scratch / "home", scratch / "tmp", scratch / "secret"
+    home.mkdir()
+    tmp.mkdir()
+    found |= {"PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+    found |= {"HOME": str(home), "TMPDIR": str(tmp)}
+    if library_path := os.environ.get("LD_LIBRARY_PATH"):
+        found["LD_LIBRARY_PATH"] = library_path
+    found |= container.environment
+    if container.secret is not None:
+        secret.touch(mode=0o600)
+        secret.write_bytes(container.secret)
+        found[container.secret_variable] = str(secret)
+    return found
+
+
+def _in_root(argv: list[str], root: Path) -> list[str]:
+    program = argv[0]
+    if program.rpartition("/")[2] in PYTHONS and not (root / program.lstrip("/")).is_file():
+        program = sys.executable
+    return [_map(program, root), *(_map(word, root) for word in argv[1:])]
+
+
+def _map(word: str, root: Path) -> str:
+    """An absolute path that exists in the image, where it lies on this machine; anything else as it is."""
+    if not word.startswith("/") or word == "/" or "\0" in word:
+        return word
+    found = root / word.lstrip("/")
+    try:
+        return str(found) if found.exists() else word
+    except OSError:  # too long for a name: text that begins with a slash
+        return word
+
+
+def _workdir(image: Image) -> Path:
+    folder = image.root / (image.config.get("WorkingDir") or "/").lstrip("/")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,119 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A call that goes wrong: answered with an error in its service's own form, late, or by a connection that breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+from aiohttp import web
+
+from .. import faults
+from ..ecr.registry import problem
+from . import Fault, Faults
+
+Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+EXPIRED_WORDS = "The security token included in the request is expired"
+
+
+def answer_error(service: str, status: str, code: str, message: str, start_response: Any) -> Iterable[bytes]:
+    """XML for S3 and the query services, JSON for the others; `status` is like `429 Too Many Requests`."""
+    if service in ("s3", "iam", "sts"):
+        start_response(status, [("Content-Type", "application/xml")])
+        whole = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+        return [(whole if service == "s3" else f"<ErrorResponse>{whole}</ErrorResponse>").encode()]
+    if service == "batch":
+        start_response(status, [("Content-Type", "application/json"), ("x-amzn-ErrorType", code)])
+        return [json.dumps({"message": message}).encode()]
+    start_response(status, [("Content-Type", "application/x-amz-json-1.1")])
+    return [json.dumps({"__type": code, "message": message}).encode()]
+
+
+def throttled(service: str, start_response: Any) -> Iterable[bytes]:
+    """In the service's own words."""
+    if service == "batch":
+        told = "429 Too Many Requests", "TooManyRequestsException", "Too Many Requests"
+    elif service == "s3":
+        told = "503 Slow Down", "SlowDown", "Rate exceeded"
+    else:
+        code = "Throttling" if service in ("iam", "sts") else "ThrottlingException"
+        told = "400 Bad Request", code, "Rate exceeded"
+    return answer_error(service, *told, start_response)
+
+
+def refused(fault: Fault, service: str, start_response: Any) -> Iterable[bytes]:
+    """What the service answers instead of doing it."""
+    if fault.kind == faults.THROTTLE:
+        return throttled(service, start_response)
+    if fault.kind == faults.ERROR:
+        code = "InternalError" if service == "s3" else "ServerException"
+        return answer_error(service, "500 Internal Server Error", code, "We had trouble", start_response)
+    code = "ExpiredToken" if service in ("s3", "iam", "sts") else "ExpiredTokenException"
+    status = "400 Bad Request" if service == "s3" else "403 Forbidden"
+    return answer_error(service, status, code, EXPIRED_WORDS, start_response)
+
+
+def without_words(environ: dict[str, Any], answer: Iterable[bytes]) -> Iterable[bytes]:
+    """As HTTP has it: the answer to a HEAD is its status alone."""
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else answer
+
+
+def perform(fault: Fault, service: str, app: Wsgi, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """What the fault makes of a call to moto's server."""
+    match fault.kind:
+        case faults.THROTTLE | faults.ERROR | faults.EXPIRED:
+            return without_words(environ, refused(fault, service, start_response))
+        case faults.SLOW:
+            time.sleep(fault.delay_s)
+            return app(environ, start_response)
+        case faults.CUT_AMID:
+            return _half(b"".join(app(environ, start_response)), environ)
+        case faults.CUT_AFTER:
+            b"".join(app(environ, lambda *_: None))
+    return _cut(environ)
+
+
+def _half(body: bytes, environ: dict[str, Any]) -> Iterable[bytes]:
+    yield body[: len(body) // 2]
+    _cut(environ)
+
+
+def _cut(environ: dict[str, Any]) -> Iterable[bytes]:
+    """The server takes it for a client that has gone away, and says nothing of it."""
+    with suppress(OSError):
+        environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+    raise ConnectionResetError("a fault that somebody asked for")
+
+
+async def perform_here(fault: Fault, request: web.Request, handler: Handler, refusal: web.Response) -> Any:
+    """What the fault makes of a call to the registry; `refusal` is its word for too often."""
+    if fault.kind == faults.THROTTLE:
+        return refusal
+    if fault.kind in (faults.ERROR, faults.EXPIRED):
+        status, code = (500, "UNKNOWN") if fault.kind == faults.ERROR else (401, "UNAUTHORIZED")
+        return problem(status, code, "a fault that somebody asked for")
+    if fault.kind == faults.SLOW:
+        await asyncio.sleep(fault.delay_s)
+        return await handler(request)
+    if fault.kind != faults.CUT_BEFORE:
+        await handler(request)
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
+
+
+def control(held: Faults, environ: dict[str, Any]) -> None:
+    """POST adds the fault that the body describes, DELETE ends all."""
+    if environ["REQUEST_METHOD"] == "DELETE":
+        held.clear()
+    elif environ["REQUEST_METHOD"] == "POST":
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        held.add(Fault(**json.loads(body)))

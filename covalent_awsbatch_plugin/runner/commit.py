@@ -1,0 +1,53 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Writing what a job left: big parts first, each an object of its own, and last the envelope, which commits them."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from dataclasses import replace
+from pathlib import Path
+
+from . import outcome
+from .bucket import Store
+from .job import Job
+from .protocol import layout
+from .protocol.envelope import Envelope, Part, TaskResult, seal
+
+
+def commit(job: Job, results: list[TaskResult], store: Store) -> None:
+    """Raises StorageError; then nothing is committed."""
+    bundle = Bundle()
+    results = [replace(result, parts=bundle.take(outcome.parts(job.folder(result.node_id)))) for result in results]
+    for sha256, path in bundle.large.items():
+        store.put_file(layout.part_key(job.prefix, job.job_id, job.attempt, sha256), path)
+    sealed = seal(
+        Envelope(job.job_id, job.attempt, platform.python_version(), tuple(results), bytes(bundle.body)),
+        bytes.fromhex(job.file.result_key),
+    )
+    store.put(layout.result_key(job.prefix, job.job_id, job.attempt), sealed)
+
+
+class Bundle:
+    """Sorts files into those that fit the envelope's `body` and the `large` ones, by digest."""
+
+    def __init__(self) -> None:
+        self.body = bytearray()
+        self.large: dict[str, Path] = {}
+
+    def take(self, files: dict[str, Path]) -> dict[str, Part]:
+        return {name: self._part(path) for name, path in files.items()}
+
+    def _part(self, path: Path) -> Part:
+        size = path.stat().st_size
+        if size > layout.INLINE_PART_BYTES:
+            with path.open("rb") as file:
+                part = Part(size, hashlib.file_digest(file, "sha256").hexdigest())
+            self.large[part.sha256] = path
+            return part
+        data = path.read_bytes()
+        part = Part(size, hashlib.sha256(data).hexdigest(), len(self.body))
+        self.body += data
+        return part

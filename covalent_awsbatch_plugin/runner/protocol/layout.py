@@ -1,0 +1,123 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What lies where: the one file that both the user's machine and the container read.
+
+Nothing here may import anything but the standard library: the container runs a copy of this folder.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+FORMAT_VERSION = 1
+
+# ---- in the image -------------------------------------------------------------------------------------------------
+# Both sides of the container derive their paths from one root, so that an unpacked image runs anywhere.
+ROOT = "covalent"
+RUNNER_DIR = f"{ROOT}/runner"
+RUNNER_PACKAGE = "covalent_awsbatch_runner"  # the copy of this folder, under its name inside the image
+PLUGIN_DIR = f"{RUNNER_DIR}/plugin"  # what tasks may import of this package, where the image does not have it
+ENV_DIR = f"{ROOT}/env"  # packages that travel with the task, as an installer lays them: modules, and bin/
+CODE_DIR = f"{ROOT}/code"  # the user's own modules
+TASKS_DIR = f"{ROOT}/tasks"
+OBJECTS_DIR = f"{ROOT}/objects"
+ENTRYPOINT = ("python3", "-s", f"/{RUNNER_DIR}")  # -s: no user site-packages of whatever user the base image has
+
+
+def task_file(index: int) -> str:
+    """Path, relative to the image's root, of the description of task `index` (0 when the job is no array)."""
+    return f"{TASKS_DIR}/{index}.json"
+
+
+def object_file(sha256: str) -> str:
+    """Path, relative to the image's root, of a baked-in function or argument."""
+    return f"{OBJECTS_DIR}/{sha256}"
+
+
+# ---- in the job's environment: places and names, never secrets; nothing grows with the number of tasks ---------------
+ENV_DISPATCH_ID = "COVALENT_AWSBATCH_DISPATCH_ID"
+ENV_BUCKET = "COVALENT_AWSBATCH_BUCKET"
+ENV_RESULTS_PREFIX = "COVALENT_AWSBATCH_RESULTS_PREFIX"
+ENV_REGION = "COVALENT_AWSBATCH_REGION"  # the bucket's; unset, AWS_REGION and AWS_DEFAULT_REGION are asked
+# Where several tasks share a container. Without the first, container and task are one, and AWS Batch keeps the time.
+ENV_TASKS_PER_JOB = "COVALENT_AWSBATCH_TASKS_PER_JOB"
+ENV_PARALLEL_TASKS = "COVALENT_AWSBATCH_PARALLEL_TASKS"  # of these at once
+ENV_TASKS = "COVALENT_AWSBATCH_TASKS"  # in the whole array; its last container may have fewer than the others
+ENV_TIME_LIMIT = "COVALENT_AWSBATCH_TIME_LIMIT"  # seconds each of them may run
+# Where the tasks are no layer of the image.
+ENV_PAYLOAD = "COVALENT_AWSBATCH_PAYLOAD"  # the sha256 that names the object they are in, and lets it be checked
+ENV_CONTAINERS = "COVALENT_AWSBATCH_CONTAINERS"  # for how many it has files
+
+# Set by AWS Batch: https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html
+ENV_JOB_ID = "AWS_BATCH_JOB_ID"
+ENV_JOB_ATTEMPT = "AWS_BATCH_JOB_ATTEMPT"  # from 1
+ENV_ARRAY_INDEX = "AWS_BATCH_JOB_ARRAY_INDEX"
+
+# ---- in the bucket ------------------------------------------------------------------------------------------------
+S3_ROOT = "covalent-awsbatch"
+
+
+def object_key(sha256: str) -> str:
+    """Key of a function or argument that is too big for the image; named by content, so sent once."""
+    return f"{S3_ROOT}/objects/{sha256}"
+
+
+def payload_key(sha256: str) -> str:
+    """Key of all that a job's tasks are made of, where that is no layer of its image."""
+    return f"{S3_ROOT}/objects/tasks/{sha256}"
+
+
+def results_prefix(dispatch_id: str, task_group_id: int) -> str:
+    """Where all jobs and attempts of one task group write."""
+    return f"{S3_ROOT}/results/{dispatch_id}/{task_group_id}"
+
+
+def member_id(job_id: str, member: int) -> str:
+    """What tells one of the tasks that share containers from the others: its job's id, or its array's, and its number.
+
+    A task that has its container for itself goes by AWS Batch's own id, which for an array's child looks the same.
+    """
+    return f"{job_id.partition(':')[0]}:{member}"
+
+
+def attempt_prefix(prefix: str, job_id: str, attempt: int) -> str:
+    """Where one attempt writes. The id of an array's child, `parent:index`, becomes a folder in its parent's."""
+    return f"{prefix}/{job_id.replace(':', '/')}/{attempt}"
+
+
+RESULT_NAME = "result"
+
+
+def result_key(prefix: str, job_id: str, attempt: int) -> str:
+    """Key of the envelope: written last, so its presence commits everything it names."""
+    return f"{attempt_prefix(prefix, job_id, attempt)}/{RESULT_NAME}"
+
+
+def part_key(prefix: str, job_id: str, attempt: int, sha256: str) -> str:
+    """Key of a part too big for the envelope."""
+    return f"{attempt_prefix(prefix, job_id, attempt)}/parts/{sha256}"
+
+
+INLINE_PART_BYTES = 256 * 1024  # a bigger value or stream gets an object of its own beside the envelope
+STREAM_KEEP_BYTES = 256 * 1024 * 1024  # of each stream of a task; CloudWatch gets all of it
+
+# ---- when the container is told to stop ------------------------------------------------------------------------------
+# Batch sends SIGTERM, and SIGKILL 30 s later: https://docs.aws.amazon.com/batch/latest/userguide/job_timeouts.html
+STOP_GRACE_S = 14.0  # for the task to end by itself, before it is killed
+STOP_COMMIT_S = 12.0  # for writing what is there
+OVERTIME_S = 30  # what AWS Batch gives a job of several tasks for each, beyond its time limit, which the runner keeps
+
+
+# ---- exit codes of the container ----------------------------------------------------------------------------------
+# 0 is a committed value of every task and nothing else. A process killed by signal N ends with 128 + N, as in a shell.
+class ExitCode(NamedTuple):
+    code: int
+    meaning: str
+
+
+RETURNED = ExitCode(0, "every task returned a value, and the result is committed")
+RAISED = ExitCode(1, "a task ended without a value; the result that says how is committed")
+NO_INPUT = ExitCode(70, "the task's description, function or arguments could not be read")
+NOT_COMMITTED = ExitCode(71, "the task ran, but its result could not be written to the bucket")
+TERMINATED = ExitCode(143, "told to stop by SIGTERM; what was there is committed")

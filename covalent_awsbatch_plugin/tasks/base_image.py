@@ -1,0 +1,172 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The base image of a task: found, looked into where it does not tell what is in it, and held against the task.
+
+All before anything is pushed: one task's wrong image must not fail the others that it would travel with.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from dataclasses import replace
+
+from ..dependencies.installed_here import running
+from ..dependencies.pickles import missing_from_ours, our_cloudpickle
+from ..dependencies.references import References, of_pickle
+from ..errors import AWSBatchError, ImageError, NotPicklable, PythonMismatch
+from ..images.base_facts import MUSL, Inside, told_by_config
+from ..images.builders.builder import Base
+from ..images.layer_scan import Probe
+from ..runner.protocol import archive
+from ..settings import Settings
+from .connection import Cloud, Site, base_image
+from .packing import Package, StagedGroup
+
+log = logging.getLogger(__name__)
+
+FOR_A_WARNING_BYTES = 512 * 1024 * 1024  # a bigger image is not read whole only to compare versions
+MOST_REMEMBERED = 4096  # functions
+
+
+def last_seen(settings: Settings, python: str) -> Inside:
+    """What was in the base image when a task was last packed for it on this machine."""
+    return Probe().known("name", base_image(settings, python), settings.platform) or Inside()
+
+
+class Bases:
+    """One for each connection. What is in an image is asked once."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._probe = Probe()
+        self._inside: dict[str, Inside] = {}
+        self._modules: dict[str, frozenset[str]] = {}
+        self._warned: set[tuple[str, str]] = set()
+
+    async def find(self, settings: Settings, site: Site, group: StagedGroup, package: Package, *, packs: bool) -> Base:
+        """The base for a task; `packs` says that packages are made for it, so that its C library has to be known.
+
+        Raises ImageError, PythonMismatch, NotPicklable, SettingError, ServiceError, StagingError.
+        """
+        name = base_image(settings, package.python)
+        base = await self._resolved(settings, site, name)
+        told = told_by_config(base.image)
+        if told.python is None or (packs and told.libc is None):
+            told = await self._looked(settings, site, base)
+        check_python(told, name, package)
+        check_libc(told, name)
+        if package.cloudpickle != our_cloudpickle():
+            await self._check_pickles(group, package)
+        if settings.container_image_uri and not packs:
+            await self._compare(settings, site, base, group, package)
+        base = replace(base, inside=told)
+        if packs:
+            self._note_seen(settings, base)
+        return base
+
+    def _note_seen(self, settings: Settings, base: Base) -> None:
+        """So that `covalent-awsbatch env`, which asks nobody, makes what tasks will need."""
+        seen = (base.name, settings.platform)
+        if self._probe.known("name", *seen) != base.inside:
+            self._probe.keep(base.inside, "name", *seen)
+
+    async def _resolved(self, settings: Settings, site: Site, name: str) -> Base:
+        builder = await self._cloud.builder(settings)
+        try:
+            return await builder.resolve_base(name, settings.platform, site.repository)
+        except AWSBatchError as error:
+            whose = "is" if settings.container_image_uri else "is not set, so the base image is"
+            error.advice += f"\ncontainer_image_uri in [executors.awsbatch] {whose} {name}."
+            raise
+
+    async def _looked(self, settings: Settings, site: Site, base: Base) -> Inside:
+        digest = base.image.digest
+        if digest not in self._inside:
+            builder = await self._cloud.builder(settings)
+
+            async def look() -> Inside:
+                if not self._probe.known("image", digest):
+                    log.info("Looking into %s: it does not tell all that a task needs to know.", base.name)
+                return await self._probe.look(base.image, builder.layers_of(base, site.repository))
+
+            self._inside[digest] = await self._cloud.once(("inside", digest), look)
+        return told_by_config(base.image).over(self._inside[digest])
+
+    # ---- pickles ----------------------------------------------------------------------------------------------------
+    async def _check_pickles(self, group: StagedGroup, package: Package) -> None:
+        """The cloudpickle that travels is this process's: what another one wrote must be known to it."""
+        found = await self._cloud.in_thread(_referred, group)
+        if lacking := missing_from_ours(found.cloudpickle):
+            raise NotPicklable(
+                f"`{package.name}` was pickled by cloudpickle {package.cloudpickle or '(of unknown version)'}, and the "
+                f"{our_cloudpickle()} of this Covalent server, which travels with it, has no {', '.join(lacking)}.",
+                advice="Install the same cloudpickle where the workflow is dispatched and where the server runs.",
+            )
+
+    # ---- libraries --------------------------------------------------------------------------------------------------
+    async def _compare(self, settings: Settings, site: Site, base: Base, group: StagedGroup, package: Package) -> None:
+        """Warns of libraries whose values may not survive the way: the image's are of another major version."""
+        modules = await self._functions_modules(group, package)
+        here = {running().by_module[module] for module in modules if module in running().by_module}
+        here = {found for found in here if found.folder is None and (base.image.digest, found.name) not in self._warned}
+        if not here or sum(layer.size for layer in base.image.manifest.layers) > FOR_A_WARNING_BYTES:
+            return
+        there = (await self._looked(settings, site, base)).packages
+        for ours in here if there else ():
+            self._warned.add((base.image.digest, ours.name))
+            theirs = (there or {}).get(ours.name)
+            if theirs and theirs.partition(".")[0] != ours.version.partition(".")[0]:
+                log.warning(
+                    "%s is version %s in the image %s and %s here: values of its types may not survive the way.",
+                    ours.name, theirs, base.name, ours.version,
+                )  # fmt: skip
+
+    async def _functions_modules(self, group: StagedGroup, package: Package) -> frozenset[str]:
+        key = " ".join(task.function.sha256 for task in package.task.tasks)
+        if key not in self._modules:
+            if len(self._modules) >= MOST_REMEMBERED:
+                self._modules.clear()
+            self._modules[key] = frozenset((await self._cloud.in_thread(_referred, group)).modules)
+        return self._modules[key]
+
+
+def _referred(group: StagedGroup) -> References:
+    """By the functions alone."""
+    found = References()
+    for task in group.tasks:
+        with task.function.open("rb") as file:
+            found.merge(of_pickle(archive.pickled(file)))
+    return found
+
+
+def check_python(told: Inside, name: str, package: Package) -> None:
+    """Raises PythonMismatch when the image can't read the pickles: they need the same minor version on both sides."""
+    if told.python is None:
+        _say_once(f"The image {name} does not say which Python it has; pickled here with {package.python}.")
+        return
+    minor = ".".join(package.python.split(".")[:2])
+    advice = f"Set container_image_uri to an image with Python {minor}, leave it empty for python:{minor}-slim"
+    if not told.python:
+        raise ImageError(f"The image {name} has no python3 on its PATH.", advice=f"{advice}.")
+    theirs = ".".join(told.python.split(".")[:2])
+    if theirs != minor:
+        raise PythonMismatch(
+            f"The image {name} has Python {told.python}, and `{package.name}` was pickled by Python {package.python}.",
+            advice=f"{advice}, or run the workflow with Python {theirs}.",
+        )
+
+
+def check_libc(told: Inside, name: str) -> None:
+    """Raises ImageError for a base that can't run what is made for glibc: the runner's S3 client, to begin with."""
+    if told.libc and told.libc.kind == MUSL:
+        raise ImageError(
+            f"The image {name} is made with musl (as Alpine is), and what travels with a task is made for glibc.",
+            advice="Set container_image_uri to an image with glibc, such as python:3.11-slim.",
+        )
+
+
+@functools.cache
+def _say_once(text: str) -> None:
+    log.warning(text)

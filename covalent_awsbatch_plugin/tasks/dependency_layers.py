@@ -1,0 +1,233 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What travels with a task besides itself: packages and the user's own code, made into layers before it boards."""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import io
+import json
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..core.single_flight import Once
+from ..core.subprocesses import Work
+from ..dependencies.installed_here import running
+from ..dependencies.lock import COMMON_GLIBC, Lock, Target
+from ..dependencies.package_layers import Environments
+from ..dependencies.prune import prune
+from ..dependencies.references import References, of_pickle
+from ..dependencies.requirement_files import is_package
+from ..dependencies.spec import Wish, identity, plain_requirements, wish
+from ..dependencies.user_code import Needed, OwnCode, needed
+from ..errors import StagingError
+from ..images.base_facts import GLIBC, Inside
+from ..images.builders.builder import Base
+from ..images.layer import Layer
+from ..runner.protocol import archive
+from ..settings import Settings
+from .connection import Cloud
+from .packing import StagedGroup, StagedTask
+
+log = logging.getLogger(__name__)
+
+PRUNED_EVERY_S = 6 * 3600.0  # and after the first environment of a process
+LOOKED_AT_BYTES = 256 * 1024 * 1024  # a bigger argument is of a kind that the function names too, as a rule
+
+
+@dataclass(frozen=True)
+class Luggage:
+    """Layers, lower first, and a name: tasks with the same may share an image."""
+
+    layers: tuple[Layer, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return identity([layer.digest for layer in self.layers]) if self.layers else ""
+
+
+NO_LUGGAGE = Luggage()
+
+
+class Packer:
+    """One for each connection: tasks that need the same at once wait for it together."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._environments = Environments()
+        self._once: Once[tuple[Layer, ...]] = Once()
+        self._pruned_at = 0.0
+
+    async def pack(
+        self, settings: Settings, group: StagedGroup, wanted: Sequence[str], base: Base, python: str
+    ) -> Luggage:
+        """What `environment` and the `wanted` requirements ask for, for the base's platform and Python.
+
+        Raises SettingError, EnvironmentFailed, ImageError and StagingError.
+        """
+        asked = wish(settings.environment).plus(wanted)
+        if not asked:
+            return NO_LUGGAGE
+        target = Target(settings.platform, ".".join((base.python or python).split(".")[:2]), glibc(base.inside))
+        found = await self._cloud.in_thread(references, group) if asked.auto else References()
+        key = (asked, target, frozenset(found.modules), frozenset(found.files))
+        layers = await self._once(key, lambda: self._made(asked, target, found))
+        if time.monotonic() - self._pruned_at > PRUNED_EVERY_S or not self._pruned_at:
+            self._pruned_at = time.monotonic()
+            self._cloud.in_background(_prune, self._environments, settings.max_cache_gib)
+        return Luggage(layers)
+
+    async def _made(self, asked: Wish, target: Target, found: References) -> tuple[Layer, ...]:
+        """When nobody waits for it any more, nothing of it is left running."""
+        work = Work(log.info)
+        try:
+            return await self._cloud.in_thread(self._layers, asked, target, found, work)
+        except asyncio.CancelledError:
+            work.end()
+            raise
+
+    def _layers(self, asked: Wish, target: Target, found: References, work: Work) -> tuple[Layer, ...]:
+        lock, own = resolve(self._environments, asked, target, found, work=work)
+        packages = self._environments.layers(lock, work)
+        code = own.layer(self._environments.store, target, work)
+        return (*packages, code) if code else packages
+
+
+def _prune(environments: Environments, most_gib: float) -> None:
+    try:
+        pruned = prune(environments.store, most_gib * 1024**3)
+    except StagingError as error:
+        log.warning("Old layers could not be removed: %s", error)
+        return
+    if pruned.entries:
+        log.info("Removed %d old layers and packages, %d MiB.", pruned.entries, pruned.freed >> 20)
+
+
+def resolve(
+    environments: Environments,
+    asked: Wish,
+    target: Target,
+    found: References,
+    *,
+    anew: bool = False,
+    work: Work | None = None,
+) -> tuple[Lock, OwnCode]:
+    """The packages and the own code that fulfil a wish for tasks with these references; see `Environments.lock`."""
+    own, constraints = OwnCode(), list[str]()
+    if asked.auto:
+        here = running()
+        need = needed(found, here)
+        _tell(need, certain=not (asked.requirements or asked.files))
+        own, constraints = need.own, here.pins
+        projects = (str(folder) for folder in sorted(need.projects))
+        asked = replace(asked.plus(sorted(need.pins)), folders=(*asked.folders, *projects))
+    lock = environments.lock(asked, target, constraints, anew=anew, work=work)
+    for folder in map(Path, asked.folders):
+        if not is_package(folder.expanduser()):
+            own.add_folder(folder.expanduser())
+    own.packages |= {Path(package.folder) for package in lock.folders if package.folder}
+    _compare(lock)
+    return lock, own
+
+
+def glibc(inside: Inside) -> tuple[int, int]:
+    """A base's; where nobody knows it, one that any base has."""
+    libc = inside.libc
+    return libc.version if libc and libc.kind == GLIBC else COMMON_GLIBC
+
+
+def _tell(need: Needed, *, certain: bool) -> None:
+    """What was found; not `certain` to lack what was not, for requirements that were named may bring it."""
+    log.info(
+        "auto: packages %s; own modules %s; local packages %s.",
+        ", ".join(sorted(need.pins)) or "none",
+        ", ".join(sorted({name.partition("/")[0] for name in need.own.files})) or "none",
+        ", ".join(map(str, sorted(need.projects))) or "none",
+    )
+    if need.nowhere:
+        log.log(
+            logging.WARNING if certain else logging.INFO,
+            "auto: %s can be found neither among the packages of this Python nor beside the function's source. "
+            "If the image lacks it too, name its folder in `environment`.",
+            ", ".join(sorted(need.nowhere)),
+        )
+
+
+def _compare(lock: Lock) -> None:
+    """A library of another major version there may not read what the one here has pickled."""
+    here = running().by_name
+    for package in lock.packages:
+        ours = here.get(package.name)
+        if ours and ours.version.partition(".")[0] != package.version.partition(".")[0]:
+            log.warning(
+                "%s is version %s in the task's environment and %s here: values of its types may not survive the way.",
+                package.name, package.version, ours.version,
+            )  # fmt: skip
+
+
+# ---- what the tasks themselves refer to ----------------------------------------------------------------------------
+def references(group: StagedGroup) -> References:
+    """Of functions, hooks and known arguments. Nothing is unpickled."""
+    found = References()
+    for task in group.tasks:
+        found.merge(_of_archive(task.function))
+        for pickled in _hooked(task):
+            found.merge(of_pickle(io.BytesIO(pickled)))
+    for path in group.inputs.values():
+        if path.stat().st_size <= LOOKED_AT_BYTES:
+            found.merge(_of_archive(path))
+    return found
+
+
+def _of_archive(path: Path) -> References:
+    with path.open("rb") as file:
+        return of_pickle(archive.pickled(file))
+
+
+def _hooked(task: StagedTask) -> Iterator[bytes]:
+    hooks = json.loads(task.hooks.read_bytes() or b"{}")
+    for call in [*(hooks.get("call_before") or ()), *(hooks.get("call_after") or ())]:
+        for name in ("apply_fn", "apply_args", "apply_kwargs"):
+            yield binascii.a2b_base64(call["attributes"][name]["attributes"]["_object"])
+
+
+# ---- DepsPip -------------------------------------------------------------------------------------------------------
+def without_pip(group: StagedGroup) -> tuple[StagedGroup, list[str]]:
+    """The group without the electrons' DepsPip, and what these asked for; what pip alone understands stays."""
+    wanted: list[str] = []
+    tasks = []
+    for task in group.tasks:
+        hooks = json.loads(task.hooks.read_bytes() or b"{}")
+        lines = _pip_lines(hooks)
+        if lines:
+            wanted += lines
+            del hooks["deps"]["pip"]
+            baked = task.hooks.with_name(f"{task.hooks.name}.baked")
+            baked.write_text(json.dumps(hooks), encoding="utf-8")
+            task = replace(task, hooks=baked)
+        tasks.append(task)
+    return replace(group, tasks=tuple(tasks)), wanted
+
+
+def _pip_lines(hooks: dict[str, object]) -> list[str]:
+    """Requirements, one a line; none where an option of pip's command line is among them."""
+    deps = hooks.get("deps") or {}
+    attributes = deps.get("pip", {}).get("attributes", {}) if isinstance(deps, dict) else {}
+    if content := attributes.get("requirements_content"):
+        return [] if _has(plain_requirements(content), ("-r", "-c", "-e", ".", "/")) else plain_requirements(content)
+    words = [word for given in attributes.get("packages") or () for word in _words(given)]
+    return [] if _has(words, ("-", ".", "/")) else words
+
+
+def _words(given: str) -> list[str]:
+    """`numpy >= 2` is one requirement, `numpy pandas` are two."""
+    return [given] if any(operator in given for operator in "<>=!~;@") else given.split()
+
+
+def _has(lines: Iterable[str], beginnings: tuple[str, ...]) -> bool:
+    return any(line.startswith(beginnings) for line in lines)

@@ -1,0 +1,109 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What an environment is made of, as text: packages, layers, what is kept here, what a push would send."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..core.subprocesses import Say, Work
+from ..dependencies.installed_here import running
+from ..dependencies.lock import Target
+from ..dependencies.package_layers import Environments
+from ..dependencies.references import References, of_source
+from ..dependencies.spec import wish
+from ..dependencies.user_code import OwnCode
+from ..images.layer import Layer
+from ..settings import Settings
+from .base_image import last_seen
+from .connection import Cloud
+from .dependency_layers import glibc, resolve
+
+MIB = 1024 * 1024
+
+
+class Report:
+    """The environment of these settings on this machine, for tasks like the functions in `scripts`.
+
+    Raises SettingError and EnvironmentFailed.
+    """
+
+    def __init__(
+        self, settings: Settings, scripts: Sequence[Path], *, anew: bool = False, say: Say = lambda _: None
+    ) -> None:
+        self.settings = settings
+        self.environments, self.work = Environments(), Work(say)
+        python = ".".join(platform.python_version_tuple()[:2])
+        self.target = Target(settings.platform, python, glibc(last_seen(settings, python)))
+        asked = wish(settings.environment)
+        self.lock, self.own = resolve(
+            self.environments, asked, self.target, _references(scripts), anew=anew, work=self.work
+        )
+
+    def shown(self) -> str:
+        """What is in it, and whether it is kept here."""
+        store = self.environments.store
+        lines = [self._title()]
+        for package in self.lock.packages:
+            kept = store.find(self.lock.key(package))
+            size = f"{kept.bytes / MIB:8.1f} MiB, kept" if kept else "        ?     to be fetched"
+            built = "" if package.wheel else "  (no wheel: built here)"
+            lines.append(f"  {package.label:<40} {size}{built}")
+        return "\n".join([*lines, *_own_lines(self.own), f"Kept in {store.folder}"])
+
+    def _title(self) -> str:
+        for_ = f"for {self.target.platform}, glibc {'.'.join(map(str, self.target.glibc))}, Python {self.target.python}"
+        return f"Environment {self.lock.digest[:16]}, {for_}"
+
+    def built(self) -> tuple[tuple[Layer, ...], str]:
+        """Every layer, made where it was missing, and the list of them."""
+        layers = self.environments.layers(self.lock, self.work)
+        own = self.own.layer(self.environments.store, self.target, self.work)
+        layers = (*layers, own) if own else layers
+        lines = [f"  {layer.comment:<40} {layer.size / MIB:8.1f} MiB  {layer.digest}" for layer in layers]
+        return layers, "\n".join(["Layers, lower first", *(lines or ["  none"])])
+
+    def why(self) -> str:
+        """Where each package and module comes from."""
+        here = running().by_name
+        lines = [f"environment = {self.settings.environment!r}"]
+        for package in self.lock.packages:
+            ours = here.get(package.name)
+            note = (
+                "as installed here"
+                if ours and ours.version == package.version
+                else _other(ours.version if ours else None)
+            )
+            lines.append(f"  {package.label:<40} {note}")
+        return "\n".join([*lines, *_own_lines(self.own)])
+
+
+async def to_push(cloud: Cloud, settings: Settings, layers: Sequence[Layer]) -> str:
+    """Which of the layers the repository lacks."""
+    site = await cloud.site(settings)
+    builder = await cloud.builder(settings)
+    missing = await builder.missing(layers, site.repository)
+    total = sum(layer.size for layer in missing)
+    names = ", ".join(layer.comment for layer in missing)
+    return f"A push would send {total / MIB:.1f} MiB: {names}." if missing else "All of it is in the repository."
+
+
+def _references(scripts: Sequence[Path]) -> References:
+    found = References()
+    for script in scripts:
+        found.merge(of_source(script.read_text(encoding="utf-8")))
+        found.files.add(str(script.resolve()))
+    return found
+
+
+def _other(version: str | None) -> str:
+    return f"here it is {version}" if version else "not installed here"
+
+
+def _own_lines(own: OwnCode) -> list[str]:
+    lines = [f"  own module {name}" for name in sorted({name.partition("/")[0] for name in own.files})]
+    lines += [f"  own package {folder}" for folder in sorted(own.packages)]
+    return lines + [f"  left out: {path}, called like what keeps a secret" for path in own.skipped]

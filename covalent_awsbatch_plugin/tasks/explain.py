@@ -1,0 +1,103 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What would be sent, as text: made by the same functions that send it, with names where AWS would answer ARNs."""
+
+from __future__ import annotations
+
+import json
+import platform
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import ImageError
+from ..images.layer import Layer, layer
+from ..images.runner_layer import runner_files
+from ..jobs import definition as jobs
+from ..jobs import names
+from ..runner.protocol import layout
+from ..settings import Settings
+from .connection import base_image
+from .packing import Package, image_files, pack, payload_of
+from .staging import stage_call
+
+DISPATCH = "00000000-0000-0000-0000-000000000000"
+
+
+def explanation(settings: Settings) -> str:
+    """Settings, layers with their sizes in bytes, and the two requests, for a task that adds two numbers."""
+    place, package = _place(settings), _example(settings)
+    payload = None if settings.has_own_image else payload_of([package], [DISPATCH], 1)
+    definition = jobs.job_definition(settings, place, f"{settings.ecr_repo_name}@sha256:<digest>")
+    prefix = layout.results_prefix(DISPATCH, 0)
+    environment = jobs.environment(DISPATCH, settings.s3_bucket_name, place.region, prefix) | jobs.sharing(settings, 1)
+    submission = jobs.submission(
+        name=names.job_name([(DISPATCH, 0)]),
+        size=1,
+        definition=f"{definition['jobDefinitionName']}:<revision>",
+        queue=settings.batch_queue,
+        environment=environment | (payload.environment if payload else {}),
+        tags=names.tags(DISPATCH, 0, platform.node()),
+    )
+    sent = [_sized(layer(image_files([package], [DISPATCH]), "task"))] if payload is None else []
+    return "\n\n".join(
+        (
+            "Settings\n" + "\n".join(f"  {name} = {value!r}" for name, value in settings),
+            "Image, bottom up\n" + "\n".join([*_image(settings), *sent]),
+            *([f"Object in the bucket\n  {len(payload.data):,} bytes  {payload.key}"] if payload else []),
+            "RegisterJobDefinition\n" + json.dumps(definition, indent=2),
+            "SubmitJob\n" + json.dumps(submission, indent=2),
+        )
+    )
+
+
+def _image(settings: Settings) -> list[str]:
+    """But for what is of the task."""
+    lines = [_line("base", base_image(settings, platform.python_version())), _runner(settings)]
+    if settings.environment:
+        lines.append(_line("packages", "`covalent-awsbatch env show` tells of them"))
+    return lines
+
+
+def _runner(settings: Settings) -> str:
+    try:
+        files = runner_files(settings.platform, Path(settings.cache_dir).expanduser())
+    except ImageError as error:  # for another platform it takes a download, and this command needs no network
+        return _line("runner", f"for {settings.platform}. {error.happened}")
+    return _sized(layer(files, "runner"))
+
+
+def _sized(made: Layer) -> str:
+    return _line(made.comment, f"{made.size:>10,} bytes  {made.digest}")
+
+
+def _line(name: str, text: str) -> str:
+    return f"  {name:<9} {text}"
+
+
+def _example(settings: Settings) -> Package:
+    """`add(1, 2)`; its result key is left out, so what is sent of it differs from a real one by 64 characters."""
+    with tempfile.TemporaryDirectory() as folder:
+        group = stage_call(_adder(), (1, 2), {}, Path(folder), dispatch_id=DISPATCH, node_id=0)
+        return pack(group, round(settings.max_baked_mib * 1024 * 1024), lambda _: b"")
+
+
+def _adder() -> Callable[[int, int], int]:
+    """A function that is pickled by value, as a workflow's are, and not by its name in this module."""
+
+    def add(x: int, y: int) -> int:
+        return x + y
+
+    return add
+
+
+def _place(settings: Settings) -> jobs.Place:
+    return jobs.Place(
+        account="<account>",
+        region=settings.region or "<region>",
+        queue_arn=settings.batch_queue,
+        fargate=False,
+        execution_role_arn=settings.batch_execution_role_name,
+        job_role_arn=settings.batch_job_role_name,
+    )

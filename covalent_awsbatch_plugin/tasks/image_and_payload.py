@@ -1,0 +1,88 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What must lie at AWS before a job is submitted: its image, and its payload where the tasks are not in the image."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..images.builders.builder import PushedImage
+from ..images.builders.registry_builder import OF_ENVIRONMENT, OF_TASKS
+from ..images.layer import Layer, layer
+from ..settings import Settings
+from .cleanup import Housekeeper
+from .connection import Cloud, Site, base_image
+from .dependency_layers import Luggage
+from .packing import Package, image_files, payload_of
+from .payload_object import Payload
+
+
+@dataclass(frozen=True)
+class Freight:
+    """Held, so that no other job's end deletes it, until `drop` or the end of this job."""
+
+    image: PushedImage
+    payload: Payload | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the containers are told of it."""
+        return self.payload.environment if self.payload else {}
+
+    @property
+    def key(self) -> str:
+        """Where the payload lies in the bucket; "" where there is none."""
+        return self.payload.key if self.payload else ""
+
+    def drop(self, housekeeper: Housekeeper) -> None:
+        """No job came of it."""
+        for name in filter(None, (self.image.digest, self.key)):
+            housekeeper.release(name)
+
+
+async def load(
+    cloud: Cloud,
+    settings: Settings,
+    site: Site,
+    packages: Sequence[Package],
+    dispatch_ids: Sequence[str],
+    luggage: Luggage,
+) -> Freight:
+    """For tasks that travel together and have the same luggage."""
+    if settings.has_own_image:
+        tasks = await cloud.in_thread(lambda: layer(image_files(packages, dispatch_ids), "task"))
+        # What changes least lies lowest.
+        return Freight(await _image(cloud, settings, site, packages[0], [*luggage.layers, tasks], OF_TASKS))
+    image = await _image(cloud, settings, site, packages[0], luggage.layers, OF_ENVIRONMENT)
+    payload = await cloud.in_thread(payload_of, packages, dispatch_ids, settings.tasks_per_job)
+    freight, housekeeper = Freight(image, payload), cloud.tenant(Housekeeper)
+    await housekeeper.hold(payload.key)
+    try:
+        await site.store.put(payload.key, payload.data)
+    except BaseException:
+        freight.drop(housekeeper)
+        raise
+    return freight
+
+
+async def _image(
+    cloud: Cloud, settings: Settings, site: Site, package: Package, layers: Sequence[Layer], kind: str
+) -> PushedImage:
+    """Base, runner and these layers; held."""
+    builder, housekeeper = await cloud.builder(settings), cloud.tenant(Housekeeper)
+
+    async def push() -> PushedImage:
+        base, runner = await asyncio.gather(
+            builder.resolve_base(base_image(settings, package.python), settings.platform, site.repository),
+            cloud.runner_layer(settings.platform, settings.cache_dir),
+        )
+        return await builder.push(base, [runner, *layers], site.repository, kind)
+
+    image = await push()
+    while not await housekeeper.hold(image.digest):  # the same image of an earlier job was just deleted
+        housekeeper.release(image.digest)
+        image = await push()
+    return image

@@ -1,0 +1,112 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""After a crash: which jobs still run for nobody, how to end them, and how to get at results that nobody read."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ..jobs import names
+from ..settings import Settings
+from .connection import Cloud
+from .reattach import groups_of, settled
+from .results import Ended, NodeResult, collect, newest_envelope, results_store
+from .submit import JobHandle
+
+FORGOTTEN_AFTER_S = 3600  # that no job came of a submission is believed when nobody can still be trying
+REAP_REASON = "Ended by `covalent-awsbatch reap`"
+
+
+@dataclass(frozen=True)
+class LiveJob:
+    """One of our jobs that has not ended. `size` is an array's, else 1."""
+
+    job_id: str
+    name: str
+    status: str
+    created: datetime
+    dispatch_id: str
+    host: str
+    size: int
+
+
+async def live_jobs(
+    cloud: Cloud, settings: Settings, *, dispatch_id: str = "", any_host: bool = False
+) -> list[LiveJob]:
+    """What this machine (or any) left in the queue, found by name and tags; oldest first."""
+    details = await cloud.batch.live_jobs(settings.batch_queue, names.JOB_NAME_BEGINS)
+    here = names.tags("", 0, socket.gethostname())[names.TAG_HOST]
+    jobs = []
+    for detail in details:
+        tags = detail.get("tags") or {}
+        job = LiveJob(
+            job_id=detail["jobId"],
+            name=detail["jobName"],
+            status=detail["status"],
+            created=datetime.fromtimestamp(detail.get("createdAt", 0) / 1000, UTC),
+            dispatch_id=tags.get(names.TAG_DISPATCH, ""),
+            host=tags.get(names.TAG_HOST, ""),
+            size=(detail.get("arrayProperties") or {}).get("size", 1),
+        )
+        if names.tag_value(dispatch_id) in ("", job.dispatch_id) and (any_host or job.host == here):
+            jobs.append(job)
+    return sorted(jobs, key=lambda job: job.created)
+
+
+async def reap(cloud: Cloud, jobs: list[LiveJob]) -> None:
+    """Ends them all, an array with its children."""
+    for job in jobs:
+        await cloud.batch.terminate(job.job_id, REAP_REASON)
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A task group that was submitted here and whose result nobody read."""
+
+    dispatch_id: str
+    node_ids: tuple[int, ...]
+    handle: JobHandle
+
+
+async def unread(cloud: Cloud, *, dispatch_id: str = "") -> AsyncIterator[tuple[str, list[Unread]]]:
+    """Jobs of this Region and account with their task groups, from this user's ledger here, oldest first."""
+    here = await cloud.here()
+    for noted in cloud.ledger.jobs():
+        tasks = [
+            Unread(entry.dispatch_id, entry.node_ids, handle)
+            for entry, handle in groups_of(noted)
+            if handle.is_at(here) and dispatch_id in ("", entry.dispatch_id)
+        ]
+        if tasks:
+            yield noted.key, tasks
+
+
+async def find_unsent(cloud: Cloud, settings: Settings) -> int:
+    """Looks by name for jobs that were being submitted when their process died; how many may still come to be."""
+    waiting, here = 0, await cloud.here()
+    for noted in cloud.ledger.perhaps_sent():
+        if not all(handle.is_at(here) for _, handle in groups_of(noted)):
+            continue
+        if await settled(cloud, settings, noted) is not None:
+            continue
+        if time.time() - noted.since < FORGOTTEN_AFTER_S:
+            waiting += 1
+        else:
+            cloud.ledger.forget(noted.key)
+    return waiting
+
+
+async def recover(cloud: Cloud, settings: Settings, task: Unread, into: Path) -> list[NodeResult] | None:
+    """What the task left, as files in the folder `into`; None while its job has not ended."""
+    state = (await cloud.batch.describe([task.handle.job_id])).get(task.handle.job_id)
+    attempts = len(state.attempts) if state and state.ended else settings.retry_attempts
+    envelope = await newest_envelope(await results_store(cloud, settings, task.handle), task.handle, attempts)
+    if (envelope is None or not envelope.returned) and (state is None or not state.ended):
+        return None  # what an interrupted attempt left is not the end while another may follow
+    return await collect(cloud, settings, Ended(task.handle, state, envelope), task.node_ids, into)

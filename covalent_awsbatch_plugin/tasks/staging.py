@@ -1,0 +1,70 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""One plain call, without a workflow around it: staged as Covalent would stage it, its value read back."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..core.files import staging_error
+from ..errors import NotPicklable
+from ..runner.protocol import archive, envelope
+from .packing import StagedGroup, StagedTask
+from .results import NodeResult
+
+Archive = Callable[[Any, Path], None]
+_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+
+
+def stage_call(
+    function: Any,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    folder: Path,
+    *,
+    dispatch_id: str,
+    node_id: int,
+    save: Archive = archive.save,
+) -> StagedGroup:
+    """Function and arguments as archives in `folder`; arguments get the ids after `node_id`. Raises NotPicklable."""
+    values = [*args, *kwargs.values()]
+    inputs = {node_id + 1 + at: _archived(value, folder / f"input-{at}", save) for at, value in enumerate(values)}
+    nodes = tuple(inputs)
+    hooks = folder / "hooks"
+    hooks.write_text("{}")
+    task = StagedTask(
+        node_id=node_id,
+        function=_archived(function, folder / "function", save),
+        hooks=hooks,
+        args=nodes[: len(args)],
+        kwargs=dict(zip(kwargs, nodes[len(args) :], strict=True)),
+    )
+    return StagedGroup(dispatch_id, node_id, (task,), inputs)
+
+
+def value_of(result: NodeResult) -> Any:
+    """The value that came back. Its envelope was authenticated when it was collected."""
+    return archive.load(result.files[envelope.OUTPUT])
+
+
+def _archived(value: Any, path: Path, save: Archive) -> Path:
+    try:
+        save(value, path)
+    except OSError as error:
+        if error.errno in _DISKS or str(error.filename).startswith(str(path.parent)):
+            raise staging_error(path, "written", error) from error
+        raise _not_picklable(value, error) from error  # the user's own __reduce__ met a file or a connection
+    except Exception as error:  # pickling runs the user's __reduce__, which may raise anything
+        raise _not_picklable(value, error) from error
+    return path
+
+
+def _not_picklable(value: Any, error: Exception) -> NotPicklable:
+    return NotPicklable(
+        f"A {type(value).__name__} can't be sent to AWS Batch: pickling it failed with {error!r}.",
+        advice="Open files, locks, sessions and generators inside the function instead of passing them.",
+    )

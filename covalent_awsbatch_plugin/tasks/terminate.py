@@ -1,0 +1,94 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Ends jobs with as few calls as it takes: an array all of whose tasks are to end is ended by its parent.
+
+Nothing reaches into a container that tasks share, so a job is ended when none of its tasks is wanted any more: until
+then one that was cancelled may run on, and what it writes is not read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from ..errors import Cancelled
+from .cleanup import Housekeeper
+from .connection import Cloud
+
+QUIET_SECONDS = 0.2  # a cancelled dispatch cancels its tasks one by one, each some milliseconds after the other
+LONGEST_SECONDS = 10
+
+
+class Terminator:
+    """One for each Cloud. `sleep` is an argument for tests."""
+
+    def __init__(self, cloud: Cloud, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self._cloud, self._sleep = cloud, sleep
+        self._wanted: dict[str, set[str]] = {}
+        self._members: dict[str, set[int]] = {}  # of a job that tasks share: those that are still wanted
+        self._given_up: set[str] = set()  # such jobs with a task that was cancelled, and may still run
+        self._flushes: dict[str, asyncio.Task[None]] = {}
+
+    def submitted(self, job_id: str, member: int | None) -> None:
+        """A task that may share its container with others."""
+        if member is not None:
+            self._members.setdefault(job_id, set()).add(member)
+
+    async def ended(self, job_id: str, reason: str, member: int | None) -> None:
+        """A task has ended. If those that shared its container were all cancelled or have ended, so does the job."""
+        if member is not None and self._last_of(job_id, member) and job_id in self._given_up:
+            self._given_up.discard(job_id)
+            await self._end(job_id, reason)
+
+    async def end(self, job_id: str, reason: str, member: int | None = None) -> None:
+        """Ends the job in any state, unless others than `member` are wanted of it. Raises a ServiceError.
+
+        An array's child may wait a moment for its brothers.
+        """
+        if member is not None and job_id in self._members:
+            self._cloud.watcher.give_up(job_id, member, Cancelled(f"{reason}."))
+            if member in self._members[job_id]:
+                self._given_up.add(job_id)
+            if not self._last_of(job_id, member):
+                return
+            self._given_up.discard(job_id)
+        await self._end(job_id, reason)
+
+    def _last_of(self, job_id: str, member: int) -> bool:
+        """Whether nobody else of the job is wanted now; so it is of a job that another process submitted."""
+        wanted = self._members.get(job_id, set())
+        wanted.discard(member)
+        if not wanted:
+            self._members.pop(job_id, None)
+        return not wanted
+
+    async def _end(self, job_id: str, reason: str) -> None:
+        parent, _, index = job_id.partition(":")
+        if not index:
+            await self._cloud.batch.terminate(job_id, reason)
+            return
+        self._wanted.setdefault(parent, set()).add(job_id)
+        if parent not in self._flushes or self._flushes[parent].done():  # one that a stopping loop has cut short
+            self._flushes[parent] = asyncio.get_running_loop().create_task(self._flush(parent, reason))
+        await asyncio.shield(self._flushes[parent])
+
+    async def _flush(self, parent: str, reason: str) -> None:
+        waited, before = 0.0, 0
+        while len(self._wanted[parent]) > before and waited < LONGEST_SECONDS:
+            before = len(self._wanted[parent])
+            await self._sleep(QUIET_SECONDS)
+            waited += QUIET_SECONDS
+        self._flushes.pop(parent, None)
+        wanted = self._wanted.pop(parent)
+        if self._nobody_else(parent, wanted):
+            await self._cloud.batch.terminate(parent, reason)
+        else:
+            await asyncio.gather(*(self._cloud.batch.terminate(job_id, reason) for job_id in wanted))
+
+    def _nobody_else(self, parent: str, wanted: set[str]) -> bool:
+        """Whether no other task of the array is to be read, or to run on."""
+        if any(job_id.partition(":")[0] == parent for job_id in self._members):
+            return False
+        unread = self._cloud.tenant(Housekeeper).unread(parent)
+        return bool(unread) and unread <= wanted

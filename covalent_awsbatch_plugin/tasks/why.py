@@ -1,0 +1,81 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Any Batch job, asked for by its id: why it ended, what it printed last, and what its children died of."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..aws.logs import Logs
+from ..errors import AWSBatchError, NotFound
+from ..jobs.description import JobState
+from ..jobs.outcomes.causes import Cause
+from ..jobs.outcomes.classify import Outcome, outcome_of
+from ..jobs.outcomes.errors import letter
+from .connection import Cloud
+
+LOG_LINES = 20
+CHILDREN = 1000  # described at most: ten calls
+NAMED = 5  # children named for each cause
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A job's outcome, its last lines, and its failed children by cause; `children_left` were not looked at."""
+
+    outcome: Outcome
+    log: str = ""
+    children: dict[Cause, list[str]] = field(default_factory=dict)
+    children_left: int = 0
+
+    def letter(self) -> str:
+        """For people."""
+        lines = [letter(self.outcome)]
+        for cause, ids in sorted(self.children.items(), key=lambda each: -len(each[1])):
+            more = " ..." if len(ids) > NAMED else ""
+            lines.append(f"{len(ids)} failed children: {cause} ({', '.join(ids[:NAMED])}{more})")
+        if self.children_left:
+            lines.append(f"{self.children_left} more failed children were not looked at.")
+        if self.log:
+            lines.append(f"The last lines of its log:\n{self.log.rstrip()}")
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs; `children` only where there are any."""
+        children = {str(cause): ids for cause, ids in self.children.items()}
+        return self.outcome.to_json() | ({"children": children} if children else {})
+
+
+async def ask(cloud: Cloud, job_id: str) -> Finding:
+    """Raises NotFound when AWS Batch does not know the job."""
+    job = (await cloud.batch.describe([job_id])).get(job_id)
+    if job is None:
+        raise NotFound(
+            f"AWS Batch does not know the job {job_id} in this account and Region.",
+            advice="It forgets jobs a week after their end; `--region` and `--profile` say where to look.",
+        )
+    log = await _log_tail(cloud, job)
+    if not job.children:
+        return Finding(outcome_of(job, log), log)
+    return await _array(cloud, job)
+
+
+async def _array(cloud: Cloud, parent: JobState) -> Finding:
+    failed = await cloud.batch.failed_children(parent.job_id)
+    states = await cloud.batch.describe(failed[:CHILDREN])
+    children: dict[Cause, list[str]] = defaultdict(list)
+    for job_id, state in states.items():
+        children[outcome_of(state).cause].append(job_id)
+    return Finding(outcome_of(parent), children=dict(children), children_left=len(failed[CHILDREN:]))
+
+
+async def _log_tail(cloud: Cloud, job: JobState) -> str:
+    if not job.last.log_stream:
+        return ""
+    try:
+        return await Logs(cloud.aws, job.log_group).tail(job.last.log_stream, LOG_LINES)
+    except AWSBatchError:  # the job's own record is told all the same, and names what it can
+        return ""

@@ -1,0 +1,109 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Small objects are read without most of botocore, and everything that is not plain is still botocore's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from covalent_awsbatch_plugin.aws.s3 import Store
+from covalent_awsbatch_plugin.aws.s3_fast_get import LeftToBotocore, QuickGet
+from covalent_awsbatch_plugin.aws.session import AWS, Connection
+from covalent_awsbatch_plugin.errors import NotFound
+from covalent_awsbatch_plugin.local import LocalAWS
+
+ACCOUNT = "123456789012"
+ODD_KEY = "a folder/ü+&%20=?#/result"
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[LocalAWS]:
+    aws = LocalAWS(engine="process")
+    asyncio.run(aws.__aenter__())
+    yield aws
+    asyncio.run(aws.__aexit__(None, None, None))
+
+
+@asynccontextmanager
+async def bucket_of(world: LocalAWS, name: str = "", **objects: bytes) -> AsyncIterator[tuple[AWS, Store]]:
+    """The bucket with these objects, of a connection of its own."""
+    section = world.section()
+    async with AWS(Connection(section["credentials"], section["profile"], section["region"])) as aws:
+        client = await aws.client("s3")
+        for key, body in objects.items():
+            await client.put_object(Bucket=section["s3_bucket_name"], Key=key, Body=body)
+        yield aws, Store(aws, name or section["s3_bucket_name"], ACCOUNT)
+
+
+def refused(world: LocalAWS) -> Counter[str]:
+    return Counter(
+        {name: n for named in world.calls().values() for name, n in named.items() if name.startswith("refused ")}
+    )
+
+
+async def test_an_objects_bytes_come_as_they_are_whatever_its_key(world: LocalAWS) -> None:
+    async with bucket_of(world, **{"plain": b"\x00" * 300_000, ODD_KEY: b"odd", "empty": b""}) as (aws, store):
+        assert [await store.get(key) for key in ("plain", ODD_KEY, "empty")] == [b"\x00" * 300_000, b"odd", b""]
+        assert aws.calls["s3:GetObject"] == 3  # botocore was not asked as well
+
+
+async def test_what_is_not_there_is_none(world: LocalAWS) -> None:
+    async with bucket_of(world) as (aws, store):
+        assert await store.get("nothing/here") is None
+        assert aws.calls["s3:GetObject"] == 1
+
+
+async def test_a_bucket_that_is_not_there_is_an_error_of_botocores(world: LocalAWS) -> None:
+    async with bucket_of(world, "no-such-bucket-anywhere") as (_, store):
+        with pytest.raises(NotFound, match="NoSuchBucket"):
+            await store.get("k")
+
+
+async def test_a_refusal_is_left_to_botocore_which_tries_again(world: LocalAWS) -> None:
+    async with bucket_of(world, k=b"at last") as (_, store):
+        assert await store.get("k") == b"at last"
+        before = refused(world)
+        world.storm(1)
+        assert [await store.get("k") for _ in range(6)] == [b"at last"] * 6
+        assert (refused(world) - before)["refused s3:GetObject"] >= 1
+
+
+@asynccontextmanager
+async def s3_that_hangs_up() -> AsyncIterator[tuple[QuickGet, list[bytes]]]:
+    """It reads what it is asked, and breaks the connection."""
+    asked: list[bytes] = []
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1")
+    port = server.sockets[0].getsockname()[1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "a")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+        patch.setenv("AWS_SESSION_TOKEN", "of-a-role")
+        async with server, AWS(Connection(region="us-east-1")) as aws:
+            yield QuickGet(aws), asked
+
+
+async def test_a_connection_that_breaks_is_left_to_botocore() -> None:
+    async with s3_that_hangs_up() as (quick, _):
+        with pytest.raises(LeftToBotocore):
+            await quick.get("bucket", "key", ACCOUNT)
+
+
+async def test_the_buckets_owner_and_a_roles_token_are_told() -> None:
+    async with s3_that_hangs_up() as (quick, asked):
+        with pytest.raises(LeftToBotocore):
+            await quick.get("bucket", "key", ACCOUNT)
+    told = asked[0].decode().lower()
+    assert f"x-amz-expected-bucket-owner: {ACCOUNT}" in told
+    assert "x-amz-security-token: of-a-role" in told

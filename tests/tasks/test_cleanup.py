@@ -1,0 +1,29 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What tasks left goes once it was read; a setting keeps each kind of it, and that alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from covalent_awsbatch_plugin.aws.session import close_shared
+from tests.tasks.small_world import World
+from tests.tasks.tasks import shout
+
+
+@pytest.mark.parametrize("kept", ["images", "definitions", "objects"])
+async def test_what_a_setting_keeps_stays_and_the_rest_goes(world: World, kept: str) -> None:
+    settings = world.settings(**{f"delete_{kept}": False}, max_baked_mib=0, time_limit=910)
+    assert await world.value(settings, shout, "base") == "BASE"  # it brings the base image, which stays
+    await close_shared()
+    before = world.sent()
+    assert await world.value(settings, shout, f"to keep {kept}") == f"TO KEEP {kept.upper()}"
+    await close_shared()
+    after = world.sent()
+    new = {
+        "images": after.images - before.images,
+        "definitions": after.definitions - before.definitions,
+        "objects": after.objects - before.objects,
+    }
+    assert {kind for kind, found in new.items() if found} == {kept}
