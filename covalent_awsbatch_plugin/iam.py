@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from .runner.protocol import layout
-from .settings import Settings
 
 Statement = dict[str, Any]
 EVERYTHING = "*"  # for actions that know no resources
@@ -33,22 +32,6 @@ class Names:
     execution_role: str
     job_role: str
     log_group: str
-
-    @classmethod
-    def of(cls, settings: Settings, account: str, region: str, partition: str = "aws") -> Names:
-        """Those of the settings, in this account."""
-        return cls(
-            partition=partition,
-            account=account,
-            region=region,
-            bucket=settings.s3_bucket_name,
-            repository=settings.ecr_repo_name,
-            definition=settings.batch_job_definition_name,
-            queue=settings.batch_queue,
-            execution_role=settings.batch_execution_role_name,
-            job_role=settings.batch_job_role_name,
-            log_group=settings.batch_job_log_group_name,
-        )
 
     @classmethod
     def made(cls, names: Mapping[str, str], account: str, region: str, partition: str = "aws") -> Names:

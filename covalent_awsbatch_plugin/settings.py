@@ -21,7 +21,6 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from .dependencies.spec import one_text, wish
 from .errors import SettingError
 from .runner.protocol import layout
-from .setting_errors import wrong_with
 
 # Covalent's file transfer percent-encodes anything else, and then does not find the file.
 _TRANSFERABLE = re.compile(r"[A-Za-z0-9._/~-]*")
@@ -249,3 +248,25 @@ def _sentence(error: ValidationError, chosen: Mapping[str, Any], origins: Mappin
         f"The setting {name}={chosen[name]!r}, given {origins[name]}, can't be used: {wrong_with(wrong)}.",
         advice=f"{name}: {Settings.model_fields[name].description}",
     )
+
+
+_WORDS = {
+    "greater_than_equal": "it must be at least {ge:g}",
+    "less_than_equal": "it must be at most {le:g}",
+    "string_too_short": "it must not be empty",
+    "string_pattern_mismatch": "it has other characters than it may have, or too many",
+    "string_type": "it must be text",
+    "finite_number": "it must be a finite number",
+    "literal_error": "it must be {expected}",
+    "bool_type": "it must be true or false",
+    "bool_parsing": "it must be true or false",
+}
+_BEGINNINGS = {"int": "it must be a whole number", "float": "it must be a number"}
+
+
+def wrong_with(error: Any) -> str:
+    """`error` is one of `pydantic.ValidationError.errors()`."""
+    kind = str(error["type"])
+    if kind in _WORDS:
+        return _WORDS[kind].format(**error.get("ctx", {}))
+    return _BEGINNINGS.get(kind.partition("_")[0], str(error["msg"]).removeprefix("Value error, "))

@@ -12,7 +12,7 @@ import click
 
 from ..iam import Names, document, policy
 from ..infra.deployer_policy import deployer
-from ..infra.stack_names import SETTINGS, names
+from ..infra.stack_names import SETTINGS, configured_names, names
 from ..infra.stack_settings import InfraSettings, infra_settings
 from .options import CONNECTION, NAMES, option_for, showing
 from .root import in_cloud, main, resolved, settings_options
@@ -54,7 +54,7 @@ def iam(role: str | None, account: str | None, partition: str, **options: Any) -
     made = infra_settings({name: value for name, value in told.items() if value is not None})
     for name, meaning in MEANINGS.items():
         if role in (None, name):
-            found = Names.of(settings, account, region, partition)
+            found = configured_names(settings, account, region, partition)
             if role is None:
                 click.echo(f"{name}: {meaning}")
             told_policy = _deployers(made, options, found) if name == "deployer" else policy(name, found)

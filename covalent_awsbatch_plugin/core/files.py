@@ -27,3 +27,15 @@ def staging_error(path: Path, done: str, error: OSError) -> StagingError:
         f"The file {error.filename or path} can't be {done}: {error.strerror}.",
         advice="Look at cache_dir in [executors.awsbatch]: its free space, its permissions.",
     )
+
+
+@contextlib.contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """Turns a full or missing disk into a StagingError."""
+    try:
+        yield
+    except OSError as error:
+        raise StagingError(
+            f"Layers can't be kept in {folder}: {error.strerror or error}.",
+            advice="Free space there, or set XDG_CACHE_HOME to another folder; nothing half made is kept.",
+        ) from error

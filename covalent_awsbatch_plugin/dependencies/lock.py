@@ -21,8 +21,8 @@ from packaging.markers import InvalidMarker, Marker
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
+from ..core.hashing import content_id
 from ..errors import EnvironmentFailed
-from .spec import identity
 
 Json = dict[str, Any]
 
@@ -134,12 +134,12 @@ class Lock:
     @property
     def digest(self) -> str:
         """Changes with any file that is installed, with platform and Python, and with nothing else."""
-        return identity(self.target.platform, self.target.python, [self.key(package) for package in self.packages])
+        return content_id(self.target.platform, self.target.python, [self.key(package) for package in self.packages])
 
     def key(self, package: Package) -> str:
         """Names what is made of a package: the same in every environment that has it."""
         python = ".".join(self.target.python.split(".")[:2])
-        return identity(package.name, package.version, package.artifact, self.target.platform, python)
+        return content_id(package.name, package.version, package.artifact, self.target.platform, python)
 
 
 def read_lock(text: str, target: Target, origin: str, folder: PurePath) -> Lock:

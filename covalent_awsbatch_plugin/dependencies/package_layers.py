@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from ..core.files import writable
+from ..core.hashing import content_id
 from ..core.subprocesses import Work
 from ..errors import EnvironmentFailed
 from ..images.layer import Layer
@@ -31,8 +33,8 @@ from .requirement_files import (
     is_package,
     uv_lock,
 )
-from .spec import Wish, identity, shares
-from .store import Kept, LayerStore, writable
+from .spec import Wish, shares
+from .store import Kept, LayerStore
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +93,7 @@ class Environments:
             folder.mkdir(parents=True, exist_ok=True)
         told = [content_of(file) for file in files], [content_of_line(line, folder) for line in sorted(lines)]
         asked = uv.indexes(os.environ)
-        key = identity(
+        key = content_id(
             "lock", told, sorted(constraints), target.platform, target.python, target.glibc, asked, str(folder)
         )
         text = self.store.text(key, lambda: uv.compile_lock(files, lines, constraints, target, folder, work), anew=anew)
@@ -101,7 +103,7 @@ class Environments:
         if file.name != "pyproject.toml":
             return read_lock(file.read_text(encoding="utf-8"), target, str(file), file.parent)
         project, locked = file.parent, uv_lock(file.parent)
-        key = identity("uv.lock", content_of(locked) if locked else None, content_of(file))
+        key = content_id("uv.lock", content_of(locked) if locked else None, content_of(file))
         text = self.store.text(key, lambda: uv.export_lock(project, work), anew=anew)
         return read_lock(text, target, str(locked), project)
 
@@ -142,7 +144,7 @@ class Environments:
         return kept if kept.digest else self._shared([kept])
 
     def _shared(self, small: Sequence[Kept]) -> Kept:
-        key = identity("shared", [each.key for each in small])
+        key = content_id("shared", [each.key for each in small])
         if found := self.store.find(key):
             return found
         places: dict[str, Path] = {}

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +14,6 @@ from typing import Any
 from ..errors import SettingError
 
 AUTO = "auto"
-FORMAT = 1  # of layers made of packages; another number makes all anew
 
 # A comma inside a requirement is followed by an operator (`>=1,<2`), or stands in brackets or quotes.
 _BORDER = re.compile(r",(?=\s*[A-Za-z0-9./~])|\n")
@@ -115,12 +112,6 @@ def plain_requirements(text: str) -> list[str]:
     joined = re.sub(r"\\\r?\n", " ", text)
     lines = (_COMMENT.sub("", line) for line in joined.splitlines())
     return [" ".join(line.split()) for line in lines if line.strip()]
-
-
-def identity(*parts: object) -> str:
-    """A name for what is made of these parts: the same parts, in this order, give the same."""
-    text = json.dumps([FORMAT, *parts], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 # ---- which package goes into which layer ---------------------------------------------------------------------------

@@ -21,7 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..errors import StagingError
+from ..core.files import writable
+from ..core.user_dirs import cache_home
 from ..images.layer import Entry, Layer, deflated_gzip, hashed, pieces, tar
 from .installed_files import DiskFiles
 
@@ -40,12 +41,6 @@ class Kept:
     digest: str = ""
     diff_id: str = ""
     size: int = 0
-
-
-def cache_home() -> Path:
-    """Where this package keeps what outlives a restart."""
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "covalent-awsbatch"
 
 
 class LayerStore:
@@ -157,18 +152,6 @@ def _note_use(place: Path) -> None:
     with suppress(OSError):  # a store that can only be read is as good
         if time.time() - used_at(place) > NOTED_EVERY_S:
             os.utime(place / RECORD)
-
-
-@contextmanager
-def writable(folder: Path) -> Iterator[None]:
-    """Turns a full or missing disk into a StagingError."""
-    try:
-        yield
-    except OSError as error:
-        raise StagingError(
-            f"Layers can't be kept in {folder}: {error.strerror or error}.",
-            advice="Free space there, or set XDG_CACHE_HOME to another folder; nothing half made is kept.",
-        ) from error
 
 
 def _link_or_copy(source: Path, place: Path) -> None:

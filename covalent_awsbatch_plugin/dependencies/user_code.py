@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..core.hashing import content_id
 from ..core.subprocesses import Work
 from ..errors import SettingError
 from ..images.layer import Layer, layer
@@ -20,7 +21,6 @@ from .installed_files import DiskFiles, installed
 from .installed_here import Running
 from .lock import Target
 from .references import References, of_source
-from .spec import identity
 from .store import LayerStore
 from .user_code_rules import is_left_out, is_left_out_folder, is_secret, is_secret_folder
 
@@ -92,7 +92,7 @@ def _built(project: Path, store: LayerStore, target: Target, skipped: list[Path]
     """The files of a local package, built anew when one of its own has changed."""
     lying = list(_walk(project, []))
     seen = [(name, path.stat().st_size, path.stat().st_mtime_ns) for path, name in lying]
-    key = identity("folder", str(project), seen, target.platform, target.python)
+    key = content_id("folder", str(project), seen, target.platform, target.python)
     kept = store.find(key)
     if kept is None:
         with store.draft() as draft:

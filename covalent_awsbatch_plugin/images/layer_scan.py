@@ -16,8 +16,9 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import IO
 
-from ..dependencies.spec import identity
-from ..dependencies.store import cache_home, writable
+from ..core.files import writable
+from ..core.hashing import content_id
+from ..core.user_dirs import cache_home
 from .base_facts import Files, Inside
 from .manifest import Image
 from .registry.blob import Blob
@@ -47,7 +48,7 @@ class Probe:
             Path(file.name).replace(self._place(parts))
 
     def _place(self, parts: Sequence[object]) -> Path:
-        return self.folder / f"{identity(*parts)[:40]}.json"
+        return self.folder / f"{content_id(*parts)[:40]}.json"
 
     async def look(self, image: Image, layers: Sequence[Blob]) -> Inside:
         """Reads every layer, lowest first, one at a time through a temporary file; asked once for each image."""

@@ -13,7 +13,6 @@ from ..aws.identity import Identity
 from ..aws.logs import Logs
 from ..aws.s3 import Store
 from ..errors import AWSBatchError, NotAllowed
-from ..iam import Names
 from ..jobs.instance_types import type_patterns
 from ..jobs.resources import fitted
 from ..settings import Settings
@@ -22,6 +21,7 @@ from ..tasks.stuck import lacks
 from . import checks
 from .checks import OK, UNKNOWN, WRONG, Finding
 from .doctor_queries import Checkup
+from .stack_names import configured_names
 
 Look = Callable[[], Awaitable[Finding | Sequence[Finding]]]
 
@@ -158,7 +158,7 @@ class Doctor:
 
     # ---- what we may do -------------------------------------------------------------------------------------------
     async def _permissions(self) -> list[Finding]:
-        names = Names.of(self._settings, self._who.account, self._region, self._who.partition)
+        names = configured_names(self._settings, self._who.account, self._region, self._who.partition)
         roles = {"execution": names.role(names.execution_role), "job": names.role(names.job_role)}
         found = []
         for role, arn in {"dispatcher": self._arn, **roles}.items():

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..iam import Names
+from ..settings import Settings
+
 # A bucket's name is the whole world's, a role's the whole account's; the others are the Region's own.
 PATTERNS = {
     "bucket": "{prefix}-batch-{account}-{region}",
@@ -49,3 +52,9 @@ def names_tf() -> str:
         value = f"coalesce(var.{SETTINGS[kind]}, {text})" if kind in SETTINGS else text
         lines.append(f"    {kind:<{width}} = {value}")
     return "  names = {\n" + "\n".join(lines) + "\n  }\n"
+
+
+def configured_names(settings: Settings, account: str, region: str, partition: str = "aws") -> Names:
+    """Return the names that the executor's settings give, for the policies of `iam`."""
+    given = {kind: getattr(settings, name) for kind, name in SETTINGS.items()}
+    return Names.made(given, account, region, partition)

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from ..dependencies.spec import identity
+from ..core.hashing import content_id
+from ..core.user_dirs import data_dir
 from ..errors import SettingError
-from ..tasks.result_key import data_dir
 from .terraform_errors import failed
 
 SOURCE = Path(__file__).parents[1] / "assets" / "infra"
@@ -73,7 +73,7 @@ class Terraform:
     def _init(self, moves: Sequence[str]) -> None:
         """`terraform init`, where what it is for has changed: it reads the whole provider, which takes seconds."""
         mark, files = self.folder / ".terraform" / "initialised-for", (self.folder / "main.tf", self.folder / BACKEND)
-        wanted = identity(*(file.read_text() for file in files if file.exists()))
+        wanted = content_id(*(file.read_text() for file in files if file.exists()))
         if not moves and mark.exists() and mark.read_text() == wanted:
             return
         if not mark.exists():

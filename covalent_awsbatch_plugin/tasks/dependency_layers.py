@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..core.hashing import content_id
 from ..core.single_flight import Once
 from ..core.subprocesses import Work
 from ..dependencies.installed_here import running
@@ -23,7 +24,7 @@ from ..dependencies.package_layers import Environments
 from ..dependencies.prune import prune
 from ..dependencies.references import References, of_pickle
 from ..dependencies.requirement_files import is_package
-from ..dependencies.spec import Wish, identity, plain_requirements, wish
+from ..dependencies.spec import Wish, plain_requirements, wish
 from ..dependencies.user_code import Needed, OwnCode, needed
 from ..errors import StagingError
 from ..images.base_facts import GLIBC, Inside
@@ -48,7 +49,7 @@ class Luggage:
 
     @property
     def name(self) -> str:
-        return identity([layer.digest for layer in self.layers]) if self.layers else ""
+        return content_id([layer.digest for layer in self.layers]) if self.layers else ""
 
 
 NO_LUGGAGE = Luggage()

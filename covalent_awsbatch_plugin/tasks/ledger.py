@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core.user_dirs import data_dir
 from ..errors import StagingError
-from .result_key import data_dir
 
 _UNSENT = "unsent-"
 

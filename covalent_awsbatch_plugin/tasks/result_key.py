@@ -11,15 +11,10 @@ import os
 import secrets
 from pathlib import Path
 
+from ..core.user_dirs import data_dir
 from ..errors import StagingError
 
 SECRET_BYTES = 32
-
-
-def data_dir() -> Path:
-    """Where this user's own files of ours lie: XDG's data folder."""
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(base) / "covalent-awsbatch"
 
 
 def result_key(content_digest: str) -> bytes:

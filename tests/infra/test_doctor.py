@@ -18,10 +18,11 @@ import pytest
 
 from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.errors import AWSBatchError
-from covalent_awsbatch_plugin.iam import Names, dispatcher
+from covalent_awsbatch_plugin.iam import dispatcher
 from covalent_awsbatch_plugin.infra import checks
 from covalent_awsbatch_plugin.infra.checks import OK, UNKNOWN, WRONG, Finding
 from covalent_awsbatch_plugin.infra.doctor import Doctor
+from covalent_awsbatch_plugin.infra.stack_names import configured_names
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.settings import Settings
 from covalent_awsbatch_plugin.tasks import cloud
@@ -147,7 +148,7 @@ async def test_on_fargate_the_nearest_legal_size_is_told(world: World, broken_wo
 
 
 async def test_a_missing_permission_is_told_with_the_statement_that_allows_it(world: World, people: People) -> None:
-    whole = dispatcher(Names.of(world.settings(), "123456789012", "us-east-1"))
+    whole = dispatcher(configured_names(world.settings(), "123456789012", "us-east-1"))
     statements = [*without(whole, "GiveRolesToJobs"), PULL_BASE, SIMULATE]
     settings = world.settings(credentials=people.user("patient", statements))
     found = await findings(settings)

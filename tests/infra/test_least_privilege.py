@@ -23,6 +23,7 @@ import pytest
 from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.errors import AWSBatchError, InputLost, NotAllowed
 from covalent_awsbatch_plugin.iam import ROLES, Names, Statement, allowing, dispatcher, execution, job
+from covalent_awsbatch_plugin.infra.stack_names import configured_names
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.runner.protocol import layout
 from covalent_awsbatch_plugin.settings import Settings
@@ -96,7 +97,7 @@ DEEDS: dict[str, Deed] = {
 
 
 def names(settings: Settings) -> Names:
-    return Names.of(settings, "123456789012", "us-east-1")
+    return configured_names(settings, "123456789012", "us-east-1")
 
 
 SOME_NAMES = names(Settings())

@@ -14,7 +14,8 @@ import pytest
 from covalent_awsbatch_plugin.awsbatch import ExecutorInfraDefaults, ExecutorPluginDefaults
 from covalent_awsbatch_plugin.cli import main
 from covalent_awsbatch_plugin.errors import SettingError
-from covalent_awsbatch_plugin.iam import ROLES, Names, policy
+from covalent_awsbatch_plugin.iam import ROLES, policy
+from covalent_awsbatch_plugin.infra.stack_names import configured_names
 from covalent_awsbatch_plugin.infra.stack_settings import InfraSettings, infra_settings
 from covalent_awsbatch_plugin.runner.protocol import layout
 from covalent_awsbatch_plugin.settings import SETTING_NAMES, Settings
@@ -77,7 +78,7 @@ def test_the_lifecycle_rule_is_for_what_tasks_write() -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_policy_fits_what_iam_takes(role: str) -> None:
-    names = Names.of(Settings(), "123456789012", "ap-southeast-2")
+    names = configured_names(Settings(), "123456789012", "ap-southeast-2")
     text = str(policy(role, names)).replace(" ", "")
     assert len(text) < 6144  # characters of a managed policy without blanks
 
