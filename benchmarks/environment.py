@@ -22,7 +22,7 @@ from urllib.request import urlopen
 from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.dependencies.lock import Lock, Target
 from covalent_awsbatch_plugin.dependencies.package_layers import Environments
-from covalent_awsbatch_plugin.dependencies.spec import wish
+from covalent_awsbatch_plugin.dependencies.spec import environment_spec
 from covalent_awsbatch_plugin.dependencies.store import LayerStore
 from covalent_awsbatch_plugin.images.builders import builder
 from covalent_awsbatch_plugin.images.builders.builder import Base, Builder, PushedImage, Repository
@@ -119,7 +119,7 @@ class _Maker:
 
     async def make(self, words: str, target: Target, told: str) -> tuple[Lock, PushedImage, Took]:
         began = time.perf_counter()
-        lock = await asyncio.to_thread(self.environments.lock, wish(words), target)
+        lock = await asyncio.to_thread(self.environments.lock, environment_spec(words), target)
         locked = time.perf_counter()
         layers = await asyncio.to_thread(self.environments.layers, lock)
         made = time.perf_counter()

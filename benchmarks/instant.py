@@ -30,7 +30,7 @@ from covalent_awsbatch_plugin.local.engines.base import Container, Exit
 from covalent_awsbatch_plugin.local.engines.image_cache import ImageCache
 from covalent_awsbatch_plugin.runner.bucket import Store
 from covalent_awsbatch_plugin.runner.protocol import archive, envelope, layout
-from covalent_awsbatch_plugin.runner.protocol.payload import Parcel, bring
+from covalent_awsbatch_plugin.runner.protocol.payload import JobPayload, bring
 from covalent_awsbatch_plugin.runner.protocol.task import TaskFile
 
 PYTHON = "3.11.0"
@@ -66,11 +66,11 @@ class Instant:
     async def _tasks_at(self, container: Container) -> Path:
         """Where its tasks lie: in its image, unpacked, or in its part of the payload."""
         environment = container.environment
-        parcel = Parcel.of(environment, lambda: Path(mkdtemp(dir=_SCRATCH.name)))
-        if parcel is None:
+        payload = JobPayload.of(environment, lambda: Path(mkdtemp(dir=_SCRATCH.name)))
+        if payload is None:
             return await self._root(container.image)
-        assert bring(parcel, lambda: _Bucket(environment[layout.ENV_BUCKET])) == 0, parcel.complaint.read_text()
-        return parcel.folder
+        assert bring(payload, lambda: _Bucket(environment[layout.ENV_BUCKET])) == 0, payload.complaint.read_text()
+        return payload.folder
 
     async def _root(self, image: str) -> Path:
         if image not in self._roots:

@@ -100,7 +100,7 @@ async def send_one(settings: Settings, folder: Path) -> Sent:
         calls = dict(aws.aws.calls - before)
         ended = await lifecycle.watch(aws, settings, handle)
         (result,) = await results.collect(aws, settings, ended, (0,), folder)
-        assert result.error is None, result.error.letter()
+        assert result.error is None, result.error.text()
         assert value_of(result) == TASK_BYTES
     (pushed,) = recorder.pushed
     return Sent(wall * 1000, cpu * 1000, calls, pushed.requests, pushed.bytes_pushed)

@@ -108,7 +108,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
     # ---- Covalent's managed path: get_upload_uri, send, poll, receive; cancel at any time ------------------------
     def get_upload_uri(self, task_group_metadata: dict[str, Any], object_key: str) -> str:
         """Where Covalent stages a function, its hooks or an input, for `send` to read."""
-        with _as_letter():
+        with _as_covalent_error():
             folder = _folder(self.settings(), task_group_metadata, "in")
             return f"file://{folder / object_key}"
 
@@ -116,7 +116,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         self, task_specs: list[TaskSpec], resources: ResourceMap, task_group_metadata: dict[str, Any]
     ) -> Any:
         """Packs a task group, ships its image, submits its job; returns the job's handle."""
-        with _as_letter():
+        with _as_covalent_error():
             group = _staged(task_specs, resources, task_group_metadata)
             try:
                 return await self._send(self.settings(), group)
@@ -140,7 +140,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
 
     async def poll(self, task_group_metadata: dict[str, Any], data: Any) -> Any:
         """Waits for the job's end; returns what `receive` needs."""
-        with _as_letter():
+        with _as_covalent_error():
             return await self._poll(self.settings(), task_group_metadata, data)
 
     async def _poll(self, settings: Settings, meta: dict[str, Any], handle: JobHandle) -> Ended:
@@ -159,7 +159,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         dispatch_id, node_ids = task_group_metadata["dispatch_id"], tuple(task_group_metadata["node_ids"])
         if data is None:
             return [_update(dispatch_id, node, RESULT_STATUS.CANCELLED, {}) for node in node_ids]
-        with _as_letter():
+        with _as_covalent_error():
             settings = self.settings()
             folder = _folder(settings, task_group_metadata, "out")
             results = await self._collect(settings, data, node_ids, folder)
@@ -288,14 +288,14 @@ def _plain(value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _as_letter() -> Iterator[None]:
+def _as_covalent_error() -> Iterator[None]:
     """Ours become Covalent's here. It shows `str(error)` alone, so that must be the whole letter."""
     try:
         yield
     except Cancelled as error:
-        raise _COVALENTS_CANCELLED(error.letter()) from error
+        raise _COVALENTS_CANCELLED(error.text()) from error
     except AWSBatchError as error:
-        raise _COVALENTS_FAILED(error.letter()) from error
+        raise _COVALENTS_FAILED(error.text()) from error
 
 
 def _place(settings: Settings, meta: dict[str, Any], way: str) -> Path:
@@ -379,7 +379,7 @@ def _unwrapped(function: Any) -> tuple[Any, bool]:
 def _exception(result: NodeResult, *, covalent_called: bool) -> BaseException:
     """What `run` raises. Covalent keeps stdout and stderr only with its own error."""
     assert result.error is not None
-    letter = result.error.letter()
+    letter = result.error.text()
     if isinstance(result.error, Cancelled):
         return _COVALENTS_CANCELLED(letter)
     if covalent_called:

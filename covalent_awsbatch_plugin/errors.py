@@ -55,7 +55,7 @@ class AWSBatchError(Exception):
     def __str__(self) -> str:
         return "\n".join(filter(None, (self.happened, self.says, self.advice, self.facts)))
 
-    def letter(self) -> str:
+    def text(self) -> str:
         """The whole text, opened by the error's name, for places that show no type."""
         return f"{type(self).__name__}: {self}"
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from .dependencies.spec import one_text, wish
+from .dependencies.spec import environment_spec, one_text
 from .errors import SettingError
 from .runner.protocol import layout
 
@@ -40,7 +40,7 @@ def _region(name: str) -> str:
 
 def _readable(text: str) -> str:
     try:
-        wish(text)
+        environment_spec(text)
     except SettingError as error:
         raise ValueError(error.advice) from error
     return text
@@ -66,7 +66,7 @@ class Settings(BaseModel):
         "covalent-batch-jobs",
         pattern=r"^[A-Za-z0-9_-]{1,100}$",
         description="How job definitions are called; each gets the hash of its content as an ending."
-        " Letters, digits, - and _; at most 100.",
+        " Characters, digits, - and _; at most 100.",
     )
     batch_queue: Name = Field("covalent-batch-queue", description="Job queue: its name or ARN.")
     batch_execution_role_name: Name = Field(

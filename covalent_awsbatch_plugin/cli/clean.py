@@ -16,7 +16,7 @@ from .root import in_cloud, main, resolved, settings_options
 if TYPE_CHECKING:
     from ..tasks.clean import Findings
     from ..tasks.connection import Cloud
-    from ..tasks.leftovers import Left
+    from ..tasks.leftovers import Leftover
 
 MIB = 1024 * 1024
 
@@ -59,7 +59,7 @@ def clean(yes: bool, older_than: float, **options: Any) -> None:
         click.echo("Nothing was deleted. With --yes it is.")
 
 
-def _show(kind: str, left: list[Left]) -> None:
+def _show(kind: str, left: list[Leftover]) -> None:
     if left:
         size = sum(each.size for each in left)
         click.echo(f"{len(left)} {kind}, {size / MIB:.1f} MiB" if size else f"{len(left)} {kind}")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class _Letters(click.Group):
+class _ReportedErrors(click.Group):
     """Errors of ours are told as the letters they are, without a traceback."""
 
     command_class = Sectioned
@@ -35,12 +35,12 @@ class _Letters(click.Group):
         try:
             return super().invoke(ctx)
         except AWSBatchError as error:
-            raise click.ClickException(error.letter()) from error
+            raise click.ClickException(error.text()) from error
         except LocalAWSFailed as error:
             raise click.ClickException(str(error)) from error
 
 
-@click.group(cls=_Letters, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_ReportedErrors, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="covalent-awsbatch")
 def main() -> None:
     """Run Python functions on AWS Batch from a Covalent workflow.

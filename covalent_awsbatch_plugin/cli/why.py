@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""`covalent-awsbatch why`: the letter of any Batch job."""
+"""`covalent-awsbatch why`: the error_text of any Batch job."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def why(job_id: str | None, file: str | None, as_json: bool, **options: Any) -> 
         from ..tasks.why import ask
 
         finding = in_cloud(resolved(options), lambda aws: ask(aws, job_id))
-        click.echo(json.dumps(finding.to_json(), indent=2) if as_json else finding.letter())
+        click.echo(json.dumps(finding.to_json(), indent=2) if as_json else finding.text())
 
 
 def _why_records(file: str, as_json: bool) -> None:
     from ..jobs.outcomes.classify import why as outcome_of_record
-    from ..jobs.outcomes.errors import letter
+    from ..jobs.outcomes.errors import error_text
     from ..jobs.outcomes.records import Unreadable, records_of
 
     try:
@@ -56,4 +56,4 @@ def _why_records(file: str, as_json: bool) -> None:
         bodies = [outcome.to_json() for outcome in outcomes]
         click.echo(json.dumps(bodies[0] if records.one else bodies, indent=2))
     else:
-        click.echo("\n\n".join(letter(outcome) for outcome in outcomes))
+        click.echo("\n\n".join(error_text(outcome) for outcome in outcomes))

@@ -33,8 +33,8 @@ from .requirement_files import (
     is_package,
     uv_lock,
 )
-from .spec import Wish, shares
-from .store import Kept, LayerStore
+from .spec import EnvironmentSpec, shares
+from .store import LayerStore, StoredLayer
 
 log = logging.getLogger(__name__)
 
@@ -51,27 +51,27 @@ class Environments:
     # ---- which packages ---------------------------------------------------------------------------------------------
     def lock(
         self,
-        wish: Wish,
+        spec: EnvironmentSpec,
         target: Target,
         constraints: Sequence[str] = (),
         *,
         anew: bool = False,
         work: Work | None = None,
     ) -> Lock:
-        """The packages that fulfil a wish, resolved when nobody asked for the same before, or `anew`.
+        """The packages that fulfil a spec, resolved when nobody asked for the same before, or `anew`.
 
         Raises SettingError for a file that is not there, EnvironmentFailed, StagingError.
         """
         work = work or Work()
-        files = [existing(Path(name)) for name in wish.files]
-        folders = [existing(Path(name)) for name in wish.folders]
+        files = [existing(Path(name)) for name in spec.files]
+        folders = [existing(Path(name)) for name in spec.folders]
         locks = {file: self._given_lock(file, target, work, anew=anew) for file in files if is_locked(file)}
         others = [file for file in files if file not in locks]
         packages = [folder for folder in folders if is_package(folder)]
-        if len(locks) == 1 and not (others or packages or wish.requirements):
+        if len(locks) == 1 and not (others or packages or spec.requirements):
             return next(iter(locks.values()))
         pins = [f"{package.name}=={package.version}" for lock in locks.values() for package in lock.packages]
-        lines = [*wish.requirements, *pins, *(folder.as_uri() for folder in packages)]
+        lines = [*spec.requirements, *pins, *(folder.as_uri() for folder in packages)]
         if not (others or lines):
             return read_lock("", target, "nothing", Path("/"))
         lock = self._resolve(others, lines, constraints, target, work, anew=anew)
@@ -131,7 +131,7 @@ class Environments:
         for part in self.parts(kept):
             yield self.store.layer(part)
 
-    def parts(self, kept: Sequence[Kept]) -> list[Kept]:
+    def parts(self, kept: Sequence[StoredLayer]) -> list[StoredLayer]:
         """What becomes a layer each."""
         by_key = {each.key: each for each in kept if each.bytes}
         alone, together = shares([(key, each.bytes) for key, each in by_key.items()])
@@ -140,10 +140,10 @@ class Environments:
             found.append(self._shared([by_key[key] for key in together]))
         return found
 
-    def _as_layer(self, kept: Kept) -> Kept:
+    def _as_layer(self, kept: StoredLayer) -> StoredLayer:
         return kept if kept.digest else self._shared([kept])
 
-    def _shared(self, small: Sequence[Kept]) -> Kept:
+    def _shared(self, small: Sequence[StoredLayer]) -> StoredLayer:
         key = content_id("shared", [each.key for each in small])
         if found := self.store.find(key):
             return found
@@ -154,7 +154,7 @@ class Environments:
         label = small[0].label if len(small) == 1 else f"{len(small)} small packages"
         return self.store.keep_layer(key, label, files, files.size)
 
-    def _kept(self, key: str) -> Kept:
+    def _kept(self, key: str) -> StoredLayer:
         if found := self.store.find(key):
             return found
         raise EnvironmentFailed(f"A layer that was just made is gone from {self.store.folder}.", advice="Run it again.")
@@ -175,7 +175,7 @@ class Environments:
                 for number, kept in enumerate(made, 1):
                     work.say(f"Packed {kept.label}, {kept.bytes / MIB:.1f} MiB ({number} of {len(packages)}).")
 
-    def _keep(self, lock: Lock, package: Package, found: dict[str, Installed], work: Work) -> Kept:
+    def _keep(self, lock: Lock, package: Package, found: dict[str, Installed], work: Work) -> StoredLayer:
         work.go_on()
         key = lock.key(package)
         if package.name not in found:

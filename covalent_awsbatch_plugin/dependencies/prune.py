@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .spec import Used, to_forget
+from .spec import StoreUsage, to_forget
 from .store import DRAFT, RECORD, LayerStore, used_at
 
 DAY_S = 24 * 3600
@@ -45,11 +45,11 @@ def prune(store: LayerStore, most_bytes: float, now: float | None = None) -> Pru
     return Pruned(len(gone), freed, sum(used.bytes for used in kept) - freed)
 
 
-def _kept(store: LayerStore) -> Iterator[Used]:
+def _kept(store: LayerStore) -> Iterator[StoreUsage]:
     for place in (store.folder / "made").glob("*"):
         with contextlib.suppress(OSError, ValueError, KeyError):
             told = json.loads((place / RECORD).read_text())
-            yield Used(place.name, used_at(place), told["size"] or told["bytes"])
+            yield StoreUsage(place.name, used_at(place), told["size"] or told["bytes"])
 
 
 def _forget_drafts_and_locks(folder: Path, now: float) -> None:

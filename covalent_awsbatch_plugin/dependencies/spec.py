@@ -23,7 +23,7 @@ _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[^\]]*\]\s*)?($|[<>=
 
 
 @dataclass(frozen=True)
-class Wish:
+class EnvironmentSpec:
     """What somebody wants an environment made of; paths as they were given.
 
     `files` are lists of requirements, `pyproject.toml` or `pylock.toml`; `folders` are local packages or folders of
@@ -38,7 +38,7 @@ class Wish:
     def __bool__(self) -> bool:
         return bool(self.requirements or self.files or self.folders or self.auto)
 
-    def plus(self, requirements: Iterable[str]) -> Wish:
+    def plus(self, requirements: Iterable[str]) -> EnvironmentSpec:
         """The same and these requirements."""
         return replace(self, requirements=tuple(dict.fromkeys((*self.requirements, *requirements))))
 
@@ -48,7 +48,7 @@ def one_text(value: Any) -> Any:
     return "\n".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
-def wish(text: str) -> Wish:
+def environment_spec(text: str) -> EnvironmentSpec:
     """Reads the setting: parts separated by commas or line ends. Raises SettingError for a part that can't be read.
 
     A part is `auto`, a requirement as in PEP 508, a file (`requirements.txt`, `pyproject.toml`, `pylock.toml`), or a
@@ -59,7 +59,7 @@ def wish(text: str) -> Wish:
     def of(kind: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(part for found, part in kinds if found == kind))
 
-    return Wish(of("requirement"), of("file"), of("folder"), auto=bool(of(AUTO)))
+    return EnvironmentSpec(of("requirement"), of("file"), of("folder"), auto=bool(of(AUTO)))
 
 
 def anchored(settings: Mapping[str, Any], folder: PurePath) -> dict[str, Any]:
@@ -132,7 +132,7 @@ FORGOTTEN_S = 60 * 24 * 3600  # what nobody asked for in so long is not waited f
 
 
 @dataclass(frozen=True)
-class Used:
+class StoreUsage:
     """Something kept: when it was last asked for, in Unix seconds, and its size."""
 
     key: str
@@ -140,9 +140,9 @@ class Used:
     bytes: int
 
 
-def to_forget(kept: Iterable[Used], most_bytes: float, now: float) -> list[Used]:
+def to_forget(kept: Iterable[StoreUsage], most_bytes: float, now: float) -> list[StoreUsage]:
     """What goes, so that the rest has at most that many bytes: the longest unused first, nothing that is in use."""
-    gone: list[Used] = []
+    gone: list[StoreUsage] = []
     left = sorted(kept, key=lambda used: (used.at, used.key))
     size = sum(used.bytes for used in left)
     for used in left:

@@ -32,7 +32,7 @@ NOTED_EVERY_S = 600  # when something was used is written down no more often tha
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredLayer:
     """One thing in the store. `bytes` are unpacked; `digest`, `diff_id` and `size` are a layer's, else empty."""
 
     key: str
@@ -49,11 +49,11 @@ class LayerStore:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or cache_home() / "environments"
 
-    def find(self, key: str) -> Kept | None:
+    def find(self, key: str) -> StoredLayer | None:
         """What is kept under that name, if all of it is there."""
         place = self._place(key)
         try:
-            kept = Kept(**json.loads((place / RECORD).read_text()))
+            kept = StoredLayer(**json.loads((place / RECORD).read_text()))
             if kept.digest and (place / LAYER).stat().st_size != kept.size:
                 return None
         except (OSError, ValueError, TypeError):
@@ -61,40 +61,40 @@ class LayerStore:
         _note_use(place)
         return kept
 
-    def files(self, kept: Kept) -> DiskFiles:
+    def files(self, kept: StoredLayer) -> DiskFiles:
         """The files of a small package, by path in the image."""
         root = self._place(kept.key) / FILES
         return DiskFiles({path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()})
 
-    def layer(self, kept: Kept) -> Layer:
+    def layer(self, kept: StoredLayer) -> Layer:
         """The layer, its bytes still on disk."""
         with writable(self.folder), (self._place(kept.key) / LAYER).open("rb") as file:
             data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         return Layer(kept.digest, kept.size, kept.diff_id, kept.label, data)
 
-    def keep_files(self, key: str, label: str, files: DiskFiles) -> Kept:
+    def keep_files(self, key: str, label: str, files: DiskFiles) -> StoredLayer:
         """Copies, or links, of files that will share a layer with others'."""
 
-        def fill(draft: Path) -> Kept:
+        def fill(draft: Path) -> StoredLayer:
             for path, source in files.places.items():
                 place = draft / FILES / path
                 place.parent.mkdir(parents=True, exist_ok=True)
                 _link_or_copy(source, place)
-            return Kept(key, label, files.size)
+            return StoredLayer(key, label, files.size)
 
         return self._keep(key, fill)
 
-    def keep_layer(self, key: str, label: str, files: Mapping[str, Entry], size: int) -> Kept:
+    def keep_layer(self, key: str, label: str, files: Mapping[str, Entry], size: int) -> StoredLayer:
         """A compressed layer of the files, which have `size` bytes in all."""
 
-        def fill(draft: Path) -> Kept:
+        def fill(draft: Path) -> StoredLayer:
             diff, whole = hashlib.sha256(), hashlib.sha256()
             with (draft / LAYER).open("wb") as file:
                 for chunk in deflated_gzip(hashed(pieces(tar(files)), diff)):
                     whole.update(chunk)
                     file.write(chunk)
                 packed = file.tell()
-            return Kept(key, label, size, f"sha256:{whole.hexdigest()}", f"sha256:{diff.hexdigest()}", packed)
+            return StoredLayer(key, label, size, f"sha256:{whole.hexdigest()}", f"sha256:{diff.hexdigest()}", packed)
 
         return self._keep(key, fill)
 
@@ -120,7 +120,7 @@ class LayerStore:
             (draft / "text").replace(place)
         return text
 
-    def _keep(self, key: str, fill: Callable[[Path], Kept]) -> Kept:
+    def _keep(self, key: str, fill: Callable[[Path], StoredLayer]) -> StoredLayer:
         place = self._place(key)
         with self.draft() as folder:
             draft = folder / "kept"

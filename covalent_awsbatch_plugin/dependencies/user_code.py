@@ -110,7 +110,7 @@ def _built(project: Path, store: LayerStore, target: Target, skipped: list[Path]
 
 # ---- `auto`: what tasks refer to ------------------------------------------------------------------------------------
 @dataclass
-class Needed:
+class Dependencies:
     """What tasks need of this machine: `pins` of installed packages, `own` code, and modules that are `nowhere`."""
 
     pins: set[str] = field(default_factory=set)
@@ -119,9 +119,9 @@ class Needed:
     projects: set[Path] = field(default_factory=set)  # editable installs: their dependencies are resolved too
 
 
-def needed(found: References, here: Running) -> Needed:
+def needed(found: References, here: Running) -> Dependencies:
     """From what tasks refer to, through the imports of their own modules, to packages and files."""
-    told = Needed()
+    told = Dependencies()
     beside = sorted({Path(file).parent for file in found.files if Path(file).is_absolute()})
     waiting, seen = set(found.modules), set[str]()
     while waiting:

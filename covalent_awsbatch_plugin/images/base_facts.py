@@ -26,7 +26,7 @@ class Libc:
 
 
 @dataclass(frozen=True)
-class Inside:
+class BaseImageFacts:
     """None is what nobody knows; `python` is a version, at least `3.11`, and "" says that there is none.
 
     `packages` are the versions of what is installed for that Python, by name.
@@ -40,16 +40,16 @@ class Inside:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> Inside:
+    def from_json(cls, text: str) -> BaseImageFacts:
         """Raises ValueError, KeyError and TypeError."""
         told = json.loads(text)
         libc = told["libc"] and Libc(told["libc"]["kind"], tuple(told["libc"]["version"]))
         return cls(told["python"], libc, told["packages"])
 
-    def over(self, other: Inside) -> Inside:
+    def over(self, other: BaseImageFacts) -> BaseImageFacts:
         """What is known here, else there."""
         known = {name: value for name, value in vars(self).items() if value is not None}
-        return Inside(**{**vars(other), **known})
+        return BaseImageFacts(**{**vars(other), **known})
 
 
 # ---- as the config tells ---------------------------------------------------------------------------------------------
@@ -59,10 +59,10 @@ _DEBIAN = {"buster": (2, 28), "bullseye": (2, 31), "bookworm": (2, 36), "trixie"
 _UBUNTU = {"20.04": (2, 31), "22.04": (2, 35), "24.04": (2, 39)}
 
 
-def told_by_config(image: Image) -> Inside:
+def facts_of_config(image: Image) -> BaseImageFacts:
     """What labels, environment and history say."""
     config = json.loads(image.config)
-    return Inside(python=python_version(config), libc=_libc_told(config))
+    return BaseImageFacts(python=python_version(config), libc=_libc_told(config))
 
 
 def _libc_told(config: dict[str, Any]) -> Libc | None:
@@ -128,10 +128,10 @@ class Files:
             for known in [known for known in kept if known.startswith(f"{path}/") or (itself and known == path)]:
                 del kept[known]
 
-    def inside(self, image: Image) -> Inside:
+    def inside(self, image: Image) -> BaseImageFacts:
         """What all of them say."""
         python = self._python(_search_path(image))
-        return Inside(python, self._libc(), dict(self._packages(python)) if python else None)
+        return BaseImageFacts(python, self._libc(), dict(self._packages(python)) if python else None)
 
     def _python(self, folders: list[str]) -> str | None:
         """The version of the `python3` that a shell would find, as its name tells; "" when there is none."""

@@ -19,7 +19,7 @@ from typing import IO
 from ..core.files import writable
 from ..core.hashing import content_id
 from ..core.user_dirs import cache_home
-from .base_facts import Files, Inside
+from .base_facts import BaseImageFacts, Files
 from .manifest import Image
 from .registry.blob import Blob
 
@@ -32,14 +32,14 @@ class Probe:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or cache_home() / "images"
 
-    def known(self, *parts: object) -> Inside | None:
+    def known(self, *parts: object) -> BaseImageFacts | None:
         """What was kept under these parts of a name."""
         try:
-            return Inside.from_json(self._place(parts).read_text())
+            return BaseImageFacts.from_json(self._place(parts).read_text())
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def keep(self, inside: Inside, *parts: object) -> None:
+    def keep(self, inside: BaseImageFacts, *parts: object) -> None:
         """For the next process too."""
         with writable(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -50,14 +50,14 @@ class Probe:
     def _place(self, parts: Sequence[object]) -> Path:
         return self.folder / f"{content_id(*parts)[:40]}.json"
 
-    async def look(self, image: Image, layers: Sequence[Blob]) -> Inside:
+    async def look(self, image: Image, layers: Sequence[Blob]) -> BaseImageFacts:
         """Reads every layer, lowest first, one at a time through a temporary file; asked once for each image."""
         if known := self.known("image", image.digest):
             return known
         files = Files()
         for blob in layers:
             if not await self._read(blob, files):
-                return Inside()  # an upper layer may change what lower ones say
+                return BaseImageFacts()  # an upper layer may change what lower ones say
         inside = files.inside(image)
         self.keep(inside, "image", image.digest)
         return inside

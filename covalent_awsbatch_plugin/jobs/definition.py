@@ -27,7 +27,7 @@ RETRY_ON = (
 
 
 @dataclass(frozen=True)
-class Place:
+class JobPlacement:
     """Where jobs of one settings set run, as AWS itself answered: ARNs, and what the queue's machines are."""
 
     account: str
@@ -39,12 +39,12 @@ class Place:
     platform: str = ""  # in Docker's words, where the machines run but one
 
 
-def job_definition(settings: Settings, place: Place, image: str) -> dict[str, Any]:
+def job_definition(settings: Settings, placement: JobPlacement, image: str) -> dict[str, Any]:
     """The RegisterJobDefinition request: all that does not differ between two tasks with one image."""
     content: dict[str, Any] = {
         "type": "container",
-        "platformCapabilities": ["FARGATE" if place.fargate else "EC2"],
-        "containerProperties": _container(settings, place, image),
+        "platformCapabilities": ["FARGATE" if placement.fargate else "EC2"],
+        "containerProperties": _container(settings, placement, image),
         "retryStrategy": {"attempts": settings.retry_attempts, "evaluateOnExit": [dict(rule) for rule in RETRY_ON]},
         "timeout": {"attemptDurationSeconds": settings.job_time_limit},
         "propagateTags": True,
@@ -53,23 +53,23 @@ def job_definition(settings: Settings, place: Place, image: str) -> dict[str, An
     return {"jobDefinitionName": definition_name(settings.batch_job_definition_name, content), **content}
 
 
-def _container(settings: Settings, place: Place, image: str) -> dict[str, Any]:
+def _container(settings: Settings, placement: JobPlacement, image: str) -> dict[str, Any]:
     properties: dict[str, Any] = {
         "image": image,
         "command": list(layout.ENTRYPOINT),
-        "executionRoleArn": place.execution_role_arn,
-        "jobRoleArn": place.job_role_arn,
+        "executionRoleArn": placement.execution_role_arn,
+        "jobRoleArn": placement.job_role_arn,
         "resourceRequirements": _resources(settings),
         "logConfiguration": {
             "logDriver": "awslogs",
             "options": {
                 "awslogs-group": settings.batch_job_log_group_name,
-                "awslogs-region": place.region,
+                "awslogs-region": placement.region,
                 "awslogs-stream-prefix": settings.batch_job_definition_name,
             },
         },
     }
-    if place.fargate:
+    if placement.fargate:
         cpu = "ARM64" if settings.platform.endswith("arm64") else "X86_64"
         properties["runtimePlatform"] = {"operatingSystemFamily": "LINUX", "cpuArchitecture": cpu}
         # Without a public address a task in a default VPC can reach neither ECR nor S3.

@@ -59,7 +59,7 @@ class Child:
             status = None
             while status is None:
                 _pump(selector, _TICK_S)
-                self._stop.hush()
+                self._stop.drain_wakeup()
                 self._press()
                 status = _reap(self.pid)
             selector.unregister(self._stop.wakes)

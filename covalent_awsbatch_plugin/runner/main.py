@@ -27,9 +27,9 @@ from .outcome import Ended
 from .protocol import envelope, layout
 from .protocol.envelope import TaskResult
 from .protocol.layout import ExitCode
-from .protocol.payload import Parcel, bring
+from .protocol.payload import JobPayload, bring
 from .protocol.task import TaskSpec
-from .shared_container import Crew, Load, exit_code
+from .shared_container import Load, SharedContainer, exit_code
 from .signals import Stop
 
 _RUNNER_DIR = Path(__file__).resolve().parents[1]
@@ -44,53 +44,53 @@ def main() -> int:
     """
     stop = Stop()
     try:
-        load, parcel = Load.of(os.environ), Parcel.of(os.environ, fresh_folder)
+        load, payload = Load.of(os.environ), JobPayload.of(os.environ, fresh_folder)
     except NoJob as error:
         return _say(f"{error}.", layout.NO_INPUT)
-    if parcel:
-        porter = Child(stop, parcel.folder / "stdout", parcel.folder / "stderr")
-        if porter.fork():
-            return bring(parcel, lambda: _bucket(os.environ.get(layout.ENV_BUCKET), _GIVE_UP_S))
-        if porter.wait() or stop.told:
-            return _without(parcel, stop)
+    if payload:
+        fetcher = Child(stop, payload.folder / "stdout", payload.folder / "stderr")
+        if fetcher.fork():
+            return bring(payload, lambda: _bucket(os.environ.get(layout.ENV_BUCKET), _GIVE_UP_S))
+        if fetcher.wait() or stop.told:
+            return _without(payload, stop)
     if load is None:
-        return _run(stop, None, parcel)
-    crew = Crew(stop, load.at_once)
+        return _run(stop, None, payload)
+    container = SharedContainer(stop, load.at_once)
     for member in load.members:
-        if not crew.has_place():
+        if not container.has_place():
             break
-        if crew.fork(member):
+        if container.fork(member):
             stop.limit(load.time_limit_s)
-            return _run(stop, member, parcel)
-    crew.finish()
-    fallen = {} if stop.told else crew.fallen()
-    for member, status in fallen.items():
-        if crew.fork(member):
-            return _bury(stop, member, status, parcel)
-    crew.finish()
-    if parcel:
-        shutil.rmtree(parcel.folder, ignore_errors=True)
-    return exit_code(load, crew.ended, told=stop.told).code
+            return _run(stop, member, payload)
+    container.finish()
+    killed = {} if stop.told else container.killed()
+    for member, status in killed.items():
+        if container.fork(member):
+            return _commit_for_killed(stop, member, status, payload)
+    container.finish()
+    if payload:
+        shutil.rmtree(payload.folder, ignore_errors=True)
+    return exit_code(load, container.ended, told=stop.told).code
 
 
-def _without(parcel: Parcel, stop: Stop) -> int:
+def _without(payload: JobPayload, stop: Stop) -> int:
     """What the container can't have."""
     if stop.told:
         return _say("told to stop by SIGTERM before the tasks were fetched.", layout.TERMINATED)
-    words = parcel.complaint.read_text(encoding="utf-8") if parcel.complaint.exists() else f"{parcel.key}: killed"
+    words = payload.complaint.read_text(encoding="utf-8") if payload.complaint.exists() else f"{payload.key}: killed"
     return _say(f"the tasks could not be fetched: {words}", layout.NO_INPUT)
 
 
-def _open(member: int | None, parcel: Parcel | None) -> Job:
+def _open(member: int | None, payload: JobPayload | None) -> Job:
     """Raises NoJob."""
-    work = parcel.folder if parcel and member is None else fresh_folder()
-    return Job.open(_ROOT, parcel.folder if parcel else _ROOT, work, os.environ, member)
+    work = payload.folder if payload and member is None else fresh_folder()
+    return Job.open(_ROOT, payload.folder if payload else _ROOT, work, os.environ, member)
 
 
-def _run(stop: Stop, member: int | None, parcel: Parcel | None) -> int:
+def _run(stop: Stop, member: int | None, payload: JobPayload | None) -> int:
     """One task group, from its description to its committed result."""
     try:
-        job = _open(member, parcel)
+        job = _open(member, payload)
     except NoJob as error:
         return _say(f"{error}.", layout.NO_INPUT)
     if member is not None and job.commits and job.attempt > 1:
@@ -123,9 +123,9 @@ def _run(stop: Stop, member: int | None, parcel: Parcel | None) -> int:
     return code
 
 
-def _bury(stop: Stop, member: int, status: int, parcel: Parcel | None) -> int:
+def _commit_for_killed(stop: Stop, member: int, status: int, payload: JobPayload | None) -> int:
     """Commits for a supervisor that was killed, for whoever waits for its task while the container's others go on."""
-    job = _open(member, parcel)
+    job = _open(member, payload)
     ended = Ended(status, told=False, out_of_memory=0)
     return _finish(job, [outcome.judge(task, job.folder(task.node_id), ended) for task in job.file.tasks], stop)
 

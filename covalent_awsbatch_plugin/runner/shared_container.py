@@ -41,7 +41,7 @@ class Load:
             raise NoJob(f"the job's environment does not say which tasks are this container's: {error!r}") from error
 
 
-class Crew:
+class SharedContainer:
     """`ended` has the exit code of each task's supervisor, or minus the signal."""
 
     def __init__(self, stop: Stop, at_once: int) -> None:
@@ -67,7 +67,7 @@ class Crew:
         """Waits for all."""
         self._wait(0)
 
-    def fallen(self) -> dict[int, int]:
+    def killed(self) -> dict[int, int]:
         """Members whose supervisor was killed, with minus the signal: nobody has written how they ended."""
         return {member: status for member, status in self.ended.items() if status < 0}
 
@@ -76,7 +76,7 @@ class Crew:
         with selectors.DefaultSelector() as selector:
             selector.register(self._stop.wakes, selectors.EVENT_READ)
             while True:
-                self._stop.hush()
+                self._stop.drain_wakeup()
                 self._reap()
                 self._press()
                 if len(self._live) <= most:

@@ -59,7 +59,7 @@ class Stop:
         """From now on its time is over after so many."""
         self._deadline = time.monotonic() + seconds
 
-    def hush(self) -> None:
+    def drain_wakeup(self) -> None:
         """Forget what woke us."""
         try:
             os.read(self.wakes, 4096)

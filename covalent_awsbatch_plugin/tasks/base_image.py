@@ -16,12 +16,12 @@ from ..dependencies.installed_here import running
 from ..dependencies.pickles import missing_from_ours, our_cloudpickle
 from ..dependencies.references import References, of_pickle
 from ..errors import AWSBatchError, ImageError, NotPicklable, PythonMismatch
-from ..images.base_facts import MUSL, Inside, told_by_config
+from ..images.base_facts import MUSL, BaseImageFacts, facts_of_config
 from ..images.builders.builder import Base
 from ..images.layer_scan import Probe
 from ..runner.protocol import archive
 from ..settings import Settings
-from .connection import Cloud, Site, base_image
+from .connection import Cloud, ResolvedResources, base_image
 from .packing import Package, StagedGroup
 
 log = logging.getLogger(__name__)
@@ -30,37 +30,39 @@ FOR_A_WARNING_BYTES = 512 * 1024 * 1024  # a bigger image is not read whole only
 MOST_REMEMBERED = 4096  # functions
 
 
-def last_seen(settings: Settings, python: str) -> Inside:
+def last_seen(settings: Settings, python: str) -> BaseImageFacts:
     """What was in the base image when a task was last packed for it on this machine."""
-    return Probe().known("name", base_image(settings, python), settings.platform) or Inside()
+    return Probe().known("name", base_image(settings, python), settings.platform) or BaseImageFacts()
 
 
-class Bases:
+class BaseImages:
     """One for each connection. What is in an image is asked once."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._probe = Probe()
-        self._inside: dict[str, Inside] = {}
+        self._inside: dict[str, BaseImageFacts] = {}
         self._modules: dict[str, frozenset[str]] = {}
         self._warned: set[tuple[str, str]] = set()
 
-    async def find(self, settings: Settings, site: Site, group: StagedGroup, package: Package, *, packs: bool) -> Base:
+    async def find(
+        self, settings: Settings, resources: ResolvedResources, group: StagedGroup, package: Package, *, packs: bool
+    ) -> Base:
         """The base for a task; `packs` says that packages are made for it, so that its C library has to be known.
 
         Raises ImageError, PythonMismatch, NotPicklable, SettingError, ServiceError, StagingError.
         """
         name = base_image(settings, package.python)
-        base = await self._resolved(settings, site, name)
-        told = told_by_config(base.image)
+        base = await self._resolved(settings, resources, name)
+        told = facts_of_config(base.image)
         if told.python is None or (packs and told.libc is None):
-            told = await self._looked(settings, site, base)
+            told = await self._looked(settings, resources, base)
         check_python(told, name, package)
         check_libc(told, name)
         if package.cloudpickle != our_cloudpickle():
             await self._check_pickles(group, package)
         if settings.container_image_uri and not packs:
-            await self._compare(settings, site, base, group, package)
+            await self._compare(settings, resources, base, group, package)
         base = replace(base, inside=told)
         if packs:
             self._note_seen(settings, base)
@@ -72,27 +74,27 @@ class Bases:
         if self._probe.known("name", *seen) != base.inside:
             self._probe.keep(base.inside, "name", *seen)
 
-    async def _resolved(self, settings: Settings, site: Site, name: str) -> Base:
+    async def _resolved(self, settings: Settings, resources: ResolvedResources, name: str) -> Base:
         builder = await self._cloud.builder(settings)
         try:
-            return await builder.resolve_base(name, settings.platform, site.repository)
+            return await builder.resolve_base(name, settings.platform, resources.repository)
         except AWSBatchError as error:
             whose = "is" if settings.container_image_uri else "is not set, so the base image is"
             error.advice += f"\ncontainer_image_uri in [executors.awsbatch] {whose} {name}."
             raise
 
-    async def _looked(self, settings: Settings, site: Site, base: Base) -> Inside:
+    async def _looked(self, settings: Settings, resources: ResolvedResources, base: Base) -> BaseImageFacts:
         digest = base.image.digest
         if digest not in self._inside:
             builder = await self._cloud.builder(settings)
 
-            async def look() -> Inside:
+            async def look() -> BaseImageFacts:
                 if not self._probe.known("image", digest):
                     log.info("Looking into %s: it does not tell all that a task needs to know.", base.name)
-                return await self._probe.look(base.image, builder.layers_of(base, site.repository))
+                return await self._probe.look(base.image, builder.layers_of(base, resources.repository))
 
             self._inside[digest] = await self._cloud.once(("inside", digest), look)
-        return told_by_config(base.image).over(self._inside[digest])
+        return facts_of_config(base.image).over(self._inside[digest])
 
     # ---- pickles ----------------------------------------------------------------------------------------------------
     async def _check_pickles(self, group: StagedGroup, package: Package) -> None:
@@ -106,14 +108,16 @@ class Bases:
             )
 
     # ---- libraries --------------------------------------------------------------------------------------------------
-    async def _compare(self, settings: Settings, site: Site, base: Base, group: StagedGroup, package: Package) -> None:
+    async def _compare(
+        self, settings: Settings, resources: ResolvedResources, base: Base, group: StagedGroup, package: Package
+    ) -> None:
         """Warns of libraries whose values may not survive the way: the image's are of another major version."""
         modules = await self._functions_modules(group, package)
         here = {running().by_module[module] for module in modules if module in running().by_module}
         here = {found for found in here if found.folder is None and (base.image.digest, found.name) not in self._warned}
         if not here or sum(layer.size for layer in base.image.manifest.layers) > FOR_A_WARNING_BYTES:
             return
-        there = (await self._looked(settings, site, base)).packages
+        there = (await self._looked(settings, resources, base)).packages
         for ours in here if there else ():
             self._warned.add((base.image.digest, ours.name))
             theirs = (there or {}).get(ours.name)
@@ -141,7 +145,7 @@ def _referred(group: StagedGroup) -> References:
     return found
 
 
-def check_python(told: Inside, name: str, package: Package) -> None:
+def check_python(told: BaseImageFacts, name: str, package: Package) -> None:
     """Raises PythonMismatch when the image can't read the pickles: they need the same minor version on both sides."""
     if told.python is None:
         _say_once(f"The image {name} does not say which Python it has; pickled here with {package.python}.")
@@ -158,7 +162,7 @@ def check_python(told: Inside, name: str, package: Package) -> None:
         )
 
 
-def check_libc(told: Inside, name: str) -> None:
+def check_libc(told: BaseImageFacts, name: str) -> None:
     """Raises ImageError for a base that can't run what is made for glibc: the runner's S3 client, to begin with."""
     if told.libc and told.libc.kind == MUSL:
         raise ImageError(

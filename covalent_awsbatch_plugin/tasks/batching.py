@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 from ..errors import Cancelled
 from ..settings import Settings
+from .cancel import JobCanceller
 from .connection import Cloud
-from .submit import STOP_REASON, JobHandle, Passenger, bounded, ship
-from .terminate import Terminator
+from .submit import STOP_REASON, JobHandle, TaskSubmission, bounded, submit_job
 
 log = logging.getLogger(__name__)
 
@@ -28,54 +28,55 @@ MIB = 1024 * 1024
 # Settings that change nothing about the job: tasks that differ in these alone can share one.
 _NOT_THE_JOBS = {
     "cache_dir", "poll_freq", "max_baked_mib",
-    "environment", "bake_deps_pip", "max_cache_gib",  # what came of them is the passenger's luggage
+    "environment", "bake_deps_pip", "max_cache_gib",  # what arrived of them is the submission's dependencies
 }  # fmt: skip
 
-LOADS_AT_ONCE = 8  # full ones that are on their way to AWS: of small arrays there may be thousands
+BATCHES_AT_ONCE = 8  # full ones that are on their way to AWS: of small arrays there may be thousands
 
 
 @dataclass(eq=False)
-class _Seat:
-    passenger: Passenger
+class _Request:
+    submission: TaskSubmission
     handle: asyncio.Future[JobHandle]
 
 
-class Fleet:
+class Batcher:
     """Every task of one connection on its way to SubmitJob, by kind: what may share a job."""
 
     def __init__(self, cloud: Cloud, clock: Callable[[], float] = time.monotonic) -> None:
         self._cloud, self._clock = cloud, clock
-        self._piers: dict[str, _Pier] = {}
+        self._batches: dict[str, _Batch] = {}
 
-    async def board(self, settings: Settings, passenger: Passenger) -> JobHandle:
-        """Waits until the passenger's job is submitted. Raises Cancelled when its ticket was before that."""
-        kind = f"{settings.model_dump_json(exclude=_NOT_THE_JOBS)} {passenger.package.python} {passenger.luggage.name}"
-        pier = self._piers.setdefault(kind, _Pier(self._cloud, settings, self._clock))
-        seat = _Seat(passenger, asyncio.get_running_loop().create_future())
-        pier.join(seat)
+    async def enqueue(self, settings: Settings, submission: TaskSubmission) -> JobHandle:
+        """Waits until the submission's job is submitted. Raises Cancelled when its ticket was before that."""
+        parts = settings.model_dump_json(exclude=_NOT_THE_JOBS), submission.package.python, submission.dependencies.name
+        kind = " ".join(parts)
+        batch = self._batches.setdefault(kind, _Batch(self._cloud, settings, self._clock))
+        request = _Request(submission, asyncio.get_running_loop().create_future())
+        batch.add(request)
         try:
-            return await asyncio.shield(seat.handle)
+            return await asyncio.shield(request.handle)
         except asyncio.CancelledError:
-            await self._abandon(seat)
+            await self._abandon(request)
             raise
 
-    async def _abandon(self, seat: _Seat) -> None:
+    async def _abandon(self, request: _Request) -> None:
         """Nobody waits for this task any more: it does not leave, or is ended."""
-        seat.passenger.ticket.cancelled = True
-        if seat.handle.done() and not seat.handle.cancelled() and not seat.handle.exception():
-            handle = seat.handle.result()
-            await bounded(self._cloud.tenant(Terminator).end(handle.job_id, STOP_REASON, handle.member))
+        request.submission.ticket.cancelled = True
+        if request.handle.done() and not request.handle.cancelled() and not request.handle.exception():
+            handle = request.handle.result()
+            await bounded(self._cloud.tenant(JobCanceller).end(handle.job_id, STOP_REASON, handle.member))
 
 
 @dataclass
 class Arrivals:
-    """When tasks of one kind came, in seconds of a clock that only grows; `gap`: what usually lies between two."""
+    """When tasks of one kind arrived, in seconds of a clock that only grows; `gap`: what usually lies between two."""
 
     last: float = float("-inf")
     gap: float = 0.0
 
     def note(self, now: float, linger: float) -> bool:
-        """One comes now; whether it has company: another came within the linger."""
+        """One comes now; whether it has company: another arrived within the linger."""
         gap, self.last = now - self.last, now
         company = gap < linger
         self.gap = (self.gap + gap) / 2 if company else 0.0
@@ -87,95 +88,95 @@ class Arrivals:
 
 
 @dataclass(eq=False)
-class _Pier:
+class _Batch:
     """Where tasks of one kind gather; who comes while a job is made is on the next."""
 
     cloud: Cloud
     settings: Settings
     clock: Callable[[], float]
-    waiting: list[_Seat] = field(default_factory=list)
-    came: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: list[_Request] = field(default_factory=list)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
     arrivals: Arrivals = field(default_factory=Arrivals)
-    departures: asyncio.Task[None] | None = None
-    under_way: set[asyncio.Task[None]] = field(default_factory=set)
+    flusher: asyncio.Task[None] | None = None
+    submitting: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def join(self, seat: _Seat) -> None:
+    def add(self, request: _Request) -> None:
         company = self.arrivals.note(self.clock(), self.settings.array_linger)
-        self.waiting.append(seat)
-        self.came.set()
-        if self.departures is None or self.departures.done():
-            self.departures = asyncio.get_running_loop().create_task(self._depart_while_some_wait(company))
+        self.waiting.append(request)
+        self.arrived.set()
+        if self.flusher is None or self.flusher.done():
+            self.flusher = asyncio.get_running_loop().create_task(self._flush_while_waiting(company))
 
-    async def _depart_while_some_wait(self, company: bool) -> None:
+    async def _flush_while_waiting(self, company: bool) -> None:
         while self.waiting:
             if company:
                 await self._linger()
             company = True
-            await self._send(self._next_load())
+            await self._send(self._next_batch())
 
-    async def _send(self, seats: Sequence[_Seat]) -> None:
-        """One load is waited for, so that who comes meanwhile is on the next; when it was full, some wait already."""
-        departure = asyncio.get_running_loop().create_task(self._depart(seats))
-        self.under_way.add(departure)
-        departure.add_done_callback(self.under_way.discard)
+    async def _send(self, requests: Sequence[_Request]) -> None:
+        """One batch is waited for, so that who comes meanwhile is on the next; when it was full, some wait already."""
+        flush = asyncio.get_running_loop().create_task(self._flush(requests))
+        self.submitting.add(flush)
+        flush.add_done_callback(self.submitting.discard)
         if not self.waiting:
-            await asyncio.wait([departure])
-        elif len(self.under_way) >= LOADS_AT_ONCE:
-            await asyncio.wait(self.under_way, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([flush])
+        elif len(self.submitting) >= BATCHES_AT_ONCE:
+            await asyncio.wait(self.submitting, return_when=asyncio.FIRST_COMPLETED)
 
     async def _linger(self) -> None:
         """Until nobody has come for a while, the linger is over, or the array is full."""
         linger = self.settings.array_linger
         over = self.clock() + linger
         while len(self.waiting) < self.settings.max_array_size * self.settings.tasks_per_job:
-            self.came.clear()
+            self.arrived.clear()
             patience = min(self.arrivals.patience(linger), over - self.clock())
             try:
                 async with asyncio.timeout(patience):
-                    await self.came.wait()
+                    await self.arrived.wait()
             except TimeoutError:
                 return
 
-    def _next_load(self) -> list[_Seat]:
-        """As many as one array and one layer may carry, in the order in which they came."""
+    def _next_batch(self) -> list[_Request]:
+        """As many as one array and one layer may carry, in the order in which they arrived."""
         room = self.settings.max_layer_mib * MIB
-        load: list[_Seat] = []
-        for seat in self.waiting[: self.settings.max_array_size * self.settings.tasks_per_job]:
-            room -= seat.passenger.package.size
-            if load and room < 0:
+        batch: list[_Request] = []
+        for request in self.waiting[: self.settings.max_array_size * self.settings.tasks_per_job]:
+            room -= request.submission.package.size
+            if batch and room < 0:
                 break
-            load.append(seat)
-        del self.waiting[: len(load)]
-        return load
+            batch.append(request)
+        del self.waiting[: len(batch)]
+        return batch
 
-    async def _depart(self, seats: Sequence[_Seat]) -> None:
-        aboard = []
-        for seat in seats:
-            if seat.passenger.ticket.cancelled:
-                _settle(seat, Cancelled("Cancelled before it was submitted."))
+    async def _flush(self, requests: Sequence[_Request]) -> None:
+        submissions = []
+        for request in requests:
+            if request.submission.ticket.cancelled:
+                _settle(request, Cancelled("Cancelled before it was submitted."))
             else:
-                aboard.append(seat)
-        if not aboard:
+                submissions.append(request)
+        if not submissions:
             return
         try:
-            handles = await ship(self.cloud, self.settings, [seat.passenger for seat in aboard])
+            handles = await submit_job(self.cloud, self.settings, [request.submission for request in submissions])
         except asyncio.CancelledError:
-            for seat in aboard:
-                seat.handle.cancel()
+            for request in submissions:
+                request.handle.cancel()
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is each passenger's, and none may wait for ever
-            for seat in aboard:
-                _settle(seat, error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is each submission's, and none may wait for ever
+            for request in submissions:
+                _settle(request, error)
             return
-        for seat, handle in zip(aboard, handles, strict=True):
-            _settle(seat, handle)
+        for request, handle in zip(submissions, handles, strict=True):
+            _settle(request, handle)
 
 
-def _settle(seat: _Seat, outcome: JobHandle | Exception) -> None:
-    if seat.handle.done():
+def _settle(request: _Request, outcome: JobHandle | Exception) -> None:
+    if request.handle.done():
         return
     if isinstance(outcome, Exception):
-        seat.handle.set_exception(outcome)
-        seat.handle.exception()  # looked at: a passenger that was abandoned won't
+        request.handle.set_exception(outcome)
+        request.handle.exception()  # looked at: a submission that was abandoned won't
     else:
-        seat.handle.set_result(outcome)
+        request.handle.set_result(outcome)

@@ -16,7 +16,7 @@ from ..jobs import names
 from ..runner.protocol import layout
 from ..settings import Settings
 from .connection import Cloud
-from .leftovers import Left, Leftovers
+from .leftovers import Leftover, Leftovers
 
 TASK_TAG = re.compile(rf"({OF_TASKS}|{OF_ENVIRONMENT})-[0-9a-f]{{16}}")  # as the builders tag what they push
 
@@ -25,9 +25,9 @@ TASK_TAG = re.compile(rf"({OF_TASKS}|{OF_ENVIRONMENT})-[0-9a-f]{{16}}")  # as th
 class Findings:
     """What may go, by kind."""
 
-    images: list[Left]
-    objects: list[Left]
-    definitions: list[Left]
+    images: list[Leftover]
+    objects: list[Leftover]
+    definitions: list[Leftover]
 
     @property
     def empty(self) -> bool:
@@ -66,7 +66,7 @@ async def remove(cloud: Cloud, settings: Settings, found: Findings) -> None:
     await store.delete([item.name for item in found.objects])
 
 
-def _before(left: Iterable[Left], before: datetime) -> list[Left]:
+def _before(left: Iterable[Leftover], before: datetime) -> list[Leftover]:
     return [each for each in left if each.since is None or each.since < before]
 
 

@@ -28,7 +28,7 @@ LAST_SWEEP_SECONDS = 10  # for what is left when the connection is closed
 
 
 @dataclass(frozen=True)
-class Leavings:
+class JobArtifacts:
     """What one job left: its image, its definition's ARN, its results' prefix, the objects that it read."""
 
     settings: Settings
@@ -49,16 +49,16 @@ class Leavings:
         return (*self.objects, self.payload) if self.payload else self.objects
 
 
-class Housekeeper:
+class Cleanup:
     """Knows which jobs still have readers. `sleep` is an argument for tests."""
 
     def __init__(self, cloud: Cloud, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._cloud, self._sleep = cloud, sleep
         self._held: Counter[str] = Counter()
         self._deleting: dict[str, asyncio.Event] = {}
-        self._readers: dict[str, tuple[set[str], Leavings]] = {}
-        self._swept_next: list[Leavings] = []
-        self._being_swept: list[Leavings] = []  # what a sweep that is cut short leaves for the last one
+        self._readers: dict[str, tuple[set[str], JobArtifacts]] = {}
+        self._swept_next: list[JobArtifacts] = []
+        self._being_swept: list[JobArtifacts] = []  # what a sweep that is cut short leaves for the last one
         self._sweeping: asyncio.Task[None] | None = None
         cloud.aws.on_close(self._aclose)
 
@@ -76,19 +76,19 @@ class Housekeeper:
         if self._held[name] <= 0:
             del self._held[name]
 
-    def submitted(self, job_ids: Sequence[str], leavings: Leavings) -> None:
+    def submitted(self, job_ids: Sequence[str], artifacts: JobArtifacts) -> None:
         """A job whose tasks have these ids will be read by each. What it needs is held already."""
-        self._readers[_parent(job_ids[0])] = (set(job_ids), leavings)
+        self._readers[_parent(job_ids[0])] = (set(job_ids), artifacts)
 
-    async def taken_over(self, job_ids: Sequence[str], leavings: Leavings) -> None:
+    async def taken_over(self, job_ids: Sequence[str], artifacts: JobArtifacts) -> None:
         """As `submitted`, for a job of an earlier process; each of its tasks may bring objects that it alone needs."""
         parent = _parent(job_ids[0])
         if parent in self._readers:
             readers, known = self._readers[parent]
-            self._readers[parent] = readers, replace(known, objects=known.objects + leavings.objects)
+            self._readers[parent] = readers, replace(known, objects=known.objects + artifacts.objects)
             return
-        self._readers[parent] = set(job_ids), leavings
-        for name in filter(None, (leavings.image_digest, leavings.payload)):
+        self._readers[parent] = set(job_ids), artifacts
+        for name in filter(None, (artifacts.image_digest, artifacts.payload)):
             await self.hold(name)
 
     def unread(self, parent: str) -> frozenset[str]:
@@ -97,13 +97,13 @@ class Housekeeper:
 
     def read(self, job_id: str) -> None:
         """A task has been read. The last one ends its job's stay."""
-        readers, leavings = self._readers.get(_parent(job_id), (set(), None))
+        readers, artifacts = self._readers.get(_parent(job_id), (set(), None))
         readers.discard(job_id)
-        if readers or leavings is None:  # a job of an earlier process is left to the lifecycle rules
+        if readers or artifacts is None:  # a job of an earlier process is left to the lifecycle rules
             return
         del self._readers[_parent(job_id)]
         self._cloud.ledger.forget(_parent(job_id))
-        self._swept_next.append(leavings)
+        self._swept_next.append(artifacts)
         if self._sweeping is None or self._sweeping.done():
             self._sweeping = asyncio.get_running_loop().create_task(self._sweep_after_a_rest())
 
@@ -113,11 +113,11 @@ class Housekeeper:
             await self._sweep()
 
     async def _sweep(self) -> None:
-        leavings, self._swept_next = self._swept_next, []
-        for left in leavings:
+        artifacts, self._swept_next = self._swept_next, []
+        for left in artifacts:
             for name in (left.image_digest, *left.sent):
                 self.release(name)
-        self._being_swept += leavings
+        self._being_swept += artifacts
         for work in (self._sweep_definitions, self._sweep_images, self._sweep_objects):
             try:
                 await work(self._being_swept)
@@ -125,9 +125,9 @@ class Housekeeper:
                 log.info("Something that a task left could not be deleted; the lifecycle rules will: %s", error)
         self._being_swept = []
 
-    async def _sweep_definitions(self, leavings: list[Leavings]) -> None:
+    async def _sweep_definitions(self, artifacts: list[JobArtifacts]) -> None:
         """One goes with its image: who comes to need that waits until its definition has gone too."""
-        own = [x for x in leavings if x.has_own_image and x.settings.delete_definitions]
+        own = [x for x in artifacts if x.has_own_image and x.settings.delete_definitions]
         wanted = {(x.image_digest, x.definition) for x in own if x.definition}
 
         async def deregister(digests: list[str]) -> None:
@@ -137,15 +137,15 @@ class Housekeeper:
 
         await self._delete([digest for digest, _ in sorted(wanted)], deregister)
 
-    async def _sweep_images(self, leavings: list[Leavings]) -> None:
-        own = [x for x in leavings if x.has_own_image and x.settings.delete_images]
+    async def _sweep_images(self, artifacts: list[JobArtifacts]) -> None:
+        own = [x for x in artifacts if x.has_own_image and x.settings.delete_images]
         wanted = {(x.settings.ecr_repo_name, x.image_digest) for x in own}
         for repository in {name for name, _ in wanted}:
             digests = [digest for name, digest in sorted(wanted) if name == repository]
             await self._delete(digests, functools.partial(self._cloud.ecr.delete_images, repository))
 
-    async def _sweep_objects(self, leavings: list[Leavings]) -> None:
-        for left in (x for x in leavings if x.settings.delete_objects):
+    async def _sweep_objects(self, artifacts: list[JobArtifacts]) -> None:
+        for left in (x for x in artifacts if x.settings.delete_objects):
             await left.store.delete(await left.store.keys(left.prefix))
             await self._delete(list(left.sent), left.store.delete)
 

@@ -26,13 +26,13 @@ from ..images.builders import Builder, Repository, builder
 from ..images.layer import Layer, layer
 from ..images.runner_layer import runner_files
 from ..jobs.api import Batch
-from ..jobs.definition import Place
+from ..jobs.definition import JobPlacement
 from ..jobs.watcher import Watcher
 from ..settings import Settings
 from .ledger import Ledger
 
 THREADS = 4  # for hashing and compressing, of which two cores can do no more at once
-SITE_SECONDS = 300  # how long an answer about queue, roles, bucket and repository is believed
+RESOURCES_SECONDS = 300  # how long an answer about queue, roles, bucket and repository is believed
 DEFAULT_BASE = "public.ecr.aws/docker/library/python:{minor}-slim"  # Docker's official image, where nobody counts pulls
 
 T = TypeVar("T")
@@ -56,10 +56,10 @@ def base_image(settings: Settings, python: str) -> str:
 
 
 @dataclass(frozen=True)
-class Site:
+class ResolvedResources:
     """The places that the settings name, found and reachable."""
 
-    place: Place
+    placement: JobPlacement
     repository: Repository
     store: Store
 
@@ -99,7 +99,7 @@ class Cloud:
             self._tenants[make] = make(self)
         return cast(T, self._tenants[make])
 
-    async def site(self, settings: Settings) -> Site:
+    async def resources(self, settings: Settings) -> ResolvedResources:
         """Bucket, repository, queue, roles and log group. Raises one error that tells of all that is wrong."""
         key = settings.model_dump_json(
             include={
@@ -134,7 +134,7 @@ class Cloud:
         """The Region and the account of this connection, whatever the settings name there."""
         return await self.aws.region(), (await self.identity()).account
 
-    async def _find(self, settings: Settings) -> Site:
+    async def _find(self, settings: Settings) -> ResolvedResources:
         who = await self.identity()
         store = Store(self.aws, settings.s3_bucket_name, who.account)
         execution, job = settings.batch_execution_role_name, settings.batch_job_role_name
@@ -145,7 +145,7 @@ class Cloud:
             execution_arn = look.at(self.account.role_arn(execution, "batch_execution_role_name", who))
             job_arn = look.at(self.account.role_arn(job, "batch_job_role_name", who))
             look.at(Logs(self.aws, settings.batch_job_log_group_name).check())
-        place = Place(
+        placement = JobPlacement(
             account=who.account,
             region=await self.aws.region(),
             queue_arn=queue.result().arn,
@@ -154,10 +154,10 @@ class Cloud:
             execution_role_arn=execution_arn.result(),
             job_role_arn=job_arn.result(),
         )
-        return Site(place, repository.result(), store)
+        return ResolvedResources(placement, repository.result(), store)
 
     async def cached(
-        self, key: Hashable, make: Callable[[], Coroutine[Any, Any, T]], seconds: float = SITE_SECONDS
+        self, key: Hashable, make: Callable[[], Coroutine[Any, Any, T]], seconds: float = RESOURCES_SECONDS
     ) -> T:
         """What `make` gave within `seconds`: one task makes it and all wait for it; a failure is not remembered."""
         until, value = self._known.get(key, (float("-inf"), None))

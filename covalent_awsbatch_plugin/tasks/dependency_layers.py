@@ -24,10 +24,10 @@ from ..dependencies.package_layers import Environments
 from ..dependencies.prune import prune
 from ..dependencies.references import References, of_pickle
 from ..dependencies.requirement_files import is_package
-from ..dependencies.spec import Wish, plain_requirements, wish
-from ..dependencies.user_code import Needed, OwnCode, needed
+from ..dependencies.spec import EnvironmentSpec, environment_spec, plain_requirements
+from ..dependencies.user_code import Dependencies, OwnCode, needed
 from ..errors import StagingError
-from ..images.base_facts import GLIBC, Inside
+from ..images.base_facts import GLIBC, BaseImageFacts
 from ..images.builders.builder import Base
 from ..images.layer import Layer
 from ..runner.protocol import archive
@@ -42,7 +42,7 @@ LOOKED_AT_BYTES = 256 * 1024 * 1024  # a bigger argument is of a kind that the f
 
 
 @dataclass(frozen=True)
-class Luggage:
+class DependencyLayers:
     """Layers, lower first, and a name: tasks with the same may share an image."""
 
     layers: tuple[Layer, ...] = ()
@@ -52,10 +52,10 @@ class Luggage:
         return content_id([layer.digest for layer in self.layers]) if self.layers else ""
 
 
-NO_LUGGAGE = Luggage()
+NO_DEPENDENCIES = DependencyLayers()
 
 
-class Packer:
+class DependencyLayerBuilder:
     """One for each connection: tasks that need the same at once wait for it together."""
 
     def __init__(self, cloud: Cloud) -> None:
@@ -66,14 +66,14 @@ class Packer:
 
     async def pack(
         self, settings: Settings, group: StagedGroup, wanted: Sequence[str], base: Base, python: str
-    ) -> Luggage:
+    ) -> DependencyLayers:
         """What `environment` and the `wanted` requirements ask for, for the base's platform and Python.
 
         Raises SettingError, EnvironmentFailed, ImageError and StagingError.
         """
-        asked = wish(settings.environment).plus(wanted)
+        asked = environment_spec(settings.environment).plus(wanted)
         if not asked:
-            return NO_LUGGAGE
+            return NO_DEPENDENCIES
         target = Target(settings.platform, ".".join((base.python or python).split(".")[:2]), glibc(base.inside))
         found = await self._cloud.in_thread(references, group) if asked.auto else References()
         key = (asked, target, frozenset(found.modules), frozenset(found.files))
@@ -81,9 +81,9 @@ class Packer:
         if time.monotonic() - self._pruned_at > PRUNED_EVERY_S or not self._pruned_at:
             self._pruned_at = time.monotonic()
             self._cloud.in_background(_prune, self._environments, settings.max_cache_gib)
-        return Luggage(layers)
+        return DependencyLayers(layers)
 
-    async def _made(self, asked: Wish, target: Target, found: References) -> tuple[Layer, ...]:
+    async def _made(self, asked: EnvironmentSpec, target: Target, found: References) -> tuple[Layer, ...]:
         """When nobody waits for it any more, nothing of it is left running."""
         work = Work(log.info)
         try:
@@ -92,7 +92,7 @@ class Packer:
             work.end()
             raise
 
-    def _layers(self, asked: Wish, target: Target, found: References, work: Work) -> tuple[Layer, ...]:
+    def _layers(self, asked: EnvironmentSpec, target: Target, found: References, work: Work) -> tuple[Layer, ...]:
         lock, own = resolve(self._environments, asked, target, found, work=work)
         packages = self._environments.layers(lock, work)
         code = own.layer(self._environments.store, target, work)
@@ -111,14 +111,14 @@ def _prune(environments: Environments, most_gib: float) -> None:
 
 def resolve(
     environments: Environments,
-    asked: Wish,
+    asked: EnvironmentSpec,
     target: Target,
     found: References,
     *,
     anew: bool = False,
     work: Work | None = None,
 ) -> tuple[Lock, OwnCode]:
-    """The packages and the own code that fulfil a wish for tasks with these references; see `Environments.lock`."""
+    """The packages and the own code that fulfil a spec for tasks with these references; see `Environments.lock`."""
     own, constraints = OwnCode(), list[str]()
     if asked.auto:
         here = running()
@@ -136,13 +136,13 @@ def resolve(
     return lock, own
 
 
-def glibc(inside: Inside) -> tuple[int, int]:
+def glibc(inside: BaseImageFacts) -> tuple[int, int]:
     """A base's; where nobody knows it, one that any base has."""
     libc = inside.libc
     return libc.version if libc and libc.kind == GLIBC else COMMON_GLIBC
 
 
-def _tell(need: Needed, *, certain: bool) -> None:
+def _tell(need: Dependencies, *, certain: bool) -> None:
     """What was found; not `certain` to lack what was not, for requirements that were named may bring it."""
     log.info(
         "auto: packages %s; own modules %s; local packages %s.",

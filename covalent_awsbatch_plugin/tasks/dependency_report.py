@@ -14,7 +14,7 @@ from ..dependencies.installed_here import running
 from ..dependencies.lock import Target
 from ..dependencies.package_layers import Environments
 from ..dependencies.references import References, of_source
-from ..dependencies.spec import wish
+from ..dependencies.spec import environment_spec
 from ..dependencies.user_code import OwnCode
 from ..images.layer import Layer
 from ..settings import Settings
@@ -38,7 +38,7 @@ class Report:
         self.environments, self.work = Environments(), Work(say)
         python = ".".join(platform.python_version_tuple()[:2])
         self.target = Target(settings.platform, python, glibc(last_seen(settings, python)))
-        asked = wish(settings.environment)
+        asked = environment_spec(settings.environment)
         self.lock, self.own = resolve(
             self.environments, asked, self.target, _references(scripts), anew=anew, work=self.work
         )
@@ -52,7 +52,7 @@ class Report:
             size = f"{kept.bytes / MIB:8.1f} MiB, kept" if kept else "        ?     to be fetched"
             built = "" if package.wheel else "  (no wheel: built here)"
             lines.append(f"  {package.label:<40} {size}{built}")
-        return "\n".join([*lines, *_own_lines(self.own), f"Kept in {store.folder}"])
+        return "\n".join([*lines, *_own_lines(self.own), f"StoredLayer in {store.folder}"])
 
     def _title(self) -> str:
         for_ = f"for {self.target.platform}, glibc {'.'.join(map(str, self.target.glibc))}, Python {self.target.python}"
@@ -83,9 +83,9 @@ class Report:
 
 async def to_push(cloud: Cloud, settings: Settings, layers: Sequence[Layer]) -> str:
     """Which of the layers the repository lacks."""
-    site = await cloud.site(settings)
+    resources = await cloud.resources(settings)
     builder = await cloud.builder(settings)
-    missing = await builder.missing(layers, site.repository)
+    missing = await builder.missing(layers, resources.repository)
     total = sum(layer.size for layer in missing)
     names = ", ".join(layer.comment for layer in missing)
     return f"A push would send {total / MIB:.1f} MiB: {names}." if missing else "All of it is in the repository."

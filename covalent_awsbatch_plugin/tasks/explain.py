@@ -27,11 +27,13 @@ DISPATCH = "00000000-0000-0000-0000-000000000000"
 
 def explanation(settings: Settings) -> str:
     """Settings, layers with their sizes in bytes, and the two requests, for a task that adds two numbers."""
-    place, package = _place(settings), _example(settings)
+    placement, package = _place(settings), _example(settings)
     payload = None if settings.has_own_image else payload_of([package], [DISPATCH], 1)
-    definition = jobs.job_definition(settings, place, f"{settings.ecr_repo_name}@sha256:<digest>")
+    definition = jobs.job_definition(settings, placement, f"{settings.ecr_repo_name}@sha256:<digest>")
     prefix = layout.results_prefix(DISPATCH, 0)
-    environment = jobs.environment(DISPATCH, settings.s3_bucket_name, place.region, prefix) | jobs.sharing(settings, 1)
+    environment = jobs.environment(DISPATCH, settings.s3_bucket_name, placement.region, prefix) | jobs.sharing(
+        settings, 1
+    )
     submission = jobs.submission(
         name=names.job_name([(DISPATCH, 0)]),
         size=1,
@@ -92,8 +94,8 @@ def _adder() -> Callable[[int, int], int]:
     return add
 
 
-def _place(settings: Settings) -> jobs.Place:
-    return jobs.Place(
+def _place(settings: Settings) -> jobs.JobPlacement:
+    return jobs.JobPlacement(
         account="<account>",
         region=settings.region or "<region>",
         queue_arn=settings.batch_queue,

@@ -13,15 +13,15 @@ from ..images.builders.builder import PushedImage
 from ..images.builders.registry_builder import OF_ENVIRONMENT, OF_TASKS
 from ..images.layer import Layer, layer
 from ..settings import Settings
-from .cleanup import Housekeeper
-from .connection import Cloud, Site, base_image
-from .dependency_layers import Luggage
+from .cleanup import Cleanup
+from .connection import Cloud, ResolvedResources, base_image
+from .dependency_layers import DependencyLayers
 from .packing import Package, image_files, payload_of
 from .payload_object import Payload
 
 
 @dataclass(frozen=True)
-class Freight:
+class ImageAndPayload:
     """Held, so that no other job's end deletes it, until `drop` or the end of this job."""
 
     image: PushedImage
@@ -37,52 +37,54 @@ class Freight:
         """Where the payload lies in the bucket; "" where there is none."""
         return self.payload.key if self.payload else ""
 
-    def drop(self, housekeeper: Housekeeper) -> None:
+    def drop(self, cleanup: Cleanup) -> None:
         """No job came of it."""
         for name in filter(None, (self.image.digest, self.key)):
-            housekeeper.release(name)
+            cleanup.release(name)
 
 
 async def load(
     cloud: Cloud,
     settings: Settings,
-    site: Site,
+    resources: ResolvedResources,
     packages: Sequence[Package],
     dispatch_ids: Sequence[str],
-    luggage: Luggage,
-) -> Freight:
-    """For tasks that travel together and have the same luggage."""
+    dependencies: DependencyLayers,
+) -> ImageAndPayload:
+    """For tasks that travel together and have the same dependencies."""
     if settings.has_own_image:
         tasks = await cloud.in_thread(lambda: layer(image_files(packages, dispatch_ids), "task"))
         # What changes least lies lowest.
-        return Freight(await _image(cloud, settings, site, packages[0], [*luggage.layers, tasks], OF_TASKS))
-    image = await _image(cloud, settings, site, packages[0], luggage.layers, OF_ENVIRONMENT)
+        return ImageAndPayload(
+            await _image(cloud, settings, resources, packages[0], [*dependencies.layers, tasks], OF_TASKS)
+        )
+    image = await _image(cloud, settings, resources, packages[0], dependencies.layers, OF_ENVIRONMENT)
     payload = await cloud.in_thread(payload_of, packages, dispatch_ids, settings.tasks_per_job)
-    freight, housekeeper = Freight(image, payload), cloud.tenant(Housekeeper)
-    await housekeeper.hold(payload.key)
+    parts, cleanup = ImageAndPayload(image, payload), cloud.tenant(Cleanup)
+    await cleanup.hold(payload.key)
     try:
-        await site.store.put(payload.key, payload.data)
+        await resources.store.put(payload.key, payload.data)
     except BaseException:
-        freight.drop(housekeeper)
+        parts.drop(cleanup)
         raise
-    return freight
+    return parts
 
 
 async def _image(
-    cloud: Cloud, settings: Settings, site: Site, package: Package, layers: Sequence[Layer], kind: str
+    cloud: Cloud, settings: Settings, resources: ResolvedResources, package: Package, layers: Sequence[Layer], kind: str
 ) -> PushedImage:
     """Base, runner and these layers; held."""
-    builder, housekeeper = await cloud.builder(settings), cloud.tenant(Housekeeper)
+    builder, cleanup = await cloud.builder(settings), cloud.tenant(Cleanup)
 
     async def push() -> PushedImage:
         base, runner = await asyncio.gather(
-            builder.resolve_base(base_image(settings, package.python), settings.platform, site.repository),
+            builder.resolve_base(base_image(settings, package.python), settings.platform, resources.repository),
             cloud.runner_layer(settings.platform, settings.cache_dir),
         )
-        return await builder.push(base, [runner, *layers], site.repository, kind)
+        return await builder.push(base, [runner, *layers], resources.repository, kind)
 
     image = await push()
-    while not await housekeeper.hold(image.digest):  # the same image of an earlier job was just deleted
-        housekeeper.release(image.digest)
+    while not await cleanup.hold(image.digest):  # the same image of an earlier job was just deleted
+        cleanup.release(image.digest)
         image = await push()
     return image

@@ -20,7 +20,7 @@ class Ticket:
     job_id: str | None = None
     member: int | None = None  # where it shares a container, which of the job's tasks it is
     cancelled: bool = False
-    passenger: object = None  # what was submitted, kept while it may have to be submitted again
+    submission: object = None  # what was submitted, kept while it may have to be submitted again
     _when_cancelled: list[Callable[[], object]] = field(default_factory=list)
 
     def cancel(self) -> None:

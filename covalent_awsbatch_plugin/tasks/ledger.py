@@ -43,7 +43,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Noted:
+class LedgerRecord:
     """One job's file: by what the job goes, since when (Unix time), and its task groups."""
 
     key: str
@@ -63,7 +63,7 @@ class Ledger:
         self._folder = folder or data_dir() / "jobs"
         self._ours: set[str] = set()  # names of files
         self._read: set[str] = set()
-        self._left: dict[tuple[str, tuple[int, ...]], list[tuple[Noted, Entry]]] = {}
+        self._left: dict[tuple[str, tuple[int, ...]], list[tuple[LedgerRecord, Entry]]] = {}
         self._lock = threading.Lock()
 
     def note(self, job_id: str, entries: Sequence[Entry], *, ours: bool = True) -> None:
@@ -84,15 +84,15 @@ class Ledger:
         with contextlib.suppress(OSError):
             (self._folder / f"{job_id}.json").unlink()
 
-    def jobs(self) -> Iterator[Noted]:
+    def jobs(self) -> Iterator[LedgerRecord]:
         """Every job that was submitted and not read, oldest first."""
         return (_noted(path, since) for path, since in self._files() if not path.stem.startswith(_UNSENT))
 
-    def perhaps_sent(self) -> Iterator[Noted]:
+    def perhaps_sent(self) -> Iterator[LedgerRecord]:
         """Jobs that were about to be submitted: most of a crash, some of now."""
         return (_noted(path, since) for path, since in self._files() if path.stem.startswith(_UNSENT))
 
-    def left(self, dispatch_id: str, node_ids: tuple[int, ...]) -> list[tuple[Noted, Entry]]:
+    def left(self, dispatch_id: str, node_ids: tuple[int, ...]) -> list[tuple[LedgerRecord, Entry]]:
         """The jobs of this very task group that are another process's and were not read, newest first, and its entry.
 
         Each file is read once: of an array, all tasks may be asked for one by one.
@@ -119,8 +119,8 @@ class Ledger:
         return sorted(found, key=lambda each: each[1])
 
 
-def _noted(path: Path, since: float) -> Noted:
+def _noted(path: Path, since: float) -> LedgerRecord:
     try:
-        return Noted(path.stem, since, tuple(Entry.of(body) for body in json.loads(path.read_text())))
+        return LedgerRecord(path.stem, since, tuple(Entry.of(body) for body in json.loads(path.read_text())))
     except (OSError, ValueError, KeyError, TypeError):  # read by somebody else just now, or none of ours
-        return Noted(path.stem, since, ())
+        return LedgerRecord(path.stem, since, ())

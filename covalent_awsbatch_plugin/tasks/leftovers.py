@@ -14,7 +14,7 @@ from ..aws.session import AWS
 
 
 @dataclass(frozen=True)
-class Left:
+class Leftover:
     """One thing: its name for AWS (digest, key, ARN), how people know it, its size in bytes, since when it is there."""
 
     name: str
@@ -29,31 +29,34 @@ class Leftovers:
     def __init__(self, aws: AWS) -> None:
         self._aws = aws
 
-    async def images(self, repository: str) -> list[Left]:
+    async def images(self, repository: str) -> list[Leftover]:
         """Every image with a tag of ours."""
         of, found = f"ECR repository `{repository}`", []
         async for image in self._pages("ecr", "DescribeImages", "imageDetails", of=of, repositoryName=repository):
             tag = next(iter(image.get("imageTags") or ()), "")
-            found.append(Left(image["imageDigest"], tag, image.get("imageSizeInBytes", 0), image.get("imagePushedAt")))
+            found.append(
+                Leftover(image["imageDigest"], tag, image.get("imageSizeInBytes", 0), image.get("imagePushedAt"))
+            )
         return found
 
-    async def objects(self, bucket: str, prefix: str) -> list[Left]:
+    async def objects(self, bucket: str, prefix: str) -> list[Leftover]:
         """Every object below a prefix."""
-        of, found, more = f"bucket `{bucket}`", list[Left](), dict[str, Any]()
+        of, found, more = f"bucket `{bucket}`", list[Leftover](), dict[str, Any]()
         while True:
             page = await self._aws.call("s3", "ListObjectsV2", of=of, Bucket=bucket, Prefix=prefix, **more)
             found += [
-                Left(item["Key"], item["Key"], item["Size"], item["LastModified"]) for item in page.get("Contents", ())
+                Leftover(item["Key"], item["Key"], item["Size"], item["LastModified"])
+                for item in page.get("Contents", ())
             ]
             if not page.get("IsTruncated"):
                 return found
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
-    async def definitions(self) -> list[tuple[Left, Mapping[str, str]]]:
+    async def definitions(self) -> list[tuple[Leftover, Mapping[str, str]]]:
         """Every active job definition of the account and Region, with its tags."""
         of, found = "the job definitions", []
         async for each in self._pages("batch", "DescribeJobDefinitions", "jobDefinitions", of=of, status="ACTIVE"):
-            left = Left(each["jobDefinitionArn"], each["jobDefinitionName"], 0, None)
+            left = Leftover(each["jobDefinitionArn"], each["jobDefinitionName"], 0, None)
             found.append((left, each.get("tags") or {}))
         return found
 

@@ -20,19 +20,19 @@ from ..jobs.description import JobState
 from ..jobs.resources import fitted
 from ..jobs.resubmit import again, may_go_again
 from ..settings import Settings
-from .base_image import Bases
-from .batching import MIB, Fleet
-from .cleanup import Housekeeper
-from .connection import Cloud, Site
-from .dependency_layers import Packer, without_pip
+from .base_image import BaseImages
+from .batching import MIB, Batcher
+from .cancel import JobCanceller
+from .cleanup import Cleanup
+from .connection import Cloud, ResolvedResources
+from .dependency_layers import DependencyLayerBuilder, without_pip
 from .inflight import Ticket
 from .packing import StagedGroup, pack
 from .reattach import left_behind, take_over
 from .result_key import result_key
 from .results import Ended, failures, newest_envelope, results_store
 from .stuck import never_started
-from .submit import CANCEL_REASON, STOP_REASON, JobHandle, Passenger, bounded
-from .terminate import Terminator
+from .submit import CANCEL_REASON, STOP_REASON, JobHandle, TaskSubmission, bounded
 
 log = logging.getLogger(__name__)
 
@@ -47,35 +47,35 @@ async def send(cloud: Cloud, settings: Settings, group: StagedGroup, ticket: Tic
     wanted: list[str] = []
     if settings.bake_deps_pip:
         group, wanted = await cloud.in_thread(without_pip, group)
-    site, package = await asyncio.gather(
-        cloud.site(settings),
+    resources, package = await asyncio.gather(
+        cloud.resources(settings),
         cloud.in_thread(pack, group, round(settings.max_baked_mib * MIB), result_key, _covalent_version()),
     )
-    settings, said = fitted(settings, fargate=site.place.fargate, platform=site.place.platform)
+    settings, said = fitted(settings, fargate=resources.placement.fargate, platform=resources.placement.platform)
     if said:
         _say_once(said)
-    housekeeper = cloud.tenant(Housekeeper)
-    await asyncio.gather(*map(housekeeper.hold, package.uploads))
+    cleanup = cloud.tenant(Cleanup)
+    await asyncio.gather(*map(cleanup.hold, package.uploads))
     try:
         left = await left_behind(cloud, settings, group, package.content)
         if left and not may_go_again(settings):
             return await take_over(cloud, settings, left, package, ticket)
         packs = bool(settings.environment or wanted)
-        base = await cloud.tenant(Bases).find(settings, site, group, package, packs=packs)
+        base = await cloud.tenant(BaseImages).find(settings, resources, group, package, packs=packs)
         _stop_if_cancelled(ticket)
-        packing = cloud.tenant(Packer).pack(settings, group, wanted, base, package.python)
-        luggage = await _unless_cancelled(ticket, packing)
+        packing = cloud.tenant(DependencyLayerBuilder).pack(settings, group, wanted, base, package.python)
+        dependencies = await _unless_cancelled(ticket, packing)
         _stop_if_cancelled(ticket)
-        passenger = Passenger(group, package, ticket, luggage=luggage)
-        ticket.passenger = passenger if may_go_again(settings) else None
+        submission = TaskSubmission(group, package, ticket, dependencies=dependencies)
+        ticket.submission = submission if may_go_again(settings) else None
         if left:
             return await take_over(cloud, settings, left, package, ticket)
-        await asyncio.gather(*(_upload(cloud, site, key, path) for key, path in package.uploads.items()))
+        await asyncio.gather(*(_upload(cloud, resources, key, path) for key, path in package.uploads.items()))
         _stop_if_cancelled(ticket)
-        return await cloud.tenant(Fleet).board(settings, passenger)
+        return await cloud.tenant(Batcher).enqueue(settings, submission)
     except BaseException:
         for key in package.uploads:
-            housekeeper.release(key)
+            cleanup.release(key)
         raise
 
 
@@ -92,14 +92,14 @@ def _covalent_version() -> str:
         return ""
 
 
-async def _upload(cloud: Cloud, site: Site, key: str, path: Path) -> None:
+async def _upload(cloud: Cloud, resources: ResolvedResources, key: str, path: Path) -> None:
     """What many tasks were given is sent by the first of them."""
 
     async def send() -> None:
-        if not await site.store.has(key):  # named by content: what is there is the same
-            await site.store.put_file(key, path)
+        if not await resources.store.has(key):  # named by content: what is there is the same
+            await resources.store.put_file(key, path)
 
-    await cloud.once(("upload", site.store.bucket, key), send)
+    await cloud.once(("upload", resources.store.bucket, key), send)
 
 
 async def _unless_cancelled(ticket: Ticket, work: Coroutine[Any, Any, T]) -> T:
@@ -127,22 +127,22 @@ async def watch(cloud: Cloud, settings: Settings, handle: JobHandle, ticket: Tic
     tries, before = 1, list[str]()
     while True:
         ended = await _watch_or_end(cloud, settings, handle, ticket)
-        passenger = ticket.passenger if ticket and not ticket.cancelled else None
-        changed = again(settings, failures(settings, ended), tries) if isinstance(passenger, Passenger) else None
-        if changed is None or not isinstance(passenger, Passenger):
+        submission = ticket.submission if ticket and not ticket.cancelled else None
+        changed = again(settings, failures(settings, ended), tries) if isinstance(submission, TaskSubmission) else None
+        if changed is None or not isinstance(submission, TaskSubmission):
             return replace(ended, before=tuple(before))
         before.append(f"submitted again, for {failures(settings, ended)[0].error.happened}")
         log.warning("`%s` is %s", handle.name, before[-1])
         settings, tries = changed, tries + 1
-        handle = await _board_again(cloud, settings, replace(passenger, tries=tries), handle)
+        handle = await _resubmit(cloud, settings, replace(submission, tries=tries), handle)
 
 
-async def _board_again(cloud: Cloud, settings: Settings, passenger: Passenger, last: JobHandle) -> JobHandle:
+async def _resubmit(cloud: Cloud, settings: Settings, submission: TaskSubmission, last: JobHandle) -> JobHandle:
     """A new job for the same package; what the last one left is not needed any more."""
-    housekeeper = cloud.tenant(Housekeeper)
-    await asyncio.gather(*map(housekeeper.hold, passenger.package.uploads))
-    handle = await cloud.tenant(Fleet).board(settings, passenger)
-    housekeeper.read(last.result_id)
+    cleanup = cloud.tenant(Cleanup)
+    await asyncio.gather(*map(cleanup.hold, submission.package.uploads))
+    handle = await cloud.tenant(Batcher).enqueue(settings, submission)
+    cleanup.read(last.result_id)
     return handle
 
 
@@ -152,7 +152,7 @@ async def ended_if_stopped(cloud: Cloud, handle: JobHandle) -> AsyncIterator[Non
     try:
         yield
     except asyncio.CancelledError:
-        await bounded(cloud.tenant(Terminator).end(handle.job_id, STOP_REASON, handle.member))
+        await bounded(cloud.tenant(JobCanceller).end(handle.job_id, STOP_REASON, handle.member))
         raise
 
 
@@ -165,10 +165,10 @@ async def _watch_or_end(cloud: Cloud, settings: Settings, handle: JobHandle, tic
             ended = await _patiently(cloud, settings, handle)
     except AWSBatchError as error:
         if isinstance(error, (Cancelled, NeverStarted)):  # its job was ended, and nobody will ask for a result
-            cloud.tenant(Housekeeper).read(handle.result_id)
-        await cloud.tenant(Terminator).ended(handle.job_id, CANCEL_REASON, handle.member)
+            cloud.tenant(Cleanup).read(handle.result_id)
+        await cloud.tenant(JobCanceller).ended(handle.job_id, CANCEL_REASON, handle.member)
         raise
-    await cloud.tenant(Terminator).ended(handle.job_id, CANCEL_REASON, handle.member)
+    await cloud.tenant(JobCanceller).ended(handle.job_id, CANCEL_REASON, handle.member)
     return ended
 
 
@@ -206,7 +206,7 @@ async def cancel(cloud: Cloud, job_id: str, member: int | None = None) -> None:
 
     A job that tasks share goes on for the others; of `member`, whoever watches is told at once.
     """
-    ending = asyncio.ensure_future(cloud.tenant(Terminator).end(job_id, CANCEL_REASON, member))
+    ending = asyncio.ensure_future(cloud.tenant(JobCanceller).end(job_id, CANCEL_REASON, member))
     try:
         await asyncio.shield(ending)
     except asyncio.CancelledError:

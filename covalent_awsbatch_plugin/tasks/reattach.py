@@ -19,14 +19,14 @@ from ..errors import Lost
 from ..jobs.description import JobState
 from ..jobs.watched import FORGOTTEN_SECONDS
 from ..settings import Settings
-from .cleanup import Housekeeper, Leavings
+from .cancel import JobCanceller
+from .cleanup import Cleanup, JobArtifacts
 from .connection import Cloud
 from .inflight import Ticket
-from .ledger import Entry, Noted, unsent
+from .ledger import Entry, LedgerRecord, unsent
 from .packing import Package, StagedGroup
 from .results import newest_envelope, results_store
 from .submit import CANCEL_REASON, ON_ITS_WAY_SECONDS, JobHandle, bounded
-from .terminate import Terminator
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +34,14 @@ FRESH_SECONDS = 1  # an array's tasks are asked for one by one, and their states
 
 
 @dataclass(frozen=True)
-class Left:
+class EarlierJob:
     """What somebody left: a task's handle, and by which ids the tasks of its job go, its own too."""
 
     handle: JobHandle
     result_ids: tuple[str, ...]
 
 
-async def left_behind(cloud: Cloud, settings: Settings, group: StagedGroup, content: str) -> Left | None:
+async def left_behind(cloud: Cloud, settings: Settings, group: StagedGroup, content: str) -> EarlierJob | None:
     """The newest job of this very task that runs or has left a value; None where there is none.
 
     All of an array's tasks may be asked for at once, so one of them looks at no other's entry.
@@ -57,21 +57,23 @@ async def left_behind(cloud: Cloud, settings: Settings, group: StagedGroup, cont
         if noted.unsent_name is not None:
             handle = replace(handle, job_id=there.key + handle.job_id)
         if await _is_worth_it(cloud, settings, there, handle):
-            return Left(handle, await cloud.cached(("tasks of", there.key), partial(_result_ids, there), FRESH_SECONDS))
+            return EarlierJob(
+                handle, await cloud.cached(("tasks of", there.key), partial(_result_ids, there), FRESH_SECONDS)
+            )
     return None
 
 
-async def _result_ids(noted: Noted) -> tuple[str, ...]:
+async def _result_ids(noted: LedgerRecord) -> tuple[str, ...]:
     return tuple(handle.result_id for _, handle in groups_of(noted))
 
 
-def groups_of(noted: Noted) -> list[tuple[Entry, JobHandle]]:
+def groups_of(noted: LedgerRecord) -> list[tuple[Entry, JobHandle]]:
     """A job's task groups, without those that an older version noted in another way."""
     handles = ((entry, JobHandle.from_json(entry.handle)) for entry in noted.entries)
     return [(entry, handle) for entry, handle in handles if handle]
 
 
-async def settled(cloud: Cloud, settings: Settings, noted: Noted) -> Noted | None:
+async def settled(cloud: Cloud, settings: Settings, noted: LedgerRecord) -> LedgerRecord | None:
     """A job whose submission may have been cut off, looked for by its name; None while there is none."""
     name = noted.unsent_name
     if name is None:
@@ -83,10 +85,10 @@ async def settled(cloud: Cloud, settings: Settings, noted: Noted) -> Noted | Non
     entries = tuple(replace(e, handle=e.handle | {"job_id": job_id + e.handle["job_id"]}) for e in noted.entries)
     await cloud.in_thread(lambda: cloud.ledger.note(job_id, entries, ours=False))
     cloud.ledger.forget(unsent(name))
-    return Noted(job_id, noted.since, entries)
+    return LedgerRecord(job_id, noted.since, entries)
 
 
-async def _is_worth_it(cloud: Cloud, settings: Settings, noted: Noted, handle: JobHandle) -> bool:
+async def _is_worth_it(cloud: Cloud, settings: Settings, noted: LedgerRecord, handle: JobHandle) -> bool:
     """Whether it has left a value that can be trusted, or may still leave one."""
     state = (await _states(cloud, noted)).get(handle.job_id)
     if state is None:  # forgotten, or so young that AWS Batch does not know it everywhere yet
@@ -102,18 +104,18 @@ async def _is_worth_it(cloud: Cloud, settings: Settings, noted: Noted, handle: J
     return not (state.ended or state.cancelled) and (envelope is None or envelope.cut_short)
 
 
-async def _states(cloud: Cloud, noted: Noted) -> dict[str, JobState]:
+async def _states(cloud: Cloud, noted: LedgerRecord) -> dict[str, JobState]:
     async def asked() -> dict[str, JobState]:
         return await cloud.batch.describe(sorted({entry.handle["job_id"] for entry in noted.entries}))
 
     return await cloud.cached(("left", noted.key), asked, FRESH_SECONDS)
 
 
-async def take_over(cloud: Cloud, settings: Settings, left: Left, package: Package, ticket: Ticket) -> JobHandle:
+async def take_over(cloud: Cloud, settings: Settings, left: EarlierJob, package: Package, ticket: Ticket) -> JobHandle:
     """From here on the job is this process's: watched, read, ended and swept as if it had been submitted here."""
     handle = left.handle
     image_digest = handle.image.partition("@")[2]
-    leavings = Leavings(
+    artifacts = JobArtifacts(
         settings,
         await results_store(cloud, settings, handle),
         image_digest,
@@ -122,10 +124,10 @@ async def take_over(cloud: Cloud, settings: Settings, left: Left, package: Packa
         tuple(package.uploads),
         handle.payload,
     )
-    await cloud.tenant(Housekeeper).taken_over(left.result_ids, leavings)
-    cloud.tenant(Terminator).submitted(handle.job_id, handle.member)
+    await cloud.tenant(Cleanup).taken_over(left.result_ids, artifacts)
+    cloud.tenant(JobCanceller).submitted(handle.job_id, handle.member)
     ticket.job_id, ticket.member = handle.job_id, handle.member
     if ticket.cancelled:
-        await bounded(cloud.tenant(Terminator).end(handle.job_id, CANCEL_REASON, handle.member))
+        await bounded(cloud.tenant(JobCanceller).end(handle.job_id, CANCEL_REASON, handle.member))
     log.warning("`%s` was asked for again: its job %s is taken over.", handle.name, handle.job_id)
     return handle

@@ -24,7 +24,7 @@ from ..jobs.resubmit import Failure
 from ..runner.protocol import envelope as env
 from ..runner.protocol import layout
 from ..settings import Settings
-from .cleanup import Housekeeper
+from .cleanup import Cleanup
 from .connection import Cloud
 from .result_key import result_key
 from .submit import JobHandle
@@ -62,7 +62,7 @@ async def collect(
 ) -> list[NodeResult]:
     """What every node left, as files in `into`; the same again when called again. Nothing is unpickled."""
     results = await _collected(cloud, settings, ended, node_ids, into)
-    cloud.tenant(Housekeeper).read(ended.handle.result_id)
+    cloud.tenant(Cleanup).read(ended.handle.result_id)
     return results
 
 
@@ -104,11 +104,11 @@ def _job(ended: Ended) -> JobState:
     return ended.job or JobState(ended.handle.job_id, SUCCEEDED, "", (), False)
 
 
-def _asked(settings: Settings, ended: Ended, node_id: int | None = None) -> outcome.Asked:
+def _asked(settings: Settings, ended: Ended, node_id: int | None = None) -> outcome.JobRequest:
     """What a node of the group was given, or the first of them."""
     who = f"`{ended.handle.name_of(node_id)}` (Batch job {ended.handle.job_id})"
     memory_mib = ended.job and ended.job.memory_mib  # a job that was submitted again may have had more
-    return outcome.Asked(who, memory_mib / 1024 if memory_mib else settings.memory, settings.time_limit)
+    return outcome.JobRequest(who, memory_mib / 1024 if memory_mib else settings.memory, settings.time_limit)
 
 
 async def results_store(cloud: Cloud, settings: Settings, handle: JobHandle) -> Store:
@@ -212,7 +212,7 @@ def _put_above(words: str, files: dict[str, Path], into: Path, node_id: int) -> 
 def _tell(error: errors.JobFailed, files: dict[str, Path], into: Path, node_id: int) -> None:
     """Our letter stands above the remote traceback, in the one file that Covalent shows as the error."""
     remote = files[env.ERROR].read_text(errors="replace") if env.ERROR in files else ""
-    text = "\n\n".join(filter(None, (error.letter(), remote)))
+    text = "\n\n".join(filter(None, (error.text(), remote)))
     files[env.ERROR] = _written(into / f"{env.ERROR}-{node_id}", text.encode())
 
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Why a job does not leave the queue: AWS's reason, its place there, and what the queue's machines can't give."""
+"""Why a job does not leave the queue: AWS's reason, its placement there, and what the queue's machines can't give."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .submit import JobHandle
 
 async def never_started(cloud: Cloud, settings: Settings, handle: JobHandle) -> NeverStarted:
     """The letter for a job whose patience has ended. What can't be asked is left out."""
-    queue = (await cloud.site(settings)).place.queue_arn
+    queue = (await cloud.resources(settings)).placement.queue_arn
     lines = [f"`{handle.name}` (Batch job {handle.job_id}) did not start within {settings.start_patience:g} s."]
     states = await cloud.batch.describe([handle.job_id])
     if state := states.get(handle.job_id):
         lines.append(f"It is {state.status}.")
     try:
-        if place := await cloud.batch.position(queue, handle.job_id):
-            lines.append(f"It is number {place} in the queue.")
+        if placement := await cloud.batch.position(queue, handle.job_id):
+            lines.append(f"It is number {placement} in the queue.")
         faults = [fault for env in await cloud.batch.environments(queue) for fault in lacks(env, settings)]
     except AWSBatchError:  # looking further is a courtesy
         faults = []

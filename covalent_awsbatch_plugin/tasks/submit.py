@@ -19,14 +19,14 @@ from ..jobs import definition as jobs
 from ..jobs import names as naming
 from ..runner.protocol import layout
 from ..settings import Settings
-from .cleanup import Housekeeper, Leavings
-from .connection import Cloud, Site
-from .dependency_layers import NO_LUGGAGE, Luggage
-from .image_and_payload import Freight, load
+from .cancel import JobCanceller
+from .cleanup import Cleanup, JobArtifacts
+from .connection import Cloud, ResolvedResources
+from .dependency_layers import NO_DEPENDENCIES, DependencyLayers
+from .image_and_payload import ImageAndPayload, load
 from .inflight import Ticket
 from .ledger import Entry, unsent
 from .packing import Package, StagedGroup
-from .terminate import Terminator
 
 log = logging.getLogger(__name__)
 
@@ -82,44 +82,48 @@ class JobHandle:
 
 
 @dataclass(frozen=True)
-class Passenger:
+class TaskSubmission:
     """A task group that is packed and waits to be submitted."""
 
     group: StagedGroup
     package: Package
     ticket: Ticket
     tries: int = 1
-    luggage: Luggage = NO_LUGGAGE
+    dependencies: DependencyLayers = NO_DEPENDENCIES
 
 
-async def ship(cloud: Cloud, settings: Settings, aboard: Sequence[Passenger]) -> list[JobHandle]:
+async def submit_job(cloud: Cloud, settings: Settings, submissions: Sequence[TaskSubmission]) -> list[JobHandle]:
     """One image, one definition, one job for all; their handles in order. Ends whatever was cancelled meanwhile."""
-    site = await cloud.site(settings)
-    packages, dispatches = [p.package for p in aboard], [p.group.dispatch_id for p in aboard]
-    freight = await load(cloud, settings, site, packages, dispatches, aboard[0].luggage)
+    resources = await cloud.resources(settings)
+    packages, dispatches = [p.package for p in submissions], [p.group.dispatch_id for p in submissions]
+    parts = await load(cloud, settings, resources, packages, dispatches, submissions[0].dependencies)
     try:
-        return await _register_and_submit(cloud, settings, site, aboard, freight)
+        return await _register_and_submit(cloud, settings, resources, submissions, parts)
     except BaseException:
-        freight.drop(cloud.tenant(Housekeeper))
+        parts.drop(cloud.tenant(Cleanup))
         raise
 
 
 async def _register_and_submit(
-    cloud: Cloud, settings: Settings, site: Site, aboard: Sequence[Passenger], freight: Freight
+    cloud: Cloud,
+    settings: Settings,
+    resources: ResolvedResources,
+    submissions: Sequence[TaskSubmission],
+    parts: ImageAndPayload,
 ) -> list[JobHandle]:
-    definition = jobs.job_definition(settings, site.place, freight.image.uri)
-    first = aboard[0].group
+    definition = jobs.job_definition(settings, resources.placement, parts.image.uri)
+    first = submissions[0].group
     prefix = layout.results_prefix(first.dispatch_id, first.task_group_id)
     request = jobs.submission(
         name=naming.job_name(
-            [(p.group.dispatch_id, p.group.task_group_id) for p in aboard], max(p.tries for p in aboard)
+            [(p.group.dispatch_id, p.group.task_group_id) for p in submissions], max(p.tries for p in submissions)
         ),
-        size=-(-len(aboard) // settings.tasks_per_job),
+        size=-(-len(submissions) // settings.tasks_per_job),
         definition=await cloud.batch.define(definition),
-        queue=site.place.queue_arn,
-        environment=jobs.environment(first.dispatch_id, settings.s3_bucket_name, site.place.region, prefix)
-        | jobs.sharing(settings, len(aboard))
-        | freight.environment,
+        queue=resources.placement.queue_arn,
+        environment=jobs.environment(first.dispatch_id, settings.s3_bucket_name, resources.placement.region, prefix)
+        | jobs.sharing(settings, len(submissions))
+        | parts.environment,
         tags=naming.tags(first.dispatch_id, first.task_group_id, socket.gethostname())
         | {naming.TAG_SUBMISSION: uuid.uuid4().hex},
     )
@@ -132,51 +136,53 @@ async def _register_and_submit(
                 content=p.package.content,
                 bucket=settings.s3_bucket_name,
                 prefix=prefix,
-                image=freight.image.uri,
+                image=parts.image.uri,
                 member=member,
                 definition=request["jobDefinition"],
-                payload=freight.key,
+                payload=parts.key,
                 names={str(task.node_id): task.name for task in p.package.task.tasks[1:]},
             )
-            for (child, member), p in zip(jobs.addresses(settings, job_id, len(aboard)), aboard, strict=True)
+            for (child, member), p in zip(jobs.addresses(settings, job_id, len(submissions)), submissions, strict=True)
         ]
 
-    await _noted(cloud, unsent(request["jobName"]), aboard, handles_of(""))
+    await _noted(cloud, unsent(request["jobName"]), submissions, handles_of(""))
     job_id = await _submitted(cloud, request, definition)
     handles = handles_of(job_id)
-    leavings = Leavings(
+    artifacts = JobArtifacts(
         settings=settings,
-        store=site.store,
-        image_digest=freight.image.digest,
+        store=resources.store,
+        image_digest=parts.image.digest,
         definition=request["jobDefinition"],
         prefix=f"{prefix}/{job_id}/",
-        objects=tuple(key for passenger in aboard for key in passenger.package.uploads),
-        payload=freight.key,
+        objects=tuple(key for submission in submissions for key in submission.package.uploads),
+        payload=parts.key,
     )
-    cloud.tenant(Housekeeper).submitted([handle.result_id for handle in handles], leavings)
+    cloud.tenant(Cleanup).submitted([handle.result_id for handle in handles], artifacts)
     try:
-        await _noted(cloud, job_id, aboard, handles)
+        await _noted(cloud, job_id, submissions, handles)
         cloud.ledger.forget(unsent(request["jobName"]))
-        await _end_the_cancelled(cloud, aboard, handles)
+        await _end_the_cancelled(cloud, submissions, handles)
     except asyncio.CancelledError:  # nobody has a handle yet, so nobody else would end it
         await bounded(cloud.batch.terminate(job_id, STOP_REASON))
         raise
     return handles
 
 
-async def _end_the_cancelled(cloud: Cloud, aboard: Sequence[Passenger], handles: Sequence[JobHandle]) -> None:
+async def _end_the_cancelled(cloud: Cloud, submissions: Sequence[TaskSubmission], handles: Sequence[JobHandle]) -> None:
     """Those whose cancel came while their job was on its way; from here on a cancel finds the job by its ticket."""
-    terminator = cloud.tenant(Terminator)
-    for passenger, handle in zip(aboard, handles, strict=True):
-        terminator.submitted(handle.job_id, handle.member)
-        passenger.ticket.job_id, passenger.ticket.member = handle.job_id, handle.member
-    late = [handle for passenger, handle in zip(aboard, handles, strict=True) if passenger.ticket.cancelled]
-    await asyncio.gather(*(bounded(terminator.end(each.job_id, CANCEL_REASON, each.member)) for each in late))
+    canceller = cloud.tenant(JobCanceller)
+    for submission, handle in zip(submissions, handles, strict=True):
+        canceller.submitted(handle.job_id, handle.member)
+        submission.ticket.job_id, submission.ticket.member = handle.job_id, handle.member
+    late = [handle for submission, handle in zip(submissions, handles, strict=True) if submission.ticket.cancelled]
+    await asyncio.gather(*(bounded(canceller.end(each.job_id, CANCEL_REASON, each.member)) for each in late))
 
 
-async def _noted(cloud: Cloud, job_id: str, aboard: Sequence[Passenger], handles: Sequence[JobHandle]) -> None:
+async def _noted(
+    cloud: Cloud, job_id: str, submissions: Sequence[TaskSubmission], handles: Sequence[JobHandle]
+) -> None:
     """For `covalent-awsbatch collect`, after a crash. The job is paid for: failing to note it must not fail it."""
-    pairs = zip(aboard, handles, strict=True)
+    pairs = zip(submissions, handles, strict=True)
     entries = [Entry(p.group.dispatch_id, p.group.node_ids, handle.to_json()) for p, handle in pairs]
     try:
         await cloud.in_thread(cloud.ledger.note, job_id, entries)

@@ -14,7 +14,7 @@ from ..errors import AWSBatchError, NotFound
 from ..jobs.description import JobState
 from ..jobs.outcomes.causes import Cause
 from ..jobs.outcomes.classify import Outcome, outcome_of
-from ..jobs.outcomes.errors import letter
+from ..jobs.outcomes.errors import error_text
 from .connection import Cloud
 
 LOG_LINES = 20
@@ -31,9 +31,9 @@ class Finding:
     children: dict[Cause, list[str]] = field(default_factory=dict)
     children_left: int = 0
 
-    def letter(self) -> str:
+    def text(self) -> str:
         """For people."""
-        lines = [letter(self.outcome)]
+        lines = [error_text(self.outcome)]
         for cause, ids in sorted(self.children.items(), key=lambda each: -len(each[1])):
             more = " ..." if len(ids) > NAMED else ""
             lines.append(f"{len(ids)} failed children: {cause} ({', '.join(ids[:NAMED])}{more})")

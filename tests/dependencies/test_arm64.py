@@ -16,7 +16,7 @@ import pytest
 
 from covalent_awsbatch_plugin.dependencies.lock import Target
 from covalent_awsbatch_plugin.dependencies.package_layers import Environments
-from covalent_awsbatch_plugin.dependencies.spec import wish
+from covalent_awsbatch_plugin.dependencies.spec import environment_spec
 from covalent_awsbatch_plugin.dependencies.store import LayerStore
 from covalent_awsbatch_plugin.images.layer import Layer, digest_of
 from covalent_awsbatch_plugin.images.manifest import compose
@@ -31,7 +31,7 @@ MINOR = f"3.{sys.version_info.minor}"
 @pytest.mark.parametrize("platform", MACHINES)
 def test_every_library_is_for_the_processor_of_the_queue(platform: str, tmp_path: Path) -> None:
     environments = Environments(LayerStore(tmp_path / "store"))
-    lock = environments.lock(wish("numpy"), Target(platform, MINOR, (2, 36)))
+    lock = environments.lock(environment_spec("numpy"), Target(platform, MINOR, (2, 36)))
     layers = environments.layers(lock)
 
     image = compose(base_of(some_layers(2), platform=platform), layers)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from covalent_awsbatch_plugin.images.base_facts import GLIBC, MUSL, Inside, Libc, told_by_config
+from covalent_awsbatch_plugin.images.base_facts import GLIBC, MUSL, BaseImageFacts, Libc, facts_of_config
 from covalent_awsbatch_plugin.images.layer import Entry, Layer, Link, layer
 from covalent_awsbatch_plugin.images.layer_scan import Probe
 from covalent_awsbatch_plugin.images.manifest import OCI, Descriptor, Image, assemble
@@ -33,13 +33,13 @@ DEBIAN: dict[str, Entry] = {
 }
 
 
-async def looked(folder: Path, *layers: Layer) -> Inside:
+async def looked(folder: Path, *layers: Layer) -> BaseImageFacts:
     return await Probe(folder).look(base_of(layers, python=None), [Blob.of(each.data) for each in layers])
 
 
 async def test_python_libc_and_packages_are_read_from_the_layers(tmp_path: Path) -> None:
     packages = {"numpy": "1.26.4", "ruamel-yaml": "0.18"}
-    assert await looked(tmp_path, layer(DEBIAN)) == Inside("3.12", Libc(GLIBC, (2, 36)), packages)
+    assert await looked(tmp_path, layer(DEBIAN)) == BaseImageFacts("3.12", Libc(GLIBC, (2, 36)), packages)
 
 
 async def test_an_answer_is_kept_by_digest_and_nothing_else_is(tmp_path: Path) -> None:
@@ -93,14 +93,14 @@ async def test_the_c_library_is_found(tmp_path: Path, files: dict[str, Entry], l
 @pytest.mark.parametrize("data", [b"(\xb5/\xfd zstd", gzip.compress(b"no tar")], ids=["zstd", "no tar"])
 async def test_what_can_not_be_read_is_not_guessed_at(tmp_path: Path, data: bytes) -> None:
     image = base_of([layer(DEBIAN)], python=None)
-    assert await Probe(tmp_path).look(image, [Blob.of(data)]) == Inside()
+    assert await Probe(tmp_path).look(image, [Blob.of(data)]) == BaseImageFacts()
     assert not list(tmp_path.iterdir())
 
 
 async def test_a_layer_that_was_cut_on_its_way_is_not_believed(tmp_path: Path) -> None:
     whole = layer(DEBIAN)
     cut = Blob.of(bytes(whole.data)[:900], whole.digest)
-    assert await Probe(tmp_path).look(base_of([whole], python=None), [cut]) == Inside()
+    assert await Probe(tmp_path).look(base_of([whole], python=None), [cut]) == BaseImageFacts()
 
 
 def configured(history: Sequence[str] = (), **runtime: Any) -> Image:
@@ -125,9 +125,13 @@ def configured(history: Sequence[str] = (), **runtime: Any) -> Image:
     ],
 )
 def test_a_config_that_tells_the_c_library_is_believed(image: Image, libc: Libc | None) -> None:
-    assert told_by_config(image) == Inside(libc=libc)
+    assert facts_of_config(image) == BaseImageFacts(libc=libc)
 
 
 def test_what_is_inside_is_written_and_read() -> None:
-    for inside in (Inside(), Inside("", Libc(MUSL), {}), Inside("3.11", Libc(GLIBC, (2, 36)), {"numpy": "2.0"})):
-        assert Inside.from_json(inside.to_json()) == inside
+    for inside in (
+        BaseImageFacts(),
+        BaseImageFacts("", Libc(MUSL), {}),
+        BaseImageFacts("3.11", Libc(GLIBC, (2, 36)), {"numpy": "2.0"}),
+    ):
+        assert BaseImageFacts.from_json(inside.to_json()) == inside

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""From a wish to layers: resolved and fetched over HTTP from an index of tiny wheels, by the real uv."""
+"""From a spec to layers: resolved and fetched over HTTP from an index of tiny wheels, by the real uv."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import pytest
 
 from covalent_awsbatch_plugin.dependencies.lock import Target
 from covalent_awsbatch_plugin.dependencies.package_layers import Environments
-from covalent_awsbatch_plugin.dependencies.spec import wish
+from covalent_awsbatch_plugin.dependencies.spec import environment_spec
 from covalent_awsbatch_plugin.dependencies.store import LayerStore
 from covalent_awsbatch_plugin.dependencies.user_code import OwnCode
 from covalent_awsbatch_plugin.errors import AWSBatchError, EnvironmentFailed, SettingError, StagingError
@@ -44,7 +44,7 @@ def content(layer: Layer, path: str) -> bytes:
 
 
 def layers(environments: Environments, text: str, target: Target = HERE) -> tuple[Layer, ...]:
-    return environments.layers(environments.lock(wish(text), target))
+    return environments.layers(environments.lock(environment_spec(text), target))
 
 
 def test_packages_become_layers_under_the_images_own_folder(index: Index, environments: Environments) -> None:
@@ -194,15 +194,15 @@ def test_a_requirements_file_with_what_it_includes(index: Index, environments: E
     file = tmp_path / "requirements.txt"
     file.write_text("one  # first\n-r more.txt\n-c bounds.txt\n")
 
-    lock = environments.lock(wish(str(file)), HERE)
+    lock = environments.lock(environment_spec(str(file)), HERE)
     assert [package.label for package in lock.packages] == ["one 1.0", "two 1.0"]
 
     index.asked.clear()
     file.write_text("# another comment\none\n\n-r more.txt\n-c bounds.txt\n")
-    assert environments.lock(wish(str(file)), HERE).digest == lock.digest and index.asked == []
+    assert environments.lock(environment_spec(str(file)), HERE).digest == lock.digest and index.asked == []
 
     (tmp_path / "bounds.txt").write_text("two>=2\n")
-    assert environments.lock(wish(str(file)), HERE).digest != lock.digest
+    assert environments.lock(environment_spec(str(file)), HERE).digest != lock.digest
 
 
 def test_a_hash_in_a_requirements_file_is_kept_to(index: Index, environments: Environments, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_hash_in_a_requirements_file_is_kept_to(index: Index, environments: En
 def test_a_project_and_what_it_depends_on(index: Index, environments: Environments, tmp_path: Path) -> None:
     index.add("one")
     project = write_package(tmp_path / "project", "mine", needs=["one"])
-    lock = environments.lock(wish(str(project / "pyproject.toml")), HERE)
+    lock = environments.lock(environment_spec(str(project / "pyproject.toml")), HERE)
     assert [package.label for package in lock.packages] == ["one 1.0"]
     assert [package.folder for package in lock.folders] == [str(project)]
 
@@ -237,9 +237,9 @@ def test_a_pylock_is_taken_as_it_is(index: Index, environments: Environments, tm
 
 def test_a_file_that_is_not_there_is_named(environments: Environments) -> None:
     with pytest.raises(SettingError, match="/nowhere/requirements.txt, which does not exist"):
-        environments.lock(wish("/nowhere/requirements.txt"), HERE)
+        environments.lock(environment_spec("/nowhere/requirements.txt"), HERE)
     with pytest.raises(SettingError, match="is relative"):
-        environments.lock(wish("requirements.txt"), HERE)
+        environments.lock(environment_spec("requirements.txt"), HERE)
 
 
 # ---- bad days ------------------------------------------------------------------------------------------------------
@@ -349,7 +349,7 @@ def test_editing_a_local_package_changes_its_layer_and_not_the_environment(
     project = write_package(tmp_path / "project", "mine", needs=["one"])
 
     def made() -> tuple[str, bytes]:
-        lock = environments.lock(wish(f"{project}/"), HERE)
+        lock = environments.lock(environment_spec(f"{project}/"), HERE)
         own = OwnCode(packages={Path(package.folder) for package in lock.folders if package.folder})
         layer = own.layer(environments.store, HERE)
         assert layer

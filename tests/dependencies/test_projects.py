@@ -16,7 +16,7 @@ from uv import find_uv_bin
 
 from covalent_awsbatch_plugin.dependencies.lock import Lock
 from covalent_awsbatch_plugin.dependencies.package_layers import Environments
-from covalent_awsbatch_plugin.dependencies.spec import wish
+from covalent_awsbatch_plugin.dependencies.spec import environment_spec
 from covalent_awsbatch_plugin.dependencies.user_code import OwnCode
 from covalent_awsbatch_plugin.errors import EnvironmentFailed
 from tests.dependencies.index import AMD64, ARM64, Index, write_package
@@ -56,7 +56,7 @@ def test_a_uv_lock_binds_and_development_dependencies_stay_at_home(
     file = locked(project(tmp_path, "app", ["one"], '[dependency-groups]\ndev = ["checker"]\n'))
     index.add("two", "2.0")  # newer than what is locked
 
-    lock = environments.lock(wish(str(file)), HERE)
+    lock = environments.lock(environment_spec(str(file)), HERE)
 
     assert labels(lock) == ["one 1.0", "two 1.0"] and not lock.folders  # what has no build-system is no package
     (layer,) = environments.layers(lock)
@@ -68,15 +68,15 @@ def test_a_changed_lock_changes_the_digest_and_a_changed_comment_does_not(
 ) -> None:
     index.add("one")
     file = locked(project(tmp_path, "app", ["one"]))
-    first = environments.lock(wish(str(file)), HERE)
+    first = environments.lock(environment_spec(str(file)), HERE)
 
     (tmp_path / "uv.lock").write_text("# looked at\n" + (tmp_path / "uv.lock").read_text())
     file.write_text(file.read_text() + "# why not\n")
-    assert environments.lock(wish(str(file)), HERE).digest == first.digest
+    assert environments.lock(environment_spec(str(file)), HERE).digest == first.digest
 
     index.add("one", "2.0")
     subprocess.run([find_uv_bin(), "lock", "-q", "--upgrade"], cwd=tmp_path, check=True)
-    assert environments.lock(wish(str(file)), HERE).digest != first.digest
+    assert environments.lock(environment_spec(str(file)), HERE).digest != first.digest
 
 
 def workspace(folder: Path) -> Path:
@@ -109,7 +109,7 @@ def test_a_workspace_travels_as_wheels_of_what_lies_here(
     index.add("two")
     file = workspace(tmp_path / "space")
 
-    lock = environments.lock(wish(str(file)), HERE)
+    lock = environments.lock(environment_spec(str(file)), HERE)
 
     assert labels(lock) == ["one 1.0", "two 1.0"]
     assert own_layer(environments, lock) == {
@@ -122,7 +122,7 @@ def test_a_member_is_locked_by_its_workspace(index: Index, environments: Environ
     index.add("two")
     workspace(tmp_path / "space")
     index.add("two", "2.0")
-    lock = environments.lock(wish(str(tmp_path / "space/members/member/pyproject.toml")), HERE)
+    lock = environments.lock(environment_spec(str(tmp_path / "space/members/member/pyproject.toml")), HERE)
     assert labels(lock) == ["two 1.0"]
     assert own_layer(environments, lock) == {"covalent/code/member/__init__.py"}
 
@@ -134,7 +134,7 @@ def test_a_lock_and_one_package_more_keep_the_lock_and_its_projects(
         index.add(name)
     file = workspace(tmp_path / "space")
     index.add("two", "2.0")
-    lock = environments.lock(wish(f"{file}, three"), HERE)
+    lock = environments.lock(environment_spec(f"{file}, three"), HERE)
     assert labels(lock) == ["one 1.0", "three 1.0", "two 1.0"]
     assert len(own_layer(environments, lock)) == 3
 
@@ -153,7 +153,7 @@ def test_a_pylock_for_many_platforms_gives_each_its_own(
     (tmp_path / "uv.lock").unlink()
 
     for target, machine in ((AMD64, b"x86_64"), (ARM64, b"aarch64")):
-        lock = environments.lock(wish(str(tmp_path / "pylock.toml")), target)
+        lock = environments.lock(environment_spec(str(tmp_path / "pylock.toml")), target)
         assert labels(lock) == ["native 1.0"]
         assert machine in content(environments.layers(lock)[0], "covalent/env/native/__init__.py")
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from covalent_awsbatch_plugin.cli import main
 from covalent_awsbatch_plugin.dependencies.package_layers import Environments
 from covalent_awsbatch_plugin.dependencies.prune import prune
-from covalent_awsbatch_plugin.dependencies.spec import Used, to_forget, wish
+from covalent_awsbatch_plugin.dependencies.spec import StoreUsage, environment_spec, to_forget
 from covalent_awsbatch_plugin.dependencies.store import RECORD, LayerStore
 from tests.dependencies.index import AMD64, Index
 
@@ -22,23 +22,23 @@ HOUR, DAY = 3600.0, 24 * 3600.0
 BIG = 3 * 1024 * 1024
 
 
-def gone(kept: list[Used], most_bytes: float) -> list[str]:
+def gone(kept: list[StoreUsage], most_bytes: float) -> list[str]:
     return [used.key for used in to_forget(kept, most_bytes, now=100 * DAY)]
 
 
 def test_what_was_used_longest_ago_goes_first() -> None:
-    kept = [Used("new", 99 * DAY, 10), Used("old", 90 * DAY, 10), Used("older", 80 * DAY, 10)]
+    kept = [StoreUsage("new", 99 * DAY, 10), StoreUsage("old", 90 * DAY, 10), StoreUsage("older", 80 * DAY, 10)]
     assert gone(kept, 30) == []
     assert gone(kept, 29) == ["older"]
     assert gone(kept, 10) == ["older", "old"]
 
 
 def test_what_nobody_used_for_two_months_goes_without_need() -> None:
-    assert gone([Used("forgotten", 39 * DAY, 1), Used("known", 41 * DAY, 1)], 1000) == ["forgotten"]
+    assert gone([StoreUsage("forgotten", 39 * DAY, 1), StoreUsage("known", 41 * DAY, 1)], 1000) == ["forgotten"]
 
 
 def test_what_was_used_within_the_hour_stays_whatever_its_size() -> None:
-    assert gone([Used("sent now", 100 * DAY - HOUR / 2, 10**9), Used("old", 90 * DAY, 1)], 0) == ["old"]
+    assert gone([StoreUsage("sent now", 100 * DAY - HOUR / 2, 10**9), StoreUsage("old", 90 * DAY, 1)], 0) == ["old"]
 
 
 def aged(store: LayerStore, days: float) -> None:
@@ -50,16 +50,16 @@ def test_a_pruned_layer_is_made_again_and_one_in_use_is_not_pruned(index: Index,
     index.add("one", fat=BIG)
     index.add("two", fat=BIG)
     store = environments.store
-    (one,) = environments.layers(environments.lock(wish("one"), AMD64))
-    (two,) = environments.layers(environments.lock(wish("two"), AMD64))
+    (one,) = environments.layers(environments.lock(environment_spec("one"), AMD64))
+    (two,) = environments.layers(environments.lock(environment_spec("two"), AMD64))
     aged(store, 2)
-    Environments(store).layers(environments.lock(wish("two"), AMD64))  # used again, and so noted
+    Environments(store).layers(environments.lock(environment_spec("two"), AMD64))  # used again, and so noted
 
     pruned = prune(store, 0)
 
     assert pruned.entries == 1 and pruned.freed >= BIG and pruned.left >= BIG
     assert bytes(one.data)  # an open layer can be read to its end
-    both = environments.lock(wish("one, two"), AMD64)
+    both = environments.lock(environment_spec("one, two"), AMD64)
     assert [package.name for package in environments.missing(both)] == ["one"]
     assert {each.size for each in Environments(store).layers(both)} == {one.size, two.size}
 
@@ -76,7 +76,7 @@ def test_what_killed_processes_left_is_removed_and_what_works_is_left_alone(tmp_
 def test_the_command_removes_what_is_too_much(index: Index) -> None:
     index.add("one", fat=BIG)
     environments = Environments()
-    environments.layers(environments.lock(wish("one"), AMD64))
+    environments.layers(environments.lock(environment_spec("one"), AMD64))
     told = CliRunner().invoke(main, ["env", "prune", "--max-cache-gib", "0"], catch_exceptions=False)
     assert told.output.startswith("Removed 0 of what was kept in ")
     aged(environments.store, 1)

@@ -14,7 +14,13 @@ import pytest
 
 from covalent_awsbatch_plugin.dependencies.lock import Target, read_lock, write_lock
 from covalent_awsbatch_plugin.dependencies.references import of_pickle, of_source
-from covalent_awsbatch_plugin.dependencies.spec import Wish, anchored, shares, wish, without_passwords
+from covalent_awsbatch_plugin.dependencies.spec import (
+    EnvironmentSpec,
+    anchored,
+    environment_spec,
+    shares,
+    without_passwords,
+)
 from covalent_awsbatch_plugin.dependencies.user_code_rules import is_left_out, is_secret
 from covalent_awsbatch_plugin.errors import EnvironmentFailed, SettingError
 from covalent_awsbatch_plugin.settings import Given, resolve
@@ -23,11 +29,11 @@ from tests.dependencies.index import AMD64, ARM64
 
 # ---- the setting -----------------------------------------------------------------------------------------------------
 def test_nothing_is_asked_for_by_default() -> None:
-    assert not wish("")
+    assert not environment_spec("")
 
 
 def test_requirements_stand_in_one_text() -> None:
-    asked = wish(
+    asked = environment_spec(
         'numpy>=1,<2, pandas[performance,excel]==2.2.*; python_version in "3.11,3.12",scipy\nsix @ https://a/b'
     )
     assert asked.requirements == (
@@ -39,13 +45,15 @@ def test_requirements_stand_in_one_text() -> None:
 
 
 def test_parts_are_told_apart() -> None:
-    asked = wish("auto, requirements.txt, ../pyproject.toml, ./lib, numpy, # why not\n~/code")
-    assert asked == Wish(("numpy",), ("requirements.txt", "../pyproject.toml"), ("./lib", "~/code"), auto=True)
+    asked = environment_spec("auto, requirements.txt, ../pyproject.toml, ./lib, numpy, # why not\n~/code")
+    assert asked == EnvironmentSpec(
+        ("numpy",), ("requirements.txt", "../pyproject.toml"), ("./lib", "~/code"), auto=True
+    )
 
 
 def test_a_list_is_as_good() -> None:
     settings = resolve(Given({"environment": ["numpy>=2,<3", "auto"]}, "by this test"))
-    assert wish(settings.environment) == Wish(("numpy>=2,<3",), auto=True)
+    assert environment_spec(settings.environment) == EnvironmentSpec(("numpy>=2,<3",), auto=True)
 
 
 def test_what_is_no_part_is_refused_with_examples() -> None:

@@ -139,7 +139,7 @@ class Soak:
         await asyncio.gather(cancelling, return_exceptions=True)
         self.ended[type(error).__name__ if error else "a value"] += 1
         if type(error) is not (plan.expected or type(None)):
-            self.wrong.append(f"{plan}: {error.letter() if error else 'a value'}")
+            self.wrong.append(f"{plan}: {error.text() if error else 'a value'}")
 
     async def _outcome(self, plan: Plan, ticket: Ticket) -> errors.AWSBatchError | None:
         settings, task = self._settings(plan), self._sent(plan)

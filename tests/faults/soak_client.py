@@ -63,7 +63,7 @@ async def _task(aws: Cloud, settings: Settings, task: Task, folder: Path) -> Non
     group = task.stage(Path(tempfile.mkdtemp(dir=folder)))
     result = await way(aws, settings, group, Ticket(((task.dispatch_id, 0),)), into)
     right = "right" if result.error is None and task.is_right(value_of(result)) else "another value"
-    told = result.error.letter() if result.error else right
+    told = result.error.text() if result.error else right
     ended.with_suffix(".fresh").write_text(told)
     ended.with_suffix(".fresh").replace(ended)
 

@@ -64,7 +64,7 @@ async def test_a_failure_tells_of_all_its_attempts_there_and_in_the_error(world:
         "covalent-awsbatch: attempt 1 of 3",
         "covalent-awsbatch: attempt 2 of 3",
     ]
-    assert "Attempt 3:" in result.error.letter()
+    assert "Attempt 3:" in result.error.text()
 
 
 async def test_an_exception_at_the_second_attempt_tells_of_the_first_and_where_the_log_is(world: World) -> None:
@@ -72,7 +72,7 @@ async def test_an_exception_at_the_second_attempt_tells_of_the_first_and_where_t
     group = world.stage(fail_slowly, 2.0, dispatch_id="second")
     result = await world.run_staged(world.settings(), group)
     assert isinstance(result.error, errors.Raised)
-    letter = result.error.letter()
+    letter = result.error.text()
     assert f"Attempt 1: no exit code; {faults.HOST_TERMINATED}" in letter
     assert "Attempt 2: exit code 1" in letter
     assert world.aws.section()["batch_job_log_group_name"] in letter

@@ -115,7 +115,7 @@ async def test_credentials_that_stay_expired_are_told(world: World, tmp_path: Pa
     world.aws.fault(faults.EXPIRED, who="AKIAOLD", times=None)
     with pytest.raises(errors.NotAuthenticated) as caught:
         await world.value(settings, count, str(tmp_path / "ran"), "return")
-    assert "ExpiredToken" in caught.value.letter()
+    assert "ExpiredToken" in caught.value.text()
 
 
 async def test_a_submission_that_never_gets_an_answer_leaves_no_job(

@@ -199,7 +199,7 @@ def test_what_a_user_reads(table: Table, end: End) -> None:
     if seen.error is None:
         assert seen.value == 42
         return
-    letter = seen.error.letter()
+    letter = seen.error.text()
     (mib,) = (each["value"] for each in seen.job["container"]["resourceRequirements"] if each["type"] == "MEMORY")
     for word in (*end.words, seen.job["jobId"], f"It asked for {int(mib) / 1024:g} GiB of memory"):
         assert word in letter, letter

@@ -11,12 +11,12 @@ from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.jobs.description import state_of
 from covalent_awsbatch_plugin.jobs.outcomes.causes import Blame, Cause
 from covalent_awsbatch_plugin.jobs.outcomes.classify import why
-from covalent_awsbatch_plugin.jobs.outcomes.errors import Asked, failure, letter, task_failure
+from covalent_awsbatch_plugin.jobs.outcomes.errors import JobRequest, failure, letter, task_failure
 from covalent_awsbatch_plugin.runner.protocol import envelope
 from covalent_awsbatch_plugin.runner.protocol.envelope import TaskResult
 from tests.jobs.records import EVERY_RECORD, RECORDS, Record
 
-ASKED = Asked("`fit` (Batch job 4f1c0b7e)", memory=3.75, time_limit=600)
+ASKED = JobRequest("`fit` (Batch job 4f1c0b7e)", memory=3.75, time_limit=600)
 
 KINDS = {
     "success": errors.Lost,
@@ -51,7 +51,7 @@ def test_a_cause_has_its_error(name: str, kind: type[errors.JobFailed]) -> None:
 @EVERY_RECORD
 def test_an_error_is_a_short_letter(record: Record) -> None:
     error = failure(state_of(record.detail), ASKED, record.log or "")
-    text = error.letter()
+    text = error.text()
     assert text.startswith(f"{type(error).__name__}: `fit` (Batch job 4f1c0b7e) ")
     assert text.count("\n") <= 4
     assert "{" not in text
@@ -72,7 +72,7 @@ def test_the_commands_letter_tells_cause_blame_and_whether_to_try_again(record: 
 
 
 def test_the_whole_letter() -> None:
-    assert failure(state_of(RECORDS["out of memory, exit 137"].detail), ASKED).letter() == (
+    assert failure(state_of(RECORDS["out of memory, exit 137"].detail), ASKED).text() == (
         "OutOfMemory: `fit` (Batch job 4f1c0b7e) needed more memory than it was given.\n"
         "AWS says: Essential container in task exited\n"
         "Attempt 1: exit code 137; OutOfMemoryError: Container killed due to memory usage\n"

@@ -138,7 +138,7 @@ async def one(settings: Settings, x: int, folder: Path) -> tuple[object, str]:
         handle = await lifecycle.send(known, settings, group, Ticket((("storm", x),)))
         ended = await lifecycle.watch(known, settings, handle)
         (result,) = await collecting.collect(known, settings, ended, group.node_ids, folder)
-    assert result.error is None, result.error.letter()
+    assert result.error is None, result.error.text()
     return value_of(result), result.files["stdout"].read_text()
 
 

@@ -19,7 +19,12 @@ from tests.runner.bench import Container
 
 DENIED = b"<Error><Code>AccessDenied</Code><Message>User: worker is not authorized</Message></Error>"
 BUSY = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
-CREDENTIALS = {"AccessKeyId": "AKID", "SecretAccessKey": "hush", "Token": "hush", "Expiration": "2099-01-01T00:00:00Z"}
+CREDENTIALS = {
+    "AccessKeyId": "AKID",
+    "SecretAccessKey": "hush",
+    "Token": "hush",
+    "Expiration": "2099-01-01T00:00:00Z",
+}
 
 
 class Answers(ThreadingHTTPServer):

@@ -21,7 +21,7 @@ Answer = web.StreamResponse | None
 Rule = Callable[[web.Request, bytes], Awaitable[Answer]]
 
 
-class Held:
+class HeldRequest:
     """A request at the gate: `reached` when it has come, `go` lets it on."""
 
     def __init__(self) -> None:
@@ -65,9 +65,9 @@ class Gate:
 
         self.rules[operation] = rule
 
-    def hold(self, operation: str, *, after: bool = False, times: int = 1) -> Held:
+    def hold(self, operation: str, *, after: bool = False, times: int = 1) -> HeldRequest:
         """Holds this operation back, before or after it takes effect, until told to go."""
-        held, left = Held(), [times]
+        held, left = HeldRequest(), [times]
 
         async def rule(request: web.Request, body: bytes) -> Answer:
             if left[0] <= 0:

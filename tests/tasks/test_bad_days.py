@@ -169,7 +169,7 @@ async def test_a_wrong_setting_is_one_error_and_mended_it_works(world: World, da
 
 def holds(error: errors.AWSBatchError, *words: str) -> None:
     """The letter says all of it, names its class, and is nowhere longer than a reader's patience."""
-    letter = error.letter()
+    letter = error.text()
     assert letter.startswith(type(error).__name__)
     for word in words:
         assert word in letter, letter

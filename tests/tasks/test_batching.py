@@ -45,7 +45,7 @@ async def with_company(world: World, gate: Gate, settings: Settings, others: Seq
     await held.reached.wait()
     following = asyncio.create_task(sent(others))
     async with cloud(settings) as aws:
-        while sum(len(pier.waiting) for pier in fleet(aws)._piers.values()) < len(others):
+        while sum(len(batch.waiting) for batch in fleet(aws)._batches.values()) < len(others):
             await asyncio.sleep(0.01)
     held.go.set()
     await leaving
@@ -54,9 +54,9 @@ async def with_company(world: World, gate: Gate, settings: Settings, others: Seq
 
 
 def fleet(aws: Any) -> Any:
-    from covalent_awsbatch_plugin.tasks.batching import Fleet
+    from covalent_awsbatch_plugin.tasks.batching import Batcher
 
-    return aws.tenant(Fleet)
+    return aws.tenant(Batcher)
 
 
 def sizes(handles: Sequence[JobHandle]) -> list[int]:

@@ -118,7 +118,7 @@ async def test_one_that_exceeds_its_time_is_told_so(world: World, tmp_path: Path
     electrons = await together(world, settings, [(when_there, str(tmp_path / "never")), (shout, "a")])
     late, well = await asyncio.gather(*(each.end() for each in electrons))
     assert isinstance(late.error, errors.TimedOut)
-    assert "longer than its time limit of 2 s" in late.error.letter()
+    assert "longer than its time limit of 2 s" in late.error.text()
     assert late.files[envelope.STDOUT].read_text() == "waiting\n"
     assert value_of(well) == "A"
 
@@ -139,4 +139,4 @@ async def test_one_that_needs_more_memory_than_there_is_does_not_take_the_others
     small, big, other = await asyncio.gather(*(each.end() for each in electrons))
     assert (value_of(small), value_of(other)) == (1 << 20, 2 << 20)
     assert isinstance(big.error, errors.OutOfMemory)
-    assert "Raise memory (now 0.25 GiB)" in big.error.letter()
+    assert "Raise memory (now 0.25 GiB)" in big.error.text()

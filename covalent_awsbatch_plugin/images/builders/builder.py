@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
 
-from ..base_facts import Inside
+from ..base_facts import BaseImageFacts
 from ..layer import Layer
 from ..manifest import Image
 from ..reference import Reference
@@ -64,7 +64,7 @@ class Base:
     image: Image
     origin: Reference | None
     files: Mapping[str, Path] = field(default_factory=dict)
-    inside: Inside = field(default_factory=Inside)
+    inside: BaseImageFacts = field(default_factory=BaseImageFacts)
 
     @property
     def python(self) -> str | None:

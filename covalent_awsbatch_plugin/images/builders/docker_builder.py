@@ -21,7 +21,7 @@ from ..manifest import DOCKER, assemble, check_platform, compose
 from ..reference import parse
 from ..registry.blob import Blob
 from .builder import Base, PushedImage, Repository
-from .docker_engine import Engine, Held
+from .docker_engine import Engine, EngineImage
 from .registry_builder import OF_TASKS, RegistryBuilder, tag_of
 
 
@@ -67,14 +67,14 @@ class DockerBuilder:
                 raise
             return await self._of_engine(held, image, platform)
 
-    async def _of_engine(self, held: Held, name: str, platform: str) -> Base:
+    async def _of_engine(self, held: EngineImage, name: str, platform: str) -> Base:
         if held.id not in self._exported:
             self._exported[held.id] = await self._export_once(held.id, lambda: self._export(held, name))
         base = self._exported[held.id]
         check_platform(base.image, platform)
         return base
 
-    async def _export(self, held: Held, name: str) -> Base:
+    async def _export(self, held: EngineImage, name: str) -> Base:
         folder = Path(tempfile.mkdtemp(dir=self._folder))
         config, layers = await self._engine.export(held, folder)
         files = {layer.digest: path for layer, path in layers}

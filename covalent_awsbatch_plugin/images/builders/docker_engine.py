@@ -35,7 +35,7 @@ PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Held:
+class EngineImage:
     """An image that the engine has; `pulled` when it knows it by a registry's digest."""
 
     id: str
@@ -58,7 +58,7 @@ class Engine:
         await self._do(self._client.close)
         self._pool.shutdown(wait=False)
 
-    async def find(self, name: str) -> Held | None:
+    async def find(self, name: str) -> EngineImage | None:
         """The image of that name, digest or id."""
         return await self._do(lambda: self._find(name))
 
@@ -70,7 +70,7 @@ class Engine:
         """Give the engine an image whose base it has; afterwards its id is the digest of our config."""
         await self._do(lambda: self._load(image, layers, tag))
 
-    async def export(self, held: Held, folder: Path) -> tuple[bytes, list[tuple[Descriptor, Path]]]:
+    async def export(self, held: EngineImage, folder: Path) -> tuple[bytes, list[tuple[Descriptor, Path]]]:
         """Config and layers of an image, bottom up, the layers as files in `folder` that a registry takes."""
         return await self._do(lambda: self._export(held, folder))
 
@@ -78,13 +78,13 @@ class Engine:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     # ---- in a thread of the pool -----------------------------------------------------------------------------------
-    def _find(self, name: str) -> Held | None:
+    def _find(self, name: str) -> EngineImage | None:
         try:
             with _said(f"The Docker engine could not look for {name}."):
                 found = self._client.api.inspect_image(name)
         except _Absent:
             return None
-        return Held(found["Id"], bool(found.get("RepoDigests")))
+        return EngineImage(found["Id"], bool(found.get("RepoDigests")))
 
     def _pull(self, reference: Reference, platform: str, login: Login | None) -> None:
         auth = {"username": login.username, "password": login.password} if login else None
@@ -104,7 +104,7 @@ class Engine:
         if held is None or held.id not in (image.manifest.config.digest, image.digest):
             raise ImageError(f"The Docker engine made another image of {tag} than was asked for.", says=str(held))
 
-    def _export(self, held: Held, folder: Path) -> tuple[bytes, list[tuple[Descriptor, Path]]]:
+    def _export(self, held: EngineImage, folder: Path) -> tuple[bytes, list[tuple[Descriptor, Path]]]:
         with (
             _said(f"The Docker engine could not export {held.id}."),
             tempfile.TemporaryFile(dir=folder) as file,

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""From how a job or a task ended to the error its user reads, and to the letter that the command line prints.
+"""From how a job or a task ended to the error its user reads, and to the error_text that the command line prints.
 
 What AWS Batch says is read in one place, `why`; here its causes get the names of our errors.
 """
@@ -47,7 +47,7 @@ _TELLS_LESS_THAN_THE_TASK = (Cause.SUCCESS, Cause.USER_ERROR, Cause.KILLED_BY_SI
 
 
 @dataclass(frozen=True)
-class Asked:
+class JobRequest:
     """What was asked for, for an error's words: `who` names job and task; memory in GiB, time limit in seconds."""
 
     who: str
@@ -68,7 +68,7 @@ def facts(error: errors.JobFailed, memory: float) -> str:
     return f"{asked}." if isinstance(error, errors.Cancelled) else f"{asked}; {_AGAIN[error.retry_may_help]}."
 
 
-def task_failure(task: TaskResult, job: JobState, asked: Asked) -> errors.JobFailed | None:
+def task_failure(task: TaskResult, job: JobState, asked: JobRequest) -> errors.JobFailed | None:
     """The error of a task whose result is committed, None when it returned a value.
 
     Its own words win over AWS Batch's: what is committed happened, whatever the job's status says.
@@ -105,7 +105,7 @@ def task_failure(task: TaskResult, job: JobState, asked: Asked) -> errors.JobFai
     return _ended_from_outside(task, job, asked)
 
 
-def _ended_from_outside(task: TaskResult, job: JobState, asked: Asked) -> errors.JobFailed:
+def _ended_from_outside(task: TaskResult, job: JobState, asked: JobRequest) -> errors.JobFailed:
     """A signal's work. AWS Batch often says whose it was: a timeout's, a lost host's, somebody's who cancelled."""
     if outcome_of(job).cause not in _TELLS_LESS_THAN_THE_TASK:
         return failure(job, asked)
@@ -119,7 +119,7 @@ def _ended_from_outside(task: TaskResult, job: JobState, asked: Asked) -> errors
     )
 
 
-def failure(job: JobState, asked: Asked, log: str = "") -> errors.JobFailed:
+def failure(job: JobState, asked: JobRequest, log: str = "") -> errors.JobFailed:
     """The error of a job that committed no result, or was told to stop; its `retry_may_help` is this job's own.
 
     `log` is what is known of its output, which tells what AWS Batch does not: a wrong processor, a missing command.
@@ -142,14 +142,14 @@ def failure(job: JobState, asked: Asked, log: str = "") -> errors.JobFailed:
     return error
 
 
-def _input_lost(asked: Asked, where: str) -> errors.JobFailed:
+def _input_lost(asked: JobRequest, where: str) -> errors.JobFailed:
     return errors.InputLost(
         f"{asked.who} could not read its function or an argument, so it did not begin.",
         advice=f"{where} The job role needs s3:GetObject on what is not in the image.",
     )
 
 
-def letter(outcome: Outcome) -> str:
+def error_text(outcome: Outcome) -> str:
     """What `covalent-awsbatch why` prints: what happened, AWS's words, what to do, whose side it is on."""
     job = f"Batch job {outcome.job_id}" if outcome.job_id else "This job"
     who = f"`{outcome.name}` ({job})" if outcome.name else job

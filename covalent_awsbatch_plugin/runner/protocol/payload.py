@@ -45,7 +45,7 @@ def list_of(files: Sequence[PackedFile]) -> bytes:
 
 
 @dataclass(frozen=True)
-class Parcel:
+class JobPayload:
     """One container's part of a payload, and the folder that shall hold it."""
 
     digest: str
@@ -54,7 +54,7 @@ class Parcel:
     folder: Path
 
     @classmethod
-    def of(cls, env: Mapping[str, str], make_folder: Callable[[], Path]) -> Parcel | None:
+    def of(cls, env: Mapping[str, str], make_folder: Callable[[], Path]) -> JobPayload | None:
         """None where the image holds the tasks. Raises NoJob."""
         digest = env.get(layout.ENV_PAYLOAD)
         if not digest:
@@ -75,7 +75,7 @@ class Parcel:
         return self.folder / "complaint"
 
 
-def bring(parcel: Parcel, open_store: Callable[[], Store]) -> int:
+def bring(parcel: JobPayload, open_store: Callable[[], Store]) -> int:
     """Every file is in the folder afterwards, or there is a complaint; the exit status of this process.
 
     In a process of its own, for the client starts threads.
@@ -92,7 +92,7 @@ def bring(parcel: Parcel, open_store: Callable[[], Store]) -> int:
     return 0
 
 
-def _unpack(parcel: Parcel, store: Store) -> None:
+def _unpack(parcel: JobPayload, store: Store) -> None:
     (rows,) = store.get_ranges(parcel.key, [(0, parcel.containers * ROW.size)])
     _check(rows, bytes.fromhex(parcel.digest), "its beginning")
     begin, size, sha256 = ROW.unpack_from(rows, parcel.index * ROW.size)
@@ -103,7 +103,7 @@ def _unpack(parcel: Parcel, store: Store) -> None:
         _bring(parcel, store, files, last_begin + last_size)
 
 
-def _bring(parcel: Parcel, store: Store, files: Sequence[PackedFile], behind: int) -> None:
+def _bring(parcel: JobPayload, store: Store, files: Sequence[PackedFile], behind: int) -> None:
     ranges = [(behind + file.offset, behind + file.offset + file.size) for file in files]
     for file, data in zip(files, store.get_ranges(parcel.key, ranges), strict=True):
         _check(data, bytes.fromhex(file.sha256), f"its file {file.path}")

@@ -13,14 +13,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from ..errors import Cancelled
-from .cleanup import Housekeeper
+from .cleanup import Cleanup
 from .connection import Cloud
 
 QUIET_SECONDS = 0.2  # a cancelled dispatch cancels its tasks one by one, each some milliseconds after the other
 LONGEST_SECONDS = 10
 
 
-class Terminator:
+class JobCanceller:
     """One for each Cloud. `sleep` is an argument for tests."""
 
     def __init__(self, cloud: Cloud, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
@@ -90,5 +90,5 @@ class Terminator:
         """Whether no other task of the array is to be read, or to run on."""
         if any(job_id.partition(":")[0] == parent for job_id in self._members):
             return False
-        unread = self._cloud.tenant(Housekeeper).unread(parent)
+        unread = self._cloud.tenant(Cleanup).unread(parent)
         return bool(unread) and unread <= wanted

@@ -1,0 +1,17 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Names made from the content of a value."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+FORMAT = 1  # of layers made of packages; another number makes all anew
+
+
+def content_id(*parts: object) -> str:
+    """Return a name of 64 hexadecimal digits: the same parts in the same order give the same name."""
+    text = json.dumps([FORMAT, *parts], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
