@@ -29,7 +29,7 @@ from covalent_awsbatch_plugin.images.builders.builder import Base, Builder, Push
 from covalent_awsbatch_plugin.images.layer import layer
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.settings import Given, Settings, resolve
-from covalent_awsbatch_plugin.tasks import cloud
+from covalent_awsbatch_plugin.tasks.client import connect
 
 from .docker_build import login
 from .section import Reach, Say, Section
@@ -92,8 +92,8 @@ async def _as_layers(found: Found, settings: Settings, folder: Path) -> PushedIm
     """The image with the list."""
     os.environ["UV_CACHE_DIR"] = str(folder / "uv")
     store = LayerStore(folder / "store")
-    async with cloud(settings) as aws:
-        repository = (await aws.site(settings)).repository
+    async with connect(settings) as client:
+        repository = (await client.services.resources(settings)).repository
         target = Target(settings.platform, f"{sys.version_info.major}.{sys.version_info.minor}")
         image = None
         for told, words in ((COLD, LIST), (WARM, LIST), (ADDED, f"{LIST}, {ONE_MORE}")):

@@ -27,7 +27,7 @@ class LeftToBotocore(Exception):
 
 
 class QuickGet:
-    """One for a connection, shared by its buckets: `aws.tenant(QuickGet)`."""
+    """A reader of small objects, which `Store` asks first."""
 
     def __init__(self, aws: AWS) -> None:
         self._aws = aws

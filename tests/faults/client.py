@@ -19,14 +19,15 @@ from click.testing import CliRunner
 
 from covalent_awsbatch_plugin.cli import main
 from covalent_awsbatch_plugin.settings import Settings
-from covalent_awsbatch_plugin.tasks import cloud, lifecycle, results
+from covalent_awsbatch_plugin.tasks.client import connect
+from covalent_awsbatch_plugin.tasks.inflight import Task
+from covalent_awsbatch_plugin.tasks.job_handle import JobHandle
 from covalent_awsbatch_plugin.tasks.packing import StagedGroup
 from covalent_awsbatch_plugin.tasks.results import NodeResult
 from covalent_awsbatch_plugin.tasks.staging import stage_call
-from covalent_awsbatch_plugin.tasks.submit import JobHandle
 from tests.faults.driver import DISPATCH, GROUPS
 from tests.faults.tasks import wait_and_count
-from tests.tasks.small_world import World, ticket
+from tests.tasks.small_world import World
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,10 +75,8 @@ class Client:
 
     async def asks_again(self) -> list[JobHandle]:
         """In another process than the killed one: the handles of the jobs that its tasks now have."""
-        async with cloud(self.settings) as aws:
-            return await asyncio.gather(
-                *(lifecycle.send(aws, self.settings, group, ticket(group)) for group in self.groups)
-            )
+        async with connect(self.settings) as client:
+            return await asyncio.gather(*(client.submit(self.settings, Task.of(group)) for group in self.groups))
 
     async def reads(self, handles: Sequence[JobHandle]) -> list[NodeResult]:
         """What came of them, each one's job watched to its end."""
@@ -87,9 +86,9 @@ class Client:
     async def _read(self, group: StagedGroup, handle: JobHandle) -> NodeResult:
         into = self.folder / f"read-{group.task_group_id}"
         into.mkdir(exist_ok=True)
-        async with cloud(self.settings) as aws:
-            ended = await lifecycle.watch(aws, self.settings, handle, ticket(group))
-            (result,) = await results.collect(aws, self.settings, ended, group.node_ids, into)
+        async with connect(self.settings) as client:
+            ended = await client.wait(self.settings, handle, Task.of(group))
+            (result,) = await client.results(self.settings, ended, group.node_ids, into)
         return result
 
     async def says(self, *words: str) -> str:

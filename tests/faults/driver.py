@@ -18,9 +18,8 @@ from typing import Any
 
 from covalent_awsbatch_plugin.aws.session import AWS
 from covalent_awsbatch_plugin.settings import Settings
-from covalent_awsbatch_plugin.tasks import cloud, lifecycle, results
-from covalent_awsbatch_plugin.tasks.connection import Cloud
-from covalent_awsbatch_plugin.tasks.inflight import Ticket
+from covalent_awsbatch_plugin.tasks.client import Client, connect
+from covalent_awsbatch_plugin.tasks.inflight import Task
 from covalent_awsbatch_plugin.tasks.packing import StagedGroup
 from covalent_awsbatch_plugin.tasks.staging import stage_call
 
@@ -47,16 +46,16 @@ def dies(step: str, folder: Path) -> Any:
 
 async def main(settings: Settings, folder: Path) -> None:
     groups: list[StagedGroup] = pickle.loads((folder / GROUPS).read_bytes())
-    async with cloud(settings) as aws:
+    async with connect(settings) as client:
         if len(groups) > 1:  # a lone one leaves at once, and then the others wait for each other
-            await _goes(aws, settings, stage_call(str, (), {}, folder, dispatch_id="first", node_id=0), folder)
-        await asyncio.gather(*(_goes(aws, settings, group, folder) for group in groups))
+            await _goes(client, settings, stage_call(str, (), {}, folder, dispatch_id="first", node_id=0), folder)
+        await asyncio.gather(*(_goes(client, settings, group, folder) for group in groups))
 
 
-async def _goes(aws: Cloud, settings: Settings, group: StagedGroup, folder: Path) -> None:
-    handle = await lifecycle.send(aws, settings, group, Ticket(((group.dispatch_id, group.node_ids[0]),)))
-    ended = await lifecycle.watch(aws, settings, handle)
-    await results.collect(aws, settings, ended, group.node_ids, folder)
+async def _goes(client: Client, settings: Settings, group: StagedGroup, folder: Path) -> None:
+    handle = await client.submit(settings, Task.of(group))
+    ended = await client.wait(settings, handle)
+    await client.results(settings, ended, group.node_ids, folder)
 
 
 if __name__ == "__main__":

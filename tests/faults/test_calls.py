@@ -13,7 +13,7 @@ import pytest
 
 from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.local import faults
-from covalent_awsbatch_plugin.tasks import cloud
+from covalent_awsbatch_plugin.tasks.client import connect
 from tests.faults.tasks import count, raise_once
 from tests.tasks.small_world import World
 
@@ -102,8 +102,8 @@ async def test_credentials_that_expire_at_any_call_are_read_again(world: World, 
     """S3 has no words for a HEAD; and what uploads and reads whole objects asks in ways of its own."""
     credentials = Path(world.profile(aws_access_key_id="AKIAFIRST"))
     settings = world.settings(credentials=str(credentials), max_baked_mib=0)
-    async with cloud(settings) as aws:
-        await aws.identity()  # whose keys are in use from here on
+    async with connect(settings) as client:
+        await client.services.identity()  # whose keys are in use from here on
         credentials.write_text(Path(world.profile(aws_access_key_id="AKIASECOND")).read_text())
         world.aws.fault(faults.EXPIRED, of=of, who="AKIAFIRST", times=None)
         assert await world.value(settings, count, str(tmp_path / "ran"), "big") == "x" * 400_000

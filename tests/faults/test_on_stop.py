@@ -14,11 +14,12 @@ import pytest
 from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS, faults
-from covalent_awsbatch_plugin.tasks import cloud, lifecycle, results
+from covalent_awsbatch_plugin.tasks.client import connect
+from covalent_awsbatch_plugin.tasks.inflight import Task
 from covalent_awsbatch_plugin.tasks.results import NodeResult
 from covalent_awsbatch_plugin.tasks.staging import value_of
 from tests.faults.tasks import RAN, SAVED, on_second_attempt
-from tests.tasks.small_world import World, stdout_of, ticket
+from tests.tasks.small_world import World, stdout_of
 
 
 @pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.engine)])
@@ -54,11 +55,11 @@ async def test_at_a_spot_notice_and_the_next_attempt_goes_on(world: World) -> No
 
 async def test_at_a_cancel(world: World) -> None:
     settings, group = world.settings(), world.stage(on_second_attempt)
-    async with cloud(settings) as aws:
-        handle = await lifecycle.send(aws, settings, group, ticket(group))
-        watching = asyncio.ensure_future(lifecycle.watch(aws, settings, handle))
+    async with connect(settings) as client:
+        handle = await client.submit(settings, Task.of(group))
+        watching = asyncio.ensure_future(client.wait(settings, handle))
         await world.until_heard(handle.job_id)
-        await lifecycle.cancel(aws, handle.job_id)
-        (result,) = await results.collect(aws, settings, await watching, group.node_ids, world.folder)
+        await client.cancel(handle.job_id)
+        (result,) = await client.results(settings, await watching, group.node_ids, world.folder)
     assert isinstance(result.error, errors.Cancelled)
     assert said(result) == [RAN, SAVED]

@@ -16,8 +16,9 @@ import pytest
 from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.runner.protocol import layout
-from covalent_awsbatch_plugin.tasks import cloud, lifecycle
-from tests.tasks.small_world import World, ticket
+from covalent_awsbatch_plugin.tasks.client import connect
+from covalent_awsbatch_plugin.tasks.inflight import Task
+from tests.tasks.small_world import World
 from tests.tasks.tasks import shout, when_there
 
 KEEP = {"delete_images": False, "delete_objects": False, "delete_definitions": False, "max_baked_mib": 0}
@@ -78,8 +79,8 @@ async def test_what_a_living_job_needs_stays(world: World, tmp_path: Path, paylo
     gate = tmp_path / "there"
     settings = world.settings(**KEEP, payload=payload)
     group = world.stage(when_there, str(gate))
-    async with cloud(settings) as aws:
-        handle = await lifecycle.send(aws, settings, group, ticket(group))
+    async with connect(settings) as client:
+        handle = await client.submit(settings, Task.of(group))
         clean(world, "--older-than", "0", "--yes")
         sent = world.sent()
         assert handle.image.rpartition("@")[2] in sent.images
@@ -87,6 +88,6 @@ async def test_what_a_living_job_needs_stays(world: World, tmp_path: Path, paylo
         assert payload == "image" or any(key.startswith(layout.payload_key("")) for key in sent.objects)
         assert sent.definitions
         gate.touch()
-        ended = await lifecycle.watch(aws, settings, handle)
+        ended = await client.wait(settings, handle)
     assert ended.envelope is not None
     assert ended.envelope.returned
