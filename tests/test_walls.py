@@ -41,7 +41,7 @@ OUTSIDE = {
     "botocore": {"hands/aws/session.py", "hands/aws/errors.py", "hands/aws/quick_get.py", "local"},
     "aiohttp": {"hands", "local"},
     "yarl": {"hands", "local"},  # the URLs that aiohttp takes and gives
-    "docker": {"hands/image/engine.py", "local"},
+    "docker": {"hands/image/docker_client.py", "hands/image/engine.py", "local"},
     "moto": {"local"},
     "flask": {"local"},
     "werkzeug": {"local"},
