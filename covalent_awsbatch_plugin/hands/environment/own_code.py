@@ -122,7 +122,10 @@ class Needed:
 def needed(found: References, here: Running) -> Needed:
     """From what tasks refer to, through the imports of their own modules, to packages and files."""
     told = Needed()
-    beside = sorted({Path(file).parent for file in found.files if Path(file).is_absolute()})
+    beside = [
+        *map(Path, found.folders),
+        *sorted({Path(file).parent for file in found.files if Path(file).is_absolute()}),
+    ]
     waiting, seen = set(found.modules), set[str]()
     while waiting:
         module = waiting.pop()
