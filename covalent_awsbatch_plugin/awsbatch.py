@@ -36,6 +36,7 @@ from covalent.executor.base import AsyncBaseExecutor
 from covalent.executor.schemas import ResourceMap, TaskSpec, TaskUpdate
 
 from .core.covalent_plugins import other_awsbatch_plugins
+from .dependencies.import_folders import import_folders
 from .dependencies.spec import anchored
 from .errors import AWSBatchError, Cancelled, JobFailed, SettingError, StagingError
 from .infra.stack_settings import ExecutorInfraDefaults, ExecutorPluginDefaults
@@ -74,6 +75,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
     """
 
     SUPPORTS_MANAGED_EXECUTION = True
+    code_folders: list[str] | None = None  # of the client's process; None where Covalent knows the executor by name
 
     def __init__(self, **given: Any) -> None:
         # Covalent makes an executor from its name by passing the whole section; then it is no constructor's.
@@ -88,6 +90,12 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         for name in SETTING_NAMES:
             setattr(self, name, settings.get(name))
         _warn_once()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the client sends: the settings, and the folders from which its process imports own modules."""
+        body: dict[str, Any] = super().to_dict()
+        body["attributes"].setdefault("code_folders", import_folders())
+        return body
 
     def from_dict(self, object_dict: dict[str, Any]) -> AWSBatchExecutor:
         """Takes over a client's attributes; one of an older client lacks some, one of a newer has more."""
@@ -117,7 +125,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
     ) -> Any:
         """Pack a task group, push its image and submit its job; return the job's handle."""
         with _as_covalent_error():
-            group = _staged(task_specs, resources, task_group_metadata)
+            group = _staged(task_specs, resources, task_group_metadata, self.code_folders)
             try:
                 return await self._send(self.settings(), group)
             except BaseException:
@@ -213,7 +221,14 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         folder = _folder(settings, meta, f"in-{uuid.uuid4().hex[:8]}")
         try:
             group = stage_call(
-                function, args, kwargs, folder, dispatch_id=meta["dispatch_id"], node_id=meta["node_id"], save=_save
+                function,
+                args,
+                kwargs,
+                folder,
+                dispatch_id=meta["dispatch_id"],
+                node_id=meta["node_id"],
+                save=_save,
+                folders=self.code_folders or [] if wrapped else None,
             )
             ended = await self._poll(settings, meta, await self._send(settings, group))
         finally:
@@ -320,7 +335,9 @@ def _folder(settings: Settings, meta: dict[str, Any], way: str) -> Path:
     return folder
 
 
-def _staged(specs: list[TaskSpec], resources: ResourceMap, meta: dict[str, Any]) -> StagedGroup:
+def _staged(
+    specs: list[TaskSpec], resources: ResourceMap, meta: dict[str, Any], folders: list[str] | None
+) -> StagedGroup:
     from .tasks.packing import StagedGroup, StagedTask
 
     def path(uri: str) -> Path:
@@ -337,7 +354,7 @@ def _staged(specs: list[TaskSpec], resources: ResourceMap, meta: dict[str, Any])
         for spec in specs
     )
     inputs = {node: path(uri) for node, uri in resources.inputs.items()}
-    return StagedGroup(meta["dispatch_id"], meta["task_group_id"], tuple(tasks), inputs)
+    return StagedGroup(meta["dispatch_id"], meta["task_group_id"], tuple(tasks), inputs, tuple(folders or ()))
 
 
 def _status(error: JobFailed | None) -> Any:

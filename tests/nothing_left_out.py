@@ -29,19 +29,9 @@ def everything_required() -> bool:
 
 @cache
 def engine_answers() -> bool:
-    import docker
-    import docker.errors
+    from covalent_awsbatch_plugin.images.builders.docker_client import docker_answers
 
-    try:
-        client = docker.from_env(timeout=10)
-    except docker.errors.DockerException:
-        return False
-    try:
-        return bool(client.ping())
-    except (docker.errors.DockerException, OSError):
-        return False
-    finally:
-        client.close()
+    return docker_answers(timeout_s=10)
 
 
 def terraform_is_here() -> bool:

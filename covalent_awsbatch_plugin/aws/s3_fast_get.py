@@ -15,8 +15,8 @@ from urllib.parse import quote, urlsplit
 
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.exceptions import HTTPClientError
 
+from .errors import NO_ANSWER
 from .session import AWS
 
 _NOT_HERE = (301, 307, 400)  # the bucket is in another Region, or is of a kind that asks for other signatures
@@ -47,7 +47,7 @@ class QuickGet:
         try:
             answer = await client._endpoint.http_session.send(request.prepare())
             body: bytes = await answer.content
-        except (HTTPClientError, OSError) as error:
+        except NO_ANSWER as error:
             raise LeftToBotocore from error
         if answer.status_code == 200:
             return body

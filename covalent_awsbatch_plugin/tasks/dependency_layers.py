@@ -76,7 +76,7 @@ class DependencyLayerBuilder:
             return NO_DEPENDENCIES
         target = Target(settings.platform, ".".join((base.python or python).split(".")[:2]), glibc(base.inside))
         found = await self._services.in_thread(references, group) if asked.auto else References()
-        key = (asked, target, frozenset(found.modules), frozenset(found.files))
+        key = (asked, target, frozenset(found.modules), frozenset(found.files), found.folders)
         layers = await self._once(key, lambda: self._made(asked, target, found))
         if time.monotonic() - self._pruned_at > PRUNED_EVERY_S or not self._pruned_at:
             self._pruned_at = time.monotonic()
@@ -174,7 +174,7 @@ def _compare(lock: Lock) -> None:
 # ---- what the tasks themselves refer to ----------------------------------------------------------------------------
 def references(group: StagedGroup) -> References:
     """Of functions, hooks and known arguments. Nothing is unpickled."""
-    found = References()
+    found = References(folders=group.folders)
     for task in group.tasks:
         found.merge(_of_archive(task.function))
         for pickled in _hooked(task):
