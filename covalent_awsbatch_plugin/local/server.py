@@ -21,7 +21,9 @@ from typing import Any
 from aiohttp import web
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
 from moto.ec2.models import ec2_backends
+from moto.iam.models import iam_backends
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+from moto.utilities.utils import get_partition
 
 from . import logs
 from .batch import api as batch
@@ -35,7 +37,7 @@ from .images import ecr
 from .images.base_image import BaseImage, make_base_image
 from .images.blobs import BlobStore
 from .images.registry import Manifest, Registry, problem
-from .provision import BASE_REPOSITORY, Network, Provisioner, section
+from .provision import BASE_REPOSITORY, Network, Provisioner, make_way_out, section
 
 HOST = "127.0.0.1"
 CREDENTIALS_FILE = "credentials"
@@ -79,6 +81,7 @@ async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[st
         registry = await stack.enter_async_context(_site(registry_app))
         credentials = CredentialsEndpoint(ACCOUNT, options.region)
         credentials_site = await stack.enter_async_context(_site(credentials.app()))
+        _load_managed_policies(options.region)
         endpoint_url = _moto(gate)
         token, _ = ecr.LocalECRResponse.new_login()
         engine = engines.make(name, work / "engine", registry, token, options.limits.slots)
@@ -112,12 +115,23 @@ def _install(registry: str, scheduler: Scheduler) -> None:
     batch.install(asyncio.get_running_loop(), scheduler)
 
 
+def _load_managed_policies(region: str) -> None:
+    """Load AWS's own policies, which roles of compute environments attach, into the partition of `region` alone.
+
+    Moto would parse all 1,600 again for each partition, and asks all partitions whose key a request bears.
+    """
+    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
+    assert iam_backends[ACCOUNT][get_partition(region)].aws_managed_policies
+    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "false"
+
+
 def _provision(options: Options, endpoint_url: str) -> None:
     ec2 = ec2_backends[ACCOUNT][options.region]
     subnet = next(iter(next(iter(ec2.subnets.values())).values()))
     group = ec2.get_default_security_group(subnet.vpc_id)
     assert group is not None
     network = Network(subnet.id, group.id)
+    make_way_out(ec2, subnet.vpc_id)
     Provisioner(endpoint_url, options.region).run(network, options.state_dir / CREDENTIALS_FILE)
 
 
@@ -149,7 +163,6 @@ def _too_many() -> web.Response:
 
 def _moto(gate: Gate) -> str:
     """Starts moto's server in threads that end with this process; its URL."""
-    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"  # AWS's own, which roles of compute environments attach
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else a line for every request
     server = ThreadedMotoServer(HOST, 0, verbose=False)
     server.start()
