@@ -9,7 +9,10 @@ VENV ?= .venv
 PYTHON ?=
 # more for pytest, e.g. make test ARGS='tests/image -x'
 ARGS ?=
+# processes that share the tests; WORKERS=0 for a debugger
+WORKERS ?= 2
 RUN := $(VENV)/bin
+PYTEST := $(RUN)/python -m pytest -n $(WORKERS)
 
 .PHONY: help venv dev lock demo test test-latest test-fast test-python test-engine lint lint-infra format coverage soak bench engine engine-down clean
 
@@ -33,20 +36,20 @@ demo: venv ## a Covalent workflow on an AWS that runs on this machine; no accoun
 	@$(RUN)/python examples/demo.py
 
 test: venv ## every test that can run here; says which can't (no Docker engine: `make engine`)
-	@$(RUN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 test-latest: ## the tests with the newest releases that setup.py allows, in .venv-latest; ARGS as for make test
 	@tools/venv.sh --latest .venv-latest $(PYTHON)
 	@.venv-latest/bin/python -m pytest $(ARGS)
 
 test-fast: venv ## about two minutes: the tests that start no Docker engine, Covalent server, Terraform or offline AWS
-	@$(RUN)/python -m pytest -m "not engine and not server and not terraform and not cloud" $(ARGS)
+	@$(PYTEST) -m "not engine and not server and not terraform and not cloud" $(ARGS)
 
 test-python: venv ## what may differ from one Python to another: all but engine, server and Terraform
-	@$(RUN)/python -m pytest -m "not engine and not server and not terraform" $(ARGS)
+	@$(PYTEST) -m "not engine and not server and not terraform" $(ARGS)
 
 test-engine: venv ## the tests with a Docker engine only
-	@REQUIRE_ALL=1 $(RUN)/python -m pytest -m engine $(ARGS)
+	@REQUIRE_ALL=1 $(PYTEST) -m engine $(ARGS)
 
 lint: dev ## ruff and mypy --strict
 	@$(RUN)/ruff check .

@@ -3,7 +3,8 @@
 
 """What a fresh offline AWS holds: bucket, repository, roles, log group, environment and queue of the documented names.
 
-Made through the API over HTTP, as anybody would.
+Made through the API over HTTP, as anybody would; the default VPC's way out alone is made in moto, whose model of EC2
+takes 0.3 s to load.
 """
 
 from __future__ import annotations
@@ -73,7 +74,6 @@ class Provisioner:
             self._client("ecr").create_repository(repositoryName=repository)
         self._client("logs").create_log_group(logGroupName=LOG_GROUP)
         self._roles()
-        self._way_out(network)
         self._queue(network)
         self._user(credentials_file)
 
@@ -81,17 +81,9 @@ class Provisioner:
         elsewhere = {"CreateBucketConfiguration": {"LocationConstraint": self._region}}
         s3 = self._client("s3")
         s3.create_bucket(Bucket=BUCKET, **({} if self._region == "us-east-1" else elsewhere))
-        # AWS encrypts every new bucket so, and a default VPC has a way out
+        # AWS encrypts every new bucket so
         rules = [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
         s3.put_bucket_encryption(Bucket=BUCKET, ServerSideEncryptionConfiguration={"Rules": rules})
-
-    def _way_out(self, network: Network) -> None:
-        ec2 = self._client("ec2")
-        vpc = ec2.describe_subnets(SubnetIds=[network.subnet])["Subnets"][0]["VpcId"]
-        gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
-        ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
-        for table in ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["RouteTables"]:
-            ec2.create_route(RouteTableId=table["RouteTableId"], DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
 
     def _roles(self) -> None:
         iam = self._client("iam")
@@ -139,6 +131,14 @@ class Provisioner:
             f"region = {self._region}\n"
             f"endpoint_url = {self._endpoint_url}\n"
         )
+
+
+def make_way_out(ec2: Any, vpc_id: str) -> None:
+    """Give a VPC of moto's `ec2` backend an internet gateway and routes to it, as each default VPC has at AWS."""
+    gateway = ec2.create_internet_gateway()
+    ec2.attach_internet_gateway(gateway.id, vpc_id)
+    for table in ec2.describe_route_tables(filters={"vpc-id": [vpc_id]}):
+        ec2.create_route(table.id, "0.0.0.0/0", gateway_id=gateway.id)
 
 
 def section(credentials_file: Path, region: str, base_image: str) -> dict[str, Any]:

@@ -21,21 +21,23 @@ from typing import Any
 from aiohttp import web
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
 from moto.ec2.models import ec2_backends
+from moto.iam.models import iam_backends
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+from moto.utilities.utils import get_partition
 
 from . import logs
 from .base_image.build import BaseImage, make_base_image
 from .batch import api as batch
 from .batch.instance import Host
 from .batch.scheduler import Limits, Scheduler
-from .ecr import api
+from .ecr import api as ecr
 from .ecr.blobs import BlobStore
 from .ecr.registry import Manifest, Registry, problem
 from .engines import choice as engines
 from .faults.request_filter import Gate, before_moto, before_registry
 from .iam import enforcement as iam
 from .iam.task_credentials import CredentialsEndpoint
-from .provision import BASE_REPOSITORY, Network, Provisioner, section
+from .provision import BASE_REPOSITORY, Network, Provisioner, make_way_out, section
 
 HOST = "127.0.0.1"
 CREDENTIALS_FILE = "credentials"
@@ -72,15 +74,16 @@ async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[st
     name = await asyncio.to_thread(engines.choose, options.engine)
     async with AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, work, ignore_errors=True)
-        blobs, catalog = BlobStore(work / "registry"), api.ECRCatalog(ACCOUNT, options.region)
+        blobs, catalog = BlobStore(work / "registry"), ecr.ECRCatalog(ACCOUNT, options.region)
         gate = Gate(options.quotas)
         registry_app = Registry(blobs, catalog, mounting=options.mounting).app()
         registry_app.middlewares.append(before_registry(gate, _too_many))
         registry = await stack.enter_async_context(_site(registry_app))
         credentials = CredentialsEndpoint(ACCOUNT, options.region)
         credentials_site = await stack.enter_async_context(_site(credentials.app()))
+        _load_managed_policies(options.region)
         endpoint_url = _moto(gate)
-        token, _ = api.LocalECRResponse.new_login()
+        token, _ = ecr.LocalECRResponse.new_login()
         engine = engines.make(name, work / "engine", registry, token, options.limits.slots)
         stack.push_async_callback(engine.close)
         host = Host(ACCOUNT, options.region, endpoint_url, f"http://{credentials_site}", credentials)
@@ -107,9 +110,19 @@ async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[st
 
 
 def _install(registry: str, scheduler: Scheduler) -> None:
-    api.install(registry)
+    ecr.install(registry)
     logs.install()
     batch.install(asyncio.get_running_loop(), scheduler)
+
+
+def _load_managed_policies(region: str) -> None:
+    """Load AWS's own policies, which roles of compute environments attach, into the partition of `region` alone.
+
+    Moto would parse all 1,600 again for each partition, and asks all partitions whose key a request bears.
+    """
+    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
+    assert iam_backends[ACCOUNT][get_partition(region)].aws_managed_policies
+    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "false"
 
 
 def _provision(options: Options, endpoint_url: str) -> None:
@@ -118,10 +131,11 @@ def _provision(options: Options, endpoint_url: str) -> None:
     group = ec2.get_default_security_group(subnet.vpc_id)
     assert group is not None
     network = Network(subnet.id, group.id)
+    make_way_out(ec2, subnet.vpc_id)
     Provisioner(endpoint_url, options.region).run(network, options.state_dir / CREDENTIALS_FILE)
 
 
-def _push(base: BaseImage, blobs: BlobStore, catalog: api.ECRCatalog, registry: str) -> str:
+def _push(base: BaseImage, blobs: BlobStore, catalog: ecr.ECRCatalog, registry: str) -> str:
     """The base image is in the registry; its name there."""
     held, tag = catalog.blobs(BASE_REPOSITORY), f"3.{sys.version_info.minor}-slim"
     assert held is not None
@@ -149,7 +163,6 @@ def _too_many() -> web.Response:
 
 def _moto(gate: Gate) -> str:
     """Starts moto's server in threads that end with this process; its URL."""
-    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"  # AWS's own, which roles of compute environments attach
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else a line for every request
     server = ThreadedMotoServer(HOST, 0, verbose=False)
     server.start()

@@ -3,7 +3,8 @@
 
 """A client that kills itself: the whole way of some tasks, ended by SIGKILL before or after one of its calls to AWS.
 
-`python -m tests.faults.driver settings.json folder step`, where a step is like `after batch:SubmitJob`.
+`run` is what a process of multiprocessing's fork server does: nothing of another client is in its memory, and nothing
+has to be imported. A step is like `after batch:SubmitJob`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import asyncio
 import os
 import pickle
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from covalent_awsbatch_plugin.tasks.staging import stage_call
 
 BEFORE, AFTER = "before", "after"
 DISPATCH, GROUPS = "killed", "groups.pickle"
+SETTINGS, ERRORS = "settings.json", "stderr"
 call = AWS.call
 
 
@@ -58,7 +59,11 @@ async def _goes(client: Client, settings: Settings, group: StagedGroup, folder: 
     await client.results(settings, ended, group.node_ids, folder)
 
 
-if __name__ == "__main__":
-    where = Path(sys.argv[2])
-    AWS.call = dies(sys.argv[3], where)  # type: ignore[method-assign]
-    asyncio.run(main(Settings.model_validate_json(Path(sys.argv[1]).read_text()), where))
+def run(environment: dict[str, str], folder: Path, step: str) -> None:
+    """Go the whole way of the tasks in `folder`, in `environment`, until the step; stderr goes into a file there."""
+    os.environ.clear()
+    os.environ.update(environment)
+    with (folder / ERRORS).open("wb") as errors:
+        os.dup2(errors.fileno(), 2)
+    AWS.call = dies(step, folder)  # type: ignore[method-assign]
+    asyncio.run(main(Settings.model_validate_json((folder / SETTINGS).read_text()), folder))

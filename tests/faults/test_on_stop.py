@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,12 +22,20 @@ from tests.faults.tasks import RAN, SAVED, on_second_attempt
 from tests.tasks.small_world import World, stdout_of
 
 
-@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.engine)])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+@pytest.fixture(scope="module", params=["process", pytest.param("docker", marks=pytest.mark.engine)])
+def own_aws(request: pytest.FixtureRequest) -> Iterator[LocalAWS]:
     """Where a minute lasts ten seconds, and whoever is told to stop has the time that AWS gives."""
-    async with LocalAWS(engine=request.param, slots=2, minute_s=10) as aws:
-        yield World(aws, tmp_path)
-        await close_shared()
+    aws = LocalAWS(engine=request.param, slots=2, minute_s=10)
+    asyncio.run(aws.__aenter__())
+    yield aws
+    asyncio.run(aws.__aexit__(None, None, None))
+
+
+@pytest.fixture
+async def world(own_aws: LocalAWS, tmp_path: Path) -> AsyncIterator[World]:
+    yield World(own_aws, tmp_path)
+    own_aws.clear_faults()
+    await close_shared()
 
 
 def said(result: NodeResult) -> list[str]:

@@ -24,7 +24,7 @@ from tests.tasks.tasks import shout, when_there
 KEEP = {"delete_images": False, "delete_objects": False, "delete_definitions": False, "max_baked_mib": 0}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own_aws() -> Iterator[LocalAWS]:
     """Others' tasks leave nothing here."""
     aws = LocalAWS(engine="process", slots=4, grace_s=1)
@@ -35,8 +35,25 @@ def own_aws() -> Iterator[LocalAWS]:
 
 @pytest.fixture
 async def world(own_aws: LocalAWS, tmp_path: Path) -> AsyncIterator[World]:
-    yield World(own_aws, tmp_path)
+    world = World(own_aws, tmp_path)
+    yield world
     await close_shared()
+    empty(world)
+
+
+def empty(world: World) -> None:
+    """Delete what a test left, so that the next one begins as the first did."""
+    section, sent = world.aws.section(), world.sent()
+    s3, ecr, batch = world.client("s3"), world.client("ecr"), world.client("batch")
+    for key in sent.objects:
+        s3.delete_object(Bucket=section["s3_bucket_name"], Key=key)
+    if sent.images:
+        digests = [{"imageDigest": digest} for digest in sent.images]
+        ecr.batch_delete_image(repositoryName=section["ecr_repo_name"], imageIds=digests)
+    for definition in sent.definitions:
+        batch.deregister_job_definition(jobDefinition=definition)
+    left = world.sent()
+    assert (left.objects, left.images, left.definitions) == (frozenset(), frozenset(), frozenset())
 
 
 def clean(world: World, *words: str) -> str:

@@ -18,6 +18,7 @@ from moto.batch import models as batch
 from moto.batch.responses import BatchResponse
 from moto.core.authorization import ActionAuthenticatorMixin
 from moto.core.base_backend import BackendDict, BaseBackend
+from moto.ec2.models import EC2Backend
 from moto.ecr import models as ecr
 from moto.ecr.responses import ECRResponse
 from moto.iam.access_control import AssumedRoleAccessKey, IAMPolicy, IAMPolicyStatement, IAMUserAccessKey
@@ -61,6 +62,7 @@ METHODS = {
     ECRResponse: "get_authorization_token",
     IAMUserAccessKey: "collect_policies",
     AssumedRoleAccessKey: "collect_policies",
+    EC2Backend: "create_internet_gateway attach_internet_gateway describe_route_tables create_route",
     IAMBackend: "list_role_policies get_role_policy list_attached_role_policies list_user_policies get_user_policy "
     "list_attached_user_policies",
     LogsResponse: "filter_log_events",
