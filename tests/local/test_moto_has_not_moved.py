@@ -28,6 +28,8 @@ from moto.logs.models import LogsBackend, LogStream
 from moto.logs.responses import LogsResponse
 from moto.sts.models import STSBackend
 
+from covalent_awsbatch_plugin.local.iam.keys import TEMPORARY
+
 SIGNATURES = {
     batch.JobDefinition.__init__: "name parameters _type container_properties node_properties eks_properties tags "
     "retry_strategy timeout backend platform_capabilities propagate_tags revision",
@@ -91,6 +93,13 @@ def test_backends_are_looked_up_where_ours_stand() -> None:
     for name in ("url_bases", "url_paths"):
         assert isinstance(inspect.getattr_static(BaseBackend, name), property)
     assert "_job_definitions" in vars(batch.BatchBackend("us-east-1", "123456789012"))
+
+
+def test_access_keys_are_kept_where_they_are_looked_up() -> None:
+    held = IAMBackend("us-east-1", "123456789012").create_temp_access_key()
+    assert held.access_key_id.startswith(TEMPORARY)
+    assert (held.status, bool(held.secret_access_key)) == ("Active", True)
+    assert STSBackend("us-east-1", "123456789012").assumed_roles == []
 
 
 def test_iam_does_not_simulate_yet() -> None:

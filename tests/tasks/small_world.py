@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import configparser
 import itertools
+import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -53,6 +54,16 @@ class World:
         path = self.folder / f"credentials-{next(_numbers)}"
         path.write_text(profile_text(name, lines))
         return str(path)
+
+    def another_profile(self) -> tuple[str, str]:
+        """A credentials file with keys of a user of its own, who may do anything; the file, and the access key's id."""
+        iam, name = self.client("iam"), f"user-{uuid.uuid4()}"
+        iam.create_user(UserName=name)
+        anything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+        iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=json.dumps(anything))
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        keys = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+        return self.profile(**keys), key["AccessKeyId"]
 
     def stage(
         self,

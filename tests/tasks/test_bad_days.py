@@ -310,8 +310,15 @@ async def test_a_token_that_expires_while_tasks_run_is_renewed_from_its_file(wor
     credentials = Path(world.profile(endpoint_url=gate.url))
     settings = world.settings(credentials=str(credentials))
     assert await world.value(settings, shout, "a") == "A"
-    gate.rules["batch:submitjob"] = only_with_token("fresh")
-    credentials.write_text(Path(world.profile(endpoint_url=gate.url, aws_session_token="fresh")).read_text())
+    role = world.client("iam").get_role(RoleName=settings.batch_job_role_name)["Role"]["Arn"]
+    fresh = world.client("sts").assume_role(RoleArn=role, RoleSessionName="fresh")["Credentials"]
+    gate.rules["batch:submitjob"] = only_with_token(fresh["SessionToken"])
+    renewed = {
+        "aws_access_key_id": fresh["AccessKeyId"],
+        "aws_secret_access_key": fresh["SecretAccessKey"],
+        "aws_session_token": fresh["SessionToken"],
+    }
+    credentials.write_text(Path(world.profile(endpoint_url=gate.url, **renewed)).read_text())
     assert await world.value(settings, shout, "b") == "B"
 
 
