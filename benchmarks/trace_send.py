@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,7 +89,7 @@ async def trace() -> Trace:
             for number in range(2):
                 place = Path(folder, str(number))
                 place.mkdir()  # noqa: ASYNC240 - one folder
-                group = stage_call(len, (os.urandom(2048),), {}, place, dispatch_id=f"trace-{number}", node_id=0)
+                group = stage_call(len, (os.urandom(2048),), {}, place, dispatch_id=str(uuid.uuid4()), node_id=0)
                 if number == 0:
                     await executor._send(settings, group)
                     await asyncio.sleep(settings.array_linger * 1.1)  # a lone task is submitted at once

@@ -188,6 +188,11 @@ class Settings(BaseModel):
         return self.payload == "image"
 
     @property
+    def may_resubmit(self) -> bool:
+        """Whether any failure could lead to another submission: only then is the packed task kept."""
+        return bool(self.retry_exceptions.strip()) or self.max_memory > self.memory
+
+    @property
     def shares_containers(self) -> bool:
         """Whether the runner, not AWS Batch, tells one task's end from another's."""
         return self.tasks_per_job > 1

@@ -26,7 +26,7 @@ from ..aws.session import AWS, Connection, shared
 from ..errors import AWSBatchError, Cancelled, NeverStarted
 from ..jobs.description import JobState
 from ..jobs.resources import fitted
-from ..jobs.resubmit import again, may_go_again
+from ..jobs.resubmit import again
 from ..settings import Settings
 from .base_image import BaseImages
 from .batching import MIB, Batcher
@@ -81,15 +81,18 @@ class Client:
             _warn_once(adjustment)
         await asyncio.gather(*map(self.cleanup.hold, package.uploads))
         try:
-            earlier = await left_behind(self.services, settings, group, package.content)
-            if earlier and not may_go_again(settings):
+            ledger = self.services.ledger
+            records = await self.services.in_thread(ledger.left, group.dispatch_id, group.node_ids)
+            earlier = await left_behind(self.services, settings, records, package.content) if records else None
+            if earlier and not settings.may_resubmit:
                 return await self._take_over(settings, earlier, package, task)
             packs = bool(settings.environment or requirements)
-            base = await self.base_images.find(settings, resources, group, package, packs=packs)
+            task.base = await self.base_images.find(settings, resources, group, package, packs=packs)
             _raise_if_cancelled(task)
-            packing = self.dependency_layers.pack(settings, group, requirements, base, package.python)
-            task.dependencies = await _unless_cancelled(task, packing)
-            _raise_if_cancelled(task)
+            if packs:
+                packing = self.dependency_layers.pack(settings, group, requirements, task.base, package.python)
+                task.dependencies = await _unless_cancelled(task, packing)
+                _raise_if_cancelled(task)
             task.package = package
             if earlier:
                 return await self._take_over(settings, earlier, package, task)
@@ -100,7 +103,7 @@ class Client:
             for key in package.uploads:
                 self.cleanup.release(key)
             raise
-        if not may_go_again(settings):
+        if not settings.may_resubmit:
             task.release()
         return handle
 
@@ -172,7 +175,8 @@ class Client:
         store = await results_store(self.services, settings, handle)
         artifacts = artifacts_of(settings, store, handle, tuple(package.uploads))
         await self.cleanup.taken_over(earlier.result_ids, artifacts)
-        self.canceller.submitted(handle.job_id, handle.member)
+        if handle.member is not None:
+            self.canceller.submitted(handle.job_id, handle.member)
         task.handle = handle
         if task.cancelled:
             await bounded(self.canceller.end(handle.job_id, CANCEL_REASON, handle.member))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -23,7 +24,6 @@ from ..settings import Settings
 from .cleanup import JobArtifacts
 from .job_handle import JobHandle
 from .ledger import Entry, LedgerRecord, unsent
-from .packing import StagedGroup
 from .results import newest_envelope, results_store
 from .services import Services
 from .submit import ON_ITS_WAY_SECONDS
@@ -41,13 +41,17 @@ class EarlierJob:
     result_ids: tuple[str, ...]
 
 
-async def left_behind(services: Services, settings: Settings, group: StagedGroup, content: str) -> EarlierJob | None:
-    """The newest job of this very task that runs or has left a value; None where there is none.
+async def left_behind(
+    services: Services, settings: Settings, records: Sequence[tuple[LedgerRecord, Entry]], content: str
+) -> EarlierJob | None:
+    """Return the newest job of this very task that runs or has left a value, or None.
+
+    `records` are the ledger's for the dispatch and the nodes; `content` is the digest of the task.
 
     All of an array's tasks may be asked for at once, so one of them looks at no other's entry.
     """
     here = await services.here()
-    for noted, entry in await services.in_thread(services.ledger.left, group.dispatch_id, group.node_ids):
+    for noted, entry in records:
         handle = JobHandle.from_json(entry.handle)
         if handle is None or handle.content != content or not handle.is_at(here):
             continue

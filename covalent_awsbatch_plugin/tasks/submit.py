@@ -42,7 +42,8 @@ class Submitter:
         """Submit one job for all tasks and return their handles in order. Tasks cancelled meanwhile are ended."""
         resources = await self._services.resources(settings)
         packages, dispatch_ids = [task.packed for task in tasks], [task.staged.dispatch_id for task in tasks]
-        parts = await self._images.make(settings, resources, packages, dispatch_ids, tasks[0].dependencies)
+        base, dependencies = tasks[0].checked_base, tasks[0].dependencies  # the same for all tasks of a kind
+        parts = await self._images.make(settings, resources, base, packages, dispatch_ids, dependencies)
         try:
             return await self._register_and_submit(settings, resources, tasks, parts)
         except BaseException:
@@ -101,9 +102,12 @@ class Submitter:
     async def _end_cancelled(self, tasks: Sequence[Task], handles: Sequence[JobHandle]) -> None:
         """End the tasks whose cancel came during the submission; from here on a cancel finds the job by its task."""
         for task, handle in zip(tasks, handles, strict=True):
-            self._canceller.submitted(handle.job_id, handle.member)
+            if handle.member is not None:
+                self._canceller.submitted(handle.job_id, handle.member)
             task.handle = handle
         late = [handle for task, handle in zip(tasks, handles, strict=True) if task.cancelled]
+        if not late:
+            return
         await asyncio.gather(*(bounded(self._canceller.end(each.job_id, CANCEL_REASON, each.member)) for each in late))
 
     async def _note(self, job_id: str, tasks: Sequence[Task], handles: Sequence[JobHandle]) -> None:
