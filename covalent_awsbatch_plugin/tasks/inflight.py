@@ -22,8 +22,8 @@ class Task:
     """One task group under way: what it is, what it needs, and which job runs it.
 
     `package`, `base` and `dependencies` are known once the task is packed, and only kept after the submission while the
-    task may have to be submitted again. `handle` is known once its job is submitted. `cancelled` is set by whoever cancels
-    any of its nodes. `tries` counts the submissions, from 1.
+    task may have to be submitted again. `handle` is known once its job is submitted. Whoever cancels any of its nodes
+    sets `cancelled`. `tries` counts the submissions, from 1.
     """
 
     nodes: tuple[Node, ...]
