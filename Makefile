@@ -42,6 +42,10 @@ test-latest: ## the tests with the newest releases that setup.py allows, in .ven
 	@tools/venv.sh --latest .venv-latest $(PYTHON)
 	@.venv-latest/bin/python -m pytest $(ARGS)
 
+test-latest: ## the tests with the newest releases that setup.py allows, in .venv-latest; ARGS as for make test
+	@tools/venv.sh --latest .venv-latest $(PYTHON)
+	@.venv-latest/bin/python -m pytest $(ARGS)
+
 test-fast: venv ## about two minutes: the tests that start no Docker engine, Covalent server, Terraform or offline AWS
 	@$(PYTEST) -m "not engine and not server and not terraform and not cloud" $(ARGS)
 
