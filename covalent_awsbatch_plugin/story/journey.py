@@ -29,6 +29,7 @@ from .environment import Packer, without_pip
 from .fleet import MIB, Fleet
 from .housekeeping import Housekeeper
 from .inflight import Ticket
+from .late_jobs import LateJobs
 from .packing import StagedGroup, pack
 from .reattach import left_behind, take_over
 from .shipment import CANCEL_REASON, STOP_REASON, JobHandle, Passenger, bounded
@@ -57,7 +58,7 @@ async def send(cloud: Cloud, settings: Settings, group: StagedGroup, ticket: Tic
     housekeeper = cloud.tenant(Housekeeper)
     await asyncio.gather(*map(housekeeper.hold, package.uploads))
     try:
-        left = await left_behind(cloud, settings, group, package.content)
+        left, unsettled = await left_behind(cloud, settings, group, package.content)
         if left and not may_go_again(settings):
             return await take_over(cloud, settings, left, package, ticket)
         packs = bool(settings.environment or wanted)
@@ -68,11 +69,15 @@ async def send(cloud: Cloud, settings: Settings, group: StagedGroup, ticket: Tic
         _stop_if_cancelled(ticket)
         passenger = Passenger(group, package, ticket, luggage=luggage)
         ticket.passenger = passenger if may_go_again(settings) else None
+        if unsettled:  # packing took its time: a job may have come of them
+            left, unsettled = await left_behind(cloud, settings, group, package.content)
         if left:
             return await take_over(cloud, settings, left, package, ticket)
         await asyncio.gather(*(_upload(cloud, site, key, path) for key, path in package.uploads.items()))
         _stop_if_cancelled(ticket)
-        return await cloud.tenant(Fleet).board(settings, passenger)
+        handle = await cloud.tenant(Fleet).board(settings, passenger)
+        cloud.tenant(LateJobs).submitted_anew(settings, unsettled)
+        return handle
     except BaseException:
         for key in package.uploads:
             housekeeper.release(key)

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, replace
 from functools import partial
 
-from ..hands.ledger import Entry, Noted, unsent
+from ..hands.ledger import Entry, Noted
 from ..thought.errors import Lost
 from ..thought.job.job_detail import JobState
 from ..thought.settings import Settings
@@ -24,6 +24,7 @@ from .collecting import newest_envelope, results_store
 from .ending import Terminator
 from .housekeeping import Housekeeper, Leavings
 from .inflight import Ticket
+from .late_jobs import job_of
 from .packing import Package, StagedGroup
 from .shipment import CANCEL_REASON, ON_ITS_WAY_SECONDS, JobHandle, bounded
 from .watched import FORGOTTEN_SECONDS
@@ -41,24 +42,29 @@ class Left:
     result_ids: tuple[str, ...]
 
 
-async def left_behind(cloud: Cloud, settings: Settings, group: StagedGroup, content: str) -> Left | None:
-    """The newest job of this very task that runs or has left a value; None where there is none.
+async def left_behind(
+    cloud: Cloud, settings: Settings, group: StagedGroup, content: str
+) -> tuple[Left | None, list[tuple[Noted, Entry]]]:
+    """Return the newest job of this very task that runs or has left a value, or None; and its unsettled submissions.
 
+    A job may still come of a submission without one: `LateJobs` ends it once the task was submitted anew.
     All of an array's tasks may be asked for at once, so one of them looks at no other's entry.
     """
-    here = await cloud.here()
+    here, unsettled = await cloud.here(), list[tuple[Noted, Entry]]()
     for noted, entry in await cloud.in_thread(cloud.ledger.left, group.dispatch_id, group.node_ids):
         handle = JobHandle.from_json(entry.handle)
         if handle is None or handle.content != content or not handle.is_at(here):
             continue
         there = await cloud.once(("settled", noted.key), partial(settled, cloud, settings, noted))
         if there is None:
+            unsettled.append((noted, entry))
             continue
         if noted.unsent_name is not None:
             handle = replace(handle, job_id=there.key + handle.job_id)
         if await _is_worth_it(cloud, settings, there, handle):
-            return Left(handle, await cloud.cached(("tasks of", there.key), partial(_result_ids, there), FRESH_SECONDS))
-    return None
+            ids = await cloud.cached(("tasks of", there.key), partial(_result_ids, there), FRESH_SECONDS)
+            return Left(handle, ids), unsettled
+    return None, unsettled
 
 
 async def _result_ids(noted: Noted) -> tuple[str, ...]:
@@ -73,16 +79,15 @@ def groups_of(noted: Noted) -> list[tuple[Entry, JobHandle]]:
 
 async def settled(cloud: Cloud, settings: Settings, noted: Noted) -> Noted | None:
     """A job whose submission may have been cut off, looked for by its name; None while there is none."""
-    name = noted.unsent_name
-    if name is None:
+    if noted.unsent_name is None:
         return noted
     await asyncio.sleep(max(0.0, noted.since + ON_ITS_WAY_SECONDS - time.time()))
-    job_id = await cloud.batch.named({"jobName": name, "jobQueue": settings.batch_queue}, noted.since)
+    job_id = await job_of(cloud, settings.batch_queue, noted)
     if job_id is None:
         return None
     entries = tuple(replace(e, handle=e.handle | {"job_id": job_id + e.handle["job_id"]}) for e in noted.entries)
     await cloud.in_thread(lambda: cloud.ledger.note(job_id, entries, ours=False))
-    cloud.ledger.forget(unsent(name))
+    cloud.ledger.forget(noted.key)
     return Noted(job_id, noted.since, entries)
 
 

@@ -54,6 +54,7 @@ class JobHandle:
     definition: str = ""
     payload: str = ""  # key of the object that the task came in; "": it came in the image
     names: dict[str, str] = field(default_factory=dict, hash=False)
+    submission: str = ""  # the job's tag of that name, which no other job has
 
     def is_at(self, here: tuple[str, str]) -> bool:
         """Whether its job is in this Region and account, which the ledger's may not be."""
@@ -108,7 +109,7 @@ async def _register_and_submit(
     cloud: Cloud, settings: Settings, site: Site, aboard: Sequence[Passenger], freight: Freight
 ) -> list[JobHandle]:
     definition = jobs.job_definition(settings, site.place, freight.image.uri)
-    first = aboard[0].group
+    first, submission = aboard[0].group, uuid.uuid4().hex
     prefix = layout.results_prefix(first.dispatch_id, first.task_group_id)
     request = jobs.submission(
         name=naming.job_name(
@@ -121,7 +122,7 @@ async def _register_and_submit(
         | jobs.sharing(settings, len(aboard))
         | freight.environment,
         tags=naming.tags(first.dispatch_id, first.task_group_id, socket.gethostname())
-        | {naming.TAG_SUBMISSION: uuid.uuid4().hex},
+        | {naming.TAG_SUBMISSION: submission},
     )
 
     def handles_of(job_id: str) -> list[JobHandle]:
@@ -137,11 +138,12 @@ async def _register_and_submit(
                 definition=request["jobDefinition"],
                 payload=freight.key,
                 names={str(task.node_id): task.name for task in p.package.task.tasks[1:]},
+                submission=submission,
             )
             for (child, member), p in zip(jobs.addresses(settings, job_id, len(aboard)), aboard, strict=True)
         ]
 
-    await _noted(cloud, unsent(request["jobName"]), aboard, handles_of(""))
+    await _noted(cloud, _note_of(request), aboard, handles_of(""))
     job_id = await _submitted(cloud, request, definition)
     handles = handles_of(job_id)
     leavings = Leavings(
@@ -156,7 +158,7 @@ async def _register_and_submit(
     cloud.tenant(Housekeeper).submitted([handle.result_id for handle in handles], leavings)
     try:
         await _noted(cloud, job_id, aboard, handles)
-        cloud.ledger.forget(unsent(request["jobName"]))
+        cloud.ledger.forget(_note_of(request))
         await _end_the_cancelled(cloud, aboard, handles)
     except asyncio.CancelledError:  # nobody has a handle yet, so nobody else would end it
         await bounded(cloud.batch.terminate(job_id, STOP_REASON))
@@ -184,6 +186,11 @@ async def _noted(cloud: Cloud, job_id: str, aboard: Sequence[Passenger], handles
         log.warning("After a crash the job %s could be found by its tags only: %s", job_id, error)
 
 
+def _note_of(request: Mapping[str, Any]) -> str:
+    """Return the ledger's key of a submission that has no job yet."""
+    return unsent(request["jobName"], request["tags"][naming.TAG_SUBMISSION])
+
+
 async def _submitted(cloud: Cloud, request: dict[str, Any], definition: Mapping[str, Any]) -> str:
     """The job's id. A server that is stopped while the call is under way waits for the id and ends that job."""
     began = time.time()
@@ -192,7 +199,7 @@ async def _submitted(cloud: Cloud, request: dict[str, Any], definition: Mapping[
         return await asyncio.shield(submission)
     except AWSBatchError as error:
         if not error.retry_may_help:  # else nobody knows whether there is a job now
-            cloud.ledger.forget(unsent(request["jobName"]))
+            cloud.ledger.forget(_note_of(request))
         raise
     except asyncio.CancelledError:
         await bounded(_end_what_was_submitted(cloud, request, submission, began))
@@ -220,7 +227,7 @@ async def _end_what_was_submitted(
     job_id = await cloud.batch.named(request, began) if submission.cancelled() else submission.result()
     if job_id:
         await cloud.batch.terminate(job_id, STOP_REASON)
-    cloud.ledger.forget(unsent(request["jobName"]))
+    cloud.ledger.forget(_note_of(request))
 
 
 async def bounded(work: Any) -> None:
