@@ -35,6 +35,8 @@ from .cleanup import Cleanup
 from .dependency_layers import DependencyLayerBuilder, without_pip
 from .inflight import Task
 from .job_handle import JobHandle
+from .late_jobs import LateJobs
+from .ledger import Entry, LedgerRecord
 from .packing import Package, pack
 from .reattach import EarlierJob, artifacts_of, left_behind
 from .result_key import result_key
@@ -57,6 +59,7 @@ class Client:
         self.canceller = JobCanceller(services, self.cleanup)
         self.base_images = BaseImages(services)
         self.dependency_layers = DependencyLayerBuilder(services)
+        self.late_jobs = LateJobs(services)
         self.submitter = Submitter(services, self.cleanup, self.canceller)
         self.batcher = Batcher(self.submitter.submit, self.canceller)
 
@@ -83,7 +86,9 @@ class Client:
         try:
             ledger = self.services.ledger
             records = await self.services.in_thread(ledger.left, group.dispatch_id, group.node_ids)
-            earlier = await left_behind(self.services, settings, records, package.content) if records else None
+            earlier, unsettled = None, list[tuple[LedgerRecord, Entry]]()
+            if records:
+                earlier, unsettled = await left_behind(self.services, settings, records, package.content)
             if earlier and not settings.may_resubmit:
                 return await self._take_over(settings, earlier, package, task)
             packs = bool(settings.environment or requirements)
@@ -94,11 +99,15 @@ class Client:
                 task.dependencies = await _unless_cancelled(task, packing)
                 _raise_if_cancelled(task)
             task.package = package
+            if unsettled:  # packing took its time: a job may have come of them
+                earlier, unsettled = await left_behind(self.services, settings, records, package.content)
             if earlier:
                 return await self._take_over(settings, earlier, package, task)
             await asyncio.gather(*(self._upload(resources, key, path) for key, path in package.uploads.items()))
             _raise_if_cancelled(task)
             handle = await self.batcher.enqueue(settings, task)
+            if unsettled:
+                self.late_jobs.submitted_anew(settings, unsettled)
         except BaseException:
             for key in package.uploads:
                 self.cleanup.release(key)

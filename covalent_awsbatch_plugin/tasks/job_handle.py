@@ -30,6 +30,7 @@ class JobHandle:
     definition: str = ""
     payload: str = ""  # key of the object that the task came in; "": it came in the image
     names: dict[str, str] = field(default_factory=dict, hash=False)
+    submission: str = ""  # value of the job's tag TAG_SUBMISSION, which no other job has
 
     def is_at(self, here: tuple[str, str]) -> bool:
         """Return whether the job is in this Region and account; a handle of the ledger may be of another."""

@@ -24,9 +24,12 @@ from ..errors import StagingError
 _UNSENT = "unsent-"
 
 
-def unsent(job_name: str) -> str:
-    """By what a job goes that may not have been submitted. In its entries' handles `job_id` is only what follows it."""
-    return f"{_UNSENT}{job_name}"
+def unsent(job_name: str, submission: str) -> str:
+    """By what a job goes that may not have been submitted. In its entries' handles `job_id` is only what follows it.
+
+    Another process that submits the same task, by the same name, has another `submission`, and a file of its own.
+    """
+    return f"{_UNSENT}{job_name}.{submission}"
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ class LedgerRecord:
     @property
     def unsent_name(self) -> str | None:
         """The job's name where it may not have been submitted, else None: then `key` is its id."""
-        return self.key.removeprefix(_UNSENT) if self.key.startswith(_UNSENT) else None
+        name, _, _ = self.key.removeprefix(_UNSENT).partition(".")  # job names have no dots
+        return name if self.key.startswith(_UNSENT) else None
 
 
 class Ledger:

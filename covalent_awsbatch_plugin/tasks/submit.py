@@ -55,7 +55,8 @@ class Submitter:
     ) -> list[JobHandle]:
         definition = jobs.job_definition(settings, resources.placement, parts.image.uri)
         arn = await self._services.batch.define(definition)
-        request = _request(settings, resources, tasks, parts, arn)
+        submission = uuid.uuid4().hex
+        request = _request(settings, resources, tasks, parts, arn, submission)
         prefix = _prefix(tasks)
 
         def handles_of(job_id: str) -> list[JobHandle]:
@@ -72,12 +73,13 @@ class Submitter:
                     definition=request["jobDefinition"],
                     payload=parts.key,
                     names={str(spec.node_id): spec.name for spec in task.packed.task.tasks[1:]},
+                    submission=submission,
                 )
                 for (child, member), task in zip(addresses, tasks, strict=True)
             ]
 
-        unsent_name = unsent(request["jobName"])
-        await self._note(unsent_name, tasks, handles_of(""))
+        unsent_key = _unsent_key(request)
+        await self._note(unsent_key, tasks, handles_of(""))
         job_id = await self._submit(request, definition)
         handles = handles_of(job_id)
         artifacts = JobArtifacts(
@@ -92,7 +94,7 @@ class Submitter:
         self._cleanup.submitted([handle.result_id for handle in handles], artifacts)
         try:
             await self._note(job_id, tasks, handles)
-            self._services.ledger.forget(unsent_name)
+            self._services.ledger.forget(unsent_key)
             await self._end_cancelled(tasks, handles)
         except asyncio.CancelledError:  # nobody has a handle yet, so nobody else would end the job
             await bounded(self._services.batch.terminate(job_id, STOP_REASON))
@@ -127,7 +129,7 @@ class Submitter:
             return await asyncio.shield(submission)
         except AWSBatchError as error:
             if not error.retry_may_help:  # otherwise nobody knows whether there is a job now
-                self._services.ledger.forget(unsent(request["jobName"]))
+                self._services.ledger.forget(_unsent_key(request))
             raise
         except asyncio.CancelledError:
             await bounded(self._end_submitted(request, submission, began))
@@ -153,7 +155,7 @@ class Submitter:
         job_id = await batch.named(request, began) if submission.cancelled() else submission.result()
         if job_id:
             await batch.terminate(job_id, STOP_REASON)
-        self._services.ledger.forget(unsent(request["jobName"]))
+        self._services.ledger.forget(_unsent_key(request))
 
 
 def _prefix(tasks: Sequence[Task]) -> str:
@@ -161,8 +163,18 @@ def _prefix(tasks: Sequence[Task]) -> str:
     return layout.results_prefix(first.dispatch_id, first.task_group_id)
 
 
+def _unsent_key(request: Mapping[str, Any]) -> str:
+    """Return the ledger's key of a submission that has no job yet."""
+    return unsent(request["jobName"], request["tags"][names.TAG_SUBMISSION])
+
+
 def _request(
-    settings: Settings, resources: ResolvedResources, tasks: Sequence[Task], parts: ImageAndPayload, definition: str
+    settings: Settings,
+    resources: ResolvedResources,
+    tasks: Sequence[Task],
+    parts: ImageAndPayload,
+    definition: str,
+    submission: str,
 ) -> dict[str, Any]:
     """Return the SubmitJob request of one job for these tasks."""
     first = tasks[0].staged
@@ -177,5 +189,5 @@ def _request(
         environment=jobs.environment(first.dispatch_id, settings.s3_bucket_name, region, _prefix(tasks))
         | jobs.sharing(settings, len(tasks))
         | parts.environment,
-        tags=tags | {names.TAG_SUBMISSION: uuid.uuid4().hex},
+        tags=tags | {names.TAG_SUBMISSION: submission},
     )
