@@ -23,6 +23,7 @@ from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
 from moto.ec2.models import ec2_backends
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
+from ..core.files import atomic_write
 from . import logs
 from .base_image.build import BaseImage, make_base_image
 from .batch import api as batch
@@ -162,6 +163,4 @@ def _moto(gate: Gate) -> str:
 
 def write_state(folder: Path, state: dict[str, Any]) -> None:
     """Written whole or not at all: its presence says that everything answers."""
-    partial = folder / f"{STATE_FILE}.part"
-    partial.write_text(json.dumps(state, indent=2))
-    partial.replace(folder / STATE_FILE)
+    atomic_write(folder / STATE_FILE, json.dumps(state, indent=2))
