@@ -66,7 +66,7 @@ OUTSIDE = {
     "filelock": {"core/covalent_config.py"},
     "tomlkit": {"core/covalent_config.py"},
     "packaging": {"dependencies", "images"},
-    "uv": {"dependencies/uv.py"},
+    "uv": {"core/uv_process.py"},
 }
 
 # Pure files give the same answer to the same question at any time and on any machine.

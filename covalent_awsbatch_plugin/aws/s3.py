@@ -120,14 +120,9 @@ class Store:
 
     async def keys(self, prefix: str) -> list[str]:
         """Every key below a prefix."""
-        found: list[str] = []
-        token: dict[str, str] = {}
-        while True:
-            page = await self._call("ListObjectsV2", Prefix=prefix, **token)
-            found += [item["Key"] for item in page.get("Contents", ())]
-            if not page.get("IsTruncated"):
-                return found
-            token = {"ContinuationToken": page["NextContinuationToken"]}
+        of = f"bucket `{self.bucket}`"
+        items = self._aws.items("s3", "ListObjectsV2", "Contents", of=of, **self._of, Prefix=prefix)
+        return [item["Key"] async for item in items]
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Deletes objects, 1,000 a call; those that are gone already are fine."""

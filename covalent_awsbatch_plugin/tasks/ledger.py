@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core.files import atomic_write
 from ..core.user_dirs import data_dir
 from ..errors import StagingError
 
@@ -77,9 +77,7 @@ class Ledger:
             self._ours.add(path.name)
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fresh = path.with_suffix(f".{os.getpid()}")
-            fresh.write_text(json.dumps([asdict(entry) for entry in entries]))
-            fresh.replace(path)
+            atomic_write(path, json.dumps([asdict(entry) for entry in entries]))
         except OSError as error:
             raise StagingError(f"The file {path} can't be written: {error.strerror}.") from error
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-import os
 import secrets
 from pathlib import Path
 
+from ..core.files import atomic_write
 from ..core.user_dirs import data_dir
 from ..errors import StagingError
 
@@ -46,18 +46,6 @@ def _read_or_made(path: Path) -> bytes:
     with contextlib.suppress(FileNotFoundError):
         return path.read_bytes()
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _make(path)
+    # of two processes that begin at once, one wins, and both read its secret
+    atomic_write(path, secrets.token_bytes(SECRET_BYTES), mode=0o600, durable=True, overwrite=False)
     return path.read_bytes()
-
-
-def _make(path: Path) -> None:
-    """Written whole under another name first, then linked: of two processes that begin at once, one wins."""
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(SECRET_BYTES))
-        with contextlib.suppress(FileExistsError):
-            os.link(fresh, path)
-    finally:
-        fresh.unlink()

@@ -20,7 +20,6 @@ from covalent_awsbatch_plugin.dependencies.spec import (
     anchored,
     environment_spec,
     shares,
-    without_passwords,
 )
 from covalent_awsbatch_plugin.dependencies.user_code_rules import is_left_out, is_secret
 from covalent_awsbatch_plugin.errors import EnvironmentFailed, SettingError
@@ -65,10 +64,6 @@ def test_what_is_no_part_is_refused_with_examples() -> None:
 def test_paths_are_of_the_folder_where_they_were_given() -> None:
     given = anchored({"environment": ["requirements.txt", "numpy", "/a/lib", "~/lib"], "vcpu": 1}, PurePath("/home/me"))
     assert given == {"environment": "/home/me/requirements.txt\nnumpy\n/a/lib\n~/lib", "vcpu": 1}
-
-
-def test_passwords_are_taken_out_of_what_is_told() -> None:
-    assert without_passwords("at https://me:secret@host/simple, and") == "at https://***@host/simple, and"
 
 
 # ---- layers ----------------------------------------------------------------------------------------------------------

@@ -14,14 +14,14 @@ from unittest.mock import AsyncMock, MagicMock
 
 import pytest
 
-from covalent_awsbatch_plugin.jobs.api import Batch
-from covalent_awsbatch_plugin.tasks.ledger import Entry, LedgerRecord, unsent
 from covalent_awsbatch_plugin.core.user_dirs import data_dir
-from covalent_awsbatch_plugin.tasks.staging import value_of
-from covalent_awsbatch_plugin.tasks.late_jobs import REASON, LateJobs
-from covalent_awsbatch_plugin.tasks.job_handle import JobHandle
+from covalent_awsbatch_plugin.jobs.api import Batch
 from covalent_awsbatch_plugin.jobs.names import TAG_SUBMISSION
 from covalent_awsbatch_plugin.settings import resolve
+from covalent_awsbatch_plugin.tasks.job_handle import JobHandle
+from covalent_awsbatch_plugin.tasks.late_jobs import REASON, LateJobs
+from covalent_awsbatch_plugin.tasks.ledger import Entry, LedgerRecord, unsent
+from covalent_awsbatch_plugin.tasks.staging import value_of
 from tests.faults.client import Client
 from tests.faults.driver import DISPATCH
 from tests.faults.test_kill import A_JOB
