@@ -26,7 +26,7 @@ OPENING = re.compile(
     r"(what(ever)?|who(ever|m|se)?|which|that|this|those|these|there|such|it|its|they|he|she|we|our|ours|you|your"
     r"|nobody|somebody|anybody|everybody|everything|something|nothing|anything"
     r"|the same|the other|as|so|where|when|how|why|whether|once|unless|until|to|by|for|from|of|in|with|each|both"
-    r"|said|told|true|false|none)(?=[\s:,.;']|$)",
+    r"|said|told)(?=[\s:,.;']|$)",
     re.IGNORECASE,
 )
 

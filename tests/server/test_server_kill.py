@@ -142,7 +142,7 @@ def test_a_killed_server_loses_nothing_doubles_nothing_and_leaves_nothing_to_rea
     for step in ("ended", "running", "being submitted"):
         assert archive.load(into / crash.dispatches[step] / "0" / "output-0") == f"a value of {step}"
         assert crash.ran(step) == 1
-    assert "ended on request" in (into / crash.dispatches["queued"] / "0" / "error-0").read_text()
+    assert "was cancelled or terminated" in (into / crash.dispatches["queued"] / "0" / "error-0").read_text()
     assert crash.ran("queued") == crash.ran("not submitted") == 0
 
     assert len(world.jobs()) == len(submitted)
