@@ -3,7 +3,7 @@
 #
 # Made by `python tools/infra.py` from covalent_awsbatch_plugin/infra/stack_settings.py: change it there.
 
-# ---- what is made
+# ---- the resources
 variable "prefix" {
   description = "Prefix of the names of all resources: 2 to 23 lower-case letters, digits and -. Each stack of an account and Region needs its own."
   type        = string
@@ -165,7 +165,7 @@ variable "delete_data" {
   default     = false
 }
 
-# ---- the executor's settings; those that name something name what is made
+# ---- the executor's settings; a name replaces the name of a resource
 variable "credentials" {
   description = "Path of an AWS shared credentials file. Empty: boto3's usual search (environment variables, ~/.aws, instance role)."
   type        = string

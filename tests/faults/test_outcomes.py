@@ -124,7 +124,7 @@ ENDS = [
         ("SIGKILL",),
     ),
     End("not known at first", tasks.answer, (), once(faults.UNSEEN, times=4)),
-    End("cancelled", tasks.slowly, (60,), error=errors.Cancelled, words=("was cancelled or terminated",), cancelled=True),
+    End("cancelled", tasks.slowly, (60,), error=errors.Cancelled, words=("was cancelled",), cancelled=True),
 ]  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Why a job ended, or does not start: an Outcome computed from the job's DescribeJobs record.
+"""Compute the Outcome of a job, why it ended or does not start, from its DescribeJobs record.
 
 Only named fields are read, never the whole record, because it quotes its own retry rules.
 """

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""From the end of a job or a task to the error that the user reads, and to the text of `covalent-awsbatch why`.
+"""The error that a user reads for a job or a task that failed, and the text of `covalent-awsbatch why`.
 
 `classify` reads what AWS Batch says; this file gives each cause its error class.
 """

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Why an image could not be pulled, as far as the registry's words say.
+"""Classify a failed image pull by the registry's words.
 
 Registries are known to be inexact: "denied" is also the answer for names that do not exist, "not found" for
 repositories without permission. The detail is the answer; the advice lists its possible meanings.
