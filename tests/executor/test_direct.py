@@ -194,7 +194,7 @@ async def test_hooks_need_the_managed_path_and_run_says_so(executor: Any) -> Non
     hook = DepsCall(print, args=["before"])
     wrapped = partial(wrapper_fn, TransportableObject(len), [hook], [])
 
-    with pytest.raises(SettingError, match="`run` takes no hooks"):
+    with pytest.raises(SettingError, match="`run` does not run an electron's hooks"):
         await executor.run(wrapped, [TransportableObject("abc")], {}, META)
 
 

@@ -84,7 +84,7 @@ def may_send(company: Company) -> None:
     """Whoever runs the server has the policy that Terraform made, and runs a task with it."""
     policy = f"arn:aws:iam::{ACCOUNT}:policy/{company.made['dispatcher']}"
     company.people.admin.attach_user_policy(UserName=company.user("server"), PolicyArn=policy)
-    assert "It answers: Hello" in company.hello()
+    assert "Result: Hello" in company.hello()
 
 
 def a_task_runs_with_the_policy_that_terraform_made(ours: Company) -> None:
@@ -92,7 +92,7 @@ def a_task_runs_with_the_policy_that_terraform_made(ours: Company) -> None:
 
 
 def a_second_run_changes_nothing(ours: Company) -> None:
-    assert "There is nothing to change." in ours.infra("plan")
+    assert "Nothing to change." in ours.infra("plan")
 
 
 def terraforms_warnings_are_not_taken_for_its_answers(ours: Company) -> None:
@@ -111,7 +111,7 @@ def a_queue_of_fargates_spot_first_in_a_network_of_its_own_runs_a_task(ours: Com
     ]
     assert limits == [("RUNNABLE", "CANCEL", 3600)] * 3
     may_send(other)
-    assert "There is nothing to change." in other.infra("plan")
+    assert "Nothing to change." in other.infra("plan")
 
 
 def all_that_takes_tags_has_them(other: Company) -> None:
@@ -158,8 +158,8 @@ def a_queue_of_spot_first_runs_a_task_where_everything_was_changed(ours: Company
     assert (spot["type"], on_demand["type"]) == ("SPOT", "EC2")
     for each in spot, on_demand:
         assert (each["minvCpus"], each["maxvCpus"], set(each["instanceTypes"])) == (0, 64, {"optimal"})
-    assert "It answers: Hello" in ours.hello()
-    assert "There is nothing to change." in ours.infra("plan")
+    assert "Result: Hello" in ours.hello()
+    assert "Nothing to change." in ours.infra("plan")
 
 
 def a_network(company: Company) -> tuple[str, list[str]]:
@@ -217,8 +217,8 @@ def a_queue_of_gpus_in_a_given_network_runs_a_task(other: Company) -> None:
     assert [each["imageType"] for each in machines["ec2Configuration"]] == ["ECS_AL2023_NVIDIA"]
     assert sorted(machines["subnets"]) == a_network(other)[1]
     assert other.queue.get("jobStateTimeLimitActions", []) == []
-    assert "It answers: Hello" in other.hello()
-    assert "There is nothing to change." in other.infra("plan")
+    assert "Result: Hello" in other.hello()
+    assert "Nothing to change." in other.infra("plan")
 
 
 def machines_become_arm64s_and_tags_can_be_taken_away(other: Company) -> None:
@@ -247,8 +247,8 @@ def a_name_that_can_not_be_is_refused_before_anything_is_asked(ours: Company) ->
 def down_keeps_what_holds_data_and_removes_the_rest(ours: Company) -> None:
     ours.client("s3").put_object(Bucket=ours.made["bucket"], Key="covalent-awsbatch/results/late", Body=b"")
     told = ours.infra("down", "--yes")
-    assert f"Kept, for something lies in it: the bucket {ours.made['bucket']}" in told
-    assert f"Kept, for something lies in it: the repository {ours.made['repository']}" in told
+    assert f"Will be kept with its data: the bucket {ours.made['bucket']}" in told
+    assert f"Will be kept with its data: the repository {ours.made['repository']}" in told
     assert ours.client("batch").describe_job_queues(jobQueues=[ours.made["queue"]])["jobQueues"] == []
     assert ours.client("ecr").describe_repositories(repositoryNames=[ours.made["repository"]])["repositories"]
     assert "batch_queue" not in ours.section
@@ -269,7 +269,7 @@ def every_statement_was_missed(ours: Company) -> None:
 
 
 def down_with_data_leaves_nothing(ours: Company, other: Company) -> None:
-    assert "All of it is removed." in ours.infra("down", "--data", "--yes")
+    assert "The stack is deleted." in ours.infra("down", "--data", "--yes")
     other.finish()
     client = ours.client
     left = [

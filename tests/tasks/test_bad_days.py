@@ -190,7 +190,7 @@ async def test_everything_wrong_is_told_in_one_letter(world: World) -> None:
     with pytest.raises(errors.NotFound) as caught:
         await world.run(wrong, shout, "a")
     holds(
-        caught.value, "bucket `nobodys`", "Also: AWS does not find ECR repository `nobodys`", "Also: There is no job q"
+        caught.value, "bucket `nobodys`", "Also: AWS did not find ECR repository `nobodys`", "Also: There is no job q"
     )
 
 
@@ -202,7 +202,7 @@ async def test_a_profile_without_keys_says_there_are_no_credentials(world: World
     credentials = Path(world.profile(**NO_KEYS))
     with pytest.raises(errors.NotAuthenticated) as caught:
         await world.run(world.settings(credentials=str(credentials)), shout, "a")
-    holds(caught.value, "no AWS credentials", "Unable to locate credentials", "aws configure", "aws sso login")
+    holds(caught.value, "No AWS credentials", "Unable to locate credentials", "aws configure", "aws sso login")
     credentials.write_text(Path(world.profile()).read_text())  # signed in meanwhile; the server was not restarted
     assert await world.value(world.settings(credentials=str(credentials)), shout, "a") == "A"
 
@@ -352,7 +352,7 @@ async def test_no_network_is_told_within_seconds(world: World) -> None:
     settings = world.settings(credentials=world.profile(endpoint_url=nowhere))
     with pytest.raises(errors.Unreachable) as caught:
         await world.run(settings, shout, "a")
-    holds(caught.value, "No answer from AWS to sts:GetCallerIdentity", nowhere, "network", "region")
+    holds(caught.value, "AWS did not answer sts:GetCallerIdentity", nowhere, "network", "region")
     assert caught.value.retry_may_help
 
 
