@@ -35,6 +35,7 @@ from covalent._workflow.transportable_object import TransportableObject
 from covalent.executor.base import AsyncBaseExecutor
 from covalent.executor.schemas import ResourceMap, TaskSpec, TaskUpdate
 
+from .hands.cache_folder import cache_folder
 from .hands.neighbours import other_awsbatch_plugins
 from .hands.old_files import remove_old_soon
 from .thought.environment.environment import anchored
@@ -127,7 +128,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
     async def _send(self, settings: Settings, group: StagedGroup) -> JobHandle:
         from .story import IN_FLIGHT, cloud, journey
 
-        remove_old_soon(settings.cache_dir)
+        remove_old_soon(cache_folder(settings.cache_dir))
         ticket = IN_FLIGHT.open(group.dispatch_id, group.node_ids)
         with IN_FLIGHT.closing_on_error(ticket):
             # From here on a cancel finds the ticket; one that came before it is in Covalent's database.
@@ -152,7 +153,8 @@ class AWSBatchExecutor(AsyncBaseExecutor):
                 return await journey.watch(aws, settings, handle, ticket)
         finally:
             IN_FLIGHT.close(ticket)
-            shutil.rmtree(_place(settings, meta, "in"), ignore_errors=True)  # the job has it all
+            with contextlib.suppress(StagingError):
+                shutil.rmtree(_place(settings, meta, "in"), ignore_errors=True)  # the job has it all
 
     async def receive(self, task_group_metadata: dict[str, Any], data: Any) -> list[TaskUpdate]:
         """The status and the files of every node; without `data` the nodes were cancelled before they began."""
@@ -219,7 +221,8 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         self._print_streams(result)
         if result.error:
             raise _exception(result, covalent_called=self.task_stderr is not None)
-        output = TransportableObject.deserialize(result.files["output"].read_bytes())
+        with result.opened("output") as file:
+            output = TransportableObject.deserialize(file.read())
         return output if wrapped else output.get_deserialized()
 
     def _print_streams(self, result: NodeResult) -> None:
@@ -298,7 +301,7 @@ def _as_letter() -> Iterator[None]:
 
 
 def _place(settings: Settings, meta: dict[str, Any], way: str) -> Path:
-    return Path(os.path.expanduser(settings.cache_dir), meta["dispatch_id"], str(meta["task_group_id"]), way)
+    return cache_folder(settings.cache_dir) / meta["dispatch_id"] / str(meta["task_group_id"]) / way
 
 
 def _folder(settings: Settings, meta: dict[str, Any], way: str) -> Path:
@@ -386,7 +389,8 @@ def _exception(result: NodeResult, *, covalent_called: bool) -> BaseException:
     if "exception" not in result.files:
         return result.error
     try:
-        original: BaseException = pickle.loads(result.files["exception"].read_bytes())
+        with result.opened("exception") as file:
+            original: BaseException = pickle.load(file)
     except Exception:  # noqa: BLE001 - its class can't be imported here, or does not unpickle
         return result.error
     original.__cause__ = RemoteTraceback(result.files["error"].read_text(errors="replace"))

@@ -326,7 +326,7 @@ variable "poll_freq" {
 }
 
 variable "cache_dir" {
-  description = "Folder for files on their way to and from AWS; what is a day old is removed. Unset: `covalent` among the temporary files."
+  description = "Folder for files on their way to and from AWS, in a subfolder of your own; what is a day old is removed. Unset: `covalent-awsbatch/staging` in your cache folder."
   type        = string
   default     = null
 }

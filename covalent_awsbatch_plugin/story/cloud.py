@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from ..hands.aws.account import Account, Identity
@@ -20,11 +19,11 @@ from ..hands.aws.ecr import ECR
 from ..hands.aws.logs import Logs
 from ..hands.aws.session import AWS, Connection, shared
 from ..hands.aws.store import Store
+from ..hands.cache_folder import cache_folder
 from ..hands.image.builders import Builder, Repository, builder
 from ..hands.image.runner_layer import runner_files
 from ..hands.ledger import Ledger
 from ..hands.once import Once
-from ..thought.errors import StagingError
 from ..thought.image.layers import Layer, layer
 from ..thought.job.jobs import Place
 from ..thought.settings import Settings
@@ -36,18 +35,6 @@ SITE_SECONDS = 300  # how long an answer about queue, roles, bucket and reposito
 DEFAULT_BASE = "public.ecr.aws/docker/library/python:{minor}-slim"  # Docker's official image, where nobody counts pulls
 
 T = TypeVar("T")
-
-
-def _made(cache_dir: str) -> Path:
-    """The folder, which is there now. Raises StagingError."""
-    folder = Path(cache_dir).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise StagingError(
-            f"The folder {folder} can't be made: {error.strerror}.", advice="Set cache_dir to another."
-        ) from error
-    return folder
 
 
 def base_image(settings: Settings, python: str) -> str:
@@ -113,7 +100,7 @@ class Cloud:
         """The builder that the settings name, opened once: with the cache folder of whoever came first."""
 
         async def opened() -> Builder:
-            folder = await self.in_thread(_made, settings.cache_dir)
+            folder = await self.in_thread(cache_folder, settings.cache_dir)
             return await self.aws.keep(builder(settings.builder, folder))
 
         return await self.cached(("builder", settings.builder), opened, seconds=float("inf"))
@@ -122,7 +109,7 @@ class Cloud:
         """The layer with what runs tasks, the same for all tasks of a platform."""
 
         async def made() -> Layer:
-            return await self.in_thread(lambda: layer(runner_files(platform, Path(cache_dir).expanduser()), "runner"))
+            return await self.in_thread(lambda: layer(runner_files(platform, cache_folder(cache_dir)), "runner"))
 
         return await self.cached(("runner", platform), made, seconds=float("inf"))
 

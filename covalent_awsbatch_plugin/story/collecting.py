@@ -6,16 +6,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
+import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from ..ground import envelope as env
 from ..ground import layout
 from ..hands.aws.logs import Logs, link
 from ..hands.aws.store import Store
+from ..hands.private_files import create_own, open_own
 from ..hands.secret import result_key
 from ..hands.staging import staged
 from ..thought import errors
@@ -36,11 +41,32 @@ LATE_LOG_LOOKS_S = (0.5, 1.0, 2.0, 4.0)  # pauses; Docker's awslogs driver sends
 
 @dataclass(frozen=True)
 class NodeResult:
-    """How one electron ended. `error` is None for a value; `files` are what it left, by `envelope.PARTS`."""
+    """How one electron ended. `error` is None for a value; `files` are what it left, by `envelope.PARTS`.
+
+    `digests` are the SHA-256 that the authenticated envelope names for them.
+    """
 
     node_id: int
     error: errors.JobFailed | None
     files: dict[str, Path] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @contextlib.contextmanager
+    def opened(self, name: str) -> Iterator[IO[bytes]]:
+        """Open a part to unpickle it: the open file is the one whose bytes the envelope names. Raises StagingError, and
+        Lost where the file was changed meanwhile.
+        """
+        path = self.files[name]
+        with staged(path, "read"):
+            file = open_own(path)
+        with file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != self.digests.get(name):  # type: ignore[arg-type]
+                raise errors.Lost(
+                    f"The file {path} is not the {name} that node {self.node_id} left.",
+                    advice="Look at who may write to cache_dir, then collect the result again.",
+                )
+            file.seek(0)
+            yield file
 
 
 @dataclass(frozen=True)
@@ -169,10 +195,13 @@ class _Folder:
 
 def _is(path: Path, part: env.Part) -> bool:
     """Whether the file holds the part."""
-    if not path.exists() or path.stat().st_size != part.size:
+    try:
+        with open_own(path) as file:
+            if os.fstat(file.fileno()).st_size != part.size:
+                return False
+            return hashlib.file_digest(file, "sha256").hexdigest() == part.sha256  # type: ignore[arg-type]
+    except OSError:
         return False
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == part.sha256
 
 
 async def _node_result(
@@ -185,7 +214,7 @@ async def _node_result(
         _tell(error, files, folder.path, task.node_id)
     if above:
         await folder.cloud.in_thread(_put_above, above, files, folder.path, task.node_id)
-    return NodeResult(task.node_id, error, files)
+    return NodeResult(task.node_id, error, files, {name: part.sha256 for name, part in task.parts.items()})
 
 
 async def _complete(cloud: Cloud, settings: Settings, ended: Ended, error: errors.JobFailed) -> None:
@@ -201,7 +230,7 @@ async def _complete(cloud: Cloud, settings: Settings, ended: Ended, error: error
 def _put_above(words: str, files: dict[str, Path], into: Path, node_id: int) -> None:
     """At the top of stderr, in a file of its own: the part stays as it is, to be known again."""
     path = into / f"{env.STDERR}-{node_id}.whole"
-    with staged(path, "written"), path.open("wb") as whole:
+    with staged(path, "written"), create_own(path) as whole:
         whole.write(words.encode())
         if env.STDERR in files:
             with files[env.STDERR].open("rb") as part:
@@ -251,6 +280,6 @@ async def _log_tail(cloud: Cloud, settings: Settings, job: JobState) -> str:
 
 
 def _written(path: Path, data: bytes) -> Path:
-    with staged(path, "written"):
-        path.write_bytes(data)
+    with staged(path, "written"), create_own(path) as file:
+        file.write(data)
     return path

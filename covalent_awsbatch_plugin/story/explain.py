@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..ground import layout
+from ..hands.cache_folder import cache_folder
 from ..hands.image.runner_layer import runner_files
 from ..thought import naming
 from ..thought.errors import ImageError
@@ -62,7 +63,7 @@ def _image(settings: Settings) -> list[str]:
 
 def _runner(settings: Settings) -> str:
     try:
-        files = runner_files(settings.platform, Path(settings.cache_dir).expanduser())
+        files = runner_files(settings.platform, cache_folder(settings.cache_dir))
     except ImageError as error:  # for another platform it takes a download, and this command needs no network
         return _line("runner", f"for {settings.platform}. {error.happened}")
     return _sized(layer(files, "runner"))

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import difflib
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -27,8 +25,13 @@ from .wrong_value import wrong_with
 _TRANSFERABLE = re.compile(r"[A-Za-z0-9._/~-]*")
 
 
+def is_transferable(path: str) -> bool:
+    """Whether Covalent transfers files below a folder of this name."""
+    return _TRANSFERABLE.fullmatch(path) is not None
+
+
 def _transferable(path: str) -> str:
-    if not _TRANSFERABLE.fullmatch(path):
+    if path and not is_transferable(path):
         raise ValueError("Covalent can only transfer files below folders named with letters, digits and . _ - /")
     return path
 
@@ -107,9 +110,9 @@ class Settings(BaseModel):
         10, ge=0.1, le=3600, description="Seconds between two looks at a job: the longest its end goes unseen."
     )
     cache_dir: Annotated[str, AfterValidator(_transferable)] = Field(
-        default_factory=lambda: str(Path(tempfile.gettempdir()) / "covalent"),
-        description="Folder for files on their way to and from AWS; what is a day old is removed. Unset: `covalent` "
-        "among the temporary files.",
+        "",
+        description="Folder for files on their way to and from AWS, in a subfolder of your own; what is a day old is "
+        "removed. Unset: `covalent-awsbatch/staging` in your cache folder.",
     )
     container_image_uri: str = Field(
         "",

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from ...thought.errors import NotAllowed, NotFound, Refused, Unreachable
 from ...thought.infra.policies import remedy
+from ..private_files import create_own
 from ..staging import staged
 from .errors import translated
 from .quick_get import LeftToBotocore, QuickGet
@@ -93,7 +94,7 @@ class Store:
         """Streams the object into a file; False where there is none. Raises StagingError when it can't be written."""
 
         async def save(body: Any) -> bool:
-            with staged(path, "written"), path.open("wb") as file:
+            with staged(path, "written"), create_own(path) as file:
                 while chunk := await self._chunk(body, CHUNK_BYTES):
                     file.write(chunk)
             return True
