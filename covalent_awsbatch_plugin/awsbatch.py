@@ -41,6 +41,7 @@ from .dependencies.spec import anchored
 from .errors import AWSBatchError, Cancelled, JobFailed, SettingError, StagingError
 from .infra.stack_settings import ExecutorInfraDefaults, ExecutorPluginDefaults
 from .settings import SETTING_NAMES, Given, Settings, resolve, unknown_names
+from .tasks.cache_folder import cache_folder
 from .tasks.staging_dirs import remove_old_soon
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         from .tasks.client import connect
         from .tasks.inflight import IN_FLIGHT
 
-        remove_old_soon(settings.cache_dir)
+        remove_old_soon(cache_folder(settings.cache_dir))
         task = IN_FLIGHT.open(group.dispatch_id, group.node_ids, group)
         with IN_FLIGHT.closing_on_error(task):
             # From here on a cancel finds the task; an earlier cancel is in Covalent's database.
@@ -172,7 +173,8 @@ class AWSBatchExecutor(AsyncBaseExecutor):
                 return await client.wait(settings, handle, task)
         finally:
             IN_FLIGHT.close(task)
-            shutil.rmtree(_place(settings, meta, "in"), ignore_errors=True)  # the job has it all
+            with contextlib.suppress(StagingError):
+                shutil.rmtree(_place(settings, meta, "in"), ignore_errors=True)  # the job has it all
 
     async def receive(self, task_group_metadata: dict[str, Any], data: Any) -> list[TaskUpdate]:
         """Return the status and the files of every node.
@@ -250,7 +252,8 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         self._print_streams(result)
         if result.error:
             raise _exception(result, covalent_called=self.task_stderr is not None)
-        output = TransportableObject.deserialize(result.files["output"].read_bytes())
+        with result.opened("output") as file:
+            output = TransportableObject.deserialize(file.read())
         return output if wrapped else output.get_deserialized()
 
     def _print_streams(self, result: NodeResult) -> None:
@@ -335,7 +338,7 @@ def _as_covalent_error() -> Iterator[None]:
 
 
 def _place(settings: Settings, meta: dict[str, Any], way: str) -> Path:
-    return Path(os.path.expanduser(settings.cache_dir), meta["dispatch_id"], str(meta["task_group_id"]), way)
+    return cache_folder(settings.cache_dir) / meta["dispatch_id"] / str(meta["task_group_id"]) / way
 
 
 def _folder(settings: Settings, meta: dict[str, Any], way: str) -> Path:
@@ -428,7 +431,8 @@ def _exception(result: NodeResult, *, covalent_called: bool) -> BaseException:
     if "exception" not in result.files:
         return result.error
     try:
-        original: BaseException = pickle.loads(result.files["exception"].read_bytes())
+        with result.opened("exception") as file:
+            original: BaseException = pickle.load(file)
     except Exception:  # noqa: BLE001 - its class can't be imported here, or does not unpickle
         return result.error
     original.__cause__ = RemoteTraceback(result.files["error"].read_text(errors="replace"))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from ..core.files import staged
+from ..core.private_files import create_own
 from ..errors import NotAllowed, NotFound, Refused, Unreachable
 from ..iam import remedy
 from .errors import translated
@@ -94,7 +95,7 @@ class Store:
         """Streams the object into a file; False where there is none. Raises StagingError when it can't be written."""
 
         async def save(body: Any) -> bool:
-            with staged(path, "written"), path.open("wb") as file:
+            with staged(path, "written"), create_own(path) as file:
                 while chunk := await self._chunk(body, CHUNK_BYTES):
                     file.write(chunk)
             return True
