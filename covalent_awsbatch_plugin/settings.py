@@ -66,7 +66,7 @@ class Settings(BaseModel):
         "covalent-batch-jobs",
         pattern=r"^[A-Za-z0-9_-]{1,100}$",
         description="How job definitions are called; each gets the hash of its content as an ending."
-        " Characters, digits, - and _; at most 100.",
+        " Letters, digits, - and _; at most 100.",
     )
     batch_queue: Name = Field("covalent-batch-queue", description="Job queue: its name or ARN.")
     batch_execution_role_name: Name = Field(

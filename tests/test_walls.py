@@ -56,7 +56,7 @@ OUTSIDE = {
     "botocore": {"aws/session.py", "aws/errors.py", "aws/s3_fast_get.py", "local"},
     "aiohttp": {"aws", "images", "local"},
     "yarl": {"aws", "images", "local"},  # the URLs that aiohttp takes and gives
-    "docker": {"images/builders/docker_engine.py", "local"},
+    "docker": {"images/builders/docker_client.py", "images/builders/docker_engine.py", "local"},
     "moto": {"local"},
     "flask": {"local"},
     "werkzeug": {"local"},

@@ -30,6 +30,7 @@ class Store:
 
     def __init__(self, aws: AWS, bucket: str, account: str) -> None:
         self._aws, self.bucket, self._account = aws, bucket, account
+        self._fast_get = QuickGet(aws)
         self._of: dict[str, Any] = {"Bucket": bucket, "ExpectedBucketOwner": account}
 
     async def _call(self, operation: str, **parameters: Any) -> Any:
@@ -85,7 +86,7 @@ class Store:
         """The object's bytes, None where there is none."""
         try:
             with translated("s3:GetObject", f"bucket `{self.bucket}`"):
-                return await self._aws.tenant(QuickGet).get(self.bucket, key, self._account)
+                return await self._fast_get.get(self.bucket, key, self._account)
         except LeftToBotocore:
             return await self._read(key, self._chunk)
 

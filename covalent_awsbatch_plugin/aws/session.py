@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import aioboto3
 import aiobotocore.session
@@ -59,7 +59,6 @@ class AWS:
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._stack = contextlib.AsyncExitStack()
         self.pace = Pace()
-        self._tenants: dict[Any, Any] = {}
         self._session: aioboto3.Session | None = None
         self._used: object = None  # the keys that clients sign with
 
@@ -75,12 +74,6 @@ class AWS:
     async def keep(self, context: contextlib.AbstractAsyncContextManager[T]) -> T:
         """Enters a context that is left when this AWS is closed."""
         return await self._stack.enter_async_context(context)
-
-    def tenant(self, make: Callable[[AWS], T]) -> T:
-        """What `make` made of this AWS when first asked: one of a kind, for as long as this AWS is open."""
-        if make not in self._tenants:
-            self._tenants[make] = make(self)
-        return cast(T, self._tenants[make])
 
     def on_close(self, close: Callable[[], Awaitable[None]]) -> None:
         """Something to await when this AWS is closed, before its clients are."""

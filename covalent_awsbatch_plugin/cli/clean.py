@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import CONNECTION, showing
-from .root import in_cloud, main, resolved, settings_options
+from .root import main, resolved, settings_options, with_services
 
 if TYPE_CHECKING:
     from ..tasks.clean import Findings
-    from ..tasks.connection import Cloud
     from ..tasks.leftovers import Leftover
+    from ..tasks.services import Services
 
 MIB = 1024 * 1024
 
@@ -41,13 +41,13 @@ def clean(yes: bool, older_than: float, **options: Any) -> None:
     settings = resolved(options)
     before = datetime.now(UTC) - timedelta(hours=older_than)
 
-    async def work(aws: Cloud) -> Findings:
-        found = await find(aws, settings, before)
+    async def work(services: Services) -> Findings:
+        found = await find(services, settings, before)
         if yes:
-            await remove(aws, settings, found)
+            await remove(services, settings, found)
         return found
 
-    found = in_cloud(settings, work)
+    found = with_services(settings, work)
     _show("images", found.images)
     _show("objects", found.objects)
     _show("job definitions", found.definitions)

@@ -30,12 +30,14 @@ NOT_ASKED_FOR = sys.stdlib_module_names | {"__main__", "__mp_main__", "cloudpick
 class References:
     """Top-level `modules`, and the source `files` of functions that travel by value; `whole` unless it broke off.
 
-    `cloudpickle` has the names of that package by which a pickle is to be read.
+    `folders` are those from which the process that pickled imports its own modules, in the order of imports; no pickle
+    names them. `cloudpickle` has the names of that package by which a pickle is to be read.
     """
 
     modules: set[str] = field(default_factory=set)
     files: set[str] = field(default_factory=set)
     whole: bool = True
+    folders: tuple[str, ...] = ()
     cloudpickle: set[str] = field(default_factory=set)
 
     def add(self, module: object) -> None:
@@ -48,6 +50,7 @@ class References:
     def merge(self, other: References) -> None:
         self.modules |= other.modules
         self.files |= other.files
+        self.folders = tuple(dict.fromkeys((*self.folders, *other.folders)))
         self.cloudpickle |= other.cloudpickle
         self.whole = self.whole and other.whole
 
@@ -138,6 +141,9 @@ def _no_buffers() -> Iterator[bytes]:
 
 def _note_call(found: References, told: tuple[str, str], arguments: tuple[Any, ...]) -> None:
     module, name = told
+    for namespace in arguments:  # cloudpickle gives a function the `__file__` of its globals
+        if isinstance(namespace, dict) and isinstance(file := namespace.get("__file__"), str):
+            found.files.add(file)
     if module.startswith("cloudpickle") and name == "subimport" and arguments:
         found.add(arguments[0])
     elif name == "CodeType":

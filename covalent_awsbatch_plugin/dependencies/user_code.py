@@ -122,7 +122,10 @@ class Dependencies:
 def needed(found: References, here: Running) -> Dependencies:
     """From what tasks refer to, through the imports of their own modules, to packages and files."""
     told = Dependencies()
-    beside = sorted({Path(file).parent for file in found.files if Path(file).is_absolute()})
+    beside = [
+        *map(Path, found.folders),
+        *sorted({Path(file).parent for file in found.files if Path(file).is_absolute()}),
+    ]
     waiting, seen = set(found.modules), set[str]()
     while waiting:
         module = waiting.pop()

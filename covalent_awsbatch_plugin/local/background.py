@@ -35,7 +35,10 @@ class LocalAWSFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Status:
-    """One that runs. `section` is the `[executors.awsbatch]` section that leads to it."""
+    """One that runs. `section` is the `[executors.awsbatch]` section that leads to it.
+
+    `control_token` opens its own paths, such as CALLS_PATH, as a bearer token.
+    """
 
     pid: int
     endpoint_url: str
@@ -43,6 +46,7 @@ class Status:
     engine: str
     region: str
     section: dict[str, Any] = field(repr=False)
+    control_token: str = field(default="", repr=False)
 
 
 def home() -> Path:

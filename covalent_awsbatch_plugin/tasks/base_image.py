@@ -21,8 +21,8 @@ from ..images.builders.builder import Base
 from ..images.layer_scan import Probe
 from ..runner.protocol import archive
 from ..settings import Settings
-from .connection import Cloud, ResolvedResources, base_image
 from .packing import Package, StagedGroup
+from .services import ResolvedResources, Services, base_image
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,8 @@ def last_seen(settings: Settings, python: str) -> BaseImageFacts:
 class BaseImages:
     """One for each connection. What is in an image is asked once."""
 
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
+    def __init__(self, services: Services) -> None:
+        self._services = services
         self._probe = Probe()
         self._inside: dict[str, BaseImageFacts] = {}
         self._modules: dict[str, frozenset[str]] = {}
@@ -75,7 +75,7 @@ class BaseImages:
             self._probe.keep(base.inside, "name", *seen)
 
     async def _resolved(self, settings: Settings, resources: ResolvedResources, name: str) -> Base:
-        builder = await self._cloud.builder(settings)
+        builder = await self._services.builder(settings)
         try:
             return await builder.resolve_base(name, settings.platform, resources.repository)
         except AWSBatchError as error:
@@ -86,20 +86,20 @@ class BaseImages:
     async def _looked(self, settings: Settings, resources: ResolvedResources, base: Base) -> BaseImageFacts:
         digest = base.image.digest
         if digest not in self._inside:
-            builder = await self._cloud.builder(settings)
+            builder = await self._services.builder(settings)
 
             async def look() -> BaseImageFacts:
                 if not self._probe.known("image", digest):
                     log.info("Looking into %s: it does not tell all that a task needs to know.", base.name)
                 return await self._probe.look(base.image, builder.layers_of(base, resources.repository))
 
-            self._inside[digest] = await self._cloud.once(("inside", digest), look)
+            self._inside[digest] = await self._services.once(("inside", digest), look)
         return facts_of_config(base.image).over(self._inside[digest])
 
     # ---- pickles ----------------------------------------------------------------------------------------------------
     async def _check_pickles(self, group: StagedGroup, package: Package) -> None:
         """The cloudpickle that travels is this process's: what another one wrote must be known to it."""
-        found = await self._cloud.in_thread(_referred, group)
+        found = await self._services.in_thread(_referred, group)
         if lacking := missing_from_ours(found.cloudpickle):
             raise NotPicklable(
                 f"`{package.name}` was pickled by cloudpickle {package.cloudpickle or '(of unknown version)'}, and the "
@@ -132,7 +132,7 @@ class BaseImages:
         if key not in self._modules:
             if len(self._modules) >= MOST_REMEMBERED:
                 self._modules.clear()
-            self._modules[key] = frozenset((await self._cloud.in_thread(_referred, group)).modules)
+            self._modules[key] = frozenset((await self._services.in_thread(_referred, group)).modules)
         return self._modules[key]
 
 

@@ -18,8 +18,8 @@ from ..jobs import definition as jobs
 from ..jobs import names
 from ..runner.protocol import layout
 from ..settings import Settings
-from .connection import base_image
 from .packing import Package, image_files, pack, payload_of
+from .services import base_image
 from .staging import stage_call
 
 DISPATCH = "00000000-0000-0000-0000-000000000000"

@@ -24,10 +24,9 @@ from ..jobs.resubmit import Failure
 from ..runner.protocol import envelope as env
 from ..runner.protocol import layout
 from ..settings import Settings
-from .cleanup import Cleanup
-from .connection import Cloud
+from .job_handle import JobHandle
 from .result_key import result_key
-from .submit import JobHandle
+from .services import Services
 
 log = logging.getLogger(__name__)
 
@@ -58,31 +57,25 @@ class Ended:
 
 
 async def collect(
-    cloud: Cloud, settings: Settings, ended: Ended, node_ids: tuple[int, ...], into: Path
+    services: Services, settings: Settings, ended: Ended, node_ids: tuple[int, ...], into: Path
 ) -> list[NodeResult]:
-    """What every node left, as files in `into`; the same again when called again. Nothing is unpickled."""
-    results = await _collected(cloud, settings, ended, node_ids, into)
-    cloud.tenant(Cleanup).read(ended.handle.result_id)
-    return results
-
-
-async def _collected(
-    cloud: Cloud, settings: Settings, ended: Ended, node_ids: tuple[int, ...], into: Path
-) -> list[NodeResult]:
+    """Fetch what every node left as files in `into`. A second call gives the same again. Nothing is unpickled."""
     if ended.envelope is None:
-        return await _without_result(cloud, settings, ended, node_ids, into)
-    above = await _above_stderr(cloud, ended, ended.envelope)
-    folder = _Folder(cloud, await results_store(cloud, settings, ended.handle), ended.handle, ended.envelope, into)
+        return await _without_result(services, settings, ended, node_ids, into)
+    above = await _above_stderr(services, ended, ended.envelope)
+    folder = _Folder(
+        services, await results_store(services, settings, ended.handle), ended.handle, ended.envelope, into
+    )
     tasks = ended.envelope.tasks
     return list(await asyncio.gather(*(_node_result(folder, settings, ended, task, above) for task in tasks)))
 
 
-async def _above_stderr(cloud: Cloud, ended: Ended, envelope: env.Envelope) -> str:
+async def _above_stderr(services: Services, ended: Ended, envelope: env.Envelope) -> str:
     """AWS Batch is asked for earlier attempts where there were any and it was not asked yet."""
     job = ended.job
     if job is None and envelope.attempt > 1:
         try:
-            job = (await cloud.batch.describe([ended.handle.job_id])).get(ended.handle.job_id)
+            job = (await services.batch.describe([ended.handle.job_id])).get(ended.handle.job_id)
         except errors.AWSBatchError as error:
             log.warning("AWS Batch could not be asked for the earlier attempts of %s: %s", ended.handle.job_id, error)
     return above_stderr(job, envelope.attempt, returned=envelope.returned, before=ended.before)
@@ -111,9 +104,9 @@ def _asked(settings: Settings, ended: Ended, node_id: int | None = None) -> outc
     return outcome.JobRequest(who, memory_mib / 1024 if memory_mib else settings.memory, settings.time_limit)
 
 
-async def results_store(cloud: Cloud, settings: Settings, handle: JobHandle) -> Store:
+async def results_store(services: Services, settings: Settings, handle: JobHandle) -> Store:
     """The bucket that the job writes to, which the settings may no longer name; nor need they be right any more."""
-    return Store(cloud.aws, handle.bucket, (await cloud.identity()).account)
+    return services.store(handle.bucket, (await services.identity()).account)
 
 
 async def newest_envelope(store: Store, handle: JobHandle, attempts: int) -> env.Envelope | None:
@@ -138,7 +131,7 @@ async def newest_envelope(store: Store, handle: JobHandle, attempts: int) -> env
 class _Folder:
     """Where the parts of a result go on this machine."""
 
-    cloud: Cloud
+    services: Services
     store: Store
     handle: JobHandle
     envelope: env.Envelope
@@ -164,7 +157,7 @@ class _Folder:
         return path
 
     async def _is_there(self, path: Path, part: env.Part) -> bool:
-        return await self.cloud.in_thread(_is, path, part)
+        return await self.services.in_thread(_is, path, part)
 
 
 def _is(path: Path, part: env.Part) -> bool:
@@ -181,21 +174,21 @@ async def _node_result(
     files = await folder.fetch(task)
     error = _task_failure(settings, ended, task)
     if error:
-        await _complete(folder.cloud, settings, ended, error)
+        await _complete(folder.services, settings, ended, error)
         _tell(error, files, folder.path, task.node_id)
     if above:
-        await folder.cloud.in_thread(_put_above, above, files, folder.path, task.node_id)
+        await folder.services.in_thread(_put_above, above, files, folder.path, task.node_id)
     return NodeResult(task.node_id, error, files)
 
 
-async def _complete(cloud: Cloud, settings: Settings, ended: Ended, error: errors.JobFailed) -> None:
+async def _complete(services: Services, settings: Settings, ended: Ended, error: errors.JobFailed) -> None:
     """What AWS Batch says of each attempt, where there were several; what the job was given, and where its log is."""
     job = _job(ended)
     if len(job.attempts) > 1 and not error.says:
         error.says = said(job)
     error.facts = outcome.facts(error, _asked(settings, ended).memory)
     if stream := job.last.log_stream:
-        error.facts += "\n" + link(await cloud.aws.region(), settings.batch_job_log_group_name, stream)
+        error.facts += "\n" + link(await services.aws.region(), settings.batch_job_log_group_name, stream)
 
 
 def _put_above(words: str, files: dict[str, Path], into: Path, node_id: int) -> None:
@@ -217,16 +210,16 @@ def _tell(error: errors.JobFailed, files: dict[str, Path], into: Path, node_id: 
 
 
 async def _without_result(
-    cloud: Cloud, settings: Settings, ended: Ended, node_ids: tuple[int, ...], into: Path
+    services: Services, settings: Settings, ended: Ended, node_ids: tuple[int, ...], into: Path
 ) -> list[NodeResult]:
     """A job that left nothing in the bucket: what CloudWatch has of it is the output of all its nodes."""
     job = _job(ended)
-    printed = await _log_tail(cloud, settings, job)
+    printed = await _log_tail(services, settings, job)
     above = above_stderr(job, None, returned=False, before=ended.before)
     results = []
     for node_id in node_ids:
         error = outcome.failure(job, _asked(settings, ended, node_id), printed)
-        await _complete(cloud, settings, ended, error)
+        await _complete(services, settings, ended, error)
         files = {env.STDOUT: _written(into / f"{env.STDOUT}-{node_id}", printed.encode())} if printed else {}
         _tell(error, files, into, node_id)
         if above:
@@ -235,11 +228,11 @@ async def _without_result(
     return results
 
 
-async def _log_tail(cloud: Cloud, settings: Settings, job: JobState) -> str:
+async def _log_tail(services: Services, settings: Settings, job: JobState) -> str:
     """The last lines. CloudWatch may get them some seconds after the job's end, so an empty log is looked at again."""
     if not job.last.log_stream:
         return ""
-    logs, printed = Logs(cloud.aws, settings.batch_job_log_group_name), ""
+    logs, printed = Logs(services.aws, settings.batch_job_log_group_name), ""
     try:
         for pause in (0.0, *LATE_LOG_LOOKS_S):
             await asyncio.sleep(pause)

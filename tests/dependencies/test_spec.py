@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import io
+import types
 from pathlib import Path, PurePath
 
 import cloudpickle
@@ -183,6 +184,34 @@ def test_classes_and_instances_by_value_are_read_through() -> None:
 
 def test_what_is_pickled_by_name_is_told_by_its_module() -> None:
     assert pickled(pytest.raises) == {"_pytest"} or pickled(pytest.raises) == {"pytest"}
+
+
+class WithItsFile:
+    """A code object as cloudpickle wrote it before 3.1.3: with the file that it was compiled from."""
+
+    def __init__(self, code: types.CodeType) -> None:
+        self.code = code
+
+    def __reduce__(self) -> object:
+        code = self.code
+        return types.CodeType, (
+            code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_nlocals, code.co_stacksize,
+            code.co_flags, code.co_code, code.co_consts, code.co_names, code.co_varnames, code.co_filename,
+            code.co_name, code.co_qualname, code.co_firstlineno, code.co_linetable, code.co_exceptiontable,
+            code.co_freevars, code.co_cellvars,
+        )  # fmt: skip
+
+
+def test_a_code_object_with_its_file_names_the_file() -> None:
+    code = compile("import nowhere", "/home/me/script.py", "exec")
+    found = of_pickle(io.BytesIO(cloudpickle.dumps(WithItsFile(code))))
+    assert (found.files, found.modules, found.whole) == ({"/home/me/script.py"}, {"nowhere"}, True)
+
+
+def test_a_function_whose_globals_name_their_file_names_the_file() -> None:
+    names = {"__name__": "__main__", "__file__": "/home/me/script.py"}
+    exec("def task(): import nowhere", names)
+    assert "/home/me/script.py" in of_pickle(io.BytesIO(cloudpickle.dumps(names["task"]))).files
 
 
 def test_a_pickle_runs_nothing(tmp_path: Path) -> None:
