@@ -7,6 +7,7 @@ AWSBatchError
 ├── SettingError             a setting is wrong; found before anything is sent
 ├── StagingError             the cache folder can't be used
 ├── NotPicklable             a function or argument can't travel
+├── UnknownFormat            a handle or a file of another version of this package can't be read
 ├── ServiceError             AWS or a registry said no, or said nothing
 │   ├── NotAuthenticated         no credentials, expired ones, or ones the service does not know
 │   ├── NotAllowed               the credentials lack a permission
@@ -70,6 +71,10 @@ class StagingError(AWSBatchError):
 
 class NotPicklable(AWSBatchError):
     """A function or an argument can't travel."""
+
+
+class UnknownFormat(AWSBatchError):
+    """A handle or a file on this machine was written by another version of this package, or by another program."""
 
 
 class ServiceError(AWSBatchError):

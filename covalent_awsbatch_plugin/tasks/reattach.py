@@ -48,8 +48,8 @@ async def left_behind(services: Services, settings: Settings, group: StagedGroup
     """
     here = await services.here()
     for noted, entry in await services.in_thread(services.ledger.left, group.dispatch_id, group.node_ids):
-        handle = JobHandle.from_json(entry.handle)
-        if handle is None or handle.content != content or not handle.is_at(here):
+        handle = entry.handle
+        if handle.content != content or not handle.is_at(here):
             continue
         there = await services.once(("settled", noted.key), partial(settled, services, settings, noted))
         if there is None:
@@ -64,13 +64,7 @@ async def left_behind(services: Services, settings: Settings, group: StagedGroup
 
 
 async def _result_ids(noted: LedgerRecord) -> tuple[str, ...]:
-    return tuple(handle.result_id for _, handle in groups_of(noted))
-
-
-def groups_of(noted: LedgerRecord) -> list[tuple[Entry, JobHandle]]:
-    """A job's task groups, without those that an older version noted in another way."""
-    handles = ((entry, JobHandle.from_json(entry.handle)) for entry in noted.entries)
-    return [(entry, handle) for entry, handle in handles if handle]
+    return tuple(entry.handle.result_id for entry in noted.entries)
 
 
 async def settled(services: Services, settings: Settings, noted: LedgerRecord) -> LedgerRecord | None:
@@ -82,10 +76,14 @@ async def settled(services: Services, settings: Settings, noted: LedgerRecord) -
     job_id = await services.batch.named({"jobName": name, "jobQueue": settings.batch_queue}, noted.since)
     if job_id is None:
         return None
-    entries = tuple(replace(e, handle=e.handle | {"job_id": job_id + e.handle["job_id"]}) for e in noted.entries)
+    entries = tuple(_with_job_id(entry, job_id) for entry in noted.entries)
     await services.in_thread(lambda: services.ledger.note(job_id, entries, ours=False))
     services.ledger.forget(unsent(name))
     return LedgerRecord(job_id, noted.since, entries)
+
+
+def _with_job_id(entry: Entry, job_id: str) -> Entry:
+    return replace(entry, handle=replace(entry.handle, job_id=job_id + entry.handle.job_id))
 
 
 async def _is_worth_it(services: Services, settings: Settings, noted: LedgerRecord, handle: JobHandle) -> bool:
@@ -106,7 +104,7 @@ async def _is_worth_it(services: Services, settings: Settings, noted: LedgerReco
 
 async def _states(services: Services, noted: LedgerRecord) -> dict[str, JobState]:
     async def asked() -> dict[str, JobState]:
-        return await services.batch.describe(sorted({entry.handle["job_id"] for entry in noted.entries}))
+        return await services.batch.describe(sorted({entry.handle.job_id for entry in noted.entries}))
 
     return await services.cached(("left", noted.key), asked, FRESH_SECONDS)
 
