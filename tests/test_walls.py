@@ -64,7 +64,7 @@ OUTSIDE = {
     "obstore": {"runner"},
     "aiolimiter": {"core/rate_limit.py"},
     "filelock": {"core/covalent_config.py"},
-    "tomlkit": {"core/covalent_config.py"},
+    "tomlkit": {"core/covalent_config.py", "dependencies/lock.py"},
     "packaging": {"dependencies", "images"},
     "uv": {"core/uv_process.py"},
 }
