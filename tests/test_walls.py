@@ -63,6 +63,7 @@ OUTSIDE = {
     "cloudpickle": {"runner", "dependencies", "tasks"},
     "obstore": {"runner"},
     "aiolimiter": {"core/rate_limit.py"},
+    "platformdirs": {"core/user_dirs.py"},
     "filelock": {"core/covalent_config.py"},
     "tomlkit": {"core/covalent_config.py", "dependencies/lock.py"},
     "packaging": {"dependencies", "images"},
