@@ -75,6 +75,7 @@ PURE = (
     "errors.py",
     "settings.py",
     "iam.py",
+    "core/fargate_sizes.py",
     "images/reference.py",
     "images/manifest.py",
     "images/layer.py",
