@@ -19,3 +19,9 @@ def cache_home() -> Path:
     """Where this package keeps what outlives a restart."""
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "covalent-awsbatch"
+
+
+def state_dir() -> Path:
+    """Return the folder for records of what happened, which outlive a restart and which nothing depends on."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "covalent-awsbatch"

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Handles and ledger files of the last version are read; odd ones are refused or left out, and nothing fails of them."""
+"""Handles and ledger files of the last version are read; odd ones are refused or left out, and fail nothing."""
 
 from __future__ import annotations
 
