@@ -20,3 +20,8 @@ def data_dir() -> Path:
 def cache_home() -> Path:
     """Return the folder of what can be made again: `$XDG_CACHE_HOME/covalent-awsbatch`."""
     return Unix(APP).user_cache_path
+
+
+def state_dir() -> Path:
+    """Return the folder of records that outlive a restart and that nothing depends on, below `$XDG_STATE_HOME`."""
+    return Unix(APP).user_state_path
