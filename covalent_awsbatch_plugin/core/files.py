@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Files on their way to and from AWS: what this machine's disk says of them, as our error."""
+"""Translate errors of this machine's disk into StagingError."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..errors import StagingError
 
 @contextlib.contextmanager
 def staged(path: Path, done: str) -> Iterator[None]:
-    """OSErrors inside become StagingError; `done` is "read" or "written"."""
+    """Translate an OSError inside the block into StagingError; `done` is "read" or "written"."""
     try:
         yield
     except OSError as error:
@@ -22,7 +22,7 @@ def staged(path: Path, done: str) -> Iterator[None]:
 
 
 def staging_error(path: Path, done: str, error: OSError) -> StagingError:
-    """What happened to the file, and what to look at."""
+    """Return the error for a file that cannot be read or written."""
     return StagingError(
         f"The file {error.filename or path} can't be {done}: {error.strerror}.",
         advice="Look at cache_dir in [executors.awsbatch]: its free space, its permissions.",
@@ -31,7 +31,7 @@ def staging_error(path: Path, done: str, error: OSError) -> StagingError:
 
 @contextlib.contextmanager
 def writable(folder: Path) -> Iterator[None]:
-    """Turns a full or missing disk into a StagingError."""
+    """Translate an OSError of a full or missing disk into StagingError."""
     try:
         yield
     except OSError as error:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 
 def data_dir() -> Path:
-    """Where this user's own files of ours lie: XDG's data folder."""
+    """Return the folder of this user's data, in XDG's data folder."""
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(base) / "covalent-awsbatch"
 
 
 def cache_home() -> Path:
-    """Where this package keeps what outlives a restart."""
+    """Return the folder of this package's cache, which outlives a restart."""
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "covalent-awsbatch"

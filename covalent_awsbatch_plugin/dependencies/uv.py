@@ -101,9 +101,9 @@ def _run(
     environment = environment_of(os.environ)
     if indexes:  # not as words: those can be read by every user of this machine
         environment["UV_INDEX"] = " ".join(filter(None, (environment.get("UV_INDEX"), *indexes)))
-    done = work.run(command, folder=folder, environment=environment, given=given, heard=heard)
+    done = work.run(command, folder=folder, environment=environment, stdin_text=given, on_line=heard)
     if done.code:
-        lines = [line for line in done.said.strip().splitlines() if not _PROGRESS.fullmatch(line)]
+        lines = [line for line in done.stderr.strip().splitlines() if not _PROGRESS.fullmatch(line)]
         ended = f"ended by signal {-done.code}" if done.code < 0 else f"ended with code {done.code}"
         says = without_passwords("\n".join(lines[:_LINES])) or ended
         raise EnvironmentFailed(without_passwords(happened), says=f"uv says: {says}", advice=advice_on(says))
