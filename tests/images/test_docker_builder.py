@@ -209,7 +209,7 @@ async def test_without_an_engine_the_other_builder_is_named(monkeypatch: pytest.
         ("127.0.0.1", 0)
     ) as nobody:  # over TCP: the SDK leaves a Unix socket open when this fails
         monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{nobody.getsockname()[1]}")
-    with pytest.raises(ImageError, match='(?s)No Docker engine answers.*builder = "registry"'):
+    with pytest.raises(ImageError, match='(?s)The Docker engine does not answer.*builder = "registry"'):
         async with builder_named("docker", tmp_path):
             pass
     assert list(tmp_path.iterdir()) == []
