@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""uv, which resolves and installs: its command lines, and its words as our errors.
+"""uv resolves and installs: its command lines, and the translation of its errors.
 
-Indexes and their credentials are the user's own, from uv's settings or pip's variables; they are told to nobody else.
+Indexes and their credentials come from uv's settings or pip's variables; they are passed to no other program.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..errors import EnvironmentFailed
 from .lock import Lock, Target
 from .spec import without_passwords
 
-# What pip calls its settings, in uv's words. uv itself reads none of pip's.
+# uv's variable for each of pip's, which uv does not read.
 _PIPS = {
     "PIP_INDEX_URL": "UV_DEFAULT_INDEX",
     "PIP_EXTRA_INDEX_URL": "UV_INDEX",
@@ -34,8 +34,8 @@ INDEXES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL",
 _ANOTHER_VERSION = (
     "Choose a version that has a wheel for that platform, or a base image that has it (container_image_uri)."
 )
-_LINES = 30  # of what uv says
-# What it says of its progress: some of it is worth passing on, and none of it explains a failure.
+_LINES = 30  # of uv's output in an error
+# uv's progress: some lines are reported, and no line explains a failure.
 _NEWS = re.compile(r"\s*(Downloading|Building|Updating) .+")
 _PROGRESS = re.compile(
     r"\s*(Using CPython|Resolved|Downloading|Downloaded|Building|Built|Updating|Updated|Prepared|Installed) .+"
@@ -47,40 +47,47 @@ _NETWORK = ("Failed to fetch", "error sending request", "Failed to download", "d
 def compile_lock(
     files: Sequence[Path], lines: Sequence[str], constraints: Sequence[str], target: Target, folder: Path, work: Work
 ) -> str:
-    """The text of a lock for these files and lines, resolved for the target; `constraints` bind what is taken.
+    """Return the text of a lock for these files and lines, resolved for the target within `constraints`.
 
     Relative paths in the lines, and in the lock, are relative to `folder`. Raises EnvironmentFailed.
     """
     words = ["pip", "compile", *map(str, files), *(["-"] if lines or not files else [])]
     words += ["--format", "pylock.toml", "--no-header", "--no-annotate", *_for(target)]
-    told = ", ".join([*map(str, files), *lines])
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as listed:
-        listed.write("\n".join(constraints))
-        listed.flush()
-        words += ["--constraints", listed.name]
-        happened = f"No environment for {target.platform} can be made of {told}."
+    names = ", ".join([*map(str, files), *lines])
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write("\n".join(constraints))
+        file.flush()
+        words += ["--constraints", file.name]
+        happened = f"The packages {names} can't be resolved for {target.platform}."
         return _run(work, words, happened, folder, "\n".join(lines))
 
 
 def export_lock(project: Path, work: Work) -> str:
-    """The `uv.lock` of a project as PEP 751 writes it, without development dependencies. Raises EnvironmentFailed."""
-    words = ["export", "--frozen", "--no-dev", "--no-header", "--format", "pylock.toml"]
-    return _run(work, words, f"{project / 'uv.lock'} can't be used.", project)
+    """Return a project's `uv.lock` in the format of PEP 751, without development dependencies.
 
-
-def install(lock: Path, into: Path, wanted: Lock, told: str, work: Work) -> None:
-    """What the lock names, and nothing else, unpacked into a folder. Raises EnvironmentFailed, `told` being its object.
-
-    uv checks every hash. What has no wheel is built, if this machine is of the target's kind.
+    Raises EnvironmentFailed.
     """
-    target = wanted.target
-    words = ["pip", "install", "--no-deps", "--target", str(into), "-r", str(lock), *_for(target)]
-    happened = f"{told} can't be installed for {target.platform} with Python {target.python}."
-    _run(work, words, happened, Path(wanted.place), indexes=wanted.indexes)
+    words = ["export", "--frozen", "--no-dev", "--no-header", "--format", "pylock.toml"]
+    return _run(work, words, f"The lock {project / 'uv.lock'} can't be exported.", project)
+
+
+def install(file: Path, into: Path, lock: Lock, names: str, work: Work) -> None:
+    """Install exactly the packages of a lock into a folder.
+
+    uv checks every hash. A package without a wheel is built, if this machine is like the target. Raises
+    EnvironmentFailed, whose text begins with `names`.
+    """
+    target = lock.target
+    words = ["pip", "install", "--no-deps", "--target", str(into), "-r", str(file), *_for(target)]
+    happened = f"{names} can't be installed for {target.platform} with Python {target.python}."
+    _run(work, words, happened, Path(lock.place), indexes=lock.indexes)
 
 
 def install_folder(project: Path, into: Path, target: Target, work: Work) -> None:
-    """A local package, built as it is now, without what it depends on. Raises EnvironmentFailed."""
+    """Build a local package in its current state, without its dependencies, into a folder.
+
+    Raises EnvironmentFailed.
+    """
     words = ["pip", "install", "--no-deps", "--target", str(into), "--reinstall", str(project), *_for(target)]
     _run(work, words, f"The local package {project} can't be built for {target.platform}.", project)
 
@@ -91,17 +98,17 @@ def _for(target: Target) -> list[str]:
 
 
 def _run(
-    work: Work, words: Sequence[str], happened: str, folder: Path, given: str = "", indexes: Sequence[str] = ()
+    work: Work, words: Sequence[str], happened: str, folder: Path, stdin_text: str = "", indexes: Sequence[str] = ()
 ) -> str:
-    def heard(line: str) -> None:
+    def report(line: str) -> None:
         if _NEWS.fullmatch(line):
             work.say(without_passwords(f"uv: {line.strip()}"))
 
     command = [find_uv_bin(), *words, "--color", "never"]
     environment = environment_of(os.environ)
-    if indexes:  # not as words: those can be read by every user of this machine
+    if indexes:  # not as arguments, which every user of this machine can read
         environment["UV_INDEX"] = " ".join(filter(None, (environment.get("UV_INDEX"), *indexes)))
-    done = work.run(command, folder=folder, environment=environment, stdin_text=given, on_line=heard)
+    done = work.run(command, folder=folder, environment=environment, stdin_text=stdin_text, on_line=report)
     if done.code:
         lines = [line for line in done.stderr.strip().splitlines() if not _PROGRESS.fullmatch(line)]
         ended = f"ended by signal {-done.code}" if done.code < 0 else f"ended with code {done.code}"
@@ -110,31 +117,31 @@ def _run(
     return done.output
 
 
-def environment_of(given: Mapping[str, str]) -> dict[str, str]:
-    """uv's environment variables: the user's own, pip's where uv has none, and no Python that is not there already."""
-    found = {**given, "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
-    if not any(name in given for name in INDEXES):
-        found |= {ours: given[pips] for pips, ours in _PIPS.items() if given.get(pips)}
-    found.pop("VIRTUAL_ENV", None)  # it warns of one that is not used
-    return found
+def environment_of(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables for uv: the user's, pip's if uv has none, and no download of a Python."""
+    result = {**variables, "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
+    if not any(name in variables for name in INDEXES):
+        result |= {ours: variables[pips] for pips, ours in _PIPS.items() if variables.get(pips)}
+    result.pop("VIRTUAL_ENV", None)  # uv warns of one that is not used
+    return result
 
 
-def indexes(given: Mapping[str, str]) -> dict[str, str]:
-    """Which indexes are asked, without the passwords: what they answer is not what others do."""
-    told = environment_of(given)
-    return {name: without_passwords(told[name]) for name in INDEXES if told.get(name)}
+def indexes(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the configured indexes without passwords; other indexes may give other packages."""
+    settings = environment_of(variables)
+    return {name: without_passwords(settings[name]) for name in INDEXES if settings.get(name)}
 
 
 def advice_on(says: str) -> str:
-    """What to do about what uv says."""
+    """Return advice for an error of uv."""
     if "Hash mismatch" in says:
-        return "The index gives another file than the one that was locked: ask who changed it before you lock it anew."
+        return "The index has another file than the locked one: find out why it changed before you lock again."
     if re.search(r"os error (28|122|27)\b", says):  # no space, a quota, a file that may not grow
-        return "Free space on this machine; nothing half made is kept."
+        return "Free space on this machine, then run it again."
     if re.search(r"[Bb]uilt wheel|Failed to build", says):
         return _ANOTHER_VERSION
     if any(words in says for words in _NETWORK):
-        return "This machine must reach the index: uv's own settings (UV_INDEX, uv.toml) or PIP_INDEX_URL name it."
+        return "This machine must reach the index, which uv's settings (UV_INDEX, uv.toml) or PIP_INDEX_URL name."
     if "wheel" in says:
         return _ANOTHER_VERSION
     return "Correct the setting `environment`, or the electron's DepsPip."

@@ -216,6 +216,6 @@ async def test_without_an_engine_the_other_builder_is_named(monkeypatch: pytest.
 
 
 async def test_a_cache_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StagingError, match="nowhere can't be used"):
+    with pytest.raises(StagingError, match="nowhere can't be written to"):
         async with builder_named("docker", tmp_path / "nowhere"):
             pass
