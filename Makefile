@@ -9,33 +9,47 @@ VENV ?= .venv
 PYTHON ?=
 # more for pytest, e.g. make test ARGS='tests/image -x'
 ARGS ?=
+# processes that share the tests; WORKERS=0 for a debugger
+WORKERS ?= 2
 RUN := $(VENV)/bin
+PYTEST := $(RUN)/python -m pytest -n $(WORKERS)
 
-.PHONY: help venv dev demo test test-fast test-python test-engine lint lint-infra format coverage soak bench engine engine-down clean
+.PHONY: help venv dev lock demo test test-latest test-fast test-python test-engine lint lint-infra format coverage soak bench engine engine-down clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-venv: # what users get, and what the tests need
-	@tools/venv.sh $(VENV) test $(PYTHON)
+venv: # what users get, and what the tests and the tools need, in the versions of locks/development.txt
+	@tools/venv.sh $(VENV) $(PYTHON)
 
-dev: # the same, and the tools that read the code
-	@tools/venv.sh $(VENV) dev $(PYTHON)
+dev: venv
+
+# --universal: one lock for every platform and each Python from 3.11 on. It names no index and no file of this machine.
+COMPILE = tools/uv.sh $(VENV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --custom-compile-command 'make lock' $(ARGS)
+
+lock: venv ## locks/ anew where the requirements changed; make lock ARGS=--upgrade takes the newest versions
+	@$(COMPILE) --extra dev setup.py --output-file locks/development.txt >/dev/null
+	@echo 'checkov>=3.2,<4' | $(COMPILE) - --output-file locks/checkov.txt >/dev/null
 
 demo: venv ## a Covalent workflow on an AWS that runs on this machine; no account, and no Docker engine needed
 	@$(RUN)/python examples/demo.py
 
 test: venv ## every test that can run here; says which can't (no Docker engine: `make engine`)
-	@$(RUN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
-test-fast: venv ## about two minutes: the tests that start no Docker engine, Covalent server, Terraform or offline AWS
-	@$(RUN)/python -m pytest -m "not engine and not server and not terraform and not cloud" $(ARGS)
+test-latest: ## the tests with the newest releases that setup.py allows, in .venv-latest; ARGS as for make test
+	@tools/venv.sh --latest .venv-latest $(PYTHON)
+	@.venv-latest/bin/python -m pytest $(ARGS)
 
-test-python: venv ## what may differ from one Python to another: all but engine, server and Terraform
-	@$(RUN)/python -m pytest -m "not engine and not server and not terraform" $(ARGS)
+test-fast: venv ## a minute and a half: the tests that start no Docker engine, Covalent server, Terraform or offline AWS
+	@$(PYTEST) -m "not engine and not server and not terraform and not cloud" $(ARGS)
+
+test-python: venv ## that, and what else may differ from one Python to another
+	@$(PYTEST) -m "not engine and not server and not terraform and (not cloud or pythons)" $(ARGS)
 
 test-engine: venv ## the tests with a Docker engine only
-	@REQUIRE_ALL=1 $(RUN)/python -m pytest -m engine $(ARGS)
+	@REQUIRE_ALL=1 $(PYTEST) -m engine $(ARGS)
 
 lint: dev ## ruff and mypy --strict
 	@$(RUN)/ruff check .
@@ -43,7 +57,8 @@ lint: dev ## ruff and mypy --strict
 	@$(RUN)/mypy
 
 lint-infra: venv ## a security linter over assets/infra; each exception is explained where it is made
-	@test -x .venv-checkov/bin/checkov || { $(RUN)/python -m venv .venv-checkov && .venv-checkov/bin/pip install -q 'checkov>=3.2,<4'; }
+	@test -x .venv-checkov/bin/python || tools/uv.sh $(VENV) venv --quiet --python $(RUN)/python .venv-checkov
+	@tools/uv.sh $(VENV) pip sync --python .venv-checkov/bin/python locks/checkov.txt
 	@.venv-checkov/bin/checkov --directory assets/infra --framework terraform --skip-download --compact --quiet
 
 format: dev ## ruff's formatting and its safe repairs

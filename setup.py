@@ -9,11 +9,23 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+
+
+def requirements(name: str) -> list[str]:
+    """Return the lines of a requirements file that name a requirement."""
+    lines = (line.split("#")[0].strip() for line in (HERE / name).read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line]
+
+
+LOCAL = requirements("requirements-local.txt")  # the offline AWS
 TEST = [
+    *LOCAL,
     "coverage>=7.10",  # the first that measures subprocesses by itself; our runner is one
-    "pytest>=8.2,<10",
+    "pytest>=9,<10",
     "pytest-asyncio>=1.0,<2",
     "pytest-timeout>=2.3",
+    "pytest-xdist>=3.6",
+    "pytest-randomly>=3.16",  # off but where CI asks for another order: pyproject.toml, .ci/run
     "hypothesis>=6.100,<7",
     "build>=1.2",  # tests/test_packaging.py makes a wheel and an sdist
     "setuptools>=77",
@@ -23,12 +35,6 @@ DEV = [
     "ruff>=0.9",
     "types-docker>=7.1,<8",
 ]
-
-
-def requirements(name: str) -> list[str]:
-    """The lines of a requirements file that name a requirement."""
-    lines = (line.split("#")[0].strip() for line in (HERE / name).read_text(encoding="utf-8").splitlines())
-    return [line for line in lines if line]
 
 
 def version() -> str:
@@ -74,7 +80,7 @@ setup(
     package_data={"covalent_awsbatch_plugin": ["py.typed", "assets/infra/*"]},
     python_requires=">=3.11",
     install_requires=requirements("requirements.txt"),
-    extras_require={"test": TEST, "dev": TEST + DEV},
+    extras_require={"local": LOCAL, "all": LOCAL, "test": TEST, "dev": TEST + DEV},
     entry_points={
         "covalent.executor.executor_plugins": ["awsbatch = covalent_awsbatch_plugin.awsbatch"],
         "console_scripts": ["covalent-awsbatch = covalent_awsbatch_plugin.cli:main"],

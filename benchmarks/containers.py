@@ -22,8 +22,8 @@ from covalent_awsbatch_plugin.local.engines.base import Container
 from covalent_awsbatch_plugin.local.engines.docker import DockerEngine
 from covalent_awsbatch_plugin.runner.protocol import layout
 from covalent_awsbatch_plugin.settings import Given, resolve
-from covalent_awsbatch_plugin.tasks import cloud, lifecycle
-from covalent_awsbatch_plugin.tasks.inflight import Ticket
+from covalent_awsbatch_plugin.tasks.client import connect
+from covalent_awsbatch_plugin.tasks.inflight import Task
 from covalent_awsbatch_plugin.tasks.staging import stage_call
 
 from . import peer_images
@@ -88,9 +88,9 @@ async def _image_of_a_task(aws: LocalAWS) -> str:
     settings = resolve(Given(aws.section() | {"delete_images": False}, "by the benchmark"))
     with tempfile.TemporaryDirectory() as folder:
         group = stage_call(len, (b"x" * 2048,), {}, Path(folder), dispatch_id="bench", node_id=0)
-        async with cloud(settings) as known:
-            handle = await lifecycle.send(known, settings, group, Ticket((("bench", 0),)))
-            await lifecycle.watch(known, settings, handle)
+        async with connect(settings) as client:
+            handle = await client.submit(settings, Task((("bench", 0),), group))
+            await client.wait(settings, handle)
     await close_shared()
     return handle.image
 

@@ -14,6 +14,7 @@ import shutil
 import sys
 import tempfile
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from covalent_awsbatch_plugin.images.builders.builder import Base, Builder, Push
 from covalent_awsbatch_plugin.images.layer import layer
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.settings import Given, Settings, resolve
-from covalent_awsbatch_plugin.tasks import cloud
+from covalent_awsbatch_plugin.tasks.client import connect
 
 from .docker_build import login
 from .section import Reach, Say, Section
@@ -92,8 +93,8 @@ async def _as_layers(found: Found, settings: Settings, folder: Path) -> PushedIm
     """The image with the list."""
     os.environ["UV_CACHE_DIR"] = str(folder / "uv")
     store = LayerStore(folder / "store")
-    async with cloud(settings) as aws:
-        repository = (await aws.site(settings)).repository
+    async with connect(settings) as client:
+        repository = (await client.services.resources(settings)).repository
         target = Target(settings.platform, f"{sys.version_info.major}.{sys.version_info.minor}")
         image = None
         for told, words in ((COLD, LIST), (WARM, LIST), (ADDED, f"{LIST}, {ONE_MORE}")):
@@ -146,19 +147,19 @@ def _by_docker(section: dict[str, Any], registry: str) -> tuple[float, float]:
     """`docker build` with `pip install` of the same list, and a push. The base is there."""
     import docker
 
-    client, auth, base = docker.from_env(timeout=600), login(section), section["container_image_uri"]
-    client.images.pull(base, auth_config=auth)
-    tag = f"{registry}/{section['ecr_repo_name']}:environment"
-    with tempfile.TemporaryDirectory() as folder:
-        _write_context(Path(folder), base)
-        began = time.perf_counter()
-        client.images.build(path=folder, tag=tag, rm=True, nocache=True, network_mode="host")
-        built = time.perf_counter()
-    for line in client.images.push(tag, auth_config=auth, stream=True, decode=True):
-        assert "error" not in line, line
-    ended = time.perf_counter()
-    client.images.remove(tag, force=True)
-    client.close()
+    auth, base = login(section), section["container_image_uri"]
+    with closing(docker.from_env(timeout=600)) as client:
+        client.images.pull(base, auth_config=auth)
+        tag = f"{registry}/{section['ecr_repo_name']}:environment"
+        with tempfile.TemporaryDirectory() as folder:
+            _write_context(Path(folder), base)
+            began = time.perf_counter()
+            client.images.build(path=folder, tag=tag, rm=True, nocache=True, network_mode="host")
+            built = time.perf_counter()
+        for line in client.images.push(tag, auth_config=auth, stream=True, decode=True):
+            assert "error" not in line, line
+        ended = time.perf_counter()
+        client.images.remove(tag, force=True)
     return built - began, ended - built
 
 
@@ -173,15 +174,14 @@ def _imports(section: dict[str, Any], image: PushedImage) -> dict[str, float]:
     """Seconds of the imports in a fresh container, with the layers' byte-code and without."""
     import docker
 
-    client = docker.from_env(timeout=600)
-    client.images.pull(image.uri.partition("@")[0], tag=image.digest, auth_config=login(section))
-    timed = f"import time; t = time.perf_counter(); {IMPORTS}; print(time.perf_counter() - t)"
-    found = {}
-    for told, options in (("with byte-code", []), ("without", ["-X", "pycache_prefix=/nowhere"])):
-        command, own = ["python3", "-B", *options, "-c", timed], {"PYTHONPATH": "/covalent/env"}
-        runs = [float(client.containers.run(image.uri, command, environment=own, remove=True)) for _ in range(3)]
-        found[told] = median(runs)
-    client.close()
+    with closing(docker.from_env(timeout=600)) as client:
+        client.images.pull(image.uri.partition("@")[0], tag=image.digest, auth_config=login(section))
+        timed = f"import time; t = time.perf_counter(); {IMPORTS}; print(time.perf_counter() - t)"
+        found = {}
+        for told, options in (("with byte-code", []), ("without", ["-X", "pycache_prefix=/nowhere"])):
+            command, own = ["python3", "-B", *options, "-c", timed], {"PYTHONPATH": "/covalent/env"}
+            runs = [float(client.containers.run(image.uri, command, environment=own, remove=True)) for _ in range(3)]
+            found[told] = median(runs)
     return found
 
 

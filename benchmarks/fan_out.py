@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import boto3
+import botocore.session
 
 from covalent_awsbatch_plugin.local import LocalAWS
 
@@ -106,13 +106,15 @@ def told(client: Client, aws: LocalAWS, **settings: Any) -> dict[str, Any]:
         settings.setdefault("container_image_uri", section["container_image_uri"])
     if client is LITHOPS:
         settings |= {"runtime": LITHOPS_RUNTIME, **_network(aws)}
-    return {"section": section, "endpoint_url": aws.endpoint_url, "settings": settings}
+    where = {"endpoint_url": aws.endpoint_url, "control_token": aws.control_token}
+    return {"section": section, "settings": settings} | where
 
 
 def _network(aws: LocalAWS) -> dict[str, list[str]]:
     """What lithops makes its compute environment with."""
-    keys = {"aws_access_key_id": "provisioner", "aws_secret_access_key": "provisioner"}
-    ec2 = boto3.client("ec2", region_name=aws.region, endpoint_url=aws.endpoint_url, **keys)
+    session = botocore.session.Session(profile=aws.section()["profile"])
+    session.set_config_variable("credentials_file", aws.section()["credentials"])
+    ec2 = session.create_client("ec2")
     return {
         "subnets": [ec2.describe_subnets()["Subnets"][0]["SubnetId"]],
         "security_groups": [ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]],

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from contextlib import closing
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -47,11 +48,12 @@ def _processor() -> str:
 
 
 def _engine() -> str:
-    import docker
     from docker.errors import DockerException
 
+    from covalent_awsbatch_plugin.images.builders.docker_client import docker_client
+
     try:
-        client = docker.from_env(timeout=5)
-        return f"Docker engine {client.version()['Version']}"
-    except DockerException:
+        with closing(docker_client(timeout_s=5)) as client:
+            return f"Docker engine {client.version()['Version']}"
+    except (DockerException, OSError):
         return "no Docker engine answered"

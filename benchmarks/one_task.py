@@ -21,9 +21,9 @@ from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.images.builders.builder import PushedImage
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.settings import Given, Settings, resolve
-from covalent_awsbatch_plugin.tasks import cloud, lifecycle, results
-from covalent_awsbatch_plugin.tasks.connection import Cloud
-from covalent_awsbatch_plugin.tasks.inflight import Ticket
+from covalent_awsbatch_plugin.tasks.client import connect
+from covalent_awsbatch_plugin.tasks.inflight import Task
+from covalent_awsbatch_plugin.tasks.services import Services
 from covalent_awsbatch_plugin.tasks.staging import stage_call, value_of
 
 from .machine import ROOT
@@ -92,14 +92,14 @@ async def send_one(settings: Settings, folder: Path) -> Sent:
     """A task that no other is like, sent, awaited and checked; the sending is measured."""
     folder.mkdir()  # noqa: ASYNC240 - one folder, before the clock runs
     group = stage_call(len, (os.urandom(TASK_BYTES),), {}, folder, dispatch_id="bench", node_id=0)
-    async with cloud(settings) as aws:
-        recorder = await Recorder.of(aws, settings)
-        before, wall, cpu = Counter(aws.aws.calls), time.perf_counter(), time.process_time()
-        handle = await lifecycle.send(aws, settings, group, Ticket((("bench", 0),)))
+    async with connect(settings) as client:
+        recorder = await Recorder.of(client.services, settings)
+        before, wall, cpu = Counter(client.services.aws.calls), time.perf_counter(), time.process_time()
+        handle = await client.submit(settings, Task((("bench", 0),), group))
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        calls = dict(aws.aws.calls - before)
-        ended = await lifecycle.watch(aws, settings, handle)
-        (result,) = await results.collect(aws, settings, ended, (0,), folder)
+        calls = dict(client.services.aws.calls - before)
+        ended = await client.wait(settings, handle)
+        (result,) = await client.results(settings, ended, (0,), folder)
         assert result.error is None, result.error.text()
         assert value_of(result) == TASK_BYTES
     (pushed,) = recorder.pushed
@@ -114,8 +114,8 @@ class Recorder:
         self._push = push
 
     @classmethod
-    async def of(cls, aws: Cloud, settings: Settings) -> Recorder:
-        builder: Any = await aws.builder(settings)
+    async def of(cls, services: Services, settings: Settings) -> Recorder:
+        builder: Any = await services.builder(settings)
         recorder = cls(type(builder).push.__get__(builder))
         builder.push = recorder.push
         return recorder

@@ -15,6 +15,8 @@ import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import botocore.session
+
 from covalent_awsbatch_plugin.images.runner_layer import runner_files
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.runner.protocol import layout
@@ -66,12 +68,15 @@ def _image(folder: Path) -> Path:
 
 
 def _environment(aws: LocalAWS) -> dict[str, str]:
+    session = botocore.session.Session(profile=aws.section()["profile"])
+    session.set_config_variable("credentials_file", aws.section()["credentials"])
+    keys = session.get_credentials().get_frozen_credentials()
     return {
         "PATH": os.environ["PATH"],
         "HOME": os.environ["HOME"],
         "AWS_ENDPOINT_URL": aws.endpoint_url,
-        "AWS_ACCESS_KEY_ID": "bench",
-        "AWS_SECRET_ACCESS_KEY": "bench",
+        "AWS_ACCESS_KEY_ID": keys.access_key,
+        "AWS_SECRET_ACCESS_KEY": keys.secret_key,
         layout.ENV_BUCKET: aws.section()["s3_bucket_name"],
         layout.ENV_REGION: aws.region,
         layout.ENV_DISPATCH_ID: "bench",

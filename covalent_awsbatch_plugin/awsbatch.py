@@ -36,16 +36,18 @@ from covalent.executor.base import AsyncBaseExecutor
 from covalent.executor.schemas import ResourceMap, TaskSpec, TaskUpdate
 
 from .core.covalent_plugins import other_awsbatch_plugins
+from .dependencies.import_folders import import_folders
 from .dependencies.spec import anchored
 from .errors import AWSBatchError, Cancelled, JobFailed, SettingError, StagingError
 from .infra.stack_settings import ExecutorInfraDefaults, ExecutorPluginDefaults
 from .settings import SETTING_NAMES, Given, Settings, resolve, unknown_names
+from .tasks.cache_folder import cache_folder
 from .tasks.staging_dirs import remove_old_soon
 
 if TYPE_CHECKING:
+    from .tasks.job_handle import JobHandle
     from .tasks.packing import StagedGroup
     from .tasks.results import Ended, NodeResult
-    from .tasks.submit import JobHandle
 
 __all__ = ["AWSBatchExecutor", "ExecutorInfraDefaults", "ExecutorPluginDefaults"]  # the latter for `covalent deploy`
 
@@ -74,6 +76,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
     """
 
     SUPPORTS_MANAGED_EXECUTION = True
+    code_folders: list[str] | None = None  # of the client's process; None where Covalent knows the executor by name
 
     def __init__(self, **arguments: Any) -> None:
         # Covalent creates an executor from its name by passing the whole section; their origin is the section.
@@ -88,6 +91,12 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         for name in SETTING_NAMES:
             setattr(self, name, settings.get(name))
         _warn_once()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the client sends: the settings, and the folders from which its process imports own modules."""
+        body: dict[str, Any] = super().to_dict()
+        body["attributes"].setdefault("code_folders", import_folders())
+        return body
 
     def from_dict(self, object_dict: dict[str, Any]) -> AWSBatchExecutor:
         """Take over the attributes that a client sent; a client of another version may send fewer or more.
@@ -124,7 +133,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         step fails and TaskCancelledError if the task was cancelled meanwhile.
         """
         with _as_covalent_error():
-            group = _staged(task_specs, resources, task_group_metadata)
+            group = _staged(task_specs, resources, task_group_metadata, self.code_folders)
             try:
                 return await self._send(self.settings(), group)
             except BaseException:
@@ -132,16 +141,17 @@ class AWSBatchExecutor(AsyncBaseExecutor):
                 raise
 
     async def _send(self, settings: Settings, group: StagedGroup) -> JobHandle:
-        from .tasks import IN_FLIGHT, cloud, lifecycle
+        from .tasks.client import connect
+        from .tasks.inflight import IN_FLIGHT
 
-        remove_old_soon(settings.cache_dir)
-        ticket = IN_FLIGHT.open(group.dispatch_id, group.node_ids)
-        with IN_FLIGHT.closing_on_error(ticket):
-            # From here on a cancel finds the ticket; one that came before it is in Covalent's database.
-            ticket.cancelled = ticket.cancelled or await self._cancel_requested()
-            async with cloud(settings) as aws:
-                handle = await lifecycle.send(aws, settings, group, ticket)
-                async with lifecycle.ended_if_stopped(aws, handle):
+        remove_old_soon(cache_folder(settings.cache_dir))
+        task = IN_FLIGHT.open(group.dispatch_id, group.node_ids, group)
+        with IN_FLIGHT.closing_on_error(task):
+            # From here on a cancel finds the task; an earlier cancel is in Covalent's database.
+            task.cancelled = task.cancelled or await self._cancel_requested()
+            async with connect(settings) as client:
+                handle = await client.submit(settings, task)
+                async with client.ended_if_stopped(handle):
                     await self._store_handle(handle)
         return handle
 
@@ -154,15 +164,17 @@ class AWSBatchExecutor(AsyncBaseExecutor):
             return await self._poll(self.settings(), task_group_metadata, data)
 
     async def _poll(self, settings: Settings, meta: dict[str, Any], handle: JobHandle) -> Ended:
-        from .tasks import IN_FLIGHT, cloud, lifecycle
+        from .tasks.client import connect
+        from .tasks.inflight import IN_FLIGHT
 
-        ticket = IN_FLIGHT.open(meta["dispatch_id"], tuple(meta["node_ids"]))
+        task = IN_FLIGHT.open(meta["dispatch_id"], tuple(meta["node_ids"]))
         try:
-            async with cloud(settings) as aws:
-                return await lifecycle.watch(aws, settings, handle, ticket)
+            async with connect(settings) as client:
+                return await client.wait(settings, handle, task)
         finally:
-            IN_FLIGHT.close(ticket)
-            shutil.rmtree(_place(settings, meta, "in"), ignore_errors=True)  # the job has it all
+            IN_FLIGHT.close(task)
+            with contextlib.suppress(StagingError):
+                shutil.rmtree(_place(settings, meta, "in"), ignore_errors=True)  # the job has it all
 
     async def receive(self, task_group_metadata: dict[str, Any], data: Any) -> list[TaskUpdate]:
         """Return the status and the files of every node.
@@ -179,31 +191,31 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         return [_update(dispatch_id, r.node_id, _status(r.error), r.files) for r in results]
 
     async def _collect(self, settings: Settings, ended: Ended, nodes: tuple[int, ...], into: Path) -> list[NodeResult]:
-        from .tasks import cloud
-        from .tasks import results as collecting
+        from .tasks.client import connect
 
-        async with cloud(settings) as aws:
-            results = await collecting.collect(aws, settings, ended, nodes, into)
-            await aws.in_thread(_make_readable, results)
+        async with connect(settings) as client:
+            results = await client.results(settings, ended, nodes, into)
+            await client.services.in_thread(_make_readable, results)
             return results
 
     async def cancel(self, task_metadata: dict[str, Any], job_handle: Any) -> bool:
         """End a node's job, whatever its state. Return True if the job will not go on. Never raises."""
-        from .tasks import IN_FLIGHT, cloud, lifecycle, submit
+        from .tasks.client import connect
+        from .tasks.inflight import IN_FLIGHT
+        from .tasks.job_handle import JobHandle
 
-        ticket = IN_FLIGHT.find(task_metadata["dispatch_id"], task_metadata["node_id"])
-        handle = submit.JobHandle.from_json(job_handle)
-        job_id, member = (handle.job_id, handle.member) if handle else (None, None)
-        if ticket:
-            ticket.cancel()
-            job_id, member = (ticket.job_id, ticket.member) if ticket.job_id else (job_id, member)
-        if job_id is None:
+        task = IN_FLIGHT.find(task_metadata["dispatch_id"], task_metadata["node_id"])
+        handle = JobHandle.from_json(job_handle)
+        if task:
+            task.cancel()
+            handle = task.handle or handle
+        if handle is None:
             return True
         try:
-            async with cloud(self.settings()) as aws:
-                await lifecycle.cancel(aws, job_id, member)
+            async with connect(self.settings()) as client:
+                await client.cancel(handle.job_id, handle.member)
         except AWSBatchError as error:
-            app_log.error(f"The job {job_id} could not be terminated: {error}")
+            app_log.error(f"The job {handle.job_id} could not be terminated: {error}")
             return False
         return True
 
@@ -224,7 +236,14 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         folder = _folder(settings, meta, f"in-{uuid.uuid4().hex[:8]}")
         try:
             group = stage_call(
-                function, args, kwargs, folder, dispatch_id=meta["dispatch_id"], node_id=meta["node_id"], save=_save
+                function,
+                args,
+                kwargs,
+                folder,
+                dispatch_id=meta["dispatch_id"],
+                node_id=meta["node_id"],
+                save=_save,
+                folders=self.code_folders or [] if wrapped else None,
             )
             ended = await self._poll(settings, meta, await self._send(settings, group))
         finally:
@@ -233,7 +252,8 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         self._print_streams(result)
         if result.error:
             raise _exception(result, covalent_called=self.task_stderr is not None)
-        output = TransportableObject.deserialize(result.files["output"].read_bytes())
+        with result.opened("output") as file:
+            output = TransportableObject.deserialize(file.read())
         return output if wrapped else output.get_deserialized()
 
     def _print_streams(self, result: NodeResult) -> None:
@@ -318,7 +338,7 @@ def _as_covalent_error() -> Iterator[None]:
 
 
 def _place(settings: Settings, meta: dict[str, Any], way: str) -> Path:
-    return Path(os.path.expanduser(settings.cache_dir), meta["dispatch_id"], str(meta["task_group_id"]), way)
+    return cache_folder(settings.cache_dir) / meta["dispatch_id"] / str(meta["task_group_id"]) / way
 
 
 def _folder(settings: Settings, meta: dict[str, Any], way: str) -> Path:
@@ -337,7 +357,9 @@ def _folder(settings: Settings, meta: dict[str, Any], way: str) -> Path:
     return folder
 
 
-def _staged(specs: list[TaskSpec], resources: ResourceMap, meta: dict[str, Any]) -> StagedGroup:
+def _staged(
+    specs: list[TaskSpec], resources: ResourceMap, meta: dict[str, Any], folders: list[str] | None
+) -> StagedGroup:
     from .tasks.packing import StagedGroup, StagedTask
 
     def path(uri: str) -> Path:
@@ -354,7 +376,7 @@ def _staged(specs: list[TaskSpec], resources: ResourceMap, meta: dict[str, Any])
         for spec in specs
     )
     inputs = {node: path(uri) for node, uri in resources.inputs.items()}
-    return StagedGroup(meta["dispatch_id"], meta["task_group_id"], tuple(tasks), inputs)
+    return StagedGroup(meta["dispatch_id"], meta["task_group_id"], tuple(tasks), inputs, tuple(folders or ()))
 
 
 def _status(error: JobFailed | None) -> Any:
@@ -409,7 +431,8 @@ def _exception(result: NodeResult, *, covalent_called: bool) -> BaseException:
     if "exception" not in result.files:
         return result.error
     try:
-        original: BaseException = pickle.loads(result.files["exception"].read_bytes())
+        with result.opened("exception") as file:
+            original: BaseException = pickle.load(file)
     except Exception:  # noqa: BLE001 - its class can't be imported here, or does not unpickle
         return result.error
     original.__cause__ = RemoteTraceback(result.files["error"].read_text(errors="replace"))

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import difflib
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -27,8 +25,13 @@ from .runner.protocol import layout
 _TRANSFERABLE = re.compile(r"[A-Za-z0-9._/~-]*")
 
 
+def is_transferable(path: str) -> bool:
+    """Return whether Covalent transfers files below a folder of this name."""
+    return _TRANSFERABLE.fullmatch(path) is not None
+
+
 def _transferable(path: str) -> str:
-    if not _TRANSFERABLE.fullmatch(path):
+    if path and not is_transferable(path):
         raise ValueError("Covalent can only transfer files below folders named with letters, digits and . _ - /")
     return path
 
@@ -133,9 +136,9 @@ class Settings(BaseModel):
         " seen.",
     )
     cache_dir: Annotated[str, AfterValidator(_transferable)] = Field(
-        default_factory=lambda: str(Path(tempfile.gettempdir()) / "covalent"),
-        description="Local folder for files that are uploaded or downloaded; files older than a day are deleted."
-        " Unset: the folder `covalent` in the system's temporary folder.",
+        "",
+        description="Local folder for files that are uploaded or downloaded, in a subfolder that only you can read;"
+        " files older than a day are deleted. Empty: `covalent-awsbatch/staging` in your cache folder.",
     )
     container_image_uri: str = Field(
         "",
@@ -234,6 +237,11 @@ class Settings(BaseModel):
     def has_own_image(self) -> bool:
         """True if a job has an image and a job definition of its own, which are of no use after it."""
         return self.payload == "image"
+
+    @property
+    def may_resubmit(self) -> bool:
+        """Whether any failure could lead to another submission: only then is the packed task kept."""
+        return bool(self.retry_exceptions.strip()) or self.max_memory > self.memory
 
     @property
     def shares_containers(self) -> bool:

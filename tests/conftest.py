@@ -9,7 +9,7 @@ import shutil
 import signal
 import tempfile
 
-pytest_plugins = ["tests.nothing_left_out", "tests.clouds"]
+pytest_plugins = ["tests.nothing_left_out", "tests.clouds", "tests.processes"]
 
 # At import, and not in a fixture: covalent reads HOME when it is imported, creates its config there, and test modules
 # import it while they are collected.

@@ -14,6 +14,7 @@ import os
 import shutil
 from collections.abc import Callable, Generator
 from functools import cache
+from typing import Any
 
 import pytest
 
@@ -29,19 +30,9 @@ def everything_required() -> bool:
 
 @cache
 def engine_answers() -> bool:
-    import docker
-    import docker.errors
+    from covalent_awsbatch_plugin.images.builders.docker_client import docker_answers
 
-    try:
-        client = docker.from_env(timeout=10)
-    except docker.errors.DockerException:
-        return False
-    try:
-        return bool(client.ping())
-    except (docker.errors.DockerException, OSError):
-        return False
-    finally:
-        client.close()
+    return docker_answers(timeout_s=10)
 
 
 def terraform_is_here() -> bool:
@@ -68,6 +59,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             config.stash[left_out][mark] = len(marked)
             config.hook.pytest_deselected(items=marked)
             items[:] = [item for item in items if item not in set(marked)]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand the numbers to the process that writes the last lines, where `-n` shares the tests among several."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = session.config.stash.get(left_out, {})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the numbers of one process; all collect the same tests."""
+    node.config.stash[left_out] = getattr(node, "workeroutput", {}).get("left_out", {})
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

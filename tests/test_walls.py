@@ -56,7 +56,7 @@ OUTSIDE = {
     "botocore": {"aws/session.py", "aws/errors.py", "aws/s3_fast_get.py", "local"},
     "aiohttp": {"aws", "images", "local"},
     "yarl": {"aws", "images", "local"},  # the URLs that aiohttp takes and gives
-    "docker": {"images/builders/docker_engine.py", "local"},
+    "docker": {"images/builders/docker_client.py", "images/builders/docker_engine.py", "local"},
     "moto": {"local"},
     "flask": {"local"},
     "werkzeug": {"local"},
@@ -66,7 +66,7 @@ OUTSIDE = {
     "filelock": {"core/covalent_config.py"},
     "tomlkit": {"core/covalent_config.py"},
     "packaging": {"dependencies", "images"},
-    "uv": {"dependencies/uv.py"},
+    "uv": {"core/uv_process.py"},
 }
 
 # Pure files give the same answer to the same question at any time and on any machine.

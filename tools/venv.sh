@@ -2,18 +2,20 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 #
-# A virtual environment that holds this project, editable, with an extra's requirements.
+# A virtual environment that holds this project, editable, and what its tests and tools need.
 #
-#   tools/venv.sh FOLDER EXTRA [PYTHON]
+#   tools/venv.sh FOLDER [PYTHON]            in the versions of locks/development.txt
+#   tools/venv.sh --latest FOLDER [PYTHON]   in the newest versions that setup.py allows, resolved at each call
 #
-# Does nothing when the folder was made of these very requirements; made anew when its Python is gone.
+# Without --latest it does nothing when the folder was made of this very lock; made anew when its Python is gone.
 set -eu
 
-folder=$1 extra=$2 python=${3:-}
-stamp=$folder/made-of-$extra
-[ "$extra" = dev ] || [ ! -e "$folder/made-of-dev" ] || extra=dev stamp=$folder/made-of-dev  # dev holds them all
+latest=
+if [ "$1" = --latest ]; then latest=yes; shift; fi
+folder=$1 python=${2:-} lock=locks/development.txt
+stamp=$folder/made-of
 
-made_of() { cat requirements.txt setup.py "$folder/pyvenv.cfg" | cksum; }
+made_of() { cat "$lock" requirements*.txt setup.py "$folder/pyvenv.cfg" | cksum; }
 
 if ! "$folder/bin/python" -c '' 2>/dev/null; then
     [ -n "$python" ] || python=$(tools/python.sh) || exit 1
@@ -25,8 +27,18 @@ if ! "$folder/bin/python" -c '' 2>/dev/null; then
     rm -rf "$folder"
     "$python" -m venv "$folder"
 fi
-[ "$(cat "$stamp" 2>/dev/null)" != "$(made_of)" ] || exit 0
 
-echo "venv: installing the project and its [$extra] requirements into $folder; about a minute the first time"
-"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".[$extra]" </dev/null
+uv() { tools/uv.sh "$folder" "$@" --python "$folder/bin/python"; }
+
+if [ -n "$latest" ]; then
+    echo "venv: resolving the newest versions for $folder"
+    lock=$folder/latest.txt
+    uv pip compile --quiet --upgrade --extra dev setup.py --output-file "$lock" >/dev/null
+elif [ "$(cat "$stamp" 2>/dev/null)" = "$(made_of)" ]; then
+    exit 0
+fi
+
+echo "venv: installing the project and what its tests and tools need into $folder"
+uv pip sync --no-build-isolation "$lock"
+uv pip install --quiet --no-deps --no-build-isolation --editable .
 made_of >"$stamp"

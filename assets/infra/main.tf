@@ -7,9 +7,11 @@ terraform {
   required_version = ">= 1.4" # the first with terraform_data; `covalent deploy` itself takes no Terraform after 1.9
 
   required_providers {
+    # 6.0 renamed aws_batch_compute_environment's `compute_environment_name_prefix` to `name_prefix`, and no spelling
+    # fits both: compute.tf has the one of 5.
     aws = {
       source  = "hashicorp/aws"
-      version = ">= 5.75, < 7.0"
+      version = ">= 5.75, < 6.0"
     }
   }
 }

@@ -326,7 +326,7 @@ variable "poll_freq" {
 }
 
 variable "cache_dir" {
-  description = "Local folder for files that are uploaded or downloaded; files older than a day are deleted. Unset: the folder `covalent` in the system's temporary folder."
+  description = "Local folder for files that are uploaded or downloaded, in a subfolder that only you can read; files older than a day are deleted. Empty: `covalent-awsbatch/staging` in your cache folder."
   type        = string
   default     = null
 }

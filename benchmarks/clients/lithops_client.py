@@ -19,7 +19,7 @@ def main(told: dict) -> None:
         return executor.get_result(futures, show_progressbar=False)
 
     run(told["warm"])
-    with meter.Meter(told["endpoint_url"]) as measured:
+    with meter.Meter(told) as measured:
         values = run(told["n"])
     assert values == meter.right(told["n"])
     measured.report()

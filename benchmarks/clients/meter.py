@@ -14,7 +14,7 @@ import os
 import resource
 import sys
 import time
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 PAYLOAD_BYTES = 2048
 
@@ -49,10 +49,11 @@ def told() -> dict:
 
 
 class Meter:
-    """`with Meter(endpoint_url) as meter`: measures the block, then `report()` prints it."""
+    """`with Meter(told) as meter`: measures the block, then `report()` prints it. `told` is what `told()` gave."""
 
-    def __init__(self, endpoint_url: str) -> None:
-        self._url = f"{endpoint_url}/_local/calls"
+    def __init__(self, told: dict) -> None:
+        login = {"Authorization": f"Bearer {told['control_token']}"}
+        self._request = Request(f"{told['endpoint_url']}/_local/calls", headers=login)
 
     def __enter__(self) -> Meter:
         self._calls = self._counts()
@@ -75,7 +76,7 @@ class Meter:
 
     def _counts(self) -> dict[str, int]:
         """Of everybody but the jobs, whose credentials are their role's, and the one who filled the AWS."""
-        with urlopen(self._url) as answer:
+        with urlopen(self._request) as answer:
             counts: dict[str, int] = {}
             for who, named in json.load(answer).items():
                 if not who.startswith("ASIA") and who != "provisioner":

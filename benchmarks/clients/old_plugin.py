@@ -38,7 +38,7 @@ async def main(told: dict) -> None:
         )
 
     await run(told["warm"], "warm")
-    with meter.Meter(told["endpoint_url"]) as measured:
+    with meter.Meter(told) as measured:
         values = await run(told["n"], f"measured-{told['n']}")
     assert values == meter.right(told["n"])
     measured.report()

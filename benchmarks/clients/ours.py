@@ -25,7 +25,7 @@ async def main(told: dict) -> None:
         )
 
     await run(told["warm"], "warm")  # none, where what is measured must be the first
-    with meter.Meter(told["endpoint_url"]) as measured:
+    with meter.Meter(told) as measured:
         values = await run(told["n"], f"measured-{told['n']}")
     assert values == meter.right(told["n"])
     await close_shared()

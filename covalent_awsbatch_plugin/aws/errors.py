@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import botocore.exceptions as says
-from aiohttp import ClientPayloadError
+from aiohttp import ClientError
 
 from .. import errors
 from ..iam import remedy
@@ -43,7 +43,8 @@ _PERMISSION = {
 }
 
 _LOG_IN = "Run `aws configure` or `aws sso login`, or set profile or credentials in [executors.awsbatch]."
-_NO_ANSWER = (says.HTTPClientError, says.ConnectionError, says.IncompleteReadError, ClientPayloadError, OSError)
+# No whole answer came. botocore has two families of such errors, aiohttp raises its own while a body is read.
+NO_ANSWER = (says.HTTPClientError, says.ConnectionError, says.IncompleteReadError, ClientError, OSError)
 _NO_CREDENTIALS = (says.NoCredentialsError, says.PartialCredentialsError, says.CredentialRetrievalError)
 
 
@@ -59,7 +60,7 @@ def translated(action: str, of: str) -> Iterator[None]:
         raise _from_answer(error, action, of) from error
     except says.BotoCoreError as error:
         raise _from_botocore(error, action, of) from error
-    except _NO_ANSWER as error:
+    except NO_ANSWER as error:
         raise _no_answer(error, action, of) from error
 
 
@@ -84,7 +85,7 @@ def _from_botocore(error: says.BotoCoreError, action: str, of: str) -> errors.AW
     if isinstance(error, says.ConfigParseError):
         advice = "Correct that file: it must have [profile] headings and `name = value` lines."
         return errors.SettingError("The AWS config or credentials file can't be read.", says=text, advice=advice)
-    if isinstance(error, _NO_ANSWER):
+    if isinstance(error, NO_ANSWER):
         return _no_answer(error, action, of)
     return errors.Refused(f"The request to AWS about {of} could not be sent.", says=text)
 

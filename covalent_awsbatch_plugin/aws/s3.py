@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from ..core.files import staged
+from ..core.private_files import create_own
 from ..errors import NotAllowed, NotFound, Refused, Unreachable
 from ..iam import remedy
 from .errors import translated
@@ -30,6 +31,7 @@ class Store:
 
     def __init__(self, aws: AWS, bucket: str, account: str) -> None:
         self._aws, self.bucket, self._account = aws, bucket, account
+        self._fast_get = QuickGet(aws)
         self._of: dict[str, Any] = {"Bucket": bucket, "ExpectedBucketOwner": account}
 
     async def _call(self, operation: str, **parameters: Any) -> Any:
@@ -90,7 +92,7 @@ class Store:
         """Return the object's bytes; None if it does not exist."""
         try:
             with translated("s3:GetObject", f"bucket `{self.bucket}`"):
-                return await self._aws.tenant(QuickGet).get(self.bucket, key, self._account)
+                return await self._fast_get.get(self.bucket, key, self._account)
         except LeftToBotocore:
             return await self._read(key, self._chunk)
 
@@ -101,7 +103,7 @@ class Store:
         """
 
         async def save(body: Any) -> bool:
-            with staged(path, "written"), path.open("wb") as file:
+            with staged(path, "written"), create_own(path) as file:
                 while chunk := await self._chunk(body, CHUNK_BYTES):
                     file.write(chunk)
             return True
@@ -127,14 +129,9 @@ class Store:
 
     async def keys(self, prefix: str) -> list[str]:
         """Return every key below a prefix."""
-        keys: list[str] = []
-        token: dict[str, str] = {}
-        while True:
-            page = await self._call("ListObjectsV2", Prefix=prefix, **token)
-            keys += [item["Key"] for item in page.get("Contents", ())]
-            if not page.get("IsTruncated"):
-                return keys
-            token = {"ContinuationToken": page["NextContinuationToken"]}
+        of = f"bucket `{self.bucket}`"
+        items = self._aws.items("s3", "ListObjectsV2", "Contents", of=of, **self._of, Prefix=prefix)
+        return [item["Key"] async for item in items]
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete objects, 1,000 per request; an object that does not exist is no error."""

@@ -15,8 +15,8 @@ from urllib.parse import quote, urlsplit
 
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.exceptions import HTTPClientError
 
+from .errors import NO_ANSWER
 from .session import AWS
 
 _NOT_HERE = (301, 307, 400)  # the bucket is in another Region, or needs another kind of signature
@@ -27,7 +27,7 @@ class LeftToBotocore(Exception):
 
 
 class QuickGet:
-    """One for a connection, shared by its buckets: `aws.tenant(QuickGet)`."""
+    """A reader of small objects, which `Store` asks first."""
 
     def __init__(self, aws: AWS) -> None:
         self._aws = aws
@@ -50,7 +50,7 @@ class QuickGet:
         try:
             answer = await client._endpoint.http_session.send(request.prepare())
             body: bytes = await answer.content
-        except (HTTPClientError, OSError) as error:
+        except NO_ANSWER as error:
             raise LeftToBotocore from error
         if answer.status_code == 200:
             return body

@@ -9,11 +9,11 @@ import asyncio
 import contextlib
 import functools
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import aioboto3
 import aiobotocore.session
@@ -23,7 +23,7 @@ from botocore.loaders import Loader, create_loader
 from botocore.utils import parse_timestamp
 
 from ..core.rate_limit import Pace
-from ..errors import AWSBatchError, NotAllowed, NotAuthenticated, Refused, SettingError
+from ..errors import AWSBatchError, NotAllowed, NotAuthenticated, Refused, SettingError, Unreachable
 from .errors import is_throttle, translated
 
 # botocore retries throttling, 5xx and lost connections with jitter; ten tries cover about a minute. Its adaptive
@@ -35,6 +35,14 @@ FIRST_CONFIG = AioConfig(retries={"mode": "standard", "total_max_attempts": 3}, 
 IDLE_SECONDS = 60  # an unused session is closed after this; opening one again costs about 0.1 s of CPU
 
 _CONFIGS = {"sts": FIRST_CONFIG}
+
+# The request's parameter for the next page, by the response's member: Batch, ECR, Logs; EC2; S3; IAM.
+_PAGE_TOKENS = {
+    "nextToken": "nextToken",
+    "NextToken": "NextToken",
+    "NextContinuationToken": "ContinuationToken",
+    "Marker": "Marker",
+}
 
 T = TypeVar("T")
 
@@ -59,7 +67,6 @@ class AWS:
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._stack = contextlib.AsyncExitStack()
         self.pace = Pace()
-        self._tenants: dict[Any, Any] = {}
         self._session: aioboto3.Session | None = None
         self._used: object = None  # the keys that clients sign with
 
@@ -75,12 +82,6 @@ class AWS:
     async def keep(self, context: contextlib.AbstractAsyncContextManager[T]) -> T:
         """Enter a context that is left when this AWS is closed."""
         return await self._stack.enter_async_context(context)
-
-    def tenant(self, make: Callable[[AWS], T]) -> T:
-        """What `make` made of this AWS when first asked: one of a kind, for as long as this AWS is open."""
-        if make not in self._tenants:
-            self._tenants[make] = make(self)
-        return cast(T, self._tenants[make])
 
     def on_close(self, close: Callable[[], Awaitable[None]]) -> None:
         """Add a coroutine function to await when this AWS is closed, before its clients are."""
@@ -101,6 +102,26 @@ class AWS:
                 return await getattr(client, xform_name(operation))(**parameters)
 
         return await self.newly_signed_in(ask)
+
+    async def items(
+        self, service: str, operation: str, key: str, *, of: str, **parameters: Any
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        """Yield the items under `key` of a list operation, from all pages; one `call` per page.
+
+        Raises the errors of `call`, and Unreachable for a truncated page without a token for the next one.
+        """
+        token: dict[str, Any] = {}
+        while True:
+            page = await self.call(service, operation, of=of, **parameters, **token)
+            for item in page.get(key, ()):
+                yield item
+            last, token = token, {name: page[member] for member, name in _PAGE_TOKENS.items() if page.get(member)}
+            if not token and not page.get("IsTruncated"):
+                return
+            if not token or token == last:
+                raise Unreachable(
+                    f"AWS answered {service}:{operation} for {of} with a page that does not lead to the next one."
+                )
 
     async def newly_signed_in(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Return the result of `ask`; repeat it if AWS refused it and the credentials have changed.

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import CONNECTION, showing
-from .root import in_cloud, main, resolved, settings_options
+from .root import main, resolved, settings_options, with_services
 
 if TYPE_CHECKING:
     from ..tasks.clean import Findings
-    from ..tasks.connection import Cloud
     from ..tasks.leftovers import Leftover
+    from ..tasks.services import Services
 
 MIB = 1024 * 1024
 
@@ -47,13 +47,13 @@ def clean(yes: bool, older_than: float, **options: Any) -> None:
     settings = resolved(options)
     before = datetime.now(UTC) - timedelta(hours=older_than)
 
-    async def work(aws: Cloud) -> Findings:
-        findings = await find(aws, settings, before)
+    async def work(services: Services) -> Findings:
+        findings = await find(services, settings, before)
         if yes:
-            await remove(aws, settings, findings)
+            await remove(services, settings, findings)
         return findings
 
-    findings = in_cloud(settings, work)
+    findings = with_services(settings, work)
     _show("images", findings.images)
     _show("objects", findings.objects)
     _show("job definitions", findings.definitions)

@@ -14,10 +14,10 @@ import click
 
 from ..infra.checks import OK, UNKNOWN, WRONG, Finding
 from .options import CONNECTION, NAMES, showing
-from .root import in_cloud, main, resolved, settings_options
+from .root import main, resolved, settings_options, with_services
 
 if TYPE_CHECKING:
-    from ..tasks.connection import Cloud
+    from ..tasks.services import Services
 
 _MARKS = {OK: ("ok  ", "green"), WRONG: ("BAD ", "red"), UNKNOWN: ("?   ", "yellow")}
 
@@ -39,17 +39,17 @@ def doctor(as_json: bool, **options: Any) -> None:
     """
     settings = resolved(options)
 
-    async def look(aws: Cloud) -> list[Finding]:
+    async def look(services: Services) -> list[Finding]:
         from ..infra.doctor import Doctor
 
         findings = []
-        async for finding in Doctor(aws, settings).findings():
+        async for finding in Doctor(services, settings).findings():
             findings.append(finding)
             if not as_json:
                 _show(finding)
         return findings
 
-    findings = in_cloud(settings, look)
+    findings = with_services(settings, look)
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     sys.exit(int(any(finding.state == WRONG for finding in findings)))

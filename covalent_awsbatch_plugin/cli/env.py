@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from .root import in_cloud, main, progress, resolved, settings_options
+from .root import main, progress, resolved, settings_options, with_services
 
 MIB = 1024 * 1024
 _SCRIPTS = click.argument("scripts", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -55,7 +55,7 @@ def build(scripts: tuple[Path, ...], refresh: bool, check: bool, **options: Any)
     progress(f"Ready after {time.monotonic() - began:.1f} s.")
     click.echo(text)
     if check:
-        click.echo(in_cloud(settings, lambda aws: to_push(aws, settings, layers)))
+        click.echo(with_services(settings, lambda services: to_push(services, settings, layers)))
 
 
 @env.command()

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..settings import Settings
-from .root import in_cloud, main, resolved, settings_options
+from .root import main, resolved, settings_options, with_client
 
 if TYPE_CHECKING:
-    from ..tasks.connection import Cloud
+    from ..tasks.client import Client
 
 
 @main.command()
@@ -38,12 +38,11 @@ def hello(**options: Any) -> None:
     """Run one small task with these settings and print the time of each step."""
     settings = resolved(options)
     with tempfile.TemporaryDirectory(prefix="covalent-awsbatch-") as folder:
-        in_cloud(settings, lambda aws: _hello(aws, settings, Path(folder)))
+        with_client(settings, lambda client: _hello(client, settings, Path(folder)))
 
 
-async def _hello(aws: Cloud, settings: Settings, folder: Path) -> None:
-    from ..tasks import lifecycle, results
-    from ..tasks.inflight import Ticket
+async def _hello(client: Client, settings: Settings, folder: Path) -> None:
+    from ..tasks.inflight import Task
     from ..tasks.staging import stage_call, value_of
 
     def greeting() -> str:  # local, so that it is pickled by value: the image does not have this module
@@ -55,11 +54,12 @@ async def _hello(aws: Cloud, settings: Settings, folder: Path) -> None:
     say = _Stopwatch()
     group = stage_call(greeting, (), {}, folder, dispatch_id=dispatch, node_id=0)
     say("Building the image, pushing it, submitting ...")
-    handle = await lifecycle.send(aws, settings, group, Ticket(((dispatch, 0),)))
+    task = Task.of(group)
+    handle = await client.submit(settings, task)
     say(f"Submitted job {handle.job_id} with image {handle.image}. Waiting for its end ...")
-    ended = await lifecycle.watch(aws, settings, handle)
+    ended = await client.wait(settings, handle, task)
     say("The job has ended. Reading the result ...")
-    (result,) = await results.collect(aws, settings, ended, group.node_ids, folder)
+    (result,) = await client.results(settings, ended, group.node_ids, folder)
     if result.error:
         raise result.error
     say(f"Result: {value_of(result)}")

@@ -15,7 +15,7 @@ from ..infra.deployer_policy import deployer
 from ..infra.stack_names import SETTINGS, configured_names, names
 from ..infra.stack_settings import InfraSettings, infra_settings
 from .options import CONNECTION, NAMES, option_for, showing
-from .root import in_cloud, main, resolved, settings_options
+from .root import main, resolved, settings_options, with_services
 
 MEANINGS = {
     "deployer": "the user of `covalent-awsbatch infra`",
@@ -49,7 +49,7 @@ def iam(role: str | None, account: str | None, partition: str, **options: Any) -
     settings = resolved(options)
     region = settings.region
     if not account or not region:
-        here = in_cloud(settings, lambda aws: stack(aws, ""))
+        here = with_services(settings, lambda services: stack(services, ""))
         account, region = here.account, here.region
     infra = infra_settings({name: value for name, value in infra_options.items() if value is not None})
     for name, meaning in MEANINGS.items():

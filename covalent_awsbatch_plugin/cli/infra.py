@@ -13,7 +13,7 @@ import click
 from ..core.covalent_config import config_file
 from ..infra.stack_settings import InfraSettings, infra_settings
 from .options import CONNECTION, NAMES, option_for
-from .root import in_cloud, main, progress, resolved
+from .root import main, progress, resolved, with_services
 
 if TYPE_CHECKING:
     from ..infra.stacks import Stack
@@ -89,7 +89,7 @@ def down(data: bool, yes: bool, **options: Any) -> None:
         raise click.ClickException(f"This machine has no state of a stack {stack.prefix} in {_place(stack)}.")
     terraform.connect(connection(resolved(_connection(options))))
     settings = terraform.outputs().get("settings", {})
-    full = in_cloud(resolved(_connection(options)), lambda aws: held(aws, settings)) if settings else {}
+    full = with_services(resolved(_connection(options)), lambda services: held(services, settings)) if settings else {}
     for sentence in full.values():
         progress(f"{'Will be deleted with its data' if data else 'Will be kept with its data'}: {sentence}.")
     if not yes:
@@ -130,7 +130,7 @@ def _stack(options: dict[str, Any]) -> Stack:
     from ..infra.stacks import stack
 
     prefix = infra_settings({"prefix": options["prefix"]} if options["prefix"] else {}).prefix
-    return in_cloud(resolved(_connection(options)), lambda aws: stack(aws, prefix))
+    return with_services(resolved(_connection(options)), lambda services: stack(services, prefix))
 
 
 def _place(stack: Stack) -> str:

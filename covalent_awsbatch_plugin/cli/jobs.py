@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..settings import Settings
-from .root import in_cloud, main, resolved, settings_options
+from .root import main, resolved, settings_options, with_services
 
 if TYPE_CHECKING:
-    from ..tasks.connection import Cloud
     from ..tasks.orphans import LiveJob
+    from ..tasks.services import Services
 
 _dispatch = click.option("--dispatch", default="", help="Only jobs of this Covalent dispatch.")
 _any_host = click.option("--any-host", is_flag=True, help="Also jobs that other machines submitted.")
@@ -47,7 +47,7 @@ def reap(dispatch: str, any_host: bool, yes: bool, **options: Any) -> None:
         click.confirm("Terminate these jobs? A server that waits for one will see it cancelled", abort=True)
     from ..tasks.orphans import reap as end
 
-    in_cloud(settings, lambda aws: end(aws, live))
+    with_services(settings, lambda services: end(services, live))
     click.echo(f"Terminated {len(live)} jobs.")
 
 
@@ -68,37 +68,39 @@ def collect(dispatch: str, into: Path, **options: Any) -> None:
     `TransportableObject.deserialize(bytes).get_deserialized()`), stdout, stderr and error.
     """
     settings = resolved(options)
-    done, waiting = in_cloud(settings, lambda aws: _collect(aws, settings, dispatch, into))
+    done, waiting = with_services(settings, lambda services: _collect(services, settings, dispatch, into))
     click.echo(f"Collected {done} results into {into}." if done else "There are no results to collect.")
     if waiting:
         click.echo(f"Tasks that have not ended: {waiting}.")
 
 
-async def _collect(aws: Cloud, settings: Settings, dispatch: str, into: Path) -> tuple[int, int]:
+async def _collect(services: Services, settings: Settings, dispatch: str, into: Path) -> tuple[int, int]:
     from ..tasks.orphans import find_unsent, recover, unread
 
-    await find_unsent(aws, settings)
+    await find_unsent(services, settings)
     done = waiting = 0
-    async for job_id, tasks in unread(aws, dispatch_id=dispatch):
+    async for job_id, tasks in unread(services, dispatch_id=dispatch):
         running = 0
         for task in tasks:
             folder = into / task.dispatch_id / str(task.node_ids[0])
             folder.mkdir(parents=True, exist_ok=True)
-            results = await recover(aws, settings, task, folder)
+            results = await recover(services, settings, task, folder)
             running += results is None
             for result in results or ():
                 done += 1
                 click.echo(f"{folder}: {'a value' if result.error is None else result.error.happened}")
         waiting += running
         if not running and not dispatch:  # an array job may also hold tasks of other dispatches
-            aws.ledger.forget(job_id)
+            services.ledger.forget(job_id)
     return done, waiting
 
 
 def _live(settings: Settings, dispatch: str, any_host: bool) -> list[LiveJob]:
     from ..tasks.orphans import live_jobs
 
-    return in_cloud(settings, lambda aws: live_jobs(aws, settings, dispatch_id=dispatch, any_host=any_host))
+    return with_services(
+        settings, lambda services: live_jobs(services, settings, dispatch_id=dispatch, any_host=any_host)
+    )
 
 
 def _show(live: list[LiveJob]) -> None:

@@ -20,7 +20,8 @@ from ..settings import Given, Settings, resolve
 from .options import Sectioned
 
 if TYPE_CHECKING:
-    from ..tasks.connection import Cloud
+    from ..tasks.client import Client
+    from ..tasks.services import Services
 
 T = TypeVar("T")
 
@@ -68,21 +69,26 @@ def resolved(options: dict[str, Any]) -> Settings:
     return resolve(Given(options, "on the command line"), Given(values, f"in [executors.awsbatch] of {config_file()}"))
 
 
-def in_cloud(settings: Settings, work: Callable[[Cloud], Awaitable[T]]) -> T:
-    """Run `work` on an event loop of its own, with a connection that is closed after it."""
+def with_client(settings: Settings, work: Callable[[Client], Awaitable[T]]) -> T:
+    """Run `work` on an event loop of its own, with a client that is closed after it."""
     import asyncio
 
     from ..aws.session import close_shared
-    from ..tasks import cloud
+    from ..tasks.client import connect
 
     async def run() -> T:
         try:
-            async with cloud(settings) as aws:
-                return await work(aws)
+            async with connect(settings) as client:
+                return await work(client)
         finally:
             await close_shared()
 
     return asyncio.run(run())
+
+
+def with_services(settings: Settings, work: Callable[[Services], Awaitable[T]]) -> T:
+    """Run `work` as `with_client` does, with the client's services alone."""
+    return with_client(settings, lambda client: work(client.services))
 
 
 def progress(text: str) -> None:

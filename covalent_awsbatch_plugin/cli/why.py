@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from .root import in_cloud, main, resolved, settings_options
+from .root import main, resolved, settings_options, with_services
 
 
 @main.command()
@@ -36,7 +36,7 @@ def why(job_id: str | None, file: str | None, as_json: bool, **options: Any) -> 
     elif job_id:
         from ..tasks.why import ask
 
-        finding = in_cloud(resolved(options), lambda aws: ask(aws, job_id))
+        finding = with_services(resolved(options), lambda services: ask(services, job_id))
         click.echo(json.dumps(finding.to_json(), indent=2) if as_json else finding.text())
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from ..core.files import writable
 from ..core.hashing import content_id
 from ..core.subprocesses import Work
+from ..core.uv_process import index_variables
 from ..errors import EnvironmentFailed
 from ..images.layer import Layer
 from ..runner.protocol.layout import ENV_DIR
@@ -92,7 +93,7 @@ class Environments:
         with writable(folder):
             folder.mkdir(parents=True, exist_ok=True)
         contents = [content_of(file) for file in files], [content_of_line(line, folder) for line in sorted(lines)]
-        sources = uv.indexes(os.environ)
+        sources = index_variables(os.environ)
         key = content_id(
             "lock", contents, sorted(constraints), target.platform, target.python, target.glibc, sources, str(folder)
         )

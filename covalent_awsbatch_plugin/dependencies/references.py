@@ -30,12 +30,15 @@ NOT_ASKED_FOR = sys.stdlib_module_names | {"__main__", "__mp_main__", "cloudpick
 class References:
     """Names in a pickle or source: top-level `modules` and the source `files` of functions pickled by value.
 
-    `whole` is False if reading stopped early. `cloudpickle` has the names of that package that the pickle needs.
+    `folders` are those from which the pickling process imports its own modules, in the order of imports; no pickle
+    names them. `whole` is False if reading stopped early. `cloudpickle` has the names of that package that the pickle
+    needs.
     """
 
     modules: set[str] = field(default_factory=set)
     files: set[str] = field(default_factory=set)
     whole: bool = True
+    folders: tuple[str, ...] = ()
     cloudpickle: set[str] = field(default_factory=set)
 
     def add(self, module: object) -> None:
@@ -48,6 +51,7 @@ class References:
     def merge(self, other: References) -> None:
         self.modules |= other.modules
         self.files |= other.files
+        self.folders = tuple(dict.fromkeys((*self.folders, *other.folders)))
         self.cloudpickle |= other.cloudpickle
         self.whole = self.whole and other.whole
 
@@ -141,6 +145,9 @@ def _no_buffers() -> Iterator[bytes]:
 
 def _note_call(references: References, named: tuple[str, str], arguments: tuple[Any, ...]) -> None:
     module, name = named
+    for namespace in arguments:  # cloudpickle gives a function the `__file__` of its globals
+        if isinstance(namespace, dict) and isinstance(file := namespace.get("__file__"), str):
+            references.files.add(file)
     if module.startswith("cloudpickle") and name == "subimport" and arguments:
         references.add(arguments[0])
     elif name == "CodeType":

@@ -158,12 +158,3 @@ def to_forget(entries: Iterable[StoreUsage], most_bytes: float, now: float) -> l
         stale.append(entry)
         size -= entry.bytes
     return stale
-
-
-# ---- secrets -------------------------------------------------------------------------------------------------------
-_PASSWORD = re.compile(r"(?<=://)[^/@\s'\"]+@")
-
-
-def without_passwords(text: str) -> str:
-    """Return the text with user and password removed from URLs."""
-    return _PASSWORD.sub("***@", text)

@@ -126,7 +126,10 @@ class Dependencies:
 def needed(references: References, here: Running) -> Dependencies:
     """Return the packages and files for the references of tasks, including the imports of their own modules."""
     dependencies = Dependencies()
-    beside = sorted({Path(file).parent for file in references.files if Path(file).is_absolute()})
+    beside = [
+        *map(Path, references.folders),
+        *sorted({Path(file).parent for file in references.files if Path(file).is_absolute()}),
+    ]
     waiting, visited = set(references.modules), set[str]()
     while waiting:
         module = waiting.pop()

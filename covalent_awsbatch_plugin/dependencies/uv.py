@@ -1,45 +1,23 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""uv resolves and installs: its command lines, and the translation of its errors.
-
-Indexes and their credentials come from uv's settings or pip's variables; they are passed to no other program.
-"""
+"""The command lines of uv, and the advice for its errors."""
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from uv import find_uv_bin
-
 from ..core.subprocesses import Work
+from ..core.uv_process import run_uv, without_passwords
 from ..errors import EnvironmentFailed
 from .lock import Lock, Target
-from .spec import without_passwords
 
-# uv's variable for each of pip's, which uv does not read.
-_PIPS = {
-    "PIP_INDEX_URL": "UV_DEFAULT_INDEX",
-    "PIP_EXTRA_INDEX_URL": "UV_INDEX",
-    "PIP_FIND_LINKS": "UV_FIND_LINKS",
-    "PIP_CERT": "SSL_CERT_FILE",
-    "PIP_NO_INDEX": "UV_NO_INDEX",
-}
-INDEXES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX")
 _ANOTHER_VERSION = (
     "Choose a version that has a wheel for that platform, or a base image that has it (container_image_uri)."
-)
-_LINES = 30  # of uv's output in an error
-# uv's progress: some lines are reported, and no line explains a failure.
-_NEWS = re.compile(r"\s*(Downloading|Building|Updating) .+")
-_PROGRESS = re.compile(
-    r"\s*(Using CPython|Resolved|Downloading|Downloaded|Building|Built|Updating|Updated|Prepared|Installed) .+"
-    r"| [+~-] .+|warning: The .--pylock. option is experimental.*"
 )
 _NETWORK = ("Failed to fetch", "error sending request", "Failed to download", "dns error", "timed out", "401", "403")
 
@@ -100,36 +78,12 @@ def _for(target: Target) -> list[str]:
 def _run(
     work: Work, words: Sequence[str], happened: str, folder: Path, stdin_text: str = "", indexes: Sequence[str] = ()
 ) -> str:
-    def report(line: str) -> None:
-        if _NEWS.fullmatch(line):
-            work.say(without_passwords(f"uv: {line.strip()}"))
-
-    command = [find_uv_bin(), *words, "--color", "never"]
-    environment = environment_of(os.environ)
-    if indexes:  # not as arguments, which every user of this machine can read
-        environment["UV_INDEX"] = " ".join(filter(None, (environment.get("UV_INDEX"), *indexes)))
-    done = work.run(command, folder=folder, environment=environment, stdin_text=stdin_text, on_line=report)
-    if done.code:
-        lines = [line for line in done.stderr.strip().splitlines() if not _PROGRESS.fullmatch(line)]
-        ended = f"ended by signal {-done.code}" if done.code < 0 else f"ended with code {done.code}"
-        says = without_passwords("\n".join(lines[:_LINES])) or ended
-        raise EnvironmentFailed(without_passwords(happened), says=f"uv says: {says}", advice=advice_on(says))
+    done = run_uv(work, words, folder=folder, stdin_text=stdin_text, indexes=indexes)
+    if done.error:
+        raise EnvironmentFailed(
+            without_passwords(happened), says=f"uv says: {done.error}", advice=advice_on(done.error)
+        )
     return done.output
-
-
-def environment_of(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables for uv: the user's, pip's if uv has none, and no download of a Python."""
-    result = {**variables, "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
-    if not any(name in variables for name in INDEXES):
-        result |= {ours: variables[pips] for pips, ours in _PIPS.items() if variables.get(pips)}
-    result.pop("VIRTUAL_ENV", None)  # uv warns of one that is not used
-    return result
-
-
-def indexes(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the configured indexes without passwords; other indexes may give other packages."""
-    settings = environment_of(variables)
-    return {name: without_passwords(settings[name]) for name in INDEXES if settings.get(name)}
 
 
 def advice_on(says: str) -> str:

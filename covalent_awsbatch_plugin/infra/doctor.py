@@ -16,7 +16,7 @@ from ..errors import AWSBatchError, NotAllowed
 from ..jobs.instance_types import type_patterns
 from ..jobs.resources import fitted
 from ..settings import Settings
-from ..tasks.connection import Cloud, base_image
+from ..tasks.services import Services, base_image
 from ..tasks.stuck import lacks
 from . import checks
 from .checks import OK, UNKNOWN, WRONG, Finding
@@ -29,9 +29,9 @@ Look = Callable[[], Awaitable[Finding | Sequence[Finding]]]
 class Doctor:
     """Checks one account with one set of settings."""
 
-    def __init__(self, cloud: Cloud, settings: Settings) -> None:
-        self._cloud, self._settings = cloud, settings
-        self._ask = Checkup(cloud.aws)
+    def __init__(self, services: Services, settings: Settings) -> None:
+        self._services, self._settings = services, settings
+        self._ask = Checkup(services.aws)
         self._arn, self._who, self._region = "", Identity("", "aws"), ""
 
     async def findings(self) -> AsyncIterator[Finding]:
@@ -78,9 +78,9 @@ class Doctor:
 
     async def _credentials(self) -> list[Finding]:
         arn, skew = await self._ask.caller()
-        self._who, self._region = await self._cloud.identity(), await self._cloud.aws.region()
+        self._who, self._region = await self._services.identity(), await self._services.aws.region()
         self._arn = arn
-        ends = await self._cloud.aws.credentials_end()
+        ends = await self._services.aws.credentials_end()
         return [
             checks.credentials(arn, ends, datetime.now(UTC)),
             Finding("region", OK, self._region),
@@ -89,7 +89,7 @@ class Doctor:
 
     # ---- what a task is sent to -----------------------------------------------------------------------------------
     async def _bucket(self) -> Finding:
-        await Store(self._cloud.aws, self._settings.s3_bucket_name, self._who.account).check()
+        await Store(self._services.aws, self._settings.s3_bucket_name, self._who.account).check()
         return Finding("bucket", OK, self._settings.s3_bucket_name)
 
     async def _encryption(self) -> Finding:
@@ -101,12 +101,12 @@ class Doctor:
         return Finding("bucket writable", OK, "objects can be written to covalent-awsbatch/")
 
     async def _repository(self) -> Finding:
-        repository = await self._cloud.ecr.repository(self._settings.ecr_repo_name)
+        repository = await self._services.ecr.repository(self._settings.ecr_repo_name)
         return Finding("repository", OK, f"{repository.host}/{repository.name}, with a login")
 
     async def _base_image(self) -> Finding:
-        repository = await self._cloud.ecr.repository(self._settings.ecr_repo_name)
-        builder = await self._cloud.builder(self._settings)
+        repository = await self._services.ecr.repository(self._settings.ecr_repo_name)
+        builder = await self._services.builder(self._settings)
         name = base_image(self._settings, platform.python_version())
         base = await builder.resolve_base(name, self._settings.platform, repository)
         return checks.python(name, base.python, platform.python_version())
@@ -116,12 +116,12 @@ class Doctor:
         return checks.role(setting, role, await self._ask.trust(role))
 
     async def _log_group(self) -> Finding:
-        await Logs(self._cloud.aws, self._settings.batch_job_log_group_name).check()
+        await Logs(self._services.aws, self._settings.batch_job_log_group_name).check()
         return Finding("log group", OK, self._settings.batch_job_log_group_name)
 
     # ---- where it runs --------------------------------------------------------------------------------------------
     async def _queue(self) -> Finding:
-        queue = await self._cloud.batch.queue(self._settings.batch_queue)
+        queue = await self._services.batch.queue(self._settings.batch_queue)
         self._settings, adjustments = fitted(self._settings, fargate=queue.fargate, platform=queue.platform)
         kind = "Fargate" if queue.fargate else "EC2"
         return Finding(
@@ -129,7 +129,7 @@ class Doctor:
         )
 
     async def _environments(self) -> list[Finding]:
-        environments = await self._cloud.batch.environments(self._settings.batch_queue)
+        environments = await self._services.batch.environments(self._settings.batch_queue)
         faults = [
             Finding("compute environments", WRONG, fault)
             for env in environments
@@ -140,7 +140,7 @@ class Doctor:
         return [*faults, *fit, checks.architecture(self._settings.platform, environments)]
 
     async def _machines(self) -> list[Finding]:
-        environments = await self._cloud.batch.environments(self._settings.batch_queue)
+        environments = await self._services.batch.environments(self._settings.batch_queue)
         return [
             checks.machines(env["computeEnvironmentName"], await self._ask.instance_types(patterns), self._settings)
             for env in environments
@@ -148,7 +148,7 @@ class Doctor:
         ]
 
     async def _subnets(self) -> list[Finding]:
-        environments = await self._cloud.batch.environments(self._settings.batch_queue)
+        environments = await self._services.batch.environments(self._settings.batch_queue)
         ids = sorted({subnet for env in environments for subnet in env.get("computeResources", {}).get("subnets", ())})
         fargate = any(_kind(env).startswith("FARGATE") for env in environments)
         findings = []

@@ -59,10 +59,10 @@ class Checkup:
 
     async def routes(self, subnet: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """Return the routes of the subnet's own route table, or else of its VPC's main one."""
-        tables = await self._aws.call("ec2", "DescribeRouteTables", of="the route tables", Filters=_in(subnet["VpcId"]))
+        of, filters = "the route tables", _in(subnet["VpcId"])
         own: list[Mapping[str, Any]] = []
         main = own
-        for table in tables["RouteTables"]:
+        async for table in self._aws.items("ec2", "DescribeRouteTables", "RouteTables", of=of, Filters=filters):
             for link in table.get("Associations", ()):
                 own = table["Routes"] if link.get("SubnetId") == subnet["SubnetId"] else own
                 main = table["Routes"] if link.get("Main") else main
@@ -70,33 +70,29 @@ class Checkup:
 
     async def endpoints(self, vpc: str) -> list[str]:
         """Return the services that have an endpoint in a VPC."""
-        answer = await self._aws.call("ec2", "DescribeVpcEndpoints", of="the VPC endpoints", Filters=_in(vpc))
-        return [endpoint["ServiceName"] for endpoint in answer["VpcEndpoints"]]
+        of = "the VPC endpoints"
+        endpoints = self._aws.items("ec2", "DescribeVpcEndpoints", "VpcEndpoints", of=of, Filters=_in(vpc))
+        return [endpoint["ServiceName"] async for endpoint in endpoints]
 
     async def instance_types(self, patterns: Sequence[str]) -> list[Mapping[str, Any]]:
         """Return the types that match names or patterns such as `g5.*`, as DescribeInstanceTypes gives them."""
-        types: list[Mapping[str, Any]] = []
-        parameters: dict[str, Any] = {"Filters": [{"Name": "instance-type", "Values": list(patterns)}]}
-        while True:
-            page = await self._aws.call("ec2", "DescribeInstanceTypes", of="the instance types", **parameters)
-            types += page["InstanceTypes"]
-            if not page.get("NextToken"):
-                return types
-            parameters["NextToken"] = page["NextToken"]
+        of, filters = "the instance types", [{"Name": "instance-type", "Values": list(patterns)}]
+        types = self._aws.items("ec2", "DescribeInstanceTypes", "InstanceTypes", of=of, Filters=filters)
+        return [each async for each in types]
 
     async def denied(self, arn: str, actions: Sequence[str], resources: Sequence[str]) -> list[str]:
         """Return the actions that the caller's policies do not allow, as IAM simulates them."""
-        answer = await self._aws.call(
+        results = self._aws.items(
             "iam",
             "SimulatePrincipalPolicy",
+            "EvaluationResults",
             of="the caller's permissions",
             PolicySourceArn=_source(arn),
             ActionNames=list(actions),
             ResourceArns=list(resources),
             ContextEntries=[_PASSED],
         )
-        results = answer["EvaluationResults"]
-        return sorted({result["EvalActionName"] for result in results if result["EvalDecision"] != "allowed"})
+        return sorted({result["EvalActionName"] async for result in results if result["EvalDecision"] != "allowed"})
 
 
 _PASSED = {

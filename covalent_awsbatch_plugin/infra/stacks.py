@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core.covalent_config import section, write_section
 from ..settings import Settings
-from ..tasks.connection import Cloud
+from ..tasks.services import Services
 from .contents import DataPlaces
 from .stack_settings import InfraSettings, infra_settings
 from .terraform import Say, Terraform
@@ -43,10 +43,10 @@ class Stack:
         return Terraform(self.name, say)
 
 
-async def stack(cloud: Cloud, prefix: str) -> Stack:
+async def stack(services: Services, prefix: str) -> Stack:
     """Return the stack of a prefix in the account and Region of the connection."""
-    identity = await cloud.account.identity()
-    return Stack(identity.account, await cloud.aws.region(), prefix)
+    identity = await services.account.identity()
+    return Stack(identity.account, await services.aws.region(), prefix)
 
 
 def connection(settings: Settings) -> dict[str, str]:
@@ -84,9 +84,9 @@ def forget_settings(settings: Mapping[str, Any]) -> None:
     write_section({}, drop={name for name, value in section().items() if names.get(name) == value})
 
 
-async def held(cloud: Cloud, settings: Mapping[str, Any]) -> dict[str, str]:
+async def held(services: Services, settings: Mapping[str, Any]) -> dict[str, str]:
     """Return a sentence about the data in each of the stack's places; an empty place has none."""
-    places = DataPlaces(cloud.aws)
+    places = DataPlaces(services.aws)
     sentences = {
         "bucket": await places.in_bucket(settings["s3_bucket_name"]),
         "repository": await places.in_repository(settings["ecr_repo_name"]),

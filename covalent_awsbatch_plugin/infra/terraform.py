@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from ..core.files import atomic_write
 from ..core.hashing import content_id
 from ..core.user_dirs import data_dir
 from ..errors import SettingError
@@ -89,9 +90,7 @@ class Terraform:
         self._write(VARIABLES, {**self.known(), **connection})
 
     def _write(self, name: str, body: Mapping[str, Any]) -> None:
-        fresh = self.folder / f"{name}.new"
-        fresh.write_text(json.dumps(body, indent=2))
-        fresh.replace(self.folder / name)
+        atomic_write(self.folder / name, json.dumps(body, indent=2), durable=True)
 
     def forget(self) -> None:
         """Delete the folder, after all of the stack's resources were deleted."""

@@ -141,9 +141,10 @@ class Batch:
         """
         filters = [{"name": "JOB_NAME", "values": [request["jobName"]]}]
         of = f"job queue `{request['jobQueue']}`"
-        answer = await self._aws.call("batch", "ListJobs", of=of, jobQueue=request["jobQueue"], filters=filters)
+        of_queue = {"jobQueue": request["jobQueue"], "filters": filters}
+        jobs = self._aws.items("batch", "ListJobs", "jobSummaryList", of=of, **of_queue)
         since = (since_s - CLOCK_SKEW_SECONDS) * 1000
-        recent = {job["jobId"]: job["createdAt"] for job in answer["jobSummaryList"] if job["createdAt"] >= since}
+        recent = {job["jobId"]: job["createdAt"] async for job in jobs if job["createdAt"] >= since}
         if recent and (mine := request.get("tags", {}).get(TAG_SUBMISSION)):
             details = await self._aws.call("batch", "DescribeJobs", of="the jobs", jobs=list(recent)[:IDS_PER_CALL])
             for job in details["jobs"]:  # a job that is not known yet is so new that it is this one
@@ -156,16 +157,10 @@ class Batch:
 
         Child jobs of an array are not included.
         """
-        job_ids: list[str] = []
-        more: dict[str, Any] = {}
         filters = [{"name": "JOB_NAME", "values": [f"{beginning}*"]}]
         of = f"job queue `{queue}`"
-        while True:
-            page = await self._aws.call("batch", "ListJobs", of=of, jobQueue=queue, filters=filters, **more)
-            job_ids += [job["jobId"] for job in page["jobSummaryList"] if job["status"] not in ENDED]
-            if not page.get("nextToken"):
-                break
-            more = {"nextToken": page["nextToken"]}
+        jobs = self._aws.items("batch", "ListJobs", "jobSummaryList", of=of, jobQueue=queue, filters=filters)
+        job_ids = [job["jobId"] async for job in jobs if job["status"] not in ENDED]
         details: list[Mapping[str, Any]] = []
         for start in range(0, len(job_ids), IDS_PER_CALL):
             ids = job_ids[start : start + IDS_PER_CALL]
@@ -203,16 +198,8 @@ class Batch:
 
     async def failed_children(self, parent: str) -> list[str]:
         """Return the ids of an array's child jobs that have failed so far."""
-        failed: list[str] = []
-        more: dict[str, Any] = {}
-        while True:
-            answer = await self._aws.call(
-                "batch", "ListJobs", of=f"array job `{parent}`", arrayJobId=parent, jobStatus="FAILED", **more
-            )
-            failed += [summary["jobId"] for summary in answer["jobSummaryList"]]
-            if not answer.get("nextToken"):
-                return failed
-            more = {"nextToken": answer["nextToken"]}
+        of, failed = f"array job `{parent}`", {"arrayJobId": parent, "jobStatus": "FAILED"}
+        return [job["jobId"] async for job in self._aws.items("batch", "ListJobs", "jobSummaryList", of=of, **failed)]
 
     async def terminate(self, job_id: str, reason: str) -> None:
         """Terminate a job in any state; a job that has ended, or is no longer known, is not an error."""

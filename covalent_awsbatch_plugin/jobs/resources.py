@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from ..errors import SettingError
@@ -22,6 +23,7 @@ FARGATE: dict[float, Sequence[float]] = {
 }
 
 
+@functools.lru_cache(maxsize=1024)
 def fitted(settings: Settings, *, fargate: bool, platform: str = "") -> tuple[Settings, str]:
     """Return settings with a size and a platform that the queue can run, and the changes as text or "".
 

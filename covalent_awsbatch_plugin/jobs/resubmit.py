@@ -31,11 +31,6 @@ def again(settings: Settings, failures: Sequence[Failure], tries: int) -> Settin
     return settings if named else None
 
 
-def may_go_again(settings: Settings) -> bool:
-    """Return whether any failure could lead to another submission: only then the packed task is stored."""
-    return bool(settings.retry_exceptions.strip()) or settings.max_memory > settings.memory
-
-
 def _is_named(settings: Settings, failure: Failure) -> bool:
     """Return whether `retry_exceptions` names the exception, by its full name or by its class name."""
     if not isinstance(failure.error, Raised) or not failure.exception_type:

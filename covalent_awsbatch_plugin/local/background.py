@@ -9,6 +9,7 @@ Who runs one holds a lock on its folder for as long as it lives; a process id al
 from __future__ import annotations
 
 import fcntl
+import importlib.util
 import json
 import os
 import shutil
@@ -26,6 +27,7 @@ READY = "ready"
 CALLS_PATH, STORM_PATH = "/_local/calls", "/_local/storm"  # of the endpoint: what was asked, and a throttle storm
 FAULTS_PATH = "/_local/faults"  # of the endpoint: what shall go wrong
 ENDS_WITHIN_S = 60.0
+EXTRA_MODULES = ("moto", "flask", "flask_cors")  # of requirements-local.txt
 Progress = Callable[[str], None]
 
 
@@ -35,7 +37,10 @@ class LocalAWSFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Status:
-    """One that runs. `section` is the `[executors.awsbatch]` section that leads to it."""
+    """One that runs. `section` is the `[executors.awsbatch]` section that leads to it.
+
+    `control_token` opens its own paths, such as CALLS_PATH, as a bearer token.
+    """
 
     pid: int
     endpoint_url: str
@@ -43,6 +48,7 @@ class Status:
     engine: str
     region: str
     section: dict[str, Any] = field(repr=False)
+    control_token: str = field(default="", repr=False)
 
 
 def home() -> Path:
@@ -114,8 +120,15 @@ def flags(options: dict[str, Any]) -> list[str]:
     return [word for name, value in told.items() for word in (f"--{name}", str(value))]
 
 
+def require_extra() -> None:
+    """Raise LocalAWSFailed, with the command that installs it, where the extra `local` is not installed."""
+    if not all(importlib.util.find_spec(module) for module in EXTRA_MODULES):
+        raise LocalAWSFailed("The offline AWS needs the extra `local`: pip install 'covalent-awsbatch-plugin[local]'")
+
+
 def spawn(folder: Path, options: list[str], progress: Progress, stdin: int) -> subprocess.Popen[bytes]:
     """Starts one in `folder` and returns when it is ready; raises LocalAWSFailed with its last words."""
+    require_extra()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = [sys.executable, "-m", __package__, "--state-dir", str(folder), *options]
     with (folder / LOG_FILE).open("wb") as log:

@@ -128,6 +128,11 @@ class LocalAWS:
     def region(self) -> str:
         return self._running.region
 
+    @property
+    def control_token(self) -> str:
+        """The bearer token of the offline AWS's own paths, whose answers `calls()` reads."""
+        return self._running.control_token
+
     def calls(self) -> dict[str, dict[str, int]]:
         """How often each operation was asked for, by who asked: an access key, or `registry`."""
         return self._told(CALLS_PATH)
@@ -145,7 +150,8 @@ class LocalAWS:
         self._told(FAULTS_PATH, "DELETE")
 
     def _told(self, path: str, method: str = "GET", body: bytes | None = None) -> dict[str, dict[str, int]]:
-        request = Request(f"{self.endpoint_url}{path}", body, method=method)  # noqa: S310 - http, on this machine
+        login = {"Authorization": f"Bearer {self.control_token}"}
+        request = Request(f"{self.endpoint_url}{path}", body, login, method=method)  # noqa: S310 - http, on this machine
         with urlopen(request) as answer:  # noqa: S310
             told: dict[str, dict[str, int]] = json.load(answer)
         return told

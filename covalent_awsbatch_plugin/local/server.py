@@ -12,30 +12,39 @@ import logging
 import os
 import shutil
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 from aiohttp import web
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
 from moto.ec2.models import ec2_backends
-from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+from moto.iam.models import iam_backends
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.utilities.utils import get_partition
+from werkzeug.serving import make_server
 
+from ..core.files import atomic_write
 from . import logs
+from .access import before_all
 from .base_image.build import BaseImage, make_base_image
 from .batch import api as batch
 from .batch.instance import Host
 from .batch.scheduler import Limits, Scheduler
-from .ecr import api
+from .ecr import api as ecr
 from .ecr.blobs import BlobStore
 from .ecr.registry import Manifest, Registry, problem
 from .engines import choice as engines
 from .faults.request_filter import Gate, before_moto, before_registry
 from .iam import enforcement as iam
+from .iam.keys import Keys
+from .iam.origin import only_own
 from .iam.task_credentials import CredentialsEndpoint
-from .provision import BASE_REPOSITORY, Network, Provisioner, section
+from .provision import BASE_REPOSITORY, PROVISIONER, Network, Provisioner, make_way_out, section
 
 HOST = "127.0.0.1"
 CREDENTIALS_FILE = "credentials"
@@ -72,22 +81,25 @@ async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[st
     name = await asyncio.to_thread(engines.choose, options.engine)
     async with AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, work, ignore_errors=True)
-        blobs, catalog = BlobStore(work / "registry"), api.ECRCatalog(ACCOUNT, options.region)
-        gate = Gate(options.quotas)
+        blobs, catalog = BlobStore(work / "registry"), ecr.ECRCatalog(ACCOUNT, options.region)
+        gate, keys, control_token = Gate(options.quotas), Keys(), token_urlsafe(48)
         registry_app = Registry(blobs, catalog, mounting=options.mounting).app()
+        registry_app.middlewares.insert(0, only_own(_denied))
         registry_app.middlewares.append(before_registry(gate, _too_many))
         registry = await stack.enter_async_context(_site(registry_app))
         credentials = CredentialsEndpoint(ACCOUNT, options.region)
         credentials_site = await stack.enter_async_context(_site(credentials.app()))
-        endpoint_url = _moto(gate)
-        token, _ = api.LocalECRResponse.new_login()
+        _load_managed_policies(options.region)
+        endpoint_url = _moto(gate, keys, control_token)
+        token, _ = ecr.LocalECRResponse.new_login()
         engine = engines.make(name, work / "engine", registry, token, options.limits.slots)
         stack.push_async_callback(engine.close)
         host = Host(ACCOUNT, options.region, endpoint_url, f"http://{credentials_site}", credentials)
         scheduler = Scheduler(engine, host, options.limits, gate.faults)
         stack.push_async_callback(scheduler.close)
         _install(registry, scheduler)
-        await asyncio.to_thread(_provision, options, endpoint_url)
+        with keys.lent(PROVISIONER) as secret:
+            await asyncio.to_thread(_provision, options, endpoint_url, secret)
         iam.install(options.state_dir / IAM_LOG if options.enforce_iam else None)
         base = await asyncio.to_thread(make_base_image, whole=engine.name == engines.DOCKER, report=report)
         logging.getLogger(__name__).warning(engine.note)
@@ -103,25 +115,37 @@ async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[st
             "engine": name,
             "region": options.region,
             "section": settings,
+            "control_token": control_token,
         }
 
 
 def _install(registry: str, scheduler: Scheduler) -> None:
-    api.install(registry)
+    ecr.install(registry)
     logs.install()
     batch.install(asyncio.get_running_loop(), scheduler)
 
 
-def _provision(options: Options, endpoint_url: str) -> None:
+def _load_managed_policies(region: str) -> None:
+    """Load AWS's own policies, which roles of compute environments attach, into the partition of `region` alone.
+
+    Moto would parse all 1,600 again for each partition, and asks all partitions whose key a request bears.
+    """
+    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
+    assert iam_backends[ACCOUNT][get_partition(region)].aws_managed_policies
+    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "false"
+
+
+def _provision(options: Options, endpoint_url: str, secret: str) -> None:
     ec2 = ec2_backends[ACCOUNT][options.region]
     subnet = next(iter(next(iter(ec2.subnets.values())).values()))
     group = ec2.get_default_security_group(subnet.vpc_id)
     assert group is not None
     network = Network(subnet.id, group.id)
-    Provisioner(endpoint_url, options.region).run(network, options.state_dir / CREDENTIALS_FILE)
+    make_way_out(ec2, subnet.vpc_id)
+    Provisioner(endpoint_url, options.region, secret).run(network, options.state_dir / CREDENTIALS_FILE)
 
 
-def _push(base: BaseImage, blobs: BlobStore, catalog: api.ECRCatalog, registry: str) -> str:
+def _push(base: BaseImage, blobs: BlobStore, catalog: ecr.ECRCatalog, registry: str) -> str:
     """The base image is in the registry; its name there."""
     held, tag = catalog.blobs(BASE_REPOSITORY), f"3.{sys.version_info.minor}-slim"
     assert held is not None
@@ -147,21 +171,21 @@ def _too_many() -> web.Response:
     return problem(429, "TOOMANYREQUESTS", "Rate exceeded")
 
 
-def _moto(gate: Gate) -> str:
+def _denied(why: str) -> web.Response:
+    return problem(403, "DENIED", why)
+
+
+def _moto(gate: Gate, keys: Keys, control_token: str) -> str:
     """Starts moto's server in threads that end with this process; its URL."""
-    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"  # AWS's own, which roles of compute environments attach
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else a line for every request
-    server = ThreadedMotoServer(HOST, 0, verbose=False)
-    server.start()
-    assert server._server is not None
-    moto: Any = server._server.app
+    moto: Any = DomainDispatcherApplication(create_backend_app)
     moto.get_backend_for_host = functools.cache(moto.get_backend_for_host)  # else 200 patterns tried for each request
-    server._server.app = before_moto(gate, moto)
-    return "http://{}:{}".format(*server.get_host_and_port())
+    app = before_all(keys, control_token, before_moto(gate, moto))  # from the first request on
+    server = make_server(HOST, 0, app, threaded=True, request_handler=MotoRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://{HOST}:{server.port}"
 
 
 def write_state(folder: Path, state: dict[str, Any]) -> None:
     """Written whole or not at all: its presence says that everything answers."""
-    partial = folder / f"{STATE_FILE}.part"
-    partial.write_text(json.dumps(state, indent=2))
-    partial.replace(folder / STATE_FILE)
+    atomic_write(folder / STATE_FILE, json.dumps(state, indent=2), mode=0o600)

@@ -21,13 +21,14 @@ from ..images.builders.builder import Base
 from ..images.layer_scan import Probe
 from ..runner.protocol import archive
 from ..settings import Settings
-from .connection import Cloud, ResolvedResources, base_image
 from .packing import Package, StagedGroup
+from .services import ResolvedResources, Services, base_image
 
 log = logging.getLogger(__name__)
 
 FOR_A_WARNING_BYTES = 512 * 1024 * 1024  # a bigger image is not read whole only to compare versions
 MOST_REMEMBERED = 4096  # functions
+CHECKED_SECONDS = 60  # time for which a base that fitted is not looked at again
 
 
 def last_seen(settings: Settings, python: str) -> BaseImageFacts:
@@ -38,9 +39,10 @@ def last_seen(settings: Settings, python: str) -> BaseImageFacts:
 class BaseImages:
     """One for each connection. What is in an image is asked once."""
 
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
+    def __init__(self, services: Services) -> None:
+        self._services = services
         self._probe = Probe()
+        self._cloudpickle = our_cloudpickle()
         self._inside: dict[str, BaseImageFacts] = {}
         self._modules: dict[str, frozenset[str]] = {}
         self._warned: set[tuple[str, str]] = set()
@@ -52,18 +54,30 @@ class BaseImages:
 
         Raises ImageError, PythonMismatch, NotPicklable, SettingError, ServiceError, StagingError.
         """
-        name = base_image(settings, package.python)
-        base = await self._resolved(settings, resources, name)
-        told = facts_of_config(base.image)
-        if told.python is None or (packs and told.libc is None):
-            told = await self._looked(settings, resources, base)
-        check_python(told, name, package)
-        check_libc(told, name)
-        if package.cloudpickle != our_cloudpickle():
+        name, repository = base_image(settings, package.python), resources.repository.uri
+        base = await self._services.cached(
+            ("base", name, settings.platform, settings.builder, repository, package.python, packs),
+            lambda: self._checked(settings, resources, package, packs=packs),
+            CHECKED_SECONDS,
+        )
+        if package.cloudpickle != self._cloudpickle:
             await self._check_pickles(group, package)
         if settings.container_image_uri and not packs:
             await self._compare(settings, resources, base, group, package)
-        base = replace(base, inside=told)
+        return base
+
+    async def _checked(
+        self, settings: Settings, resources: ResolvedResources, package: Package, *, packs: bool
+    ) -> Base:
+        """Return the base with the facts about it, after Python and C library were found to fit."""
+        name = base_image(settings, package.python)
+        base = await self._resolved(settings, resources, name)
+        facts = facts_of_config(base.image)
+        if facts.python is None or (packs and facts.libc is None):
+            facts = await self._looked(settings, resources, base)
+        check_python(facts, name, package)
+        check_libc(facts, name)
+        base = replace(base, inside=facts)
         if packs:
             self._note_seen(settings, base)
         return base
@@ -75,7 +89,7 @@ class BaseImages:
             self._probe.keep(base.inside, "name", *seen)
 
     async def _resolved(self, settings: Settings, resources: ResolvedResources, name: str) -> Base:
-        builder = await self._cloud.builder(settings)
+        builder = await self._services.builder(settings)
         try:
             return await builder.resolve_base(name, settings.platform, resources.repository)
         except AWSBatchError as error:
@@ -86,20 +100,20 @@ class BaseImages:
     async def _looked(self, settings: Settings, resources: ResolvedResources, base: Base) -> BaseImageFacts:
         digest = base.image.digest
         if digest not in self._inside:
-            builder = await self._cloud.builder(settings)
+            builder = await self._services.builder(settings)
 
             async def look() -> BaseImageFacts:
                 if not self._probe.known("image", digest):
                     log.info("Looking into %s: it does not tell all that a task needs to know.", base.name)
                 return await self._probe.look(base.image, builder.layers_of(base, resources.repository))
 
-            self._inside[digest] = await self._cloud.once(("inside", digest), look)
+            self._inside[digest] = await self._services.once(("inside", digest), look)
         return facts_of_config(base.image).over(self._inside[digest])
 
     # ---- pickles ----------------------------------------------------------------------------------------------------
     async def _check_pickles(self, group: StagedGroup, package: Package) -> None:
         """The cloudpickle that travels is this process's: what another one wrote must be known to it."""
-        found = await self._cloud.in_thread(_referred, group)
+        found = await self._services.in_thread(_referred, group)
         if lacking := missing_from_ours(found.cloudpickle):
             raise NotPicklable(
                 f"`{package.name}` was pickled by cloudpickle {package.cloudpickle or '(of unknown version)'}, and the "
@@ -132,7 +146,7 @@ class BaseImages:
         if key not in self._modules:
             if len(self._modules) >= MOST_REMEMBERED:
                 self._modules.clear()
-            self._modules[key] = frozenset((await self._cloud.in_thread(_referred, group)).modules)
+            self._modules[key] = frozenset((await self._services.in_thread(_referred, group)).modules)
         return self._modules[key]
 
 

@@ -1,59 +1,71 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Group commit: tasks of one kind that arrive together leave together, as one array job; a lone task leaves at once."""
+"""Batching: tasks of one kind that arrive together become one array job; a lone task is submitted at once."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import Cancelled
 from ..settings import Settings
-from .cancel import JobCanceller
-from .connection import Cloud
-from .submit import STOP_REASON, JobHandle, TaskSubmission, bounded, submit_job
+from .cancel import STOP_REASON, JobCanceller, bounded
+from .inflight import Task
+from .job_handle import JobHandle
 
-log = logging.getLogger(__name__)
-
-# Company that has not come within this part of the linger is not waited for, nor within so many times the usual gap
-# between arrivals. An idle server starts about 8 electrons a second, a busy one 2.
+# A batch is flushed early if no task arrived for this share of the linger and for so many times the usual gap between
+# arrivals. An idle Covalent server starts about 8 electrons a second, a busy one 2.
 QUIET = 1 / 3
 GAPS = 2.5
 MIB = 1024 * 1024
 
-# Settings that change nothing about the job: tasks that differ in these alone can share one.
-_NOT_THE_JOBS = {
+# Tasks that differ in these settings alone can share a job.
+_NOT_OF_THE_JOB = {
     "cache_dir", "poll_freq", "max_baked_mib",
-    "environment", "bake_deps_pip", "max_cache_gib",  # what arrived of them is the submission's dependencies
+    "environment", "bake_deps_pip", "max_cache_gib",  # the dependency layers made from them are compared instead
 }  # fmt: skip
 
-BATCHES_AT_ONCE = 8  # full ones that are on their way to AWS: of small arrays there may be thousands
+BATCHES_AT_ONCE = 8  # full batches that are being submitted: of small arrays there may be thousands
+
+Submit = Callable[[Settings, Sequence[Task]], Awaitable[list[JobHandle]]]
 
 
 @dataclass(eq=False)
 class _Request:
-    submission: TaskSubmission
+    """A task that waits for its submission, and the future of its handle."""
+
+    task: Task
     handle: asyncio.Future[JobHandle]
+
+    def settle(self, outcome: JobHandle | Exception) -> None:
+        if self.handle.done():
+            return
+        if isinstance(outcome, Exception):
+            self.handle.set_exception(outcome)
+            self.handle.exception()  # marks it as retrieved: an abandoned request never is
+        else:
+            self.handle.set_result(outcome)
 
 
 class Batcher:
-    """Every task of one connection on its way to SubmitJob, by kind: what may share a job."""
+    """A queue of tasks on their way to SubmitJob for each kind: tasks of one kind may share a job.
 
-    def __init__(self, cloud: Cloud, clock: Callable[[], float] = time.monotonic) -> None:
-        self._cloud, self._clock = cloud, clock
-        self._batches: dict[str, _Batch] = {}
+    `submit` submits one batch. `clock` returns seconds that only grow, and is an argument for tests.
+    """
 
-    async def enqueue(self, settings: Settings, submission: TaskSubmission) -> JobHandle:
-        """Waits until the submission's job is submitted. Raises Cancelled when its ticket was before that."""
-        parts = settings.model_dump_json(exclude=_NOT_THE_JOBS), submission.package.python, submission.dependencies.name
-        kind = " ".join(parts)
-        batch = self._batches.setdefault(kind, _Batch(self._cloud, settings, self._clock))
-        request = _Request(submission, asyncio.get_running_loop().create_future())
-        batch.add(request)
+    def __init__(self, submit: Submit, canceller: JobCanceller, clock: Callable[[], float] = time.monotonic) -> None:
+        self._submit, self._canceller, self._clock = submit, canceller, clock
+        self._queues: dict[str, _Queue] = {}
+
+    async def enqueue(self, settings: Settings, task: Task) -> JobHandle:
+        """Wait until the task's job is submitted. Raises Cancelled for a task that was cancelled before that."""
+        parts = settings.model_dump_json(exclude=_NOT_OF_THE_JOB), task.packed.python, task.dependencies.name
+        queue = self._queues.setdefault(" ".join(parts), _Queue(self._submit, settings, self._clock))
+        request = _Request(task, asyncio.get_running_loop().create_future())
+        queue.add(request)
         try:
             return await asyncio.shield(request.handle)
         except asyncio.CancelledError:
@@ -61,37 +73,37 @@ class Batcher:
             raise
 
     async def _abandon(self, request: _Request) -> None:
-        """Nobody waits for this task any more: it does not leave, or is ended."""
-        request.submission.ticket.cancelled = True
+        """Nobody waits for the task any more: it is not submitted, or its job is ended."""
+        request.task.cancelled = True
         if request.handle.done() and not request.handle.cancelled() and not request.handle.exception():
             handle = request.handle.result()
-            await bounded(self._cloud.tenant(JobCanceller).end(handle.job_id, STOP_REASON, handle.member))
+            await bounded(self._canceller.end(handle.job_id, STOP_REASON, handle.member))
 
 
 @dataclass
 class Arrivals:
-    """When tasks of one kind arrived, in seconds of a clock that only grows; `gap`: what usually lies between two."""
+    """The times at which tasks of one kind arrive, in seconds; `gap` is the usual time between two."""
 
     last: float = float("-inf")
     gap: float = 0.0
 
     def note(self, now: float, linger: float) -> bool:
-        """One comes now; whether it has company: another arrived within the linger."""
+        """Note an arrival and return whether another task arrived within the linger before it."""
         gap, self.last = now - self.last, now
-        company = gap < linger
-        self.gap = (self.gap + gap) / 2 if company else 0.0
-        return company
+        close = gap < linger
+        self.gap = (self.gap + gap) / 2 if close else 0.0
+        return close
 
     def patience(self, linger: float) -> float:
-        """How long nobody may come before those who wait leave."""
+        """Return the seconds without an arrival after which a batch is flushed."""
         return min(linger, max(linger * QUIET, self.gap * GAPS))
 
 
 @dataclass(eq=False)
-class _Batch:
-    """Where tasks of one kind gather; who comes while a job is made is on the next."""
+class _Queue:
+    """The waiting tasks of one kind. A task that arrives during a submission goes with the next batch."""
 
-    cloud: Cloud
+    submit: Submit
     settings: Settings
     clock: Callable[[], float]
     waiting: list[_Request] = field(default_factory=list)
@@ -100,37 +112,43 @@ class _Batch:
     flusher: asyncio.Task[None] | None = None
     submitting: set[asyncio.Task[None]] = field(default_factory=set)
 
+    @property
+    def capacity(self) -> int:
+        """The most tasks that one array job can run."""
+        return self.settings.max_array_size * self.settings.tasks_per_job
+
     def add(self, request: _Request) -> None:
-        company = self.arrivals.note(self.clock(), self.settings.array_linger)
+        close = self.arrivals.note(self.clock(), self.settings.array_linger)
         self.waiting.append(request)
         self.arrived.set()
         if self.flusher is None or self.flusher.done():
-            self.flusher = asyncio.get_running_loop().create_task(self._flush_while_waiting(company))
+            self.flusher = asyncio.get_running_loop().create_task(self._flush_until_empty(lingers=close))
 
-    async def _flush_while_waiting(self, company: bool) -> None:
+    async def _flush_until_empty(self, *, lingers: bool) -> None:
         while self.waiting:
-            if company:
+            if lingers:
                 await self._linger()
-            company = True
-            await self._send(self._next_batch())
+            lingers = True
+            await self._flush(self._next_batch())
 
-    async def _send(self, requests: Sequence[_Request]) -> None:
-        """One batch is waited for, so that who comes meanwhile is on the next; when it was full, some wait already."""
-        flush = asyncio.get_running_loop().create_task(self._flush(requests))
+    async def _flush(self, requests: Sequence[_Request]) -> None:
+        """Submit a batch and wait for it, so that later arrivals form the next one; a full batch is not waited for."""
+        if not self.waiting:
+            await self._submit_batch(requests)
+            return
+        flush = asyncio.get_running_loop().create_task(self._submit_batch(requests))
         self.submitting.add(flush)
         flush.add_done_callback(self.submitting.discard)
-        if not self.waiting:
-            await asyncio.wait([flush])
-        elif len(self.submitting) >= BATCHES_AT_ONCE:
+        if len(self.submitting) >= BATCHES_AT_ONCE:
             await asyncio.wait(self.submitting, return_when=asyncio.FIRST_COMPLETED)
 
     async def _linger(self) -> None:
-        """Until nobody has come for a while, the linger is over, or the array is full."""
+        """Wait until no task has arrived for a while, the linger is over, or the array is full."""
         linger = self.settings.array_linger
-        over = self.clock() + linger
-        while len(self.waiting) < self.settings.max_array_size * self.settings.tasks_per_job:
+        deadline = self.clock() + linger
+        while len(self.waiting) < self.capacity:
             self.arrived.clear()
-            patience = min(self.arrivals.patience(linger), over - self.clock())
+            patience = min(self.arrivals.patience(linger), deadline - self.clock())
             try:
                 async with asyncio.timeout(patience):
                     await self.arrived.wait()
@@ -138,45 +156,35 @@ class _Batch:
                 return
 
     def _next_batch(self) -> list[_Request]:
-        """As many as one array and one layer may carry, in the order in which they arrived."""
+        """Take as many tasks as one array and one layer may carry, in the order of their arrival."""
         room = self.settings.max_layer_mib * MIB
         batch: list[_Request] = []
-        for request in self.waiting[: self.settings.max_array_size * self.settings.tasks_per_job]:
-            room -= request.submission.package.size
+        for request in self.waiting[: self.capacity]:
+            room -= request.task.packed.size
             if batch and room < 0:
                 break
             batch.append(request)
         del self.waiting[: len(batch)]
         return batch
 
-    async def _flush(self, requests: Sequence[_Request]) -> None:
-        submissions = []
+    async def _submit_batch(self, requests: Sequence[_Request]) -> None:
+        open_requests = []
         for request in requests:
-            if request.submission.ticket.cancelled:
-                _settle(request, Cancelled("Cancelled before it was submitted."))
+            if request.task.cancelled:
+                request.settle(Cancelled("Cancelled before it was submitted."))
             else:
-                submissions.append(request)
-        if not submissions:
+                open_requests.append(request)
+        if not open_requests:
             return
         try:
-            handles = await submit_job(self.cloud, self.settings, [request.submission for request in submissions])
+            handles = await self.submit(self.settings, [request.task for request in open_requests])
         except asyncio.CancelledError:
-            for request in submissions:
+            for request in open_requests:
                 request.handle.cancel()
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is each submission's, and none may wait for ever
-            for request in submissions:
-                _settle(request, error)
+        except Exception as error:  # noqa: BLE001 - every task of the batch gets it, and none may wait for ever
+            for request in open_requests:
+                request.settle(error)
             return
-        for request, handle in zip(submissions, handles, strict=True):
-            _settle(request, handle)
-
-
-def _settle(request: _Request, outcome: JobHandle | Exception) -> None:
-    if request.handle.done():
-        return
-    if isinstance(outcome, Exception):
-        request.handle.set_exception(outcome)
-        request.handle.exception()  # looked at: a submission that was abandoned won't
-    else:
-        request.handle.set_result(outcome)
+        for request, handle in zip(open_requests, handles, strict=True):
+            request.settle(handle)

@@ -1,39 +1,47 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Ends jobs with as few calls as it takes: an array all of whose tasks are to end is ended by its parent.
+"""The end of jobs by TerminateJob, with few calls: an array all of whose tasks are to end is ended by its parent.
 
-Nothing reaches into a container that tasks share, so a job is ended when none of its tasks is wanted any more: until
-then one that was cancelled may run on, and what it writes is not read.
+Nothing reaches into a container that tasks share, so a shared job is ended when none of its tasks is wanted any more.
+Until then a cancelled task may run on, and its result is not read.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
-from ..errors import Cancelled
+from ..errors import AWSBatchError, Cancelled
 from .cleanup import Cleanup
-from .connection import Cloud
+from .services import Services
 
+log = logging.getLogger(__name__)
+
+CANCEL_REASON = "Cancelled by the user of this Covalent workflow"
+STOP_REASON = "The Covalent server that submitted this job was stopped"
+CLEAN_UP_SECONDS = 10  # time that a stopping server gives to the end of its jobs
 QUIET_SECONDS = 0.2  # a cancelled dispatch cancels its tasks one by one, each some milliseconds after the other
 LONGEST_SECONDS = 10
 
 
 class JobCanceller:
-    """One for each Cloud. `sleep` is an argument for tests."""
+    """Ends jobs of one connection. `sleep` is an argument for tests."""
 
-    def __init__(self, cloud: Cloud, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        self._cloud, self._sleep = cloud, sleep
+    def __init__(
+        self, services: Services, cleanup: Cleanup, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        self._services, self._cleanup, self._sleep = services, cleanup, sleep
         self._wanted: dict[str, set[str]] = {}
         self._members: dict[str, set[int]] = {}  # of a job that tasks share: those that are still wanted
         self._given_up: set[str] = set()  # such jobs with a task that was cancelled, and may still run
         self._flushes: dict[str, asyncio.Task[None]] = {}
 
-    def submitted(self, job_id: str, member: int | None) -> None:
-        """A task that may share its container with others."""
-        if member is not None:
-            self._members.setdefault(job_id, set()).add(member)
+    def submitted(self, job_id: str, member: int) -> None:
+        """Note a task that shares its job's container with others."""
+        self._members.setdefault(job_id, set()).add(member)
 
     async def ended(self, job_id: str, reason: str, member: int | None) -> None:
         """A task has ended. If those that shared its container were all cancelled or have ended, so does the job."""
@@ -47,7 +55,7 @@ class JobCanceller:
         An array's child may wait a moment for its brothers.
         """
         if member is not None and job_id in self._members:
-            self._cloud.watcher.give_up(job_id, member, Cancelled(f"{reason}."))
+            self._services.watcher.give_up(job_id, member, Cancelled(f"{reason}."))
             if member in self._members[job_id]:
                 self._given_up.add(job_id)
             if not self._last_of(job_id, member):
@@ -66,7 +74,7 @@ class JobCanceller:
     async def _end(self, job_id: str, reason: str) -> None:
         parent, _, index = job_id.partition(":")
         if not index:
-            await self._cloud.batch.terminate(job_id, reason)
+            await self._services.batch.terminate(job_id, reason)
             return
         self._wanted.setdefault(parent, set()).add(job_id)
         if parent not in self._flushes or self._flushes[parent].done():  # one that a stopping loop has cut short
@@ -82,13 +90,22 @@ class JobCanceller:
         self._flushes.pop(parent, None)
         wanted = self._wanted.pop(parent)
         if self._nobody_else(parent, wanted):
-            await self._cloud.batch.terminate(parent, reason)
+            await self._services.batch.terminate(parent, reason)
         else:
-            await asyncio.gather(*(self._cloud.batch.terminate(job_id, reason) for job_id in wanted))
+            await asyncio.gather(*(self._services.batch.terminate(job_id, reason) for job_id in wanted))
 
     def _nobody_else(self, parent: str, wanted: set[str]) -> bool:
         """Whether no other task of the array is to be read, or to run on."""
         if any(job_id.partition(":")[0] == parent for job_id in self._members):
             return False
-        unread = self._cloud.tenant(Cleanup).unread(parent)
+        unread = self._cleanup.unread(parent)
         return bool(unread) and unread <= wanted
+
+
+async def bounded(work: Any) -> None:
+    """Await clean-up work under cancellation for at most CLEAN_UP_SECONDS; its errors are logged, never raised."""
+    try:
+        async with asyncio.timeout(CLEAN_UP_SECONDS):
+            await work
+    except (AWSBatchError, TimeoutError) as error:
+        log.warning("A job may be left running: %s", error)

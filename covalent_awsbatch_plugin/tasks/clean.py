@@ -10,13 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from ..aws.s3 import Store
 from ..images.builders.registry_builder import OF_ENVIRONMENT, OF_TASKS
 from ..jobs import names
 from ..runner.protocol import layout
 from ..settings import Settings
-from .connection import Cloud
 from .leftovers import Leftover, Leftovers
+from .services import Services
 
 TASK_TAG = re.compile(rf"({OF_TASKS}|{OF_ENVIRONMENT})-[0-9a-f]{{16}}")  # as the builders tag what they push
 
@@ -34,10 +33,10 @@ class Findings:
         return not (self.images or self.objects or self.definitions)
 
 
-async def find(cloud: Cloud, settings: Settings, before: datetime) -> Findings:
+async def find(services: Services, settings: Settings, before: datetime) -> Findings:
     """What was there before that time; definitions have no age, so those of living jobs alone are kept."""
-    look = Leftovers(cloud.aws)
-    living = await cloud.batch.live_jobs(settings.batch_queue, names.JOB_NAME_BEGINS)
+    look = Leftovers(services.aws)
+    living = await services.batch.live_jobs(settings.batch_queue, names.JOB_NAME_BEGINS)
     needed = {str((job.get("container") or {}).get("image", "")).rpartition("@")[2] for job in living}
     defined = {str(job.get("jobDefinition", "")) for job in living}
     dispatches = {(job.get("tags") or {}).get(names.TAG_DISPATCH, "") for job in living} - {""}
@@ -56,13 +55,13 @@ async def find(cloud: Cloud, settings: Settings, before: datetime) -> Findings:
     )
 
 
-async def remove(cloud: Cloud, settings: Settings, found: Findings) -> None:
+async def remove(services: Services, settings: Settings, found: Findings) -> None:
     """Deletes what was found; what is gone by then is fine."""
-    identity = await cloud.identity()
+    identity = await services.identity()
     for definition in found.definitions:
-        await cloud.batch.deregister(definition.name)
-    await cloud.ecr.delete_images(settings.ecr_repo_name, [image.name for image in found.images])
-    store = Store(cloud.aws, settings.s3_bucket_name, identity.account)
+        await services.batch.deregister(definition.name)
+    await services.ecr.delete_images(settings.ecr_repo_name, [image.name for image in found.images])
+    store = services.store(settings.s3_bucket_name, identity.account)
     await store.delete([item.name for item in found.objects])
 
 

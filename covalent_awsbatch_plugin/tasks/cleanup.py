@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from ..aws.s3 import Store
 from ..errors import AWSBatchError
 from ..settings import Settings
-from .connection import Cloud
+from .services import Services
 
 log = logging.getLogger(__name__)
 
@@ -52,15 +52,15 @@ class JobArtifacts:
 class Cleanup:
     """Knows which jobs still have readers. `sleep` is an argument for tests."""
 
-    def __init__(self, cloud: Cloud, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        self._cloud, self._sleep = cloud, sleep
+    def __init__(self, services: Services, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self._services, self._sleep = services, sleep
         self._held: Counter[str] = Counter()
         self._deleting: dict[str, asyncio.Event] = {}
         self._readers: dict[str, tuple[set[str], JobArtifacts]] = {}
         self._swept_next: list[JobArtifacts] = []
         self._being_swept: list[JobArtifacts] = []  # what a sweep that is cut short leaves for the last one
         self._sweeping: asyncio.Task[None] | None = None
-        cloud.aws.on_close(self._aclose)
+        services.aws.on_close(self._aclose)
 
     async def hold(self, name: str) -> bool:
         """Keeps what is named by content until `release`; False when it was deleted just now and must be made anew."""
@@ -102,7 +102,7 @@ class Cleanup:
         if readers or artifacts is None:  # a job of an earlier process is left to the lifecycle rules
             return
         del self._readers[_parent(job_id)]
-        self._cloud.ledger.forget(_parent(job_id))
+        self._services.ledger.forget(_parent(job_id))
         self._swept_next.append(artifacts)
         if self._sweeping is None or self._sweeping.done():
             self._sweeping = asyncio.get_running_loop().create_task(self._sweep_after_a_rest())
@@ -133,7 +133,7 @@ class Cleanup:
         async def deregister(digests: list[str]) -> None:
             for digest, definition in sorted(wanted):
                 if digest in digests:
-                    await self._cloud.batch.deregister(definition)
+                    await self._services.batch.deregister(definition)
 
         await self._delete([digest for digest, _ in sorted(wanted)], deregister)
 
@@ -142,7 +142,7 @@ class Cleanup:
         wanted = {(x.settings.ecr_repo_name, x.image_digest) for x in own}
         for repository in {name for name, _ in wanted}:
             digests = [digest for name, digest in sorted(wanted) if name == repository]
-            await self._delete(digests, functools.partial(self._cloud.ecr.delete_images, repository))
+            await self._delete(digests, functools.partial(self._services.ecr.delete_images, repository))
 
     async def _sweep_objects(self, artifacts: list[JobArtifacts]) -> None:
         for left in (x for x in artifacts if x.settings.delete_objects):

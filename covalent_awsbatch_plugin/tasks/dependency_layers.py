@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What travels with a task besides itself: packages and the user's own code, made into layers before it boards."""
+"""The dependency layers of a task: packages and the user's own code, made into layers before the submission."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from ..images.builders.builder import Base
 from ..images.layer import Layer
 from ..runner.protocol import archive
 from ..settings import Settings
-from .connection import Cloud
 from .packing import StagedGroup, StagedTask
+from .services import Services
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +43,10 @@ LOOKED_AT_BYTES = 256 * 1024 * 1024  # a bigger argument is of a kind that the f
 
 @dataclass(frozen=True)
 class DependencyLayers:
-    """Layers, lower first, and a name: tasks with the same may share an image."""
+    """Layers, lower first, and their name: tasks with the same name may share an image."""
 
     layers: tuple[Layer, ...] = ()
-
-    @property
-    def name(self) -> str:
-        return content_id([layer.digest for layer in self.layers]) if self.layers else ""
+    name: str = ""
 
 
 NO_DEPENDENCIES = DependencyLayers()
@@ -58,8 +55,8 @@ NO_DEPENDENCIES = DependencyLayers()
 class DependencyLayerBuilder:
     """One for each connection: tasks that need the same at once wait for it together."""
 
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
+    def __init__(self, services: Services) -> None:
+        self._services = services
         self._environments = Environments()
         self._once: Once[tuple[Layer, ...]] = Once()
         self._pruned_at = 0.0
@@ -75,19 +72,19 @@ class DependencyLayerBuilder:
         if not asked:
             return NO_DEPENDENCIES
         target = Target(settings.platform, ".".join((base.python or python).split(".")[:2]), glibc(base.inside))
-        found = await self._cloud.in_thread(references, group) if asked.auto else References()
-        key = (asked, target, frozenset(found.modules), frozenset(found.files))
+        found = await self._services.in_thread(references, group) if asked.auto else References()
+        key = (asked, target, frozenset(found.modules), frozenset(found.files), found.folders)
         layers = await self._once(key, lambda: self._made(asked, target, found))
         if time.monotonic() - self._pruned_at > PRUNED_EVERY_S or not self._pruned_at:
             self._pruned_at = time.monotonic()
-            self._cloud.in_background(_prune, self._environments, settings.max_cache_gib)
-        return DependencyLayers(layers)
+            self._services.in_background(_prune, self._environments, settings.max_cache_gib)
+        return DependencyLayers(layers, content_id([layer.digest for layer in layers]) if layers else "")
 
     async def _made(self, asked: EnvironmentSpec, target: Target, found: References) -> tuple[Layer, ...]:
         """When nobody waits for it any more, nothing of it is left running."""
         work = Work(log.info)
         try:
-            return await self._cloud.in_thread(self._layers, asked, target, found, work)
+            return await self._services.in_thread(self._layers, asked, target, found, work)
         except asyncio.CancelledError:
             work.end()
             raise
@@ -174,7 +171,7 @@ def _compare(lock: Lock) -> None:
 # ---- what the tasks themselves refer to ----------------------------------------------------------------------------
 def references(group: StagedGroup) -> References:
     """Of functions, hooks and known arguments. Nothing is unpickled."""
-    found = References()
+    found = References(folders=group.folders)
     for task in group.tasks:
         found.merge(_of_archive(task.function))
         for pickled in _hooked(task):

@@ -19,8 +19,8 @@ from ..dependencies.user_code import OwnCode
 from ..images.layer import Layer
 from ..settings import Settings
 from .base_image import last_seen
-from .connection import Cloud
 from .dependency_layers import glibc, resolve
+from .services import Services
 
 MIB = 1024 * 1024
 
@@ -81,10 +81,10 @@ class Report:
         return "\n".join([*lines, *_own_lines(self.own)])
 
 
-async def to_push(cloud: Cloud, settings: Settings, layers: Sequence[Layer]) -> str:
+async def to_push(services: Services, settings: Settings, layers: Sequence[Layer]) -> str:
     """Which of the layers the repository lacks."""
-    resources = await cloud.resources(settings)
-    builder = await cloud.builder(settings)
+    resources = await services.resources(settings)
+    builder = await services.builder(settings)
     missing = await builder.missing(layers, resources.repository)
     total = sum(layer.size for layer in missing)
     names = ", ".join(layer.comment for layer in missing)

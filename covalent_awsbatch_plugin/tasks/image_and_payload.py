@@ -1,90 +1,94 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What must lie at AWS before a job is submitted: its image, and its payload where the tasks are not in the image."""
+"""The image and the payload of a job, made before the job is submitted."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..images.builders.builder import PushedImage
+from ..images.builders.builder import Base, PushedImage
 from ..images.builders.registry_builder import OF_ENVIRONMENT, OF_TASKS
 from ..images.layer import Layer, layer
 from ..settings import Settings
 from .cleanup import Cleanup
-from .connection import Cloud, ResolvedResources, base_image
 from .dependency_layers import DependencyLayers
 from .packing import Package, image_files, payload_of
 from .payload_object import Payload
+from .services import ResolvedResources, Services
 
 
 @dataclass(frozen=True)
 class ImageAndPayload:
-    """Held, so that no other job's end deletes it, until `drop` or the end of this job."""
+    """The image of a job, and its payload where the tasks are not in the image.
+
+    Both are held: no other job's clean-up deletes them until `release` or the end of this job.
+    """
 
     image: PushedImage
     payload: Payload | None = None
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the containers are told of it."""
+        """The environment variables by which the containers find the payload."""
         return self.payload.environment if self.payload else {}
 
     @property
     def key(self) -> str:
-        """Where the payload lies in the bucket; "" where there is none."""
+        """The key of the payload in the bucket, or "" where there is none."""
         return self.payload.key if self.payload else ""
 
-    def drop(self, cleanup: Cleanup) -> None:
-        """No job came of it."""
+    def release(self, cleanup: Cleanup) -> None:
+        """Release both after no job came of them."""
         for name in filter(None, (self.image.digest, self.key)):
             cleanup.release(name)
 
 
-async def load(
-    cloud: Cloud,
-    settings: Settings,
-    resources: ResolvedResources,
-    packages: Sequence[Package],
-    dispatch_ids: Sequence[str],
-    dependencies: DependencyLayers,
-) -> ImageAndPayload:
-    """For tasks that travel together and have the same dependencies."""
-    if settings.has_own_image:
-        tasks = await cloud.in_thread(lambda: layer(image_files(packages, dispatch_ids), "task"))
-        # What changes least lies lowest.
-        return ImageAndPayload(
-            await _image(cloud, settings, resources, packages[0], [*dependencies.layers, tasks], OF_TASKS)
-        )
-    image = await _image(cloud, settings, resources, packages[0], dependencies.layers, OF_ENVIRONMENT)
-    payload = await cloud.in_thread(payload_of, packages, dispatch_ids, settings.tasks_per_job)
-    parts, cleanup = ImageAndPayload(image, payload), cloud.tenant(Cleanup)
-    await cleanup.hold(payload.key)
-    try:
-        await resources.store.put(payload.key, payload.data)
-    except BaseException:
-        parts.drop(cleanup)
-        raise
-    return parts
+class ImageMaker:
+    """Makes the image and the payload of each job of one connection."""
 
+    def __init__(self, services: Services, cleanup: Cleanup) -> None:
+        self._services, self._cleanup = services, cleanup
 
-async def _image(
-    cloud: Cloud, settings: Settings, resources: ResolvedResources, package: Package, layers: Sequence[Layer], kind: str
-) -> PushedImage:
-    """Base, runner and these layers; held."""
-    builder, cleanup = await cloud.builder(settings), cloud.tenant(Cleanup)
+    async def make(
+        self,
+        settings: Settings,
+        resources: ResolvedResources,
+        base: Base,
+        packages: Sequence[Package],
+        dispatch_ids: Sequence[str],
+        dependencies: DependencyLayers,
+    ) -> ImageAndPayload:
+        """Make the image, and the payload, of tasks that share a job and have the same dependencies."""
+        if settings.has_own_image:
+            tasks = await self._services.in_thread(lambda: layer(image_files(packages, dispatch_ids), "task"))
+            # Layers that change least lie lowest.
+            layers = [*dependencies.layers, tasks]
+            return ImageAndPayload(await self._image(settings, resources, base, layers, OF_TASKS))
+        image = await self._image(settings, resources, base, dependencies.layers, OF_ENVIRONMENT)
+        payload = await self._services.in_thread(payload_of, packages, dispatch_ids, settings.tasks_per_job)
+        parts = ImageAndPayload(image, payload)
+        await self._cleanup.hold(payload.key)
+        try:
+            await resources.store.put(payload.key, payload.data)
+        except BaseException:
+            parts.release(self._cleanup)
+            raise
+        return parts
 
-    async def push() -> PushedImage:
-        base, runner = await asyncio.gather(
-            builder.resolve_base(base_image(settings, package.python), settings.platform, resources.repository),
-            cloud.runner_layer(settings.platform, settings.cache_dir),
-        )
-        return await builder.push(base, [runner, *layers], resources.repository, kind)
+    async def _image(
+        self, settings: Settings, resources: ResolvedResources, base: Base, layers: Sequence[Layer], kind: str
+    ) -> PushedImage:
+        """Push base, runner and these layers as one image, and hold it."""
+        builder = await self._services.builder(settings)
 
-    image = await push()
-    while not await cleanup.hold(image.digest):  # the same image of an earlier job was just deleted
-        cleanup.release(image.digest)
+        async def push() -> PushedImage:
+            runner = await self._services.runner_layer(settings.platform, settings.cache_dir)
+            return await builder.push(base, [runner, *layers], resources.repository, kind)
+
         image = await push()
-    return image
+        while not await self._cleanup.hold(image.digest):  # the same image of an earlier job was just deleted
+            self._cleanup.release(image.digest)
+            image = await push()
+        return image

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Which tasks are on their way in this process, so that a cancel finds them between submit and handle too."""
+"""The tasks that this process has under way, so that a cancel finds each of them at any moment."""
 
 from __future__ import annotations
 
@@ -9,63 +9,107 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from ..images.builders.builder import Base
+from .dependency_layers import NO_DEPENDENCIES, DependencyLayers
+from .job_handle import JobHandle
+from .packing import Package, StagedGroup
+
 Node = tuple[str, int]  # dispatch id, node id
 
 
 @dataclass(eq=False)
-class Ticket:
-    """One task group on its way. `cancelled` is set by whoever cancels any of its nodes."""
+class Task:
+    """One task group under way: what it is, what it needs, and which job runs it.
+
+    `package`, `base` and `dependencies` are known once the task is packed, and only kept after the submission while the
+    task may have to be submitted again. `handle` is known once its job is submitted. Whoever cancels any of its nodes
+    sets `cancelled`. `tries` counts the submissions, from 1.
+    """
 
     nodes: tuple[Node, ...]
-    job_id: str | None = None
-    member: int | None = None  # where it shares a container, which of the job's tasks it is
+    group: StagedGroup | None = None
+    package: Package | None = None
+    base: Base | None = None
+    dependencies: DependencyLayers = NO_DEPENDENCIES
+    tries: int = 1
+    handle: JobHandle | None = None
     cancelled: bool = False
-    submission: object = None  # what was submitted, kept while it may have to be submitted again
-    _when_cancelled: list[Callable[[], object]] = field(default_factory=list)
+    _on_cancel: list[Callable[[], object]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, group: StagedGroup) -> Task:
+        """Return the task of a staged group."""
+        return cls(tuple((group.dispatch_id, node) for node in group.node_ids), group)
+
+    @property
+    def staged(self) -> StagedGroup:
+        """The staged files; they are there until the task is submitted."""
+        assert self.group is not None, "this task was opened by a watcher and never staged here"
+        return self.group
+
+    @property
+    def packed(self) -> Package:
+        """The packed task; it is there between packing and submission."""
+        assert self.package is not None, "this task is not packed"
+        return self.package
+
+    @property
+    def checked_base(self) -> Base:
+        """The base image that fits the task; it is there between packing and submission."""
+        assert self.base is not None, "this task's base image is not known yet"
+        return self.base
+
+    def release(self) -> None:
+        """Drop the packed bytes once nothing can submit them again."""
+        self.package, self.base, self.dependencies = None, None, NO_DEPENDENCIES
 
     def cancel(self) -> None:
-        """Says so, to those who wait for something too."""
+        """Mark the task as cancelled and call every callback of `on_cancel`."""
         self.cancelled = True
-        for told in self._when_cancelled:
-            told()
+        for callback in self._on_cancel:
+            callback()
 
     @contextmanager
-    def telling(self, told: Callable[[], object]) -> Iterator[None]:
-        """Calls that on a cancel in here."""
-        self._when_cancelled.append(told)
+    def on_cancel(self, callback: Callable[[], object]) -> Iterator[None]:
+        """Call `callback` if the task is cancelled inside the context."""
+        self._on_cancel.append(callback)
         try:
             yield
         finally:
-            self._when_cancelled.remove(told)
+            self._on_cancel.remove(callback)
 
 
 class InFlight:
-    """Every ticket of this process, by node."""
+    """Every task of this process by node."""
 
     def __init__(self) -> None:
-        self._tickets: dict[Node, Ticket] = {}
+        self._tasks: dict[Node, Task] = {}
 
-    def open(self, dispatch_id: str, node_ids: tuple[int, ...]) -> Ticket:
-        """The group's ticket: an open one is handed out again, so that `poll` finds `send`'s."""
+    def open(self, dispatch_id: str, node_ids: tuple[int, ...], group: StagedGroup | None = None) -> Task:
+        """Return the task of these nodes, a new one where none is open: so `poll` finds the task of `send`."""
         nodes = tuple((dispatch_id, node) for node in node_ids)
-        ticket = self._tickets.get(nodes[0]) or Ticket(nodes)
-        self._tickets |= dict.fromkeys(nodes, ticket)
-        return ticket
+        task = self._tasks.get(nodes[0]) or Task(nodes)
+        task.group = group or task.group
+        self._tasks |= dict.fromkeys(nodes, task)
+        return task
 
-    def close(self, ticket: Ticket) -> None:
-        """Forget a group that has ended."""
-        for node in ticket.nodes:
-            self._tickets.pop(node, None)
+    def close(self, task: Task) -> None:
+        """Forget a task that has ended."""
+        for node in task.nodes:
+            self._tasks.pop(node, None)
 
-    def find(self, dispatch_id: str, node_id: int) -> Ticket | None:
-        """The ticket of a node, None when it is not on its way here."""
-        return self._tickets.get((dispatch_id, node_id))
+    def find(self, dispatch_id: str, node_id: int) -> Task | None:
+        """Return the open task of a node, or None."""
+        return self._tasks.get((dispatch_id, node_id))
 
     @contextmanager
-    def closing_on_error(self, ticket: Ticket) -> Iterator[None]:
-        """Keeps the ticket open only if all goes well."""
+    def closing_on_error(self, task: Task) -> Iterator[None]:
+        """Close the task if the context is left by an exception."""
         try:
             yield
         except BaseException:
-            self.close(ticket)
+            self.close(task)
             raise
+
+
+IN_FLIGHT = InFlight()  # one for the process: Covalent cancels through another instance of the executor than it sends

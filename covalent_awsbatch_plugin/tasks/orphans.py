@@ -14,10 +14,10 @@ from pathlib import Path
 
 from ..jobs import names
 from ..settings import Settings
-from .connection import Cloud
+from .job_handle import JobHandle
 from .reattach import groups_of, settled
 from .results import Ended, NodeResult, collect, newest_envelope, results_store
-from .submit import JobHandle
+from .services import Services
 
 FORGOTTEN_AFTER_S = 3600  # that no job came of a submission is believed when nobody can still be trying
 REAP_REASON = "Ended by `covalent-awsbatch reap`"
@@ -37,10 +37,10 @@ class LiveJob:
 
 
 async def live_jobs(
-    cloud: Cloud, settings: Settings, *, dispatch_id: str = "", any_host: bool = False
+    services: Services, settings: Settings, *, dispatch_id: str = "", any_host: bool = False
 ) -> list[LiveJob]:
     """What this machine (or any) left in the queue, found by name and tags; oldest first."""
-    details = await cloud.batch.live_jobs(settings.batch_queue, names.JOB_NAME_BEGINS)
+    details = await services.batch.live_jobs(settings.batch_queue, names.JOB_NAME_BEGINS)
     here = names.tags("", 0, socket.gethostname())[names.TAG_HOST]
     jobs = []
     for detail in details:
@@ -59,10 +59,10 @@ async def live_jobs(
     return sorted(jobs, key=lambda job: job.created)
 
 
-async def reap(cloud: Cloud, jobs: list[LiveJob]) -> None:
+async def reap(services: Services, jobs: list[LiveJob]) -> None:
     """Ends them all, an array with its children."""
     for job in jobs:
-        await cloud.batch.terminate(job.job_id, REAP_REASON)
+        await services.batch.terminate(job.job_id, REAP_REASON)
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,10 @@ class Unread:
     handle: JobHandle
 
 
-async def unread(cloud: Cloud, *, dispatch_id: str = "") -> AsyncIterator[tuple[str, list[Unread]]]:
+async def unread(services: Services, *, dispatch_id: str = "") -> AsyncIterator[tuple[str, list[Unread]]]:
     """Jobs of this Region and account with their task groups, from this user's ledger here, oldest first."""
-    here = await cloud.here()
-    for noted in cloud.ledger.jobs():
+    here = await services.here()
+    for noted in services.ledger.jobs():
         tasks = [
             Unread(entry.dispatch_id, entry.node_ids, handle)
             for entry, handle in groups_of(noted)
@@ -87,26 +87,26 @@ async def unread(cloud: Cloud, *, dispatch_id: str = "") -> AsyncIterator[tuple[
             yield noted.key, tasks
 
 
-async def find_unsent(cloud: Cloud, settings: Settings) -> int:
+async def find_unsent(services: Services, settings: Settings) -> int:
     """Looks by name for jobs that were being submitted when their process died; how many may still come to be."""
-    waiting, here = 0, await cloud.here()
-    for noted in cloud.ledger.perhaps_sent():
+    waiting, here = 0, await services.here()
+    for noted in services.ledger.perhaps_sent():
         if not all(handle.is_at(here) for _, handle in groups_of(noted)):
             continue
-        if await settled(cloud, settings, noted) is not None:
+        if await settled(services, settings, noted) is not None:
             continue
         if time.time() - noted.since < FORGOTTEN_AFTER_S:
             waiting += 1
         else:
-            cloud.ledger.forget(noted.key)
+            services.ledger.forget(noted.key)
     return waiting
 
 
-async def recover(cloud: Cloud, settings: Settings, task: Unread, into: Path) -> list[NodeResult] | None:
+async def recover(services: Services, settings: Settings, task: Unread, into: Path) -> list[NodeResult] | None:
     """What the task left, as files in the folder `into`; None while its job has not ended."""
-    state = (await cloud.batch.describe([task.handle.job_id])).get(task.handle.job_id)
+    state = (await services.batch.describe([task.handle.job_id])).get(task.handle.job_id)
     attempts = len(state.attempts) if state and state.ended else settings.retry_attempts
-    envelope = await newest_envelope(await results_store(cloud, settings, task.handle), task.handle, attempts)
+    envelope = await newest_envelope(await results_store(services, settings, task.handle), task.handle, attempts)
     if (envelope is None or not envelope.returned) and (state is None or not state.ended):
         return None  # what an interrupted attempt left is not the end while another may follow
-    return await collect(cloud, settings, Ended(task.handle, state, envelope), task.node_ids, into)
+    return await collect(services, settings, Ended(task.handle, state, envelope), task.node_ids, into)

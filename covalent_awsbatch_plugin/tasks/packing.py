@@ -32,12 +32,16 @@ class StagedTask:
 
 @dataclass(frozen=True)
 class StagedGroup:
-    """A task group as Covalent laid it on this machine's disk; `inputs` are values known before it runs."""
+    """A task group as Covalent laid it on this machine's disk; `inputs` are values known before it runs.
+
+    `folders` are those from which the process that pickled the functions imports its own modules, where known.
+    """
 
     dispatch_id: str
     task_group_id: int
     tasks: tuple[StagedTask, ...]
     inputs: dict[int, Path]
+    folders: tuple[str, ...] = ()
 
     @property
     def node_ids(self) -> tuple[int, ...]:

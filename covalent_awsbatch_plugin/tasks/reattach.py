@@ -12,21 +12,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from ..aws.s3 import Store
 from ..errors import Lost
 from ..jobs.description import JobState
 from ..jobs.watched import FORGOTTEN_SECONDS
 from ..settings import Settings
-from .cancel import JobCanceller
-from .cleanup import Cleanup, JobArtifacts
-from .connection import Cloud
-from .inflight import Ticket
-from .ledger import Entry, LedgerRecord, unsent
-from .packing import Package, StagedGroup
+from .cleanup import JobArtifacts
+from .job_handle import JobHandle
+from .late_jobs import job_of
+from .ledger import Entry, LedgerRecord
 from .results import newest_envelope, results_store
-from .submit import CANCEL_REASON, ON_ITS_WAY_SECONDS, JobHandle, bounded
+from .services import Services
+from .submit import ON_ITS_WAY_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -41,26 +42,30 @@ class EarlierJob:
     result_ids: tuple[str, ...]
 
 
-async def left_behind(cloud: Cloud, settings: Settings, group: StagedGroup, content: str) -> EarlierJob | None:
-    """The newest job of this very task that runs or has left a value; None where there is none.
+async def left_behind(
+    services: Services, settings: Settings, records: Sequence[tuple[LedgerRecord, Entry]], content: str
+) -> tuple[EarlierJob | None, list[tuple[LedgerRecord, Entry]]]:
+    """Return the newest job of this very task that runs or has left a value, or None; and its unsettled submissions.
 
-    All of an array's tasks may be asked for at once, so one of them looks at no other's entry.
+    `records` are the ledger's for the dispatch and the nodes; `content` is the digest of the task. A job may still come
+    of an unsettled submission: `LateJobs` ends it once the task was submitted anew. All of an array's tasks may be
+    asked for at once, so one of them looks at no other's entry.
     """
-    here = await cloud.here()
-    for noted, entry in await cloud.in_thread(cloud.ledger.left, group.dispatch_id, group.node_ids):
+    here, unsettled = await services.here(), list[tuple[LedgerRecord, Entry]]()
+    for record, entry in records:
         handle = JobHandle.from_json(entry.handle)
         if handle is None or handle.content != content or not handle.is_at(here):
             continue
-        there = await cloud.once(("settled", noted.key), partial(settled, cloud, settings, noted))
+        there = await services.once(("settled", record.key), partial(settled, services, settings, record))
         if there is None:
+            unsettled.append((record, entry))
             continue
-        if noted.unsent_name is not None:
+        if record.unsent_name is not None:
             handle = replace(handle, job_id=there.key + handle.job_id)
-        if await _is_worth_it(cloud, settings, there, handle):
-            return EarlierJob(
-                handle, await cloud.cached(("tasks of", there.key), partial(_result_ids, there), FRESH_SECONDS)
-            )
-    return None
+        if await _is_worth_it(services, settings, there, handle):
+            ids = await services.cached(("tasks of", there.key), partial(_result_ids, there), FRESH_SECONDS)
+            return EarlierJob(handle, ids), unsettled
+    return None, unsettled
 
 
 async def _result_ids(noted: LedgerRecord) -> tuple[str, ...]:
@@ -73,29 +78,28 @@ def groups_of(noted: LedgerRecord) -> list[tuple[Entry, JobHandle]]:
     return [(entry, handle) for entry, handle in handles if handle]
 
 
-async def settled(cloud: Cloud, settings: Settings, noted: LedgerRecord) -> LedgerRecord | None:
+async def settled(services: Services, settings: Settings, noted: LedgerRecord) -> LedgerRecord | None:
     """A job whose submission may have been cut off, looked for by its name; None while there is none."""
-    name = noted.unsent_name
-    if name is None:
+    if noted.unsent_name is None:
         return noted
     await asyncio.sleep(max(0.0, noted.since + ON_ITS_WAY_SECONDS - time.time()))
-    job_id = await cloud.batch.named({"jobName": name, "jobQueue": settings.batch_queue}, noted.since)
+    job_id = await job_of(services, settings.batch_queue, noted)
     if job_id is None:
         return None
     entries = tuple(replace(e, handle=e.handle | {"job_id": job_id + e.handle["job_id"]}) for e in noted.entries)
-    await cloud.in_thread(lambda: cloud.ledger.note(job_id, entries, ours=False))
-    cloud.ledger.forget(unsent(name))
+    await services.in_thread(lambda: services.ledger.note(job_id, entries, ours=False))
+    services.ledger.forget(noted.key)
     return LedgerRecord(job_id, noted.since, entries)
 
 
-async def _is_worth_it(cloud: Cloud, settings: Settings, noted: LedgerRecord, handle: JobHandle) -> bool:
+async def _is_worth_it(services: Services, settings: Settings, noted: LedgerRecord, handle: JobHandle) -> bool:
     """Whether it has left a value that can be trusted, or may still leave one."""
-    state = (await _states(cloud, noted)).get(handle.job_id)
+    state = (await _states(services, noted)).get(handle.job_id)
     if state is None:  # forgotten, or so young that AWS Batch does not know it everywhere yet
         return time.time() - noted.since < FORGOTTEN_SECONDS
     attempts = len(state.attempts) + (not state.ended)
     try:
-        envelope = await newest_envelope(await results_store(cloud, settings, handle), handle, attempts)
+        envelope = await newest_envelope(await results_store(services, settings, handle), handle, attempts)
     except Lost as error:
         log.warning("The job %s is not taken over: %s", handle.job_id, error)
         return False
@@ -104,30 +108,21 @@ async def _is_worth_it(cloud: Cloud, settings: Settings, noted: LedgerRecord, ha
     return not (state.ended or state.cancelled) and (envelope is None or envelope.cut_short)
 
 
-async def _states(cloud: Cloud, noted: LedgerRecord) -> dict[str, JobState]:
+async def _states(services: Services, noted: LedgerRecord) -> dict[str, JobState]:
     async def asked() -> dict[str, JobState]:
-        return await cloud.batch.describe(sorted({entry.handle["job_id"] for entry in noted.entries}))
+        return await services.batch.describe(sorted({entry.handle["job_id"] for entry in noted.entries}))
 
-    return await cloud.cached(("left", noted.key), asked, FRESH_SECONDS)
+    return await services.cached(("left", noted.key), asked, FRESH_SECONDS)
 
 
-async def take_over(cloud: Cloud, settings: Settings, left: EarlierJob, package: Package, ticket: Ticket) -> JobHandle:
-    """From here on the job is this process's: watched, read, ended and swept as if it had been submitted here."""
-    handle = left.handle
-    image_digest = handle.image.partition("@")[2]
-    artifacts = JobArtifacts(
+def artifacts_of(settings: Settings, store: Store, handle: JobHandle, objects: tuple[str, ...]) -> JobArtifacts:
+    """Return the artifacts of an earlier process's job, as far as its handle names them."""
+    return JobArtifacts(
         settings,
-        await results_store(cloud, settings, handle),
-        image_digest,
+        store,
+        handle.image.partition("@")[2],
         handle.definition,
         f"{handle.prefix}/{handle.job_id.partition(':')[0]}/",
-        tuple(package.uploads),
+        objects,
         handle.payload,
     )
-    await cloud.tenant(Cleanup).taken_over(left.result_ids, artifacts)
-    cloud.tenant(JobCanceller).submitted(handle.job_id, handle.member)
-    ticket.job_id, ticket.member = handle.job_id, handle.member
-    if ticket.cancelled:
-        await bounded(cloud.tenant(JobCanceller).end(handle.job_id, CANCEL_REASON, handle.member))
-    log.warning("`%s` was asked for again: its job %s is taken over.", handle.name, handle.job_id)
-    return handle

@@ -6,16 +6,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
+import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from .. import errors
 from ..aws.logs import Logs, link
 from ..aws.s3 import Store
 from ..core.files import staged
+from ..core.private_files import create_own, open_own
 from ..jobs.attempts import above_stderr
 from ..jobs.description import SUCCEEDED, JobState
 from ..jobs.outcomes import errors as outcome
@@ -24,10 +29,9 @@ from ..jobs.resubmit import Failure
 from ..runner.protocol import envelope as env
 from ..runner.protocol import layout
 from ..settings import Settings
-from .cleanup import Cleanup
-from .connection import Cloud
+from .job_handle import JobHandle
 from .result_key import result_key
-from .submit import JobHandle
+from .services import Services
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +40,32 @@ LATE_LOG_LOOKS_S = (0.5, 1.0, 2.0, 4.0)  # pauses; Docker's awslogs driver sends
 
 @dataclass(frozen=True)
 class NodeResult:
-    """How one electron ended. `error` is None for a value; `files` are what it left, by `envelope.PARTS`."""
+    """How one electron ended. `error` is None for a value; `files` are what it left, by `envelope.PARTS`.
+
+    `digests` are the SHA-256 that the authenticated envelope names for them.
+    """
 
     node_id: int
     error: errors.JobFailed | None
     files: dict[str, Path] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @contextlib.contextmanager
+    def opened(self, name: str) -> Iterator[IO[bytes]]:
+        """Open a part to unpickle it: the open file is the one whose bytes the envelope names. Raises StagingError, and
+        Lost where the file was changed meanwhile.
+        """
+        path = self.files[name]
+        with staged(path, "read"):
+            file = open_own(path)
+        with file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != self.digests.get(name):  # type: ignore[arg-type]
+                raise errors.Lost(
+                    f"The file {path} is not the {name} that node {self.node_id} left.",
+                    advice="Look at who may write to cache_dir, then collect the result again.",
+                )
+            file.seek(0)
+            yield file
 
 
 @dataclass(frozen=True)
@@ -58,31 +83,25 @@ class Ended:
 
 
 async def collect(
-    cloud: Cloud, settings: Settings, ended: Ended, node_ids: tuple[int, ...], into: Path
+    services: Services, settings: Settings, ended: Ended, node_ids: tuple[int, ...], into: Path
 ) -> list[NodeResult]:
-    """What every node left, as files in `into`; the same again when called again. Nothing is unpickled."""
-    results = await _collected(cloud, settings, ended, node_ids, into)
-    cloud.tenant(Cleanup).read(ended.handle.result_id)
-    return results
-
-
-async def _collected(
-    cloud: Cloud, settings: Settings, ended: Ended, node_ids: tuple[int, ...], into: Path
-) -> list[NodeResult]:
+    """Fetch what every node left as files in `into`. A second call gives the same again. Nothing is unpickled."""
     if ended.envelope is None:
-        return await _without_result(cloud, settings, ended, node_ids, into)
-    above = await _above_stderr(cloud, ended, ended.envelope)
-    folder = _Folder(cloud, await results_store(cloud, settings, ended.handle), ended.handle, ended.envelope, into)
+        return await _without_result(services, settings, ended, node_ids, into)
+    above = await _above_stderr(services, ended, ended.envelope)
+    folder = _Folder(
+        services, await results_store(services, settings, ended.handle), ended.handle, ended.envelope, into
+    )
     tasks = ended.envelope.tasks
     return list(await asyncio.gather(*(_node_result(folder, settings, ended, task, above) for task in tasks)))
 
 
-async def _above_stderr(cloud: Cloud, ended: Ended, envelope: env.Envelope) -> str:
+async def _above_stderr(services: Services, ended: Ended, envelope: env.Envelope) -> str:
     """AWS Batch is asked for earlier attempts where there were any and it was not asked yet."""
     job = ended.job
     if job is None and envelope.attempt > 1:
         try:
-            job = (await cloud.batch.describe([ended.handle.job_id])).get(ended.handle.job_id)
+            job = (await services.batch.describe([ended.handle.job_id])).get(ended.handle.job_id)
         except errors.AWSBatchError as error:
             log.warning("AWS Batch could not be asked for the earlier attempts of %s: %s", ended.handle.job_id, error)
     return above_stderr(job, envelope.attempt, returned=envelope.returned, before=ended.before)
@@ -111,9 +130,9 @@ def _asked(settings: Settings, ended: Ended, node_id: int | None = None) -> outc
     return outcome.JobRequest(who, memory_mib / 1024 if memory_mib else settings.memory, settings.time_limit)
 
 
-async def results_store(cloud: Cloud, settings: Settings, handle: JobHandle) -> Store:
+async def results_store(services: Services, settings: Settings, handle: JobHandle) -> Store:
     """The bucket that the job writes to, which the settings may no longer name; nor need they be right any more."""
-    return Store(cloud.aws, handle.bucket, (await cloud.identity()).account)
+    return services.store(handle.bucket, (await services.identity()).account)
 
 
 async def newest_envelope(store: Store, handle: JobHandle, attempts: int) -> env.Envelope | None:
@@ -138,7 +157,7 @@ async def newest_envelope(store: Store, handle: JobHandle, attempts: int) -> env
 class _Folder:
     """Where the parts of a result go on this machine."""
 
-    cloud: Cloud
+    services: Services
     store: Store
     handle: JobHandle
     envelope: env.Envelope
@@ -164,15 +183,18 @@ class _Folder:
         return path
 
     async def _is_there(self, path: Path, part: env.Part) -> bool:
-        return await self.cloud.in_thread(_is, path, part)
+        return await self.services.in_thread(_is, path, part)
 
 
 def _is(path: Path, part: env.Part) -> bool:
     """Whether the file holds the part."""
-    if not path.exists() or path.stat().st_size != part.size:
+    try:
+        with open_own(path) as file:
+            if os.fstat(file.fileno()).st_size != part.size:
+                return False
+            return hashlib.file_digest(file, "sha256").hexdigest() == part.sha256  # type: ignore[arg-type]
+    except OSError:
         return False
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == part.sha256
 
 
 async def _node_result(
@@ -181,27 +203,27 @@ async def _node_result(
     files = await folder.fetch(task)
     error = _task_failure(settings, ended, task)
     if error:
-        await _complete(folder.cloud, settings, ended, error)
+        await _complete(folder.services, settings, ended, error)
         _tell(error, files, folder.path, task.node_id)
     if above:
-        await folder.cloud.in_thread(_put_above, above, files, folder.path, task.node_id)
-    return NodeResult(task.node_id, error, files)
+        await folder.services.in_thread(_put_above, above, files, folder.path, task.node_id)
+    return NodeResult(task.node_id, error, files, {name: part.sha256 for name, part in task.parts.items()})
 
 
-async def _complete(cloud: Cloud, settings: Settings, ended: Ended, error: errors.JobFailed) -> None:
+async def _complete(services: Services, settings: Settings, ended: Ended, error: errors.JobFailed) -> None:
     """What AWS Batch says of each attempt, where there were several; what the job was given, and where its log is."""
     job = _job(ended)
     if len(job.attempts) > 1 and not error.says:
         error.says = said(job)
     error.facts = outcome.facts(error, _asked(settings, ended).memory)
     if stream := job.last.log_stream:
-        error.facts += "\n" + link(await cloud.aws.region(), settings.batch_job_log_group_name, stream)
+        error.facts += "\n" + link(await services.aws.region(), settings.batch_job_log_group_name, stream)
 
 
 def _put_above(words: str, files: dict[str, Path], into: Path, node_id: int) -> None:
     """At the top of stderr, in a file of its own: the part stays as it is, to be known again."""
     path = into / f"{env.STDERR}-{node_id}.whole"
-    with staged(path, "written"), path.open("wb") as whole:
+    with staged(path, "written"), create_own(path) as whole:
         whole.write(words.encode())
         if env.STDERR in files:
             with files[env.STDERR].open("rb") as part:
@@ -217,16 +239,16 @@ def _tell(error: errors.JobFailed, files: dict[str, Path], into: Path, node_id: 
 
 
 async def _without_result(
-    cloud: Cloud, settings: Settings, ended: Ended, node_ids: tuple[int, ...], into: Path
+    services: Services, settings: Settings, ended: Ended, node_ids: tuple[int, ...], into: Path
 ) -> list[NodeResult]:
     """A job that left nothing in the bucket: what CloudWatch has of it is the output of all its nodes."""
     job = _job(ended)
-    printed = await _log_tail(cloud, settings, job)
+    printed = await _log_tail(services, settings, job)
     above = above_stderr(job, None, returned=False, before=ended.before)
     results = []
     for node_id in node_ids:
         error = outcome.failure(job, _asked(settings, ended, node_id), printed)
-        await _complete(cloud, settings, ended, error)
+        await _complete(services, settings, ended, error)
         files = {env.STDOUT: _written(into / f"{env.STDOUT}-{node_id}", printed.encode())} if printed else {}
         _tell(error, files, into, node_id)
         if above:
@@ -235,11 +257,11 @@ async def _without_result(
     return results
 
 
-async def _log_tail(cloud: Cloud, settings: Settings, job: JobState) -> str:
+async def _log_tail(services: Services, settings: Settings, job: JobState) -> str:
     """The last lines. CloudWatch may get them some seconds after the job's end, so an empty log is looked at again."""
     if not job.last.log_stream:
         return ""
-    logs, printed = Logs(cloud.aws, settings.batch_job_log_group_name), ""
+    logs, printed = Logs(services.aws, settings.batch_job_log_group_name), ""
     try:
         for pause in (0.0, *LATE_LOG_LOOKS_S):
             await asyncio.sleep(pause)
@@ -251,6 +273,6 @@ async def _log_tail(cloud: Cloud, settings: Settings, job: JobState) -> str:
 
 
 def _written(path: Path, data: bytes) -> Path:
-    with staged(path, "written"):
-        path.write_bytes(data)
+    with staged(path, "written"), create_own(path) as file:
+        file.write(data)
     return path

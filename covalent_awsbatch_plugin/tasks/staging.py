@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import errno
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..core.files import staging_error
+from ..dependencies.import_folders import import_folders
 from ..errors import NotPicklable
 from ..runner.protocol import archive, envelope
 from .packing import StagedGroup, StagedTask
@@ -29,8 +31,13 @@ def stage_call(
     dispatch_id: str,
     node_id: int,
     save: Archive = archive.save,
+    folders: Sequence[str] | None = None,
 ) -> StagedGroup:
-    """Function and arguments as archives in `folder`; arguments get the ids after `node_id`. Raises NotPicklable."""
+    """Return a call staged as archives in `folder`; arguments get the ids after `node_id`.
+
+    `folders` are those from which the process that pickled the function imports its own modules; None: this process.
+    Raises NotPicklable.
+    """
     values = [*args, *kwargs.values()]
     inputs = {node_id + 1 + at: _archived(value, folder / f"input-{at}", save) for at, value in enumerate(values)}
     nodes = tuple(inputs)
@@ -43,12 +50,14 @@ def stage_call(
         args=nodes[: len(args)],
         kwargs=dict(zip(kwargs, nodes[len(args) :], strict=True)),
     )
-    return StagedGroup(dispatch_id, node_id, (task,), inputs)
+    own = import_folders(function) if folders is None else folders
+    return StagedGroup(dispatch_id, node_id, (task,), inputs, tuple(own))
 
 
 def value_of(result: NodeResult) -> Any:
-    """The value that came back. Its envelope was authenticated when it was collected."""
-    return archive.load(result.files[envelope.OUTPUT])
+    """The value that came back: of the bytes that the authenticated envelope names."""
+    with result.opened(envelope.OUTPUT) as file:
+        return pickle.load(archive.pickled(file))
 
 
 def _archived(value: Any, path: Path, save: Archive) -> Path:

@@ -11,21 +11,21 @@ from typing import Any
 from ..errors import AWSBatchError, NeverStarted
 from ..jobs.outcomes.errors import facts
 from ..settings import Settings
-from .connection import Cloud
-from .submit import JobHandle
+from .job_handle import JobHandle
+from .services import Services
 
 
-async def never_started(cloud: Cloud, settings: Settings, handle: JobHandle) -> NeverStarted:
+async def never_started(services: Services, settings: Settings, handle: JobHandle) -> NeverStarted:
     """The letter for a job whose patience has ended. What can't be asked is left out."""
-    queue = (await cloud.resources(settings)).placement.queue_arn
+    queue = (await services.resources(settings)).placement.queue_arn
     lines = [f"`{handle.name}` (Batch job {handle.job_id}) did not start within {settings.start_patience:g} s."]
-    states = await cloud.batch.describe([handle.job_id])
+    states = await services.batch.describe([handle.job_id])
     if state := states.get(handle.job_id):
         lines.append(f"It is {state.status}.")
     try:
-        if placement := await cloud.batch.position(queue, handle.job_id):
+        if placement := await services.batch.position(queue, handle.job_id):
             lines.append(f"It is number {placement} in the queue.")
-        faults = [fault for env in await cloud.batch.environments(queue) for fault in lacks(env, settings)]
+        faults = [fault for env in await services.batch.environments(queue) for fault in lacks(env, settings)]
     except AWSBatchError:  # looking further is a courtesy
         faults = []
     error = NeverStarted(

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""One job's way to AWS Batch, whether it is of one task or of ten thousand: image, definition, submission."""
+"""The submission of one job, for one task or ten thousand: image, job definition, SubmitJob, notes in the ledger."""
 
 from __future__ import annotations
 
@@ -11,228 +11,183 @@ import socket
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import AWSBatchError, NotFound, Refused, StagingError
 from ..jobs import definition as jobs
-from ..jobs import names as naming
+from ..jobs import names
 from ..runner.protocol import layout
 from ..settings import Settings
-from .cancel import JobCanceller
+from .cancel import CANCEL_REASON, STOP_REASON, JobCanceller, bounded
 from .cleanup import Cleanup, JobArtifacts
-from .connection import Cloud, ResolvedResources
-from .dependency_layers import NO_DEPENDENCIES, DependencyLayers
-from .image_and_payload import ImageAndPayload, load
-from .inflight import Ticket
+from .image_and_payload import ImageAndPayload, ImageMaker
+from .inflight import Task
+from .job_handle import JobHandle
 from .ledger import Entry, unsent
-from .packing import Package, StagedGroup
+from .services import ResolvedResources, Services
 
 log = logging.getLogger(__name__)
 
-ON_ITS_WAY_SECONDS = 1  # what a call that was broken off may take to become a job
-CLEAN_UP_SECONDS = 10  # how long a stopping server waits for us to end what we began
-CANCEL_REASON = "Cancelled by the user of this Covalent workflow"
-STOP_REASON = "The Covalent server that submitted this job was stopped"
+ON_ITS_WAY_SECONDS = 1  # time that a call which was broken off may take to become a job
 
 
-@dataclass(frozen=True)
-class JobHandle:
-    """What finds a job and its result again, from any process of this user. Plain JSON, no secrets.
+class Submitter:
+    """Turns batches of packed tasks into jobs of AWS Batch."""
 
-    `job_id` is a child's, `parent:index`, where the job is an array. `member` is the task's number in the whole job
-    where several share a container, else None. `name` is the first electron's, `names` the others' by node id.
-    """
+    def __init__(self, services: Services, cleanup: Cleanup, canceller: JobCanceller) -> None:
+        self._services, self._cleanup, self._canceller = services, cleanup, canceller
+        self._images = ImageMaker(services, cleanup)
 
-    job_id: str
-    name: str
-    content: str
-    bucket: str
-    prefix: str
-    image: str
-    member: int | None = None
-    definition: str = ""
-    payload: str = ""  # key of the object that the task came in; "": it came in the image
-    names: dict[str, str] = field(default_factory=dict, hash=False)
-
-    def is_at(self, here: tuple[str, str]) -> bool:
-        """Whether its job is in this Region and account, which the ledger's may not be."""
-        return not self.definition or tuple(self.definition.split(":")[3:5]) == here
-
-    def name_of(self, node_id: int | None) -> str:
-        """What an electron is called."""
-        return self.names.get(str(node_id), self.name)
-
-    @property
-    def result_id(self) -> str:
-        """By what the task goes where it writes its result: AWS Batch's id, unless others go by that too."""
-        return self.job_id if self.member is None else layout.member_id(self.job_id, self.member)
-
-    def to_json(self) -> dict[str, Any]:
-        """For Covalent's jobs table."""
-        return dict(vars(self))  # flat: `asdict` would look into each string
-
-    @classmethod
-    def from_json(cls, body: Any) -> JobHandle | None:
-        """None for what is no handle: Covalent hands over None, and an older version's may differ."""
+    async def submit(self, settings: Settings, tasks: Sequence[Task]) -> list[JobHandle]:
+        """Submit one job for all tasks and return their handles in order. Tasks cancelled meanwhile are ended."""
+        resources = await self._services.resources(settings)
+        packages, dispatch_ids = [task.packed for task in tasks], [task.staged.dispatch_id for task in tasks]
+        base, dependencies = tasks[0].checked_base, tasks[0].dependencies  # the same for all tasks of a kind
+        parts = await self._images.make(settings, resources, base, packages, dispatch_ids, dependencies)
         try:
-            return cls(**body)
-        except TypeError:
-            return None
+            return await self._register_and_submit(settings, resources, tasks, parts)
+        except BaseException:
+            parts.release(self._cleanup)
+            raise
+
+    async def _register_and_submit(
+        self, settings: Settings, resources: ResolvedResources, tasks: Sequence[Task], parts: ImageAndPayload
+    ) -> list[JobHandle]:
+        definition = jobs.job_definition(settings, resources.placement, parts.image.uri)
+        arn = await self._services.batch.define(definition)
+        submission = uuid.uuid4().hex
+        request = _request(settings, resources, tasks, parts, arn, submission)
+        prefix = _prefix(tasks)
+
+        def handles_of(job_id: str) -> list[JobHandle]:
+            addresses = jobs.addresses(settings, job_id, len(tasks))
+            return [
+                JobHandle(
+                    job_id=child,
+                    name=task.packed.name,
+                    content=task.packed.content,
+                    bucket=settings.s3_bucket_name,
+                    prefix=prefix,
+                    image=parts.image.uri,
+                    member=member,
+                    definition=request["jobDefinition"],
+                    payload=parts.key,
+                    names={str(spec.node_id): spec.name for spec in task.packed.task.tasks[1:]},
+                    submission=submission,
+                )
+                for (child, member), task in zip(addresses, tasks, strict=True)
+            ]
+
+        unsent_key = _unsent_key(request)
+        await self._note(unsent_key, tasks, handles_of(""))
+        job_id = await self._submit(request, definition)
+        handles = handles_of(job_id)
+        artifacts = JobArtifacts(
+            settings=settings,
+            store=resources.store,
+            image_digest=parts.image.digest,
+            definition=request["jobDefinition"],
+            prefix=f"{prefix}/{job_id}/",
+            objects=tuple(key for task in tasks for key in task.packed.uploads),
+            payload=parts.key,
+        )
+        self._cleanup.submitted([handle.result_id for handle in handles], artifacts)
+        try:
+            await self._note(job_id, tasks, handles)
+            self._services.ledger.forget(unsent_key)
+            await self._end_cancelled(tasks, handles)
+        except asyncio.CancelledError:  # nobody has a handle yet, so nobody else would end the job
+            await bounded(self._services.batch.terminate(job_id, STOP_REASON))
+            raise
+        return handles
+
+    async def _end_cancelled(self, tasks: Sequence[Task], handles: Sequence[JobHandle]) -> None:
+        """End the tasks whose cancel came during the submission; from here on a cancel finds the job by its task."""
+        for task, handle in zip(tasks, handles, strict=True):
+            if handle.member is not None:
+                self._canceller.submitted(handle.job_id, handle.member)
+            task.handle = handle
+        late = [handle for task, handle in zip(tasks, handles, strict=True) if task.cancelled]
+        if not late:
+            return
+        await asyncio.gather(*(bounded(self._canceller.end(each.job_id, CANCEL_REASON, each.member)) for each in late))
+
+    async def _note(self, job_id: str, tasks: Sequence[Task], handles: Sequence[JobHandle]) -> None:
+        """Note the job in the ledger. The job is paid for, so a ledger that can't be written must not fail it."""
+        pairs = zip(tasks, handles, strict=True)
+        entries = [Entry(task.staged.dispatch_id, task.staged.node_ids, handle.to_json()) for task, handle in pairs]
+        try:
+            await self._services.in_thread(self._services.ledger.note, job_id, entries)
+        except StagingError as error:
+            log.warning("After a crash the job %s could be found by its tags only: %s", job_id, error)
+
+    async def _submit(self, request: dict[str, Any], definition: Mapping[str, Any]) -> str:
+        """Return the job's id. A server that is stopped during the call waits for the id and ends that job."""
+        began = time.time()
+        submission = asyncio.ensure_future(self._submit_or_define_again(request, definition))
+        try:
+            return await asyncio.shield(submission)
+        except AWSBatchError as error:
+            if not error.retry_may_help:  # otherwise nobody knows whether there is a job now
+                self._services.ledger.forget(_unsent_key(request))
+            raise
+        except asyncio.CancelledError:
+            await bounded(self._end_submitted(request, submission, began))
+            raise
+
+    async def _submit_or_define_again(self, request: dict[str, Any], definition: Mapping[str, Any]) -> str:
+        """Submit; register the definition anew if it was deregistered since it was found."""
+        batch = self._services.batch
+        try:
+            return await batch.submit(request)
+        except (NotFound, Refused):
+            refused, request["jobDefinition"] = request["jobDefinition"], await batch.define(definition)
+            if request["jobDefinition"] == refused:
+                raise
+            return await batch.submit(request)
+
+    async def _end_submitted(self, request: dict[str, Any], submission: asyncio.Future[str], began: float) -> None:
+        """End the job of a call under way. A loop that ends cancels the call, and then only the job's name tells."""
+        batch = self._services.batch
+        await asyncio.wait([submission])
+        if submission.cancelled():
+            await asyncio.sleep(ON_ITS_WAY_SECONDS)
+        job_id = await batch.named(request, began) if submission.cancelled() else submission.result()
+        if job_id:
+            await batch.terminate(job_id, STOP_REASON)
+        self._services.ledger.forget(_unsent_key(request))
 
 
-@dataclass(frozen=True)
-class TaskSubmission:
-    """A task group that is packed and waits to be submitted."""
-
-    group: StagedGroup
-    package: Package
-    ticket: Ticket
-    tries: int = 1
-    dependencies: DependencyLayers = NO_DEPENDENCIES
+def _prefix(tasks: Sequence[Task]) -> str:
+    first = tasks[0].staged
+    return layout.results_prefix(first.dispatch_id, first.task_group_id)
 
 
-async def submit_job(cloud: Cloud, settings: Settings, submissions: Sequence[TaskSubmission]) -> list[JobHandle]:
-    """One image, one definition, one job for all; their handles in order. Ends whatever was cancelled meanwhile."""
-    resources = await cloud.resources(settings)
-    packages, dispatches = [p.package for p in submissions], [p.group.dispatch_id for p in submissions]
-    parts = await load(cloud, settings, resources, packages, dispatches, submissions[0].dependencies)
-    try:
-        return await _register_and_submit(cloud, settings, resources, submissions, parts)
-    except BaseException:
-        parts.drop(cloud.tenant(Cleanup))
-        raise
+def _unsent_key(request: Mapping[str, Any]) -> str:
+    """Return the ledger's key of a submission that has no job yet."""
+    return unsent(request["jobName"], request["tags"][names.TAG_SUBMISSION])
 
 
-async def _register_and_submit(
-    cloud: Cloud,
+def _request(
     settings: Settings,
     resources: ResolvedResources,
-    submissions: Sequence[TaskSubmission],
+    tasks: Sequence[Task],
     parts: ImageAndPayload,
-) -> list[JobHandle]:
-    definition = jobs.job_definition(settings, resources.placement, parts.image.uri)
-    first = submissions[0].group
-    prefix = layout.results_prefix(first.dispatch_id, first.task_group_id)
-    request = jobs.submission(
-        name=naming.job_name(
-            [(p.group.dispatch_id, p.group.task_group_id) for p in submissions], max(p.tries for p in submissions)
-        ),
-        size=-(-len(submissions) // settings.tasks_per_job),
-        definition=await cloud.batch.define(definition),
+    definition: str,
+    submission: str,
+) -> dict[str, Any]:
+    """Return the SubmitJob request of one job for these tasks."""
+    first = tasks[0].staged
+    region = resources.placement.region
+    groups = [(task.staged.dispatch_id, task.staged.task_group_id) for task in tasks]
+    tags = names.tags(first.dispatch_id, first.task_group_id, socket.gethostname())
+    return jobs.submission(
+        name=names.job_name(groups, max(task.tries for task in tasks)),
+        size=-(-len(tasks) // settings.tasks_per_job),
+        definition=definition,
         queue=resources.placement.queue_arn,
-        environment=jobs.environment(first.dispatch_id, settings.s3_bucket_name, resources.placement.region, prefix)
-        | jobs.sharing(settings, len(submissions))
+        environment=jobs.environment(first.dispatch_id, settings.s3_bucket_name, region, _prefix(tasks))
+        | jobs.sharing(settings, len(tasks))
         | parts.environment,
-        tags=naming.tags(first.dispatch_id, first.task_group_id, socket.gethostname())
-        | {naming.TAG_SUBMISSION: uuid.uuid4().hex},
+        tags=tags | {names.TAG_SUBMISSION: submission},
     )
-
-    def handles_of(job_id: str) -> list[JobHandle]:
-        return [
-            JobHandle(
-                job_id=child,
-                name=p.package.name,
-                content=p.package.content,
-                bucket=settings.s3_bucket_name,
-                prefix=prefix,
-                image=parts.image.uri,
-                member=member,
-                definition=request["jobDefinition"],
-                payload=parts.key,
-                names={str(task.node_id): task.name for task in p.package.task.tasks[1:]},
-            )
-            for (child, member), p in zip(jobs.addresses(settings, job_id, len(submissions)), submissions, strict=True)
-        ]
-
-    await _noted(cloud, unsent(request["jobName"]), submissions, handles_of(""))
-    job_id = await _submitted(cloud, request, definition)
-    handles = handles_of(job_id)
-    artifacts = JobArtifacts(
-        settings=settings,
-        store=resources.store,
-        image_digest=parts.image.digest,
-        definition=request["jobDefinition"],
-        prefix=f"{prefix}/{job_id}/",
-        objects=tuple(key for submission in submissions for key in submission.package.uploads),
-        payload=parts.key,
-    )
-    cloud.tenant(Cleanup).submitted([handle.result_id for handle in handles], artifacts)
-    try:
-        await _noted(cloud, job_id, submissions, handles)
-        cloud.ledger.forget(unsent(request["jobName"]))
-        await _end_the_cancelled(cloud, submissions, handles)
-    except asyncio.CancelledError:  # nobody has a handle yet, so nobody else would end it
-        await bounded(cloud.batch.terminate(job_id, STOP_REASON))
-        raise
-    return handles
-
-
-async def _end_the_cancelled(cloud: Cloud, submissions: Sequence[TaskSubmission], handles: Sequence[JobHandle]) -> None:
-    """Those whose cancel came while their job was on its way; from here on a cancel finds the job by its ticket."""
-    canceller = cloud.tenant(JobCanceller)
-    for submission, handle in zip(submissions, handles, strict=True):
-        canceller.submitted(handle.job_id, handle.member)
-        submission.ticket.job_id, submission.ticket.member = handle.job_id, handle.member
-    late = [handle for submission, handle in zip(submissions, handles, strict=True) if submission.ticket.cancelled]
-    await asyncio.gather(*(bounded(canceller.end(each.job_id, CANCEL_REASON, each.member)) for each in late))
-
-
-async def _noted(
-    cloud: Cloud, job_id: str, submissions: Sequence[TaskSubmission], handles: Sequence[JobHandle]
-) -> None:
-    """For `covalent-awsbatch collect`, after a crash. The job is paid for: failing to note it must not fail it."""
-    pairs = zip(submissions, handles, strict=True)
-    entries = [Entry(p.group.dispatch_id, p.group.node_ids, handle.to_json()) for p, handle in pairs]
-    try:
-        await cloud.in_thread(cloud.ledger.note, job_id, entries)
-    except StagingError as error:
-        log.warning("After a crash the job %s could be found by its tags only: %s", job_id, error)
-
-
-async def _submitted(cloud: Cloud, request: dict[str, Any], definition: Mapping[str, Any]) -> str:
-    """The job's id. A server that is stopped while the call is under way waits for the id and ends that job."""
-    began = time.time()
-    submission = asyncio.ensure_future(_submit(cloud, request, definition))
-    try:
-        return await asyncio.shield(submission)
-    except AWSBatchError as error:
-        if not error.retry_may_help:  # else nobody knows whether there is a job now
-            cloud.ledger.forget(unsent(request["jobName"]))
-        raise
-    except asyncio.CancelledError:
-        await bounded(_end_what_was_submitted(cloud, request, submission, began))
-        raise
-
-
-async def _submit(cloud: Cloud, request: dict[str, Any], definition: Mapping[str, Any]) -> str:
-    """Somebody may have deregistered the definition since it was found: then it is registered anew."""
-    try:
-        return await cloud.batch.submit(request)
-    except (NotFound, Refused):
-        refused, request["jobDefinition"] = request["jobDefinition"], await cloud.batch.define(definition)
-        if request["jobDefinition"] == refused:
-            raise
-        return await cloud.batch.submit(request)
-
-
-async def _end_what_was_submitted(
-    cloud: Cloud, request: dict[str, Any], submission: asyncio.Future[str], began: float
-) -> None:
-    """A loop that ends cancels the call too, and then only the job's name tells whether it took effect."""
-    await asyncio.wait([submission])
-    if submission.cancelled():
-        await asyncio.sleep(ON_ITS_WAY_SECONDS)
-    job_id = await cloud.batch.named(request, began) if submission.cancelled() else submission.result()
-    if job_id:
-        await cloud.batch.terminate(job_id, STOP_REASON)
-    cloud.ledger.forget(unsent(request["jobName"]))
-
-
-async def bounded(work: Any) -> None:
-    """Clean-up under cancellation: awaited for a few seconds, its errors logged, never raised."""
-    try:
-        async with asyncio.timeout(CLEAN_UP_SECONDS):
-            await work
-    except (AWSBatchError, TimeoutError) as error:
-        log.warning("A job may be left running: %s", error)

@@ -15,7 +15,7 @@ from ..jobs.description import JobState
 from ..jobs.outcomes.causes import Cause
 from ..jobs.outcomes.classify import Outcome, outcome_of
 from ..jobs.outcomes.errors import error_text
-from .connection import Cloud
+from .services import Services
 
 LOG_LINES = 20
 CHILDREN = 1000  # described at most: ten calls
@@ -49,33 +49,33 @@ class Finding:
         return self.outcome.to_json() | ({"children": children} if children else {})
 
 
-async def ask(cloud: Cloud, job_id: str) -> Finding:
+async def ask(services: Services, job_id: str) -> Finding:
     """Raises NotFound when AWS Batch does not know the job."""
-    job = (await cloud.batch.describe([job_id])).get(job_id)
+    job = (await services.batch.describe([job_id])).get(job_id)
     if job is None:
         raise NotFound(
             f"AWS Batch does not know the job {job_id} in this account and Region.",
             advice="It forgets jobs a week after their end; `--region` and `--profile` say where to look.",
         )
-    log = await _log_tail(cloud, job)
+    log = await _log_tail(services, job)
     if not job.children:
         return Finding(outcome_of(job, log), log)
-    return await _array(cloud, job)
+    return await _array(services, job)
 
 
-async def _array(cloud: Cloud, parent: JobState) -> Finding:
-    failed = await cloud.batch.failed_children(parent.job_id)
-    states = await cloud.batch.describe(failed[:CHILDREN])
+async def _array(services: Services, parent: JobState) -> Finding:
+    failed = await services.batch.failed_children(parent.job_id)
+    states = await services.batch.describe(failed[:CHILDREN])
     children: dict[Cause, list[str]] = defaultdict(list)
     for job_id, state in states.items():
         children[outcome_of(state).cause].append(job_id)
     return Finding(outcome_of(parent), children=dict(children), children_left=len(failed[CHILDREN:]))
 
 
-async def _log_tail(cloud: Cloud, job: JobState) -> str:
+async def _log_tail(services: Services, job: JobState) -> str:
     if not job.last.log_stream:
         return ""
     try:
-        return await Logs(cloud.aws, job.log_group).tail(job.last.log_stream, LOG_LINES)
+        return await Logs(services.aws, job.log_group).tail(job.last.log_stream, LOG_LINES)
     except AWSBatchError:  # the job's own record is told all the same, and names what it can
         return ""

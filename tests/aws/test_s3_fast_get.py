@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -74,34 +75,79 @@ async def test_a_refusal_is_left_to_botocore_which_tries_again(world: LocalAWS) 
         assert (refused(world) - before)["refused s3:GetObject"] >= 1
 
 
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
+BROKEN = {
+    "nothing": b"",
+    "half a head": HEAD[:20],
+    "half a body": HEAD + b"bo",
+    "another protocol": b"SSH-2.0-x\r\n\r\n",
+}
+
+
 @asynccontextmanager
-async def s3_that_hangs_up() -> AsyncIterator[tuple[QuickGet, list[bytes]]]:
-    """It reads what it is asked, and breaks the connection."""
-    asked: list[bytes] = []
-
-    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.close()
-
-    server = await asyncio.start_server(hang_up, "127.0.0.1")
-    port = server.sockets[0].getsockname()[1]
+async def connected(port: int) -> AsyncIterator[AWS]:
+    """AWS at that port of 127.0.0.1, with the keys of a role."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
         patch.setenv("AWS_ACCESS_KEY_ID", "a")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "b")
         patch.setenv("AWS_SESSION_TOKEN", "of-a-role")
-        async with server, AWS(Connection(region="us-east-1")) as aws:
-            yield QuickGet(aws), asked
+        async with AWS(Connection(region="us-east-1")) as aws:
+            yield aws
 
 
-async def test_a_connection_that_breaks_is_left_to_botocore() -> None:
-    async with s3_that_hangs_up() as (quick, _):
+async def server_at(port: int, answer: bytes, requests: list[bytes]) -> asyncio.Server:
+    """A server that reads a request, sends these bytes and closes the connection."""
+
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        requests.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(answer)
+        writer.close()
+
+    return await asyncio.start_server(respond, "127.0.0.1", port)
+
+
+@asynccontextmanager
+async def s3_that_answers(answer: bytes = b"") -> AsyncIterator[tuple[QuickGet, list[bytes]]]:
+    """A client of a server that sends these bytes and hangs up, and the requests that the server has read."""
+    requests: list[bytes] = []
+    server = await server_at(0, answer, requests)
+    async with server, connected(server.sockets[0].getsockname()[1]) as aws:
+        yield QuickGet(aws), requests
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN)
+async def test_a_connection_that_breaks_is_left_to_botocore(answer: bytes) -> None:
+    async with s3_that_answers(answer) as (quick, _):
         with pytest.raises(LeftToBotocore):
             await quick.get("bucket", "key", ACCOUNT)
 
 
+async def test_a_refused_connection_is_left_to_botocore() -> None:
+    async with connected(free_port()) as aws:
+        with pytest.raises(LeftToBotocore):
+            await QuickGet(aws).get("bucket", "key", ACCOUNT)
+
+
+async def test_objects_read_while_connections_are_refused_for_two_seconds_arrive() -> None:
+    port, requests = free_port(), list[bytes]()
+    async with connected(port) as aws:
+        store = Store(aws, "bucket", ACCOUNT)
+        reads = asyncio.gather(*(store.get(f"result-{n}") for n in range(5)))
+        await asyncio.sleep(2)  # nobody listens: the length of the refusal is what is tested
+        assert not reads.done() and not requests
+        async with await server_at(port, HEAD + b"body", requests):
+            assert await reads == [b"body"] * 5
+
+
 async def test_the_buckets_owner_and_a_roles_token_are_told() -> None:
-    async with s3_that_hangs_up() as (quick, asked):
+    async with s3_that_answers() as (quick, asked):
         with pytest.raises(LeftToBotocore):
             await quick.get("bucket", "key", ACCOUNT)
     told = asked[0].decode().lower()

@@ -22,7 +22,7 @@ from covalent_awsbatch_plugin.errors import ImageError, NotPicklable, PythonMism
 from covalent_awsbatch_plugin.images.layer import Entry, Link, layer
 from covalent_awsbatch_plugin.runner.protocol import archive
 from covalent_awsbatch_plugin.settings import Settings
-from covalent_awsbatch_plugin.tasks import cloud
+from covalent_awsbatch_plugin.tasks.client import connect
 from covalent_awsbatch_plugin.tasks.packing import StagedGroup
 from tests.dependencies.index import Index
 from tests.dependencies.test_base_facts import GLIBC_SAYS
@@ -50,8 +50,8 @@ async def based(
     """Settings that name a base image of these files, whose config says nothing of Python."""
     layers = [layer(files)]
     settings = world.settings(**changes)
-    async with cloud(settings) as aws:
-        site = await aws.site(settings)
+    async with connect(settings) as client:
+        site = await client.services.resources(settings)
         name = await put_base(site.repository, base_of(layers, python=None, platform=processor), layers, tag)
     return world.settings(container_image_uri=name, **changes)
 

@@ -15,7 +15,7 @@ import covalent as ct
 import pytest
 
 from tests.dependencies.index import write_package
-from tests.server.covalent_world import CovalentWorld, covalent_world
+from tests.server.covalent_world import TERMINAL, CovalentWorld, covalent_world, wait_until
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 DOCKER = pytest.param("docker", marks=pytest.mark.engine)
@@ -53,7 +53,7 @@ def functions(folder: Path) -> dict[str, Any]:
     (folder / "beside.py").write_text("factor = 2\n")
     path = folder / "script.py"
     path.write_text(SCRIPT)
-    names: dict[str, Any] = {"__name__": "__main__"}
+    names: dict[str, Any] = {"__name__": "__main__", "__file__": str(path)}  # as Python runs a script
     exec(compile(SCRIPT, str(path), "exec"), names)
     return names
 
@@ -93,3 +93,37 @@ def test_deps_pip_is_baked_into_the_image(world: CovalentWorld) -> None:
         return where()
 
     assert "/covalent/env/iniconfig/" in world.completed(workflow).value
+
+
+WHOLE_SCRIPT = """
+import sys
+
+import covalent as ct
+import helper_mod
+
+executor = ct.executor.AWSBatchExecutor(environment="auto")
+
+@ct.electron(executor=executor)
+def double(number):
+    return helper_mod.factor * number
+
+@ct.lattice(executor=executor)
+def workflow(number):
+    return double(number)
+
+print(ct.dispatch(workflow, dispatcher_addr=sys.argv[1])(21))
+"""
+
+
+def test_a_module_imported_at_the_top_of_a_script_travels_with_its_task(world: CovalentWorld, tmp_path: Path) -> None:
+    (tmp_path / "helper_mod.py").write_text("factor = 2\n")
+    (tmp_path / "script.py").write_text(WHOLE_SCRIPT)
+    command = [sys.executable, str(tmp_path / "script.py"), world.server.address]
+    client = subprocess.run(command, env=world.server.environment, capture_output=True, text=True, timeout=120)
+    assert client.returncode == 0, client
+    dispatch_id, server = client.stdout.strip(), world.server
+    # The lattice's value is put together on AWS Batch too, whose environment then has Covalent in it.
+    wait_until(lambda: world.status(dispatch_id) in TERMINAL, f"the end of {dispatch_id}", server.last_words, 600)
+    ended = world.end_of(dispatch_id)
+    assert ended.node("double").output == 42, ended
+    assert (ended.status, ended.value) == ("COMPLETED", 42), ended

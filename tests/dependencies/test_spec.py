@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import io
+import types
 from pathlib import Path, PurePath
 
 import cloudpickle
@@ -19,7 +20,6 @@ from covalent_awsbatch_plugin.dependencies.spec import (
     anchored,
     environment_spec,
     shares,
-    without_passwords,
 )
 from covalent_awsbatch_plugin.dependencies.user_code_rules import is_left_out, is_secret
 from covalent_awsbatch_plugin.errors import EnvironmentFailed, SettingError
@@ -64,10 +64,6 @@ def test_what_is_no_part_is_refused_with_examples() -> None:
 def test_paths_are_of_the_folder_where_they_were_given() -> None:
     given = anchored({"environment": ["requirements.txt", "numpy", "/a/lib", "~/lib"], "vcpu": 1}, PurePath("/home/me"))
     assert given == {"environment": "/home/me/requirements.txt\nnumpy\n/a/lib\n~/lib", "vcpu": 1}
-
-
-def test_passwords_are_taken_out_of_what_is_told() -> None:
-    assert without_passwords("at https://me:secret@host/simple, and") == "at https://***@host/simple, and"
 
 
 # ---- layers ----------------------------------------------------------------------------------------------------------
@@ -183,6 +179,34 @@ def test_classes_and_instances_by_value_are_read_through() -> None:
 
 def test_what_is_pickled_by_name_is_told_by_its_module() -> None:
     assert pickled(pytest.raises) == {"_pytest"} or pickled(pytest.raises) == {"pytest"}
+
+
+class WithItsFile:
+    """A code object as cloudpickle wrote it before 3.1.3: with the file that it was compiled from."""
+
+    def __init__(self, code: types.CodeType) -> None:
+        self.code = code
+
+    def __reduce__(self) -> object:
+        code = self.code
+        return types.CodeType, (
+            code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_nlocals, code.co_stacksize,
+            code.co_flags, code.co_code, code.co_consts, code.co_names, code.co_varnames, code.co_filename,
+            code.co_name, code.co_qualname, code.co_firstlineno, code.co_linetable, code.co_exceptiontable,
+            code.co_freevars, code.co_cellvars,
+        )  # fmt: skip
+
+
+def test_a_code_object_with_its_file_names_the_file() -> None:
+    code = compile("import nowhere", "/home/me/script.py", "exec")
+    found = of_pickle(io.BytesIO(cloudpickle.dumps(WithItsFile(code))))
+    assert (found.files, found.modules, found.whole) == ({"/home/me/script.py"}, {"nowhere"}, True)
+
+
+def test_a_function_whose_globals_name_their_file_names_the_file() -> None:
+    names = {"__name__": "__main__", "__file__": "/home/me/script.py"}
+    exec("def task(): import nowhere", names)
+    assert "/home/me/script.py" in of_pickle(io.BytesIO(cloudpickle.dumps(names["task"]))).files
 
 
 def test_a_pickle_runs_nothing(tmp_path: Path) -> None:

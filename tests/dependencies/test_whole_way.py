@@ -19,12 +19,13 @@ from typing import Any
 import pytest
 
 from covalent_awsbatch_plugin.errors import Cancelled, EnvironmentFailed
-from covalent_awsbatch_plugin.tasks import cloud, lifecycle
+from covalent_awsbatch_plugin.tasks.client import connect
 from covalent_awsbatch_plugin.tasks.dependency_layers import references, without_pip
+from covalent_awsbatch_plugin.tasks.inflight import Task
 from covalent_awsbatch_plugin.tasks.packing import StagedGroup
 from covalent_awsbatch_plugin.tasks.staging import value_of
 from tests.dependencies.index import Index
-from tests.tasks.small_world import World, ticket
+from tests.tasks.small_world import World
 
 
 def script(folder: Path, source: str) -> Callable[..., Any]:
@@ -163,10 +164,10 @@ async def test_cancelling_a_task_ends_the_download_it_waits_for(world: World, in
     index.add("tiny", fat=3 << 20)
     index.keeps_back = True
     group = world.stage(script(tmp_path, "def task(): pass\n"))
-    waiting = ticket(group)
+    waiting = Task.of(group)
     before = world.sent()
-    async with cloud(world.settings(environment="tiny")) as aws:
-        sending = asyncio.ensure_future(lifecycle.send(aws, world.settings(environment="tiny"), group, waiting))
+    async with connect(world.settings(environment="tiny")) as client:
+        sending = asyncio.ensure_future(client.submit(world.settings(environment="tiny"), waiting))
         await asyncio.to_thread(index.stalled.wait, 60)
         assert commands_of(index)
         waiting.cancel()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import inspect
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,24 @@ def test_a_wrong_value_of_another_version_is_told_like_any_other() -> None:
 
     with pytest.raises(SettingError, match="memory=-1, given by AWSBatchExecutor"):
         made.settings()
+
+
+def test_a_client_sends_the_folders_from_which_it_imports_its_own_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = AWSBatchExecutor(memory=1.5)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])  # after it was made, as many a script does
+
+    sent = executor.to_dict()
+    monkeypatch.undo()
+
+    assert sent["attributes"]["code_folders"][0] == str(tmp_path)
+    made = _executor_manager.get_executor("awsbatch").from_dict(json.loads(json.dumps(sent)))
+    assert made.code_folders == made.to_dict()["attributes"]["code_folders"] == sent["attributes"]["code_folders"]
+
+
+def test_an_executor_known_by_name_has_no_folders_of_the_server() -> None:
+    assert _executor_manager.get_executor("awsbatch").from_dict({}).code_folders is None
 
 
 def test_it_can_be_copied_and_decorates_electrons() -> None:

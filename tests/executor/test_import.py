@@ -17,7 +17,7 @@ ORDERS = {
     "the class first": "from covalent_awsbatch_plugin.awsbatch import AWSBatchExecutor; import covalent as ct",
     "the module first": "import covalent_awsbatch_plugin.awsbatch as door; import covalent as ct;"
     "AWSBatchExecutor = door.AWSBatchExecutor",
-    "another part first": "import covalent_awsbatch_plugin.tasks.lifecycle; import covalent_awsbatch_plugin.awsbatch;"
+    "another part first": "import covalent_awsbatch_plugin.tasks.client; import covalent_awsbatch_plugin.awsbatch;"
     "import covalent as ct; AWSBatchExecutor = covalent_awsbatch_plugin.awsbatch.AWSBatchExecutor",
 }
 

@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,16 +18,19 @@ from click.testing import CliRunner
 
 from covalent_awsbatch_plugin.cli import main
 from covalent_awsbatch_plugin.settings import Settings
-from covalent_awsbatch_plugin.tasks import cloud, lifecycle, results
+from covalent_awsbatch_plugin.tasks.client import connect
+from covalent_awsbatch_plugin.tasks.inflight import Task
+from covalent_awsbatch_plugin.tasks.job_handle import JobHandle
 from covalent_awsbatch_plugin.tasks.packing import StagedGroup
 from covalent_awsbatch_plugin.tasks.results import NodeResult
 from covalent_awsbatch_plugin.tasks.staging import stage_call
-from covalent_awsbatch_plugin.tasks.submit import JobHandle
-from tests.faults.driver import DISPATCH, GROUPS
+from tests.faults import driver
+from tests.faults.driver import DISPATCH, ERRORS, GROUPS, SETTINGS
 from tests.faults.tasks import wait_and_count
-from tests.tasks.small_world import World, ticket
+from tests.tasks.small_world import World
 
-ROOT = Path(__file__).parents[2]
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.faults.driver"])
 
 
 @dataclass
@@ -50,7 +52,7 @@ class Client:
 
     def set(self, **changes: Any) -> None:
         self.settings = self.world.settings(cache_dir=str(self.folder / "cache"), **changes)
-        (self.folder / "settings.json").write_text(self.settings.model_dump_json())
+        (self.folder / SETTINGS).write_text(self.settings.model_dump_json())
 
     def stage(self, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
         """The same task for each argument, as nodes 0, 10, 20 ... of one dispatch."""
@@ -63,21 +65,19 @@ class Client:
         return stage_call(function, (argument,), {}, folder, dispatch_id=DISPATCH, node_id=node_id)
 
     async def killed(self, step: str) -> None:
-        words = str(self.folder / "settings.json"), str(self.folder), step
-        done = await asyncio.to_thread(self._drive, *words)
-        assert done.returncode == -9, done.stderr
+        exit_code = await asyncio.to_thread(self._drive, step)
+        assert exit_code == -9, (self.folder / ERRORS).read_text()
 
-    def _drive(self, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "tests.faults.driver", *words]
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    def _drive(self, step: str) -> int | None:
+        process = FORKS.Process(target=driver.run, args=(dict(os.environ), self.folder, step))
+        process.start()
+        process.join()
+        return process.exitcode
 
     async def asks_again(self) -> list[JobHandle]:
         """In another process than the killed one: the handles of the jobs that its tasks now have."""
-        async with cloud(self.settings) as aws:
-            return await asyncio.gather(
-                *(lifecycle.send(aws, self.settings, group, ticket(group)) for group in self.groups)
-            )
+        async with connect(self.settings) as client:
+            return await asyncio.gather(*(client.submit(self.settings, Task.of(group)) for group in self.groups))
 
     async def reads(self, handles: Sequence[JobHandle]) -> list[NodeResult]:
         """What came of them, each one's job watched to its end."""
@@ -87,9 +87,9 @@ class Client:
     async def _read(self, group: StagedGroup, handle: JobHandle) -> NodeResult:
         into = self.folder / f"read-{group.task_group_id}"
         into.mkdir(exist_ok=True)
-        async with cloud(self.settings) as aws:
-            ended = await lifecycle.watch(aws, self.settings, handle, ticket(group))
-            (result,) = await results.collect(aws, self.settings, ended, group.node_ids, into)
+        async with connect(self.settings) as client:
+            ended = await client.wait(self.settings, handle, Task.of(group))
+            (result,) = await client.results(self.settings, ended, group.node_ids, into)
         return result
 
     async def says(self, *words: str) -> str:

@@ -3,7 +3,8 @@
 
 """A client that kills itself: the whole way of some tasks, ended by SIGKILL before or after one of its calls to AWS.
 
-`python -m tests.faults.driver settings.json folder step`, where a step is like `after batch:SubmitJob`.
+`run` is what a process of multiprocessing's fork server does: nothing of another client is in its memory, and nothing
+has to be imported. A step is like `after batch:SubmitJob`.
 """
 
 from __future__ import annotations
@@ -12,20 +13,19 @@ import asyncio
 import os
 import pickle
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
 from covalent_awsbatch_plugin.aws.session import AWS
 from covalent_awsbatch_plugin.settings import Settings
-from covalent_awsbatch_plugin.tasks import cloud, lifecycle, results
-from covalent_awsbatch_plugin.tasks.connection import Cloud
-from covalent_awsbatch_plugin.tasks.inflight import Ticket
+from covalent_awsbatch_plugin.tasks.client import Client, connect
+from covalent_awsbatch_plugin.tasks.inflight import Task
 from covalent_awsbatch_plugin.tasks.packing import StagedGroup
 from covalent_awsbatch_plugin.tasks.staging import stage_call
 
 BEFORE, AFTER = "before", "after"
 DISPATCH, GROUPS = "killed", "groups.pickle"
+SETTINGS, ERRORS = "settings.json", "stderr"
 call = AWS.call
 
 
@@ -47,19 +47,23 @@ def dies(step: str, folder: Path) -> Any:
 
 async def main(settings: Settings, folder: Path) -> None:
     groups: list[StagedGroup] = pickle.loads((folder / GROUPS).read_bytes())
-    async with cloud(settings) as aws:
+    async with connect(settings) as client:
         if len(groups) > 1:  # a lone one leaves at once, and then the others wait for each other
-            await _goes(aws, settings, stage_call(str, (), {}, folder, dispatch_id="first", node_id=0), folder)
-        await asyncio.gather(*(_goes(aws, settings, group, folder) for group in groups))
+            await _goes(client, settings, stage_call(str, (), {}, folder, dispatch_id="first", node_id=0), folder)
+        await asyncio.gather(*(_goes(client, settings, group, folder) for group in groups))
 
 
-async def _goes(aws: Cloud, settings: Settings, group: StagedGroup, folder: Path) -> None:
-    handle = await lifecycle.send(aws, settings, group, Ticket(((group.dispatch_id, group.node_ids[0]),)))
-    ended = await lifecycle.watch(aws, settings, handle)
-    await results.collect(aws, settings, ended, group.node_ids, folder)
+async def _goes(client: Client, settings: Settings, group: StagedGroup, folder: Path) -> None:
+    handle = await client.submit(settings, Task.of(group))
+    ended = await client.wait(settings, handle)
+    await client.results(settings, ended, group.node_ids, folder)
 
 
-if __name__ == "__main__":
-    where = Path(sys.argv[2])
-    AWS.call = dies(sys.argv[3], where)  # type: ignore[method-assign]
-    asyncio.run(main(Settings.model_validate_json(Path(sys.argv[1]).read_text()), where))
+def run(environment: dict[str, str], folder: Path, step: str) -> None:
+    """Go the whole way of the tasks in `folder`, in `environment`, until the step; stderr goes into a file there."""
+    os.environ.clear()
+    os.environ.update(environment)
+    with (folder / ERRORS).open("wb") as errors:
+        os.dup2(errors.fileno(), 2)
+    AWS.call = dies(step, folder)  # type: ignore[method-assign]
+    asyncio.run(main(Settings.model_validate_json((folder / SETTINGS).read_text()), folder))

@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from covalent_awsbatch_plugin.settings import Settings
-from covalent_awsbatch_plugin.tasks import cloud, lifecycle, results
-from covalent_awsbatch_plugin.tasks.connection import Cloud
-from covalent_awsbatch_plugin.tasks.inflight import Ticket
+from covalent_awsbatch_plugin.tasks.client import Client, connect
+from covalent_awsbatch_plugin.tasks.inflight import Task
 from covalent_awsbatch_plugin.tasks.packing import StagedGroup
 from covalent_awsbatch_plugin.tasks.results import NodeResult
 from covalent_awsbatch_plugin.tasks.staging import stage_call, value_of
@@ -28,7 +27,7 @@ from tests.faults.tasks import BIG, count_in_bucket
 
 
 @dataclass(frozen=True)
-class Task:
+class PlannedTask:
     """What is sent, `starts_s` seconds after the client's first start or at once after a later one."""
 
     number: int
@@ -44,16 +43,16 @@ class Task:
         return stage_call(count_in_bucket, (self.url, self.deed), {}, folder, dispatch_id=self.dispatch_id, node_id=0)
 
 
-async def way(aws: Cloud, settings: Settings, group: StagedGroup, ticket: Ticket, into: Path) -> NodeResult:
+async def way(client: Client, settings: Settings, group: StagedGroup, task: Task, into: Path) -> NodeResult:
     """One task's whole way. Raises what ends it on the way."""
-    handle = await lifecycle.send(aws, settings, group, ticket)
-    ended = await lifecycle.watch(aws, settings, handle, ticket)
+    handle = await client.submit(settings, task)
+    ended = await client.wait(settings, handle, task)
     (into / "reading").touch()  # who is killed from here on may have read it, and nobody knows
-    (result,) = await results.collect(aws, settings, ended, group.node_ids, into)
+    (result,) = await client.results(settings, ended, group.node_ids, into)
     return result
 
 
-async def _task(aws: Cloud, settings: Settings, task: Task, folder: Path) -> None:
+async def _task(client: Client, settings: Settings, task: PlannedTask, folder: Path) -> None:
     ended, into = folder / f"{task.number}.ended", folder / f"out-{task.number}"
     if ended.exists():
         return
@@ -61,7 +60,7 @@ async def _task(aws: Cloud, settings: Settings, task: Task, folder: Path) -> Non
         await asyncio.sleep(task.starts_s)
         into.mkdir()
     group = task.stage(Path(tempfile.mkdtemp(dir=folder)))
-    result = await way(aws, settings, group, Ticket(((task.dispatch_id, 0),)), into)
+    result = await way(client, settings, group, Task.of(group), into)
     right = "right" if result.error is None and task.is_right(value_of(result)) else "another value"
     told = result.error.text() if result.error else right
     ended.with_suffix(".fresh").write_text(told)
@@ -70,9 +69,9 @@ async def _task(aws: Cloud, settings: Settings, task: Task, folder: Path) -> Non
 
 async def main(folder: Path) -> None:
     settings = Settings.model_validate_json((folder / "settings.json").read_text())
-    tasks = [Task(**told) for told in json.loads((folder / "tasks.json").read_text())]
-    async with cloud(settings) as aws:
-        await asyncio.gather(*(_task(aws, settings, task, folder) for task in tasks))
+    tasks = [PlannedTask(**told) for told in json.loads((folder / "tasks.json").read_text())]
+    async with connect(settings) as client:
+        await asyncio.gather(*(_task(client, settings, task, folder) for task in tasks))
 
 
 if __name__ == "__main__":

@@ -11,12 +11,13 @@ from pathlib import Path
 from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.local import faults
 from covalent_awsbatch_plugin.runner.protocol import envelope
-from covalent_awsbatch_plugin.tasks import cloud, lifecycle, results
+from covalent_awsbatch_plugin.tasks.client import connect
+from covalent_awsbatch_plugin.tasks.inflight import Task
 from covalent_awsbatch_plugin.tasks.results import NodeResult
 from covalent_awsbatch_plugin.tasks.staging import value_of
 from tests.faults.tasks import answer, fail_slowly, raise_once, slowly, warned
 from tests.tasks.electron import Electron, sent
-from tests.tasks.small_world import World, ticket
+from tests.tasks.small_world import World
 
 
 def stderr_of(result: NodeResult) -> list[str]:
@@ -81,11 +82,11 @@ async def test_an_exception_at_the_second_attempt_tells_of_the_first_and_where_t
 async def test_a_job_before_this_one_is_told_of_too(world: World, tmp_path: Path) -> None:
     settings = world.settings(retry_exceptions="ZeroDivisionError")
     group = world.stage(raise_once, str(tmp_path / "ran"))
-    mine = ticket(group)
-    async with cloud(settings) as aws:
-        handle = await lifecycle.send(aws, settings, group, mine)
-        ended = await lifecycle.watch(aws, settings, handle, mine)
-        (result,) = await results.collect(aws, settings, ended, group.node_ids, world.folder)
+    mine = Task.of(group)
+    async with connect(settings) as client:
+        handle = await client.submit(settings, mine)
+        ended = await client.wait(settings, handle, mine)
+        (result,) = await client.results(settings, ended, group.node_ids, world.folder)
     (told,) = stderr_of(result)
     assert told.startswith("covalent-awsbatch: submitted again, for `raise_once` (Batch job ")
     assert told.endswith("raised ZeroDivisionError.")
@@ -95,11 +96,11 @@ async def test_a_job_before_this_one_is_told_of_too(world: World, tmp_path: Path
 async def test_read_twice_it_is_told_once(world: World) -> None:
     world.aws.fault(faults.AGENT, of="covalent-twice-0")
     settings, group = world.settings(), world.stage(warned, 0.0, dispatch_id="twice")
-    async with cloud(settings) as aws:
-        handle = await lifecycle.send(aws, settings, group, ticket(group))
-        ended = await lifecycle.watch(aws, settings, handle)
-        (once,) = await results.collect(aws, settings, ended, group.node_ids, world.folder)
+    async with connect(settings) as client:
+        handle = await client.submit(settings, Task.of(group))
+        ended = await client.wait(settings, handle)
+        (once,) = await client.results(settings, ended, group.node_ids, world.folder)
         before = stderr_of(once)
-        (twice,) = await results.collect(aws, settings, ended, group.node_ids, world.folder)
+        (twice,) = await client.results(settings, ended, group.node_ids, world.folder)
     assert stderr_of(twice) == before
     assert len(before) == 2

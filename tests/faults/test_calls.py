@@ -13,7 +13,7 @@ import pytest
 
 from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.local import faults
-from covalent_awsbatch_plugin.tasks import cloud
+from covalent_awsbatch_plugin.tasks.client import connect
 from tests.faults.tasks import count, raise_once
 from tests.tasks.small_world import World
 
@@ -87,32 +87,35 @@ async def test_a_throttle_storm_is_ridden_out(world: World, tmp_path: Path) -> N
 
 
 async def test_credentials_that_expire_while_a_job_runs_are_read_again(world: World, tmp_path: Path) -> None:
-    credentials = Path(world.profile(aws_access_key_id="AKIAFIRST"))
+    path, first = world.another_profile()
+    credentials = Path(path)
     settings = world.settings(credentials=str(credentials))
     running = asyncio.create_task(world.value(settings, count, str(tmp_path / "ran"), "slow"))
     while not (tmp_path / "ran").exists():
         await asyncio.sleep(0.05)
-    credentials.write_text(Path(world.profile(aws_access_key_id="AKIASECOND")).read_text())
-    world.aws.fault(faults.EXPIRED, who="AKIAFIRST", times=None)
+    credentials.write_text(Path(world.another_profile()[0]).read_text())
+    world.aws.fault(faults.EXPIRED, who=first, times=None)
     assert await running == "done"
 
 
 @pytest.mark.parametrize("of", ["s3:HeadBucket", "s3:HeadObject", "s3:PutObject", "s3:GetObject", "batch:SubmitJob"])
 async def test_credentials_that_expire_at_any_call_are_read_again(world: World, tmp_path: Path, of: str) -> None:
     """S3 has no words for a HEAD; and what uploads and reads whole objects asks in ways of its own."""
-    credentials = Path(world.profile(aws_access_key_id="AKIAFIRST"))
+    path, first = world.another_profile()
+    credentials = Path(path)
     settings = world.settings(credentials=str(credentials), max_baked_mib=0)
-    async with cloud(settings) as aws:
-        await aws.identity()  # whose keys are in use from here on
-        credentials.write_text(Path(world.profile(aws_access_key_id="AKIASECOND")).read_text())
-        world.aws.fault(faults.EXPIRED, of=of, who="AKIAFIRST", times=None)
+    async with connect(settings) as client:
+        await client.services.identity()  # whose keys are in use from here on
+        credentials.write_text(Path(world.another_profile()[0]).read_text())
+        world.aws.fault(faults.EXPIRED, of=of, who=first, times=None)
         assert await world.value(settings, count, str(tmp_path / "ran"), "big") == "x" * 400_000
     assert (tmp_path / "ran").read_bytes() == b"1"
 
 
 async def test_credentials_that_stay_expired_are_told(world: World, tmp_path: Path) -> None:
-    settings = world.settings(credentials=world.profile(aws_access_key_id="AKIAOLD"))
-    world.aws.fault(faults.EXPIRED, who="AKIAOLD", times=None)
+    credentials, old = world.another_profile()
+    settings = world.settings(credentials=credentials)
+    world.aws.fault(faults.EXPIRED, who=old, times=None)
     with pytest.raises(errors.NotAuthenticated) as caught:
         await world.value(settings, count, str(tmp_path / "ran"), "return")
     assert "ExpiredToken" in caught.value.text()

@@ -16,7 +16,7 @@ import pytest
 
 from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.local import faults
-from covalent_awsbatch_plugin.tasks import cloud, lifecycle
+from covalent_awsbatch_plugin.tasks.client import connect
 from covalent_awsbatch_plugin.tasks.staging import value_of
 from tests.faults.tasks import RAN, answer, slowly
 from tests.tasks.electron import Electron, until_ended
@@ -26,7 +26,7 @@ from tests.tasks.small_world import World, stdout_of
 async def test_before_anything_was_uploaded_nothing_is_sent(world: World) -> None:
     electron = Electron(world, world.settings(max_baked_mib=0), answer)
     before = world.sent()
-    electron.ticket.cancelled = True
+    electron.task.cancelled = True
     with pytest.raises(errors.Cancelled):
         await electron.send()
     assert world.sent() == before
@@ -69,5 +69,5 @@ async def test_when_it_has_ended_its_value_stands(world: World) -> None:
 
 @pytest.mark.parametrize("index", ["", ":3"])
 async def test_of_a_job_that_nobody_knows_it_is_no_error(world: World, index: str) -> None:
-    async with cloud(world.settings()) as aws:
-        await lifecycle.cancel(aws, f"{uuid.uuid4()}{index}")
+    async with connect(world.settings()) as client:
+        await client.cancel(f"{uuid.uuid4()}{index}")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,19 +14,28 @@ import pytest
 from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS, faults
-from covalent_awsbatch_plugin.tasks import cloud, lifecycle, results
+from covalent_awsbatch_plugin.tasks.client import connect
+from covalent_awsbatch_plugin.tasks.inflight import Task
 from covalent_awsbatch_plugin.tasks.results import NodeResult
 from covalent_awsbatch_plugin.tasks.staging import value_of
 from tests.faults.tasks import RAN, SAVED, on_second_attempt
-from tests.tasks.small_world import World, stdout_of, ticket
+from tests.tasks.small_world import World, stdout_of
 
 
-@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.engine)])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+@pytest.fixture(scope="module", params=["process", pytest.param("docker", marks=pytest.mark.engine)])
+def own_aws(request: pytest.FixtureRequest) -> Iterator[LocalAWS]:
     """Where a minute lasts ten seconds, and whoever is told to stop has the time that AWS gives."""
-    async with LocalAWS(engine=request.param, slots=2, minute_s=10) as aws:
-        yield World(aws, tmp_path)
-        await close_shared()
+    aws = LocalAWS(engine=request.param, slots=2, minute_s=10)
+    asyncio.run(aws.__aenter__())
+    yield aws
+    asyncio.run(aws.__aexit__(None, None, None))
+
+
+@pytest.fixture
+async def world(own_aws: LocalAWS, tmp_path: Path) -> AsyncIterator[World]:
+    yield World(own_aws, tmp_path)
+    own_aws.clear_faults()
+    await close_shared()
 
 
 def said(result: NodeResult) -> list[str]:
@@ -54,11 +63,11 @@ async def test_at_a_spot_notice_and_the_next_attempt_goes_on(world: World) -> No
 
 async def test_at_a_cancel(world: World) -> None:
     settings, group = world.settings(), world.stage(on_second_attempt)
-    async with cloud(settings) as aws:
-        handle = await lifecycle.send(aws, settings, group, ticket(group))
-        watching = asyncio.ensure_future(lifecycle.watch(aws, settings, handle))
+    async with connect(settings) as client:
+        handle = await client.submit(settings, Task.of(group))
+        watching = asyncio.ensure_future(client.wait(settings, handle))
         await world.until_heard(handle.job_id)
-        await lifecycle.cancel(aws, handle.job_id)
-        (result,) = await results.collect(aws, settings, await watching, group.node_ids, world.folder)
+        await client.cancel(handle.job_id)
+        (result,) = await client.results(settings, await watching, group.node_ids, world.folder)
     assert isinstance(result.error, errors.Cancelled)
     assert said(result) == [RAN, SAVED]

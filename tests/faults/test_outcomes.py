@@ -17,11 +17,12 @@ from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS, faults
 from covalent_awsbatch_plugin.runner.protocol import envelope
-from covalent_awsbatch_plugin.tasks import cloud, lifecycle, results
+from covalent_awsbatch_plugin.tasks.client import connect
+from covalent_awsbatch_plugin.tasks.inflight import Task
 from covalent_awsbatch_plugin.tasks.staging import value_of
 from tests.faults import tasks
 from tests.tasks.electron import until_ended
-from tests.tasks.small_world import World, stdout_of, ticket
+from tests.tasks.small_world import World, stdout_of
 
 Fault = tuple[str, dict[str, Any]]
 
@@ -165,17 +166,17 @@ async def _end(world: World, end: End) -> Ended:
     group = world.stage(end.function, *end.args, dispatch_id=end.dispatch_id)
     into = world.folder / f"out-{end.dispatch_id}"
     into.mkdir()
-    async with cloud(settings) as aws:
-        handle = await lifecycle.send(aws, settings, group, ticket(group))
-        watching = asyncio.ensure_future(lifecycle.watch(aws, settings, handle))
+    async with connect(settings) as client:
+        handle = await client.submit(settings, Task.of(group))
+        watching = asyncio.ensure_future(client.wait(settings, handle))
         if end.cancelled:
             await world.until_heard(handle.job_id)
-            await lifecycle.cancel(aws, handle.job_id)
+            await client.cancel(handle.job_id)
         try:
             seen = await watching
         except errors.AWSBatchError as error:
             return await _told(world, handle.job_id, None, error, "", str(error))
-        (result,) = await results.collect(aws, settings, seen, group.node_ids, into)
+        (result,) = await client.results(settings, seen, group.node_ids, into)
     text = result.files[envelope.ERROR].read_text() if envelope.ERROR in result.files else ""
     value = value_of(result) if result.error is None else None
     return await _told(world, handle.job_id, value, result.error, stdout_of(result), text)

@@ -13,15 +13,15 @@ import pytest
 from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.runner.protocol import layout
-from covalent_awsbatch_plugin.tasks import cloud, lifecycle
+from covalent_awsbatch_plugin.tasks.client import connect
+from covalent_awsbatch_plugin.tasks.inflight import Task
+from covalent_awsbatch_plugin.tasks.job_handle import JobHandle
 from covalent_awsbatch_plugin.tasks.result_key import data_dir
 from covalent_awsbatch_plugin.tasks.staging import value_of
-from covalent_awsbatch_plugin.tasks.submit import JobHandle
 from tests.faults.client import Client
 from tests.faults.driver import DISPATCH
 from tests.faults.tasks import wait_and_count, wait_and_do
 from tests.faults.test_kill import A_JOB, NOTHING
-from tests.tasks.small_world import ticket
 
 WHILE_IT_RUNS = "before batch:DescribeJobs ran"
 MUCH = "x" * 400_000
@@ -132,8 +132,8 @@ async def test_another_dispatch_takes_nothing_from_this_one(client: Client) -> N
     before = len(client.jobs())
     await client.killed(WHILE_IT_RUNS)
     same = client.world.stage(wait_and_count, str(client.folder))
-    async with cloud(client.settings) as aws:
-        other = await lifecycle.send(aws, client.settings, same, ticket(same))
+    async with connect(client.settings) as opened:
+        other = await opened.submit(client.settings, Task.of(same))
     (theirs,) = await client.asks_again()
     assert other.job_id != theirs.job_id
     client.may_go_on()
@@ -197,8 +197,8 @@ async def test_what_was_taken_over_can_be_cancelled(client: Client) -> None:
     await client.killed(WHILE_IT_RUNS)
     (handle,) = await client.asks_again()
     reading = asyncio.ensure_future(client.reads([handle]))
-    async with cloud(client.settings) as aws:
-        await lifecycle.cancel(aws, handle.job_id, handle.member)
+    async with connect(client.settings) as opened:
+        await opened.cancel(handle.job_id, handle.member)
     (result,) = await reading
     assert isinstance(result.error, errors.Cancelled)
     assert len(client.jobs()) == before + 1
@@ -207,10 +207,10 @@ async def test_what_was_taken_over_can_be_cancelled(client: Client) -> None:
 async def test_a_cancel_that_came_first_ends_it(client: Client) -> None:
     await client.killed(WHILE_IT_RUNS)
     (group,) = client.groups
-    cancelled = ticket(group)
+    cancelled = Task.of(group)
     cancelled.cancelled = True
-    async with cloud(client.settings) as aws:
-        handle = await lifecycle.send(aws, client.settings, group, cancelled)
+    async with connect(client.settings) as opened:
+        handle = await opened.submit(client.settings, cancelled)
     (result,) = await client.reads([handle])
     assert isinstance(result.error, errors.Cancelled)
 
@@ -246,10 +246,10 @@ async def test_one_that_raises_what_may_be_tried_again_is_submitted_again(client
     client.set(retry_exceptions="ZeroDivisionError")
     await client.killed(WHILE_IT_RUNS)
     (group,) = client.groups
-    taken = ticket(group)
-    async with cloud(client.settings) as aws:
-        handle = await lifecycle.send(aws, client.settings, group, taken)
-        watching = asyncio.ensure_future(lifecycle.watch(aws, client.settings, handle, taken))
+    taken = Task.of(group)
+    async with connect(client.settings) as opened:
+        handle = await opened.submit(client.settings, taken)
+        watching = asyncio.ensure_future(opened.wait(client.settings, handle, taken))
         written(client.folder / "go", "fail")
         await client.until(lambda: len(client.jobs()) == before + 2)
         written(client.folder / "go", "well")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -205,10 +204,7 @@ async def test_an_archive_of_a_base_the_engine_lacks_is_refused_in_its_words(nam
 
 
 async def test_without_an_engine_the_other_builder_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with socket.create_server(
-        ("127.0.0.1", 0)
-    ) as nobody:  # over TCP: the SDK leaves a Unix socket open when this fails
-        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{nobody.getsockname()[1]}")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
     with pytest.raises(ImageError, match='(?s)The Docker engine does not answer.*builder = "registry"'):
         async with builder_named("docker", tmp_path):
             pass

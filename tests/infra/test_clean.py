@@ -16,14 +16,15 @@ import pytest
 from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.runner.protocol import layout
-from covalent_awsbatch_plugin.tasks import cloud, lifecycle
-from tests.tasks.small_world import World, ticket
+from covalent_awsbatch_plugin.tasks.client import connect
+from covalent_awsbatch_plugin.tasks.inflight import Task
+from tests.tasks.small_world import World
 from tests.tasks.tasks import shout, when_there
 
 KEEP = {"delete_images": False, "delete_objects": False, "delete_definitions": False, "max_baked_mib": 0}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own_aws() -> Iterator[LocalAWS]:
     """Others' tasks leave nothing here."""
     aws = LocalAWS(engine="process", slots=4, grace_s=1)
@@ -34,8 +35,25 @@ def own_aws() -> Iterator[LocalAWS]:
 
 @pytest.fixture
 async def world(own_aws: LocalAWS, tmp_path: Path) -> AsyncIterator[World]:
-    yield World(own_aws, tmp_path)
+    world = World(own_aws, tmp_path)
+    yield world
     await close_shared()
+    empty(world)
+
+
+def empty(world: World) -> None:
+    """Delete what a test left, so that the next one begins as the first did."""
+    section, sent = world.aws.section(), world.sent()
+    s3, ecr, batch = world.client("s3"), world.client("ecr"), world.client("batch")
+    for key in sent.objects:
+        s3.delete_object(Bucket=section["s3_bucket_name"], Key=key)
+    if sent.images:
+        digests = [{"imageDigest": digest} for digest in sent.images]
+        ecr.batch_delete_image(repositoryName=section["ecr_repo_name"], imageIds=digests)
+    for definition in sent.definitions:
+        batch.deregister_job_definition(jobDefinition=definition)
+    left = world.sent()
+    assert (left.objects, left.images, left.definitions) == (frozenset(), frozenset(), frozenset())
 
 
 def clean(world: World, *words: str) -> str:
@@ -78,8 +96,8 @@ async def test_what_a_living_job_needs_stays(world: World, tmp_path: Path, paylo
     gate = tmp_path / "there"
     settings = world.settings(**KEEP, payload=payload)
     group = world.stage(when_there, str(gate))
-    async with cloud(settings) as aws:
-        handle = await lifecycle.send(aws, settings, group, ticket(group))
+    async with connect(settings) as client:
+        handle = await client.submit(settings, Task.of(group))
         clean(world, "--older-than", "0", "--yes")
         sent = world.sent()
         assert handle.image.rpartition("@")[2] in sent.images
@@ -87,6 +105,6 @@ async def test_what_a_living_job_needs_stays(world: World, tmp_path: Path, paylo
         assert payload == "image" or any(key.startswith(layout.payload_key("")) for key in sent.objects)
         assert sent.definitions
         gate.touch()
-        ended = await lifecycle.watch(aws, settings, handle)
+        ended = await client.wait(settings, handle)
     assert ended.envelope is not None
     assert ended.envelope.returned

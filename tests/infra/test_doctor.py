@@ -25,7 +25,7 @@ from covalent_awsbatch_plugin.infra.doctor import Doctor
 from covalent_awsbatch_plugin.infra.stack_names import configured_names
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.settings import Settings
-from covalent_awsbatch_plugin.tasks import cloud
+from covalent_awsbatch_plugin.tasks.client import connect
 from covalent_awsbatch_plugin.tasks.stuck import lacks
 from tests.infra.people import PULL_BASE, People, without
 from tests.tasks.small_world import World
@@ -38,8 +38,8 @@ async def world(guarded_aws: LocalAWS, tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def findings(settings: Settings) -> dict[str, Finding]:
-    async with cloud(settings) as aws:
-        return {found.name: found async for found in Doctor(aws, settings).findings()}
+    async with connect(settings) as client:
+        return {found.name: found async for found in Doctor(client.services, settings).findings()}
 
 
 async def test_where_all_is_well_every_line_is_ok(world: World) -> None:

@@ -27,9 +27,11 @@ from covalent_awsbatch_plugin.infra.stack_names import configured_names
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.runner.protocol import layout
 from covalent_awsbatch_plugin.settings import Settings
-from covalent_awsbatch_plugin.tasks import cloud, lifecycle, orphans
+from covalent_awsbatch_plugin.tasks import orphans
+from covalent_awsbatch_plugin.tasks.client import connect
+from covalent_awsbatch_plugin.tasks.inflight import Task
 from tests.infra.people import PULL_BASE, People, without
-from tests.tasks.small_world import World, stdout_of, ticket
+from tests.tasks.small_world import World, stdout_of
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -72,21 +74,21 @@ class Journey:
 
     async def cancelled(self) -> str:
         group = self.world.stage(signal.pause)
-        async with cloud(self.settings) as aws:
-            handle = await lifecycle.send(aws, self.settings, group, ticket(group))
-            live = await orphans.live_jobs(aws, self.settings, any_host=True)
+        async with connect(self.settings) as client:
+            handle = await client.submit(self.settings, Task.of(group))
+            live = await orphans.live_jobs(client.services, self.settings, any_host=True)
             try:
                 assert [found.job_id for found in live if found.job_id == handle.job_id]
-                await lifecycle.cancel(aws, handle.job_id)
+                await client.cancel(handle.job_id)
             except NotAllowed:
                 admin = self.world.client("batch")
                 admin.terminate_job(jobId=handle.job_id, reason="the test is over")
                 raise
-            return (await lifecycle.watch(aws, self.settings, handle)).handle.job_id
+            return (await client.wait(self.settings, handle)).handle.job_id
 
     async def place_in_the_queue(self) -> str:
-        async with cloud(self.settings) as aws:
-            return str(await aws.batch.position(self.settings.batch_queue, "none"))
+        async with connect(self.settings) as client:
+            return str(await client.services.batch.position(self.settings.batch_queue, "none"))
 
 
 DEEDS: dict[str, Deed] = {

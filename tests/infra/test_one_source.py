@@ -10,6 +10,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from covalent_awsbatch_plugin.awsbatch import ExecutorInfraDefaults, ExecutorPluginDefaults
 from covalent_awsbatch_plugin.cli import main
@@ -36,6 +37,16 @@ def test_every_setting_is_a_variable_of_terraform_and_stands_in_the_config_secti
     assert variables == [*InfraSettings.model_fields, *SETTING_NAMES]
     given = text.rpartition("given = {")[2].partition("}")[0]
     assert re.findall(r"^\s+(\w+) += var\.\1$", given, re.MULTILINE) == list(SETTING_NAMES)
+
+
+def test_the_providers_range_holds_only_versions_that_know_every_argument() -> None:
+    """`compute_environment_name_prefix` is `name_prefix` from 6.0 on, under which `infra up` fails."""
+    (told,) = re.findall(r'^ +version = "(.+)"$', (INFRA / "main.tf").read_text(), re.MULTILINE)
+    assert "compute_environment_name_prefix" in (INFRA / "compute.tf").read_text()
+    tried = ("5.74.0", "5.75.0", "5.100.0", "6.0.0", "6.25.0")
+    assert list(SpecifierSet(told).filter(tried)) == ["5.75.0", "5.100.0"]
+    documented = (INFRA / "README.md").read_text(), (ROOT / "docs" / "infrastructure.md").read_text()
+    assert all("5.75" in text for text in documented)
 
 
 def test_covalents_classes_have_the_same_fields_and_leave_open_what_nobody_chose() -> None:

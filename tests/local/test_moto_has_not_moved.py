@@ -18,6 +18,7 @@ from moto.batch import models as batch
 from moto.batch.responses import BatchResponse
 from moto.core.authorization import ActionAuthenticatorMixin
 from moto.core.base_backend import BackendDict, BaseBackend
+from moto.ec2.models import EC2Backend
 from moto.ecr import models as ecr
 from moto.ecr.responses import ECRResponse
 from moto.iam.access_control import AssumedRoleAccessKey, IAMPolicy, IAMPolicyStatement, IAMUserAccessKey
@@ -26,6 +27,8 @@ from moto.iam.responses import IamResponse
 from moto.logs.models import LogsBackend, LogStream
 from moto.logs.responses import LogsResponse
 from moto.sts.models import STSBackend
+
+from covalent_awsbatch_plugin.local.iam.keys import TEMPORARY
 
 SIGNATURES = {
     batch.JobDefinition.__init__: "name parameters _type container_properties node_properties eks_properties tags "
@@ -61,6 +64,7 @@ METHODS = {
     ECRResponse: "get_authorization_token",
     IAMUserAccessKey: "collect_policies",
     AssumedRoleAccessKey: "collect_policies",
+    EC2Backend: "create_internet_gateway attach_internet_gateway describe_route_tables create_route",
     IAMBackend: "list_role_policies get_role_policy list_attached_role_policies list_user_policies get_user_policy "
     "list_attached_user_policies",
     LogsResponse: "filter_log_events",
@@ -89,6 +93,13 @@ def test_backends_are_looked_up_where_ours_stand() -> None:
     for name in ("url_bases", "url_paths"):
         assert isinstance(inspect.getattr_static(BaseBackend, name), property)
     assert "_job_definitions" in vars(batch.BatchBackend("us-east-1", "123456789012"))
+
+
+def test_access_keys_are_kept_where_they_are_looked_up() -> None:
+    held = IAMBackend("us-east-1", "123456789012").create_temp_access_key()
+    assert held.access_key_id.startswith(TEMPORARY)
+    assert (held.status, bool(held.secret_access_key)) == ("Active", True)
+    assert STSBackend("us-east-1", "123456789012").assumed_roles == []
 
 
 def test_iam_does_not_simulate_yet() -> None:

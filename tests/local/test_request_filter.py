@@ -19,9 +19,8 @@ from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.local.faults.request_filter import Gate
 from covalent_awsbatch_plugin.settings import Given, Settings, resolve
-from covalent_awsbatch_plugin.tasks import cloud, lifecycle
-from covalent_awsbatch_plugin.tasks import results as collecting
-from covalent_awsbatch_plugin.tasks.inflight import Ticket
+from covalent_awsbatch_plugin.tasks.client import connect
+from covalent_awsbatch_plugin.tasks.inflight import Task
 from covalent_awsbatch_plugin.tasks.staging import stage_call, value_of
 from tests.local.small_world import World
 
@@ -134,10 +133,10 @@ async def one(settings: Settings, x: int, folder: Path) -> tuple[object, str]:
     """Value and output of one task."""
     folder.mkdir()
     group = stage_call(squared, (x,), {}, folder, dispatch_id=f"storm-{x % 2}", node_id=2 * x)
-    async with cloud(settings) as known:
-        handle = await lifecycle.send(known, settings, group, Ticket((("storm", x),)))
-        ended = await lifecycle.watch(known, settings, handle)
-        (result,) = await collecting.collect(known, settings, ended, group.node_ids, folder)
+    async with connect(settings) as client:
+        handle = await client.submit(settings, Task((("storm", x),), group))
+        ended = await client.wait(settings, handle)
+        (result,) = await client.results(settings, ended, group.node_ids, folder)
     assert result.error is None, result.error.text()
     return value_of(result), result.files["stdout"].read_text()
 

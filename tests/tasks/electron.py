@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from covalent_awsbatch_plugin.settings import Settings
-from covalent_awsbatch_plugin.tasks import cloud, lifecycle, results
-from covalent_awsbatch_plugin.tasks.inflight import Ticket
+from covalent_awsbatch_plugin.tasks.client import connect
+from covalent_awsbatch_plugin.tasks.inflight import Task
+from covalent_awsbatch_plugin.tasks.job_handle import JobHandle
 from covalent_awsbatch_plugin.tasks.packing import StagedGroup
 from covalent_awsbatch_plugin.tasks.results import NodeResult
-from covalent_awsbatch_plugin.tasks.submit import JobHandle
-from tests.tasks.small_world import World, ticket
+from tests.tasks.small_world import World
 from tests.tasks.tasks import shout
 
 
@@ -26,26 +26,26 @@ class Electron:
     def __init__(self, world: World, settings: Settings, function: Callable[..., Any], *args: Any) -> None:
         self._settings = settings
         self.group: StagedGroup = world.stage(function, *args)
-        self.ticket: Ticket = ticket(self.group)
+        self.task: Task = Task.of(self.group)
         self.into: Path = world.folder / f"out-{self.group.dispatch_id}"
         self.into.mkdir()
         self.handle: JobHandle
 
     async def send(self) -> None:
-        async with cloud(self._settings) as aws:
-            self.handle = await lifecycle.send(aws, self._settings, self.group, self.ticket)
+        async with connect(self._settings) as client:
+            self.handle = await client.submit(self._settings, self.task)
 
     async def end(self) -> NodeResult:
-        async with cloud(self._settings) as aws:
-            ended = await lifecycle.watch(aws, self._settings, self.handle, self.ticket)
-            (result,) = await results.collect(aws, self._settings, ended, self.group.node_ids, self.into)
+        async with connect(self._settings) as client:
+            ended = await client.wait(self._settings, self.handle, self.task)
+            (result,) = await client.results(self._settings, ended, self.group.node_ids, self.into)
         return result
 
     async def cancel(self) -> None:
-        self.ticket.cancelled = True
-        async with cloud(self._settings) as aws:
-            assert self.ticket.job_id
-            await lifecycle.cancel(aws, self.ticket.job_id, self.ticket.member)
+        self.task.cancelled = True
+        async with connect(self._settings) as client:
+            assert self.task.handle
+            await client.cancel(self.task.handle.job_id, self.task.handle.member)
 
 
 async def sent(electrons: Sequence[Electron]) -> list[JobHandle]:

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 Answer = web.StreamResponse | None
 Rule = Callable[[web.Request, bytes], Awaitable[Answer]]
@@ -90,8 +91,8 @@ class Gate:
         return found if found is not None else await self._forward(request, body)
 
     async def _forward(self, request: web.Request, body: bytes) -> web.Response:
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in ("host", "expect")}
-        url = self._behind + request.raw_path
+        headers = {name: value for name, value in request.headers.items() if name.lower() != "expect"}
+        url = URL(self._behind + request.raw_path, encoded=True)  # as it was signed
         async with self._session.request(
             request.method, url, headers=headers, data=io.BytesIO(body), allow_redirects=False, auto_decompress=False
         ) as answer:

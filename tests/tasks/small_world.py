@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import configparser
 import itertools
+import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,9 +21,8 @@ import botocore.session
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.runner.protocol import envelope
 from covalent_awsbatch_plugin.settings import Given, Settings, resolve
-from covalent_awsbatch_plugin.tasks import cloud, lifecycle
-from covalent_awsbatch_plugin.tasks import results as collecting
-from covalent_awsbatch_plugin.tasks.inflight import Ticket
+from covalent_awsbatch_plugin.tasks.client import connect
+from covalent_awsbatch_plugin.tasks.inflight import Task
 from covalent_awsbatch_plugin.tasks.packing import StagedGroup
 from covalent_awsbatch_plugin.tasks.results import NodeResult
 from covalent_awsbatch_plugin.tasks.staging import stage_call, value_of
@@ -55,6 +55,16 @@ class World:
         path.write_text(profile_text(name, lines))
         return str(path)
 
+    def another_profile(self) -> tuple[str, str]:
+        """A credentials file with keys of a user of its own, who may do anything; the file, and the access key's id."""
+        iam, name = self.client("iam"), f"user-{uuid.uuid4()}"
+        iam.create_user(UserName=name)
+        anything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+        iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=json.dumps(anything))
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        keys = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+        return self.profile(**keys), key["AccessKeyId"]
+
     def stage(
         self,
         function: Callable[..., Any],
@@ -75,10 +85,10 @@ class World:
     async def run_staged(self, settings: Settings, group: StagedGroup) -> NodeResult:
         into = self.folder / f"out-{next(_numbers)}"
         into.mkdir()
-        async with cloud(settings) as aws:
-            handle = await lifecycle.send(aws, settings, group, ticket(group))
-            ended = await lifecycle.watch(aws, settings, handle)
-            (result,) = await collecting.collect(aws, settings, ended, group.node_ids, into)
+        async with connect(settings) as client:
+            handle = await client.submit(settings, Task.of(group))
+            ended = await client.wait(settings, handle)
+            (result,) = await client.results(settings, ended, group.node_ids, into)
         return result
 
     async def value(self, settings: Settings, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -134,10 +144,6 @@ class Sent:
     definitions: frozenset[str]
     jobs: frozenset[str]
     objects: frozenset[str]
-
-
-def ticket(group: StagedGroup) -> Ticket:
-    return Ticket(tuple((group.dispatch_id, node) for node in group.node_ids))
 
 
 def profile_text(name: str, lines: Mapping[str, str | None]) -> str:

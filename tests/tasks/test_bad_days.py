@@ -15,17 +15,18 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
 from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.jobs.resources import fitted
 from covalent_awsbatch_plugin.settings import Settings
-from covalent_awsbatch_plugin.tasks import cloud, lifecycle, results
+from covalent_awsbatch_plugin.tasks.client import connect
+from covalent_awsbatch_plugin.tasks.inflight import Task
 from covalent_awsbatch_plugin.tasks.staging import stage_call, value_of
 from tests.tasks.gate import Gate, error_of
-from tests.tasks.small_world import World, ticket
+from tests.tasks.small_world import World
 from tests.tasks.tasks import double, shout
 
 
@@ -162,8 +163,8 @@ async def test_a_wrong_setting_is_one_error_and_mended_it_works(world: World, da
     holds(caught.value, *(word.format(**places) for word in day.words))
     assert world.sent() == before
     if day.calls:
-        async with cloud(world.settings(**wrong)) as aws:
-            assert set(aws.aws.calls) <= day.calls
+        async with connect(world.settings(**wrong)) as client:
+            assert set(client.services.aws.calls) <= day.calls
     assert await world.value(world.settings(), shout, "mended") == "MENDED"
 
 
@@ -219,7 +220,7 @@ async def test_a_credentials_file_that_may_not_be_read_is_named(world: World) ->
     path = Path(world.profile())
     path.chmod(0)
     with pytest.raises(errors.SettingError) as caught, as_nobody():
-        async with cloud(world.settings(credentials=str(path))):
+        async with connect(world.settings(credentials=str(path))):
             pass
     holds(caught.value, f"credentials={str(path)!r}", "Permission denied", "where the Covalent server runs")
     path.chmod(0o600)
@@ -307,8 +308,15 @@ async def test_a_token_that_expires_while_tasks_run_is_renewed_from_its_file(wor
     credentials = Path(world.profile(endpoint_url=gate.url))
     settings = world.settings(credentials=str(credentials))
     assert await world.value(settings, shout, "a") == "A"
-    gate.rules["batch:submitjob"] = only_with_token("fresh")
-    credentials.write_text(Path(world.profile(endpoint_url=gate.url, aws_session_token="fresh")).read_text())
+    role = world.client("iam").get_role(RoleName=settings.batch_job_role_name)["Role"]["Arn"]
+    fresh = world.client("sts").assume_role(RoleArn=role, RoleSessionName="fresh")["Credentials"]
+    gate.rules["batch:submitjob"] = only_with_token(fresh["SessionToken"])
+    renewed = {
+        "aws_access_key_id": fresh["AccessKeyId"],
+        "aws_secret_access_key": fresh["SecretAccessKey"],
+        "aws_session_token": fresh["SessionToken"],
+    }
+    credentials.write_text(Path(world.profile(endpoint_url=gate.url, **renewed)).read_text())
     assert await world.value(settings, shout, "b") == "B"
 
 
@@ -494,21 +502,26 @@ async def test_a_disk_that_is_full_when_the_function_is_written_is_told(world: W
 
 @pytest.mark.parametrize("size", [10, 1_000_000], ids=["in the envelope", "in an object of its own"])
 async def test_a_disk_that_is_full_when_the_result_is_written_is_told_and_with_room_it_is_read(
-    world: World, size: int
+    world: World, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, group = world.settings(), world.stage(double, b"x" * (size // 2))
-    async with cloud(settings) as aws:
-        handle = await lifecycle.send(aws, settings, group, ticket(group))
-        ended = await lifecycle.watch(aws, settings, handle)
+    async with connect(settings) as client:
+        handle = await client.submit(settings, Task.of(group))
+        ended = await client.wait(settings, handle)
         full = world.folder / "full"
         full.mkdir()
-        (full / "output-0").symlink_to("/dev/full")
-        with pytest.raises(errors.StagingError) as caught:
-            await results.collect(aws, settings, ended, group.node_ids, full)
+        with monkeypatch.context() as patch:
+            for module in ("tasks.results", "aws.s3"):
+                patch.setattr(f"covalent_awsbatch_plugin.{module}.create_own", lambda _: full_disk())
+            with pytest.raises(errors.StagingError) as caught:
+                await client.results(settings, ended, group.node_ids, full)
         holds(caught.value, str(full / "output-0"), "No space left on device", "cache_dir")
-        (full / "output-0").unlink()
-        (result,) = await results.collect(aws, settings, ended, group.node_ids, full)
+        (result,) = await client.results(settings, ended, group.node_ids, full)
         assert value_of(result) == b"x" * size
+
+
+def full_disk() -> IO[bytes]:
+    return Path("/dev/full").open("wb")  # whoever asked for a new file closes it
 
 
 async def test_a_home_that_cannot_be_written_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

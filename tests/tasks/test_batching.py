@@ -18,13 +18,14 @@ from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.settings import Settings
-from covalent_awsbatch_plugin.tasks import cloud, lifecycle
 from covalent_awsbatch_plugin.tasks.batching import Arrivals
+from covalent_awsbatch_plugin.tasks.client import connect
+from covalent_awsbatch_plugin.tasks.inflight import Task
+from covalent_awsbatch_plugin.tasks.job_handle import JobHandle
 from covalent_awsbatch_plugin.tasks.staging import value_of
-from covalent_awsbatch_plugin.tasks.submit import JobHandle
 from tests.tasks.electron import Electron, sent, until_ended
 from tests.tasks.gate import Gate
-from tests.tasks.small_world import World, stdout_of, ticket
+from tests.tasks.small_world import World, stdout_of
 from tests.tasks.tasks import double, shout, when_there
 
 DEFINE = "batch:describejobdefinitions"  # the first call of a job's way that is its own
@@ -44,19 +45,13 @@ async def with_company(world: World, gate: Gate, settings: Settings, others: Seq
     leaving = asyncio.create_task(first.send())
     await held.reached.wait()
     following = asyncio.create_task(sent(others))
-    async with cloud(settings) as aws:
-        while sum(len(batch.waiting) for batch in fleet(aws)._batches.values()) < len(others):
+    async with connect(settings) as client:
+        while sum(len(queue.waiting) for queue in client.batcher._queues.values()) < len(others):
             await asyncio.sleep(0.01)
     held.go.set()
     await leaving
     assert ":" not in first.handle.job_id
     return await following
-
-
-def fleet(aws: Any) -> Any:
-    from covalent_awsbatch_plugin.tasks.batching import Batcher
-
-    return aws.tenant(Batcher)
 
 
 def sizes(handles: Sequence[JobHandle]) -> list[int]:
@@ -141,7 +136,7 @@ async def test_one_that_is_cancelled_while_it_waits_does_not_leave(
     world: World, gate: Gate, through: Callable[..., Settings]
 ) -> None:
     others = [Electron(world, through(), shout, word) for word in "abc"]
-    others[1].ticket.cancelled = True  # as if while it waits: a ticket is looked at last before the job is made
+    others[1].task.cancelled = True  # as if while it waits: a task is looked at last before the job is made
     held = gate.hold(DEFINE)
     first = asyncio.create_task(Electron(world, through(), shout, "first").send())
     await held.reached.wait()
@@ -159,7 +154,7 @@ async def test_one_that_is_cancelled_between_submission_and_handle_is_ended(
     held = gate.hold("batch:submitjob", after=True)
     leaving = asyncio.create_task(electron.send())
     await held.reached.wait()
-    electron.ticket.cancelled = True
+    electron.task.cancelled = True
     held.go.set()
     await leaving
     result = await electron.end()
@@ -201,8 +196,8 @@ async def test_a_loop_that_ends_while_the_job_is_submitted_leaves_no_job_running
     group, settings, stop = world.stage(when_there, str(world.folder / "never")), through(), threading.Event()
 
     async def send() -> None:
-        async with cloud(settings) as aws:
-            await lifecycle.send(aws, settings, group, ticket(group))
+        async with connect(settings) as client:
+            await client.submit(settings, Task.of(group))
 
     async def server() -> None:
         sending = asyncio.create_task(send())

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.local import faults
-from covalent_awsbatch_plugin.tasks import cloud, lifecycle
-from covalent_awsbatch_plugin.tasks import results as collecting
+from covalent_awsbatch_plugin.tasks.client import connect
+from covalent_awsbatch_plugin.tasks.inflight import Task
 from covalent_awsbatch_plugin.tasks.packing import StagedGroup
 from covalent_awsbatch_plugin.tasks.results import NodeResult
-from tests.tasks.small_world import World, ticket
+from tests.tasks.small_world import World
 from tests.tasks.tasks import fail, shout
 
 
@@ -26,10 +26,10 @@ def packed(world: World, dispatch_id: str) -> StagedGroup:
 
 async def end_of(world: World, group: StagedGroup, into: Path) -> list[NodeResult]:
     settings = world.settings()
-    async with cloud(settings) as aws:
-        handle = await lifecycle.send(aws, settings, group, ticket(group))
-        ended = await lifecycle.watch(aws, settings, handle)
-        return await collecting.collect(aws, settings, ended, group.node_ids, into)
+    async with connect(settings) as client:
+        handle = await client.submit(settings, Task.of(group))
+        ended = await client.wait(settings, handle)
+        return await client.results(settings, ended, group.node_ids, into)
 
 
 async def test_the_one_that_fails_is_named(world: World, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.runner.protocol import layout
-from covalent_awsbatch_plugin.tasks import cloud
+from covalent_awsbatch_plugin.tasks.client import connect
 from covalent_awsbatch_plugin.tasks.result_key import result_key
 from covalent_awsbatch_plugin.tasks.staging import value_of
 from tests.tasks.electron import Electron, together, until_ended
@@ -173,7 +173,7 @@ async def test_one_is_cancelled_and_the_others_are_not(world: World, tmp_path: P
 async def test_a_definition_that_somebody_deregistered_is_registered_anew(world: World) -> None:
     settings = world.settings(time_limit=902)
     before = world.sent().definitions
-    async with cloud(settings):  # so that what is known of AWS is not forgotten
+    async with connect(settings):  # so that what is known of AWS is not forgotten
         assert await world.value(settings, shout, "a") == "A"
         (known,) = world.sent().definitions - before
         world.client("batch").deregister_job_definition(jobDefinition=known)

@@ -15,7 +15,8 @@ from aiohttp import web
 
 from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.runner.protocol import envelope, layout
-from covalent_awsbatch_plugin.tasks import cloud, lifecycle, results
+from covalent_awsbatch_plugin.tasks import results
+from covalent_awsbatch_plugin.tasks.client import connect
 from covalent_awsbatch_plugin.tasks.results import NodeResult
 from covalent_awsbatch_plugin.tasks.staging import value_of
 from tests.tasks.electron import Electron, until_ended
@@ -87,8 +88,8 @@ async def test_the_result_of_another_run_of_the_same_task_is_refused(world: Worl
 async def test_the_result_of_another_attempt_is_refused(world: World, bucket: Bucket) -> None:
     electron = await ran(world, shout, "a")
     bucket.put(envelope_key(electron, 2), bucket.get(envelope_key(electron)))
-    async with cloud(world.settings()) as aws:
-        store = await results.results_store(aws, world.settings(), electron.handle)
+    async with connect(world.settings()) as client:
+        store = await results.results_store(client.services, world.settings(), electron.handle)
         with pytest.raises(errors.Lost, match=r"attempt 1; expected .*, 2"):
             await results.newest_envelope(store, electron.handle, attempts=2)
     assert value_of(await electron.end()) == "A"
@@ -111,11 +112,11 @@ async def test_a_part_that_is_not_what_the_task_wrote_is_refused(world: World, b
 
 async def test_what_was_collected_can_be_collected_again(world: World) -> None:
     settings, electron = world.settings(delete_objects=False), await ran(world, zeros, BIG)
-    async with cloud(settings) as aws:
-        ended = await lifecycle.watch(aws, settings, electron.handle)
+    async with connect(settings) as client:
+        ended = await client.wait(settings, electron.handle)
         for into in (electron.into, electron.into, world.folder / "elsewhere"):
             into.mkdir(exist_ok=True)
-            (result,) = await results.collect(aws, settings, ended, (0,), into)
+            (result,) = await client.results(settings, ended, (0,), into)
             assert value_of(result) == bytes(BIG)
 
 
@@ -137,9 +138,9 @@ async def test_a_log_that_cannot_be_read_does_not_hide_the_jobs_own_error(
     bucket.delete(envelope_key(electron))
     gate.refuse("logs:GetLogEvents", 400, "AccessDeniedException", "not yours")
     settings = world.settings(credentials=world.profile(endpoint_url=gate.url))
-    async with cloud(settings) as aws:
-        ended = await lifecycle.watch(aws, settings, electron.handle)
-        (result,) = await results.collect(aws, settings, ended, (0,), electron.into)
+    async with connect(settings) as client:
+        ended = await client.wait(settings, electron.handle)
+        (result,) = await client.results(settings, ended, (0,), electron.into)
     assert isinstance(result.error, errors.Lost)
     assert "the log can't be read: AWS does not allow logs:GetLogEvents" in stdout_of(result)
 
@@ -147,9 +148,9 @@ async def test_a_log_that_cannot_be_read_does_not_hide_the_jobs_own_error(
 async def test_settings_that_have_gone_wrong_since_do_not_lose_a_result(world: World) -> None:
     electron = await ran(world, shout, "a")
     wrong = world.settings(s3_bucket_name="gone-since", batch_queue="gone-since", ecr_repo_name="gone/since")
-    async with cloud(wrong) as aws:
-        ended = await lifecycle.watch(aws, wrong, electron.handle)
-        (result,) = await results.collect(aws, wrong, ended, (0,), electron.into)
+    async with connect(wrong) as client:
+        ended = await client.wait(wrong, electron.handle)
+        (result,) = await client.results(wrong, ended, (0,), electron.into)
     assert value_of(result) == "A"
 
 
@@ -163,9 +164,9 @@ async def test_a_result_that_comes_in_pieces_is_whole(world: World, gate: Gate) 
     electron = await ran(world, zeros, BIG)
     settings = world.settings(credentials=world.profile(endpoint_url=gate.url))
     broken = break_bodies(gate, times=3)
-    async with cloud(settings) as aws:
-        ended = await lifecycle.watch(aws, settings, electron.handle)
-        (result,) = await results.collect(aws, settings, ended, (0,), electron.into)
+    async with connect(settings) as client:
+        ended = await client.wait(settings, electron.handle)
+        (result,) = await client.results(settings, ended, (0,), electron.into)
     assert value_of(result) == bytes(BIG) and broken == [0]
 
 

@@ -18,7 +18,7 @@ from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.aws import session as aws_module
 from covalent_awsbatch_plugin.aws.session import AWS, Connection, close_shared, shared
 from covalent_awsbatch_plugin.core.rate_limit import Lane, Pace
-from covalent_awsbatch_plugin.tasks import cloud
+from covalent_awsbatch_plugin.tasks.client import connect
 from tests.tasks.gate import Gate
 from tests.tasks.small_world import World
 from tests.tasks.tasks import shout
@@ -124,15 +124,21 @@ async def test_who_opens_much_closes_all(world: World) -> None:
 
 async def test_no_secret_is_in_what_is_shown(world: World) -> None:
     settings = world.settings()
-    async with cloud(settings) as aws:
-        site = await aws.site(settings)
+    async with connect(settings) as client:
+        site = await client.services.resources(settings)
         secrets = [
             line.split("=")[1].strip()
             for line in Path(settings.credentials).read_text().splitlines()
             if "secret" in line
         ]
         assert secrets and site.repository.login and site.repository.login.password
-        for shown in (repr(aws), repr(aws.aws), repr(site), repr(settings), repr(aws.aws.connection)):
+        for shown in (
+            repr(client.services),
+            repr(client.services.aws),
+            repr(site),
+            repr(settings),
+            repr(client.services.aws.connection),
+        ):
             assert not any(secret in shown for secret in (*secrets, site.repository.login.password))
 
 
@@ -191,13 +197,13 @@ async def test_a_throttle_slows_every_call_to_batch_also_one_that_botocore_rides
     world: World, gate: Gate, operation: str, once: bool
 ) -> None:
     gate.refuse(f"batch:{operation.lower()}", 429, "TooManyRequestsException", "Too Many Requests", times=1)
-    async with cloud(world.settings(credentials=world.profile(endpoint_url=gate.url))) as aws:
-        lane = aws.aws.pace.lane("batch", "ListJobs")
+    async with connect(world.settings(credentials=world.profile(endpoint_url=gate.url))) as client:
+        lane = client.services.aws.pace.lane("batch", "ListJobs")
         assert lane and lane.share == 1
         submission = {"jobName": "a", "jobQueue": "no", "jobDefinition": "no"}
         told = {"jobs": ["none"]} if operation == "DescribeJobs" else submission
         with contextlib.suppress(errors.Throttled):
-            await aws.aws.call("batch", operation, of="the queue", once=once, **told)
+            await client.services.aws.call("batch", operation, of="the queue", once=once, **told)
         assert 0.5 <= lane.share < 0.6
 
 

@@ -26,6 +26,7 @@ from ..layer import Chunk, Entry, File, Layer, stored_gzip, tar
 from ..manifest import DOCKER, Descriptor, Image
 from ..reference import Reference
 from .builder import Login
+from .docker_client import docker_client
 
 T = TypeVar("T")
 
@@ -118,8 +119,8 @@ class Engine:
 
 def _connect() -> Any:  # the SDK has types for some of its calls only
     try:
-        return docker.from_env(timeout=ANSWER_S)
-    except (docker.errors.DockerException, OSError) as error:
+        return docker_client(ANSWER_S)
+    except docker.errors.DockerException as error:
         raise ImageError(
             "The Docker engine does not answer.",
             says=str(error),

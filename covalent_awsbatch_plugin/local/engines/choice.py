@@ -29,19 +29,9 @@ def choose(wanted: str) -> str:
 
 def docker_answers() -> bool:
     """Whether a Docker engine answers at DOCKER_HOST or the usual socket."""
-    import docker
-    from docker.errors import DockerException
+    from ...images.builders import docker_client
 
-    try:
-        client = docker.from_env(timeout=5)
-    except DockerException:
-        return False
-    try:
-        return bool(client.ping())
-    except DockerException:
-        return False
-    finally:
-        client.close()
+    return docker_client.docker_answers(timeout_s=5)
 
 
 def make(name: str, folder: Path, registry: str, password: str, slots: int) -> Engine:

@@ -22,11 +22,11 @@ from signal import SIGKILL, Signals
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-import docker
 from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container as DockerContainer
 from docker.types import LogConfig, Mount
 
+from ...images.builders.docker_client import docker_client
 from .base import Container, Exit, PullFailed, StartFailed
 
 SECRET_FOLDER = "run/covalent-awsbatch-local"  # noqa: S105 - a name
@@ -49,7 +49,7 @@ class DockerEngine:
     def __init__(self, registry: str, password: str, slots: int) -> None:
         self._registry, self._login = registry, {"username": "AWS", "password": password}
         self._threads = ThreadPoolExecutor(slots * THREADS_A_JOB + 2, thread_name_prefix="docker")
-        self._client = docker.from_env(timeout=120, max_pool_size=slots * THREADS_A_JOB + 2)
+        self._client = docker_client(120, max_pool_size=slots * THREADS_A_JOB + 2)
         self._pulling = asyncio.Lock()  # layers that two images share are fetched once
         self._pulled: set[str] = set()
         self._secrets = _Secrets()

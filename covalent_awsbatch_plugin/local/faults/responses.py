@@ -26,6 +26,10 @@ EXPIRED_WORDS = "The security token included in the request is expired"
 
 def answer_error(service: str, status: str, code: str, message: str, start_response: Any) -> Iterable[bytes]:
     """XML for S3 and the query services, JSON for the others; `status` is like `429 Too Many Requests`."""
+    if service == "ec2":
+        start_response(status, [("Content-Type", "text/xml")])
+        error = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+        return [f"<Response><Errors>{error}</Errors><RequestID>local</RequestID></Response>".encode()]
     if service in ("s3", "iam", "sts"):
         start_response(status, [("Content-Type", "application/xml")])
         whole = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"

@@ -14,8 +14,14 @@ from secrets import compare_digest, token_urlsafe
 from aiohttp import web
 from moto.sts.models import sts_backends
 
+from .origin import only_own
+
 DURATION_S = 6 * 3600
 PATH = "/v2/credentials/"
+
+
+def _denied(why: str) -> web.Response:
+    return web.json_response({"code": "AccessDenied", "message": why}, status=403)
 
 
 class CredentialsEndpoint:
@@ -35,7 +41,7 @@ class CredentialsEndpoint:
         self._tasks.pop(task_id, None)
 
     def app(self) -> web.Application:
-        app = web.Application()
+        app = web.Application(middlewares=[only_own(_denied)])
         app.router.add_get(PATH + "{task_id}", self._credentials)
         return app
 

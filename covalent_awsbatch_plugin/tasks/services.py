@@ -1,27 +1,24 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What all tasks of one connection share: clients, the watcher, builders, and the places that settings name."""
+"""The services of one AWS connection that tasks share: API clients, watcher, image builders, resolved resources."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
+from collections.abc import Callable, Coroutine, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from ..aws.ecr import ECR
 from ..aws.identity import Account, Identity
 from ..aws.logs import Logs
 from ..aws.s3 import Store
-from ..aws.session import AWS, Connection, shared
+from ..aws.session import AWS
 from ..core.gather_errors import SideBySide
 from ..core.single_flight import Once
-from ..errors import StagingError
 from ..images.builders import Builder, Repository, builder
 from ..images.layer import Layer, layer
 from ..images.runner_layer import runner_files
@@ -29,6 +26,7 @@ from ..jobs.api import Batch
 from ..jobs.definition import JobPlacement
 from ..jobs.watcher import Watcher
 from ..settings import Settings
+from .cache_folder import cache_folder
 from .ledger import Ledger
 
 THREADS = 4  # for hashing and compressing, of which two cores can do no more at once
@@ -38,34 +36,25 @@ DEFAULT_BASE = "public.ecr.aws/docker/library/python:{minor}-slim"  # Docker's o
 T = TypeVar("T")
 
 
-def _made(cache_dir: str) -> Path:
-    """The folder, which is there now. Raises StagingError."""
-    folder = Path(cache_dir).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise StagingError(
-            f"The folder {folder} can't be made: {error.strerror}.", advice="Set cache_dir to another."
-        ) from error
-    return folder
-
-
 def base_image(settings: Settings, python: str) -> str:
-    """The image to build upon for code pickled by Python version `python`."""
+    """Return the name of the image to build upon for code that Python version `python` pickled."""
     return settings.container_image_uri or DEFAULT_BASE.format(minor=".".join(python.split(".")[:2]))
 
 
 @dataclass(frozen=True)
 class ResolvedResources:
-    """The places that the settings name, found and reachable."""
+    """The AWS resources that the settings name, found and reachable."""
 
     placement: JobPlacement
     repository: Repository
     store: Store
 
 
-class Cloud:
-    """One connection's shared things. `clock` gives seconds, and is an argument for tests."""
+class Services:
+    """The API clients of one connection and event loop, and the answers that all its tasks share.
+
+    `clock` returns seconds and is an argument for tests.
+    """
 
     def __init__(self, aws: AWS, clock: Callable[[], float] = time.monotonic) -> None:
         self.aws = aws
@@ -75,9 +64,9 @@ class Cloud:
         self.ledger = Ledger()
         self.watcher = Watcher(self.batch)
         self._clock = clock
-        self._tenants: dict[Any, Any] = {}
-        self._known: dict[Hashable, tuple[float, Any]] = {}  # until when it is believed, and what it is
-        self.once: Once[Any] = Once()  # what many tasks want at the same time is done once
+        self._cache: dict[Hashable, tuple[float, Any]] = {}  # time until which a value is valid, and the value
+        self._stores: dict[tuple[str, str], Store] = {}
+        self.once: Once[Any] = Once()  # work that many tasks want at the same time is done once
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="awsbatch")
         aws.on_close(self._aclose)
 
@@ -86,21 +75,19 @@ class Cloud:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def in_thread(self, work: Callable[..., T], *args: object) -> T:
-        """Runs blocking work on this package's own threads: the loop's default ones belong to Covalent."""
+        """Run blocking work on this package's own threads: the loop's default threads belong to Covalent."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
     def in_background(self, work: Callable[..., object], *args: object) -> None:
-        """The same, for what nobody waits for; it has to deal with its errors itself."""
+        """Run blocking work that nothing waits for; the work has to handle its own errors."""
         self._threads.submit(work, *args)
 
-    def tenant(self, make: Callable[[Cloud], T]) -> T:
-        """What `make` made of this Cloud when first asked."""
-        if make not in self._tenants:
-            self._tenants[make] = make(self)
-        return cast(T, self._tenants[make])
+    def store(self, bucket: str, account: str) -> Store:
+        """Return the one Store of a bucket that belongs to the account."""
+        return self._stores.setdefault((bucket, account), Store(self.aws, bucket, account))
 
     async def resources(self, settings: Settings) -> ResolvedResources:
-        """Bucket, repository, queue, roles and log group. Raises one error that tells of all that is wrong."""
+        """Resolve bucket, repository, queue, roles and log group. Raises one error that lists everything wrong."""
         key = settings.model_dump_json(
             include={
                 "s3_bucket_name", "ecr_repo_name", "batch_queue", "batch_execution_role_name", "batch_job_role_name",
@@ -110,33 +97,33 @@ class Cloud:
         return await self.cached(key, lambda: self._find(settings))
 
     async def builder(self, settings: Settings) -> Builder:
-        """The builder that the settings name, opened once: with the cache folder of whoever came first."""
+        """Return the builder that the settings name, opened once with the cache folder of the first task."""
 
-        async def opened() -> Builder:
-            folder = await self.in_thread(_made, settings.cache_dir)
+        async def open_builder() -> Builder:
+            folder = await self.in_thread(cache_folder, settings.cache_dir)
             return await self.aws.keep(builder(settings.builder, folder))
 
-        return await self.cached(("builder", settings.builder), opened, seconds=float("inf"))
+        return await self.cached(("builder", settings.builder), open_builder, seconds=float("inf"))
 
     async def runner_layer(self, platform: str, cache_dir: str) -> Layer:
-        """The layer with what runs tasks, the same for all tasks of a platform."""
+        """Return the layer of the runner, which is the same for all tasks of a platform."""
 
-        async def made() -> Layer:
-            return await self.in_thread(lambda: layer(runner_files(platform, Path(cache_dir).expanduser()), "runner"))
+        async def make_layer() -> Layer:
+            return await self.in_thread(lambda: layer(runner_files(platform, cache_folder(cache_dir)), "runner"))
 
-        return await self.cached(("runner", platform), made, seconds=float("inf"))
+        return await self.cached(("runner", platform), make_layer, seconds=float("inf"))
 
     async def identity(self) -> Identity:
-        """Who we are at AWS, asked once."""
+        """Return the caller's identity at AWS, asked once."""
         return await self.cached("identity", self.account.identity, seconds=float("inf"))
 
     async def here(self) -> tuple[str, str]:
-        """The Region and the account of this connection, whatever the settings name there."""
+        """Return the Region and the account of this connection."""
         return await self.aws.region(), (await self.identity()).account
 
     async def _find(self, settings: Settings) -> ResolvedResources:
         who = await self.identity()
-        store = Store(self.aws, settings.s3_bucket_name, who.account)
+        store = self.store(settings.s3_bucket_name, who.account)
         execution, job = settings.batch_execution_role_name, settings.batch_job_role_name
         async with SideBySide() as look:
             look.at(store.check())
@@ -159,16 +146,12 @@ class Cloud:
     async def cached(
         self, key: Hashable, make: Callable[[], Coroutine[Any, Any, T]], seconds: float = RESOURCES_SECONDS
     ) -> T:
-        """What `make` gave within `seconds`: one task makes it and all wait for it; a failure is not remembered."""
-        until, value = self._known.get(key, (float("-inf"), None))
+        """Return what `make` returned within the last `seconds`. One task makes the value and all others wait for it.
+
+        A failure is not remembered.
+        """
+        until, value = self._cache.get(key, (float("-inf"), None))
         if until <= self._clock():
             value = await self.once(key, make)
-            self._known[key] = (self._clock() + seconds, value)
+            self._cache[key] = (self._clock() + seconds, value)
         return cast(T, value)
-
-
-@contextlib.asynccontextmanager
-async def cloud(settings: Settings) -> AsyncIterator[Cloud]:
-    """The Cloud of this event loop and these settings' connection."""
-    async with shared(Connection(settings.credentials, settings.profile, settings.region)) as aws:
-        yield aws.tenant(Cloud)

@@ -1,0 +1,291 @@
+# SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The client: the one object through which every door submits tasks, waits for them, reads and cancels them.
+
+async with connect(settings) as client:
+    task = Task.of(group)
+    handle = await client.submit(settings, task)
+    ended = await client.wait(settings, handle, task)
+    results = await client.results(settings, ended, group.node_ids, folder)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..aws.session import AWS, Connection, shared
+from ..errors import AWSBatchError, Cancelled, NeverStarted
+from ..jobs.description import JobState
+from ..jobs.resources import fitted
+from ..jobs.resubmit import again
+from ..settings import Settings
+from .base_image import BaseImages
+from .batching import MIB, Batcher
+from .cancel import CANCEL_REASON, STOP_REASON, JobCanceller, bounded
+from .cleanup import Cleanup
+from .dependency_layers import DependencyLayerBuilder, without_pip
+from .inflight import Task
+from .job_handle import JobHandle
+from .late_jobs import LateJobs
+from .ledger import Entry, LedgerRecord
+from .packing import Package, pack
+from .reattach import EarlierJob, artifacts_of, left_behind
+from .result_key import result_key
+from .results import Ended, NodeResult, collect, failures, newest_envelope, results_store
+from .services import ResolvedResources, Services
+from .stuck import never_started
+from .submit import Submitter
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Client:
+    """Tasks of one AWS connection and event loop, from staged files to results. `connect` opens one."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.cleanup = Cleanup(services)
+        self.canceller = JobCanceller(services, self.cleanup)
+        self.base_images = BaseImages(services)
+        self.dependency_layers = DependencyLayerBuilder(services)
+        self.late_jobs = LateJobs(services)
+        self.submitter = Submitter(services, self.cleanup, self.canceller)
+        self.batcher = Batcher(self.submitter.submit, self.canceller)
+
+    async def submit(self, settings: Settings, task: Task) -> JobHandle:
+        """Pack, check and submit a staged task; or take over the job of an earlier process for the same task.
+
+        Raises Cancelled if the task is cancelled before its job is submitted: then nothing runs. Raises SettingError,
+        StagingError, NotPicklable, ImageError, EnvironmentFailed or a ServiceError where a step fails.
+        """
+        requirements: list[str] = []
+        if settings.bake_deps_pip:
+            task.group, requirements = await self.services.in_thread(without_pip, task.staged)
+        group = task.staged
+        resources, package = await asyncio.gather(
+            self.services.resources(settings),
+            self.services.in_thread(pack, group, round(settings.max_baked_mib * MIB), result_key, _covalent_version()),
+        )
+        settings, adjustment = fitted(
+            settings, fargate=resources.placement.fargate, platform=resources.placement.platform
+        )
+        if adjustment:
+            _warn_once(adjustment)
+        await asyncio.gather(*map(self.cleanup.hold, package.uploads))
+        try:
+            ledger = self.services.ledger
+            records = await self.services.in_thread(ledger.left, group.dispatch_id, group.node_ids)
+            earlier, unsettled = None, list[tuple[LedgerRecord, Entry]]()
+            if records:
+                earlier, unsettled = await left_behind(self.services, settings, records, package.content)
+            if earlier and not settings.may_resubmit:
+                return await self._take_over(settings, earlier, package, task)
+            packs = bool(settings.environment or requirements)
+            task.base = await self.base_images.find(settings, resources, group, package, packs=packs)
+            _raise_if_cancelled(task)
+            if packs:
+                packing = self.dependency_layers.pack(settings, group, requirements, task.base, package.python)
+                task.dependencies = await _unless_cancelled(task, packing)
+                _raise_if_cancelled(task)
+            task.package = package
+            if unsettled:  # packing took its time: a job may have come of them
+                earlier, unsettled = await left_behind(self.services, settings, records, package.content)
+            if earlier:
+                return await self._take_over(settings, earlier, package, task)
+            await asyncio.gather(*(self._upload(resources, key, path) for key, path in package.uploads.items()))
+            _raise_if_cancelled(task)
+            handle = await self.batcher.enqueue(settings, task)
+            if unsettled:
+                self.late_jobs.submitted_anew(settings, unsettled)
+        except BaseException:
+            for key in package.uploads:
+                self.cleanup.release(key)
+            raise
+        if not settings.may_resubmit:
+            task.release()
+        return handle
+
+    async def wait(self, settings: Settings, handle: JobHandle, task: Task | None = None) -> Ended:
+        """Wait for the end of a task, through the further submissions that the settings allow after a failure.
+
+        If the wait is cancelled because the server stops, the job is ended first. Raises Cancelled for a task that
+        shares a container and was cancelled, NeverStarted after `start_patience`, Lost or a ServiceError.
+        """
+        tries, before = 1, list[str]()
+        while True:
+            ended = await self._watch_or_end(settings, handle, task)
+            if task is None or task.cancelled or task.package is None:
+                return replace(ended, before=tuple(before))
+            changed = again(settings, failures(settings, ended), tries)
+            if changed is None:
+                return replace(ended, before=tuple(before))
+            before.append(f"submitted again, for {failures(settings, ended)[0].error.happened}")
+            log.warning("`%s` is %s", handle.name, before[-1])
+            settings, tries = changed, tries + 1
+            task.tries = tries
+            handle = await self._resubmit(settings, task, task.package, handle)
+
+    async def results(
+        self, settings: Settings, ended: Ended, node_ids: tuple[int, ...], folder: Path
+    ) -> list[NodeResult]:
+        """Fetch the results of an ended task as files in `folder`, and let its artifacts at AWS be cleaned up.
+
+        A second call gives the same again. Nothing is unpickled.
+        """
+        results = await collect(self.services, settings, ended, node_ids, folder)
+        self.cleanup.read(ended.handle.result_id)
+        return results
+
+    async def cancel(self, job_id: str, member: int | None = None) -> None:
+        """End a job in any state, also while the server is being stopped.
+
+        A job that tasks share goes on for the others; whoever waits for `member` is told at once.
+        """
+        ending = asyncio.ensure_future(self.canceller.end(job_id, CANCEL_REASON, member))
+        try:
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            await bounded(ending)
+            raise
+
+    @contextlib.asynccontextmanager
+    async def ended_if_stopped(self, handle: JobHandle) -> AsyncIterator[None]:
+        """End the job if the context is cancelled: a stopped server leaves no job running for nobody."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            await bounded(self.canceller.end(handle.job_id, STOP_REASON, handle.member))
+            raise
+
+    # ---- submission ------------------------------------------------------------------------------------------------
+    async def _upload(self, resources: ResolvedResources, key: str, path: Path) -> None:
+        """Upload an object that is not there yet; of tasks with the same object the first one uploads it."""
+
+        async def send() -> None:
+            if not await resources.store.has(key):  # the key is made from the content
+                await resources.store.put_file(key, path)
+
+        await self.services.once(("upload", resources.store.bucket, key), send)
+
+    async def _take_over(self, settings: Settings, earlier: EarlierJob, package: Package, task: Task) -> JobHandle:
+        """Watch, read, end and clean up an earlier process's job as if this process had submitted it."""
+        handle = earlier.handle
+        store = await results_store(self.services, settings, handle)
+        artifacts = artifacts_of(settings, store, handle, tuple(package.uploads))
+        await self.cleanup.taken_over(earlier.result_ids, artifacts)
+        if handle.member is not None:
+            self.canceller.submitted(handle.job_id, handle.member)
+        task.handle = handle
+        if task.cancelled:
+            await bounded(self.canceller.end(handle.job_id, CANCEL_REASON, handle.member))
+        log.warning("`%s` was asked for again: its job %s is taken over.", handle.name, handle.job_id)
+        return handle
+
+    async def _resubmit(self, settings: Settings, task: Task, package: Package, last: JobHandle) -> JobHandle:
+        """Submit the same package as a new job; the last job's artifacts are not needed any more."""
+        await asyncio.gather(*map(self.cleanup.hold, package.uploads))
+        handle = await self.batcher.enqueue(settings, task)
+        self.cleanup.read(last.result_id)
+        return handle
+
+    # ---- waiting ---------------------------------------------------------------------------------------------------
+    async def _watch_or_end(self, settings: Settings, handle: JobHandle, task: Task | None) -> Ended:
+        """Wait for one job. Raises Cancelled for a task that shares a container, which goes on for the others."""
+        try:
+            if handle.member is not None and task and task.cancelled:
+                raise Cancelled(CANCEL_REASON + ".")
+            async with self.ended_if_stopped(handle):
+                ended = await self._watch_with_patience(settings, handle)
+        except AWSBatchError as error:
+            if isinstance(error, (Cancelled, NeverStarted)):  # the job was ended, and nobody asks for its result
+                self.cleanup.read(handle.result_id)
+            await self.canceller.ended(handle.job_id, CANCEL_REASON, handle.member)
+            raise
+        await self.canceller.ended(handle.job_id, CANCEL_REASON, handle.member)
+        return ended
+
+    async def _watch_with_patience(self, settings: Settings, handle: JobHandle) -> Ended:
+        """Watch a job, and end it if it has not left the queue after `start_patience`. Raises NeverStarted then."""
+        watching = asyncio.ensure_future(self._watch(settings, handle))
+        try:
+            done, _ = await asyncio.wait({watching}, timeout=settings.start_patience or None)
+            if not done and not self.services.watcher.has_begun(handle.job_id):
+                error = await never_started(self.services, settings, handle)
+                reason = f"It did not start within {settings.start_patience:g} s"
+                await self.services.batch.terminate(handle.job_id, reason)
+                raise error
+            return await watching
+        finally:
+            watching.cancel()
+
+    async def _watch(self, settings: Settings, handle: JobHandle) -> Ended:
+        store, watcher = await results_store(self.services, settings, handle), self.services.watcher
+        if ":" in handle.result_id:
+            seen = await watcher.committed_or_ended(
+                handle.job_id, settings.poll_freq, handle.prefix, store.keys, handle.member
+            )
+            if isinstance(seen, JobState):
+                return Ended(handle, seen, await newest_envelope(store, handle, len(seen.attempts)))
+            envelope = await newest_envelope(store, handle, seen.attempt)
+            if envelope and (envelope.returned or (handle.member is not None and not envelope.cut_short)):
+                return Ended(handle, None, envelope)  # otherwise Batch may run another attempt, and says more
+        state = await watcher.ended(handle.job_id, settings.poll_freq)
+        return Ended(handle, state, await newest_envelope(store, handle, len(state.attempts)))
+
+
+_clients: dict[AWS, Client] = {}
+
+
+@contextlib.asynccontextmanager
+async def connect(settings: Settings) -> AsyncIterator[Client]:
+    """Open the client of this event loop and of the settings' AWS connection; all its users share it."""
+    async with shared(Connection(settings.credentials, settings.profile, settings.region)) as aws:
+        if aws not in _clients:
+            _clients[aws] = Client(Services(aws))
+
+            async def forget() -> None:
+                _clients.pop(aws, None)
+
+            aws.on_close(forget)
+        yield _clients[aws]
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    log.warning(text)
+
+
+@functools.cache
+def _covalent_version() -> str:
+    try:
+        return metadata.version("covalent")
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+async def _unless_cancelled(task: Task, work: Coroutine[Any, Any, T]) -> T:
+    """Await work that may take minutes; a cancel of the task ends it at once. Raises Cancelled then."""
+    running = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    with task.on_cancel(lambda: loop.call_soon_threadsafe(running.cancel)):
+        try:
+            return await running
+        except asyncio.CancelledError:
+            _raise_if_cancelled(task)
+            raise
+
+
+def _raise_if_cancelled(task: Task) -> None:
+    if task.cancelled:
+        raise Cancelled("Cancelled before it was submitted.")
