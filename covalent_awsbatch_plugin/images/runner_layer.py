@@ -125,7 +125,7 @@ def files_digest(files: Mapping[str, bytes]) -> str:
 
 
 def _verified(distribution: metadata.Distribution, names: list[str]) -> dict[str, bytes]:
-    """These files of a distribution, each checked against its RECORD; none if one is not what was published."""
+    """Return these files of a distribution, checked against its RECORD; none if one differs."""
     digests = {row[0]: row[1] for row in csv.reader((distribution.read_text("RECORD") or "").splitlines()) if row}
     files = {}
     for name in names:
