@@ -138,11 +138,11 @@ class _Batch:
                 return
 
     def _next_batch(self) -> list[_Request]:
-        """As many as one array and one layer may carry, in the order in which they arrived."""
-        room = self.settings.max_layer_mib * MIB
+        """As many as one array and one layer may carry, in the order of arrival; what they share counts once."""
+        room, there = self.settings.max_layer_mib * MIB, set[str]()
         batch: list[_Request] = []
         for request in self.waiting[: self.settings.max_array_size * self.settings.tasks_per_job]:
-            room -= request.submission.package.size
+            room -= request.submission.package.size_beside(there)
             if batch and room < 0:
                 break
             batch.append(request)

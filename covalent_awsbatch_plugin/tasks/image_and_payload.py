@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..images.builders.builder import PushedImage
 from ..images.builders.registry_builder import OF_ENVIRONMENT, OF_TASKS
-from ..images.layer import Layer, layer
+from ..images.layer import Layer, compressed_layer
 from ..settings import Settings
 from .cleanup import Cleanup
 from .connection import Cloud, ResolvedResources, base_image
@@ -53,7 +53,7 @@ async def load(
 ) -> ImageAndPayload:
     """For tasks that travel together and have the same dependencies."""
     if settings.has_own_image:
-        tasks = await cloud.in_thread(lambda: layer(image_files(packages, dispatch_ids), "task"))
+        tasks = await cloud.in_thread(_task_layer, packages, dispatch_ids, settings.tasks_per_job)
         # What changes least lies lowest.
         return ImageAndPayload(
             await _image(cloud, settings, resources, packages[0], [*dependencies.layers, tasks], OF_TASKS)
@@ -68,6 +68,10 @@ async def load(
         parts.drop(cleanup)
         raise
     return parts
+
+
+def _task_layer(packages: Sequence[Package], dispatch_ids: Sequence[str], each: int) -> Layer:
+    return compressed_layer(image_files(packages, dispatch_ids, each), "task")
 
 
 async def _image(
