@@ -63,12 +63,15 @@ class Client:
         return stage_call(function, (argument,), {}, folder, dispatch_id=DISPATCH, node_id=node_id)
 
     async def killed(self, step: str) -> None:
-        words = str(self.folder / "settings.json"), str(self.folder), step
-        done = await asyncio.to_thread(self._drive, *words)
+        done = await self.drives("driver", step)
         assert done.returncode == -9, done.stderr
 
-    def _drive(self, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "tests.faults.driver", *words]
+    async def drives(self, module: str, *step: str) -> subprocess.CompletedProcess[str]:
+        """A process of its own, which runs a module of this folder until it ends."""
+        return await asyncio.to_thread(self._drive, module, str(self.folder / "settings.json"), str(self.folder), *step)
+
+    def _drive(self, module: str, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", f"tests.faults.{module}", *words]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
