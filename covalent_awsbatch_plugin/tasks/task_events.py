@@ -48,7 +48,7 @@ def _harmless(record: Callable[P, None]) -> Callable[P, None]:
 def record_packed(events: EventLog, task: Task, package: Package) -> None:
     """Record that a task group is packed; its bytes are told with its first task."""
     for number, spec in enumerate(package.task.tasks):
-        size = package.size if number == 0 else 0
+        size = package.size_beside(set()) if number == 0 else 0
         events.record(Kind.PACKED, task.staged.dispatch_id, (spec.node_id,), name=spec.name, bytes=size)
 
 
