@@ -208,6 +208,6 @@ def _compiles_for(target: Target) -> bool:
 def _with_folders(lock: Lock, files: Iterable[Path], others: Iterable[Lock]) -> Lock:
     """And the projects themselves whose pyproject.toml was read, where they are packages, and those of other locks."""
     own = [file.parent for file in files if file.name == "pyproject.toml" and is_package(file.parent)]
-    more = [Package(path.name, "", "", False, str(path), {}) for path in own]
+    more = [Package(path.name, "", "", False, str(path)) for path in own]
     found = [*lock.folders, *more, *(package for other in others for package in other.folders)]
     return replace(lock, folders=tuple({package.folder: package for package in reversed(found)}.values()))

@@ -9,6 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from ...errors import SettingError
+from ...images.reference import Reference, parse
+
 
 @dataclass(frozen=True)
 class Container:
@@ -39,6 +42,14 @@ class Exit:
 
 class PullFailed(Exception):
     """The image could not be pulled; the text follows `CannotPullContainerError: ` in the job's reason."""
+
+
+def reference_of(image: str) -> Reference:
+    """Return an image's name in its parts. Raises PullFailed, as an engine does, where it is invalid."""
+    try:
+        return parse(image)
+    except SettingError as error:
+        raise PullFailed("Error response from daemon: invalid reference format") from error
 
 
 class StartFailed(Exception):
