@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""`python -m covalent_awsbatch_plugin.local --state-dir DIR`: the offline AWS, until SIGTERM or Ctrl-C.
+"""`python -m covalent_awsbatch_plugin.local --state-dir DIR` runs the offline AWS until SIGTERM or Ctrl-C.
 
-`DIR/state.json` appears when everything answers, and goes before it ends.
+`DIR/state.json` is written when every service answers, and removed before the process ends.
 """
 
 from __future__ import annotations
@@ -25,27 +25,30 @@ from .server import STATE_FILE, Options, offline_aws, write_state
 
 
 def main(argv: list[str] | None = None) -> int:
-    told = _parser().parse_args(argv)
+    """Run the offline AWS with the options of a command line. Return the exit code: 1 where another one runs."""
+    arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
-    told.state_dir.mkdir(parents=True, exist_ok=True)
+    arguments.state_dir.mkdir(parents=True, exist_ok=True)
     options = Options(
-        state_dir=told.state_dir,
-        engine=told.engine,
-        region=told.region,
-        slots=told.slots,
-        grace_s=told.grace_s,
-        minute_s=told.minute_s,
-        mounting=told.mounting == "True",
-        enforce_iam=told.enforce_iam == "True",
-        quotas=told.quotas,
+        state_dir=arguments.state_dir,
+        engine=arguments.engine,
+        region=arguments.region,
+        slots=arguments.slots,
+        grace_s=arguments.grace_s,
+        minute_s=arguments.minute_s,
+        mounting=arguments.mounting == "True",
+        enforce_iam=arguments.enforce_iam == "True",
+        quotas=arguments.quotas,
     )
-    lock = os.open(told.state_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)  # never closed: it lives as long as this
+    lock = os.open(
+        arguments.state_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600
+    )  # never closed: held until this process ends
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        print(f"another offline AWS runs in {told.state_dir}", file=sys.stderr)
+        print(f"another offline AWS runs in {arguments.state_dir}", file=sys.stderr)
         return 1
-    asyncio.run(_run(options, told.until_eof))
+    asyncio.run(_run(options, arguments.until_eof))
     return 0
 
 
@@ -58,9 +61,9 @@ async def _run(options: Options, until_eof: bool) -> None:
         threading.Thread(target=_wait_for_eof, args=(loop, stop), daemon=True).start()
     async with offline_aws(options, report) as state:
         write_state(options.state_dir, state)
-        gc.freeze()  # what is loaded now stays: the collector need not look at it again
+        gc.freeze()  # the loaded modules stay: the garbage collector need not scan them again
         report(READY)
-        os.dup2(2, 1)  # whoever waited for the line above listens no longer
+        os.dup2(2, 1)  # the parent process stops to read standard output after READY
         await stop.wait()
         (options.state_dir / STATE_FILE).unlink()
 
@@ -72,22 +75,27 @@ def _wait_for_eof(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
 
 
 def report(line: str) -> None:
+    """Print one line of progress for the parent process."""
     print(line, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m {__package__}", description=__doc__)
-    parser.add_argument("--state-dir", type=Path, required=True, help="its files; state.json says where it answers")
+    parser.add_argument(
+        "--state-dir", type=Path, required=True, help="folder of its files; state.json holds its addresses"
+    )
     parser.add_argument("--engine", type=_engine, default=engines.AUTO, help="docker, process, auto or module:Class")
     parser.add_argument("--region", default="us-east-1")
     parser.add_argument("--slots", type=int, help="jobs at a time (two a processor)")
     parser.add_argument("--grace-s", type=float, default=30.0, help="seconds between SIGTERM and SIGKILL (30, as AWS)")
-    parser.add_argument("--minute-s", type=float, default=60.0, help="seconds that a minute of a job's timeout lasts")
+    parser.add_argument(
+        "--minute-s", type=float, default=60.0, help="seconds of real time for a minute of a job's timeout"
+    )
     parser.add_argument("--mounting", choices=("True", "False"), default="True", help="cross-repository blob mounts")
     parser.add_argument(
-        "--enforce-iam", choices=("True", "False"), default="False", help="policies count, and are told"
+        "--enforce-iam", choices=("True", "False"), default="False", help="enforce IAM policies, and log every check"
     )
-    parser.add_argument("--quotas", type=_quotas, default={}, help="requests a second, like batch=50,ecr:PutImage=10")
+    parser.add_argument("--quotas", type=_quotas, default={}, help="requests per second, like batch=50,ecr:PutImage=10")
     parser.add_argument("--until-eof", action="store_true", help="end when standard input is closed")
     return parser
 

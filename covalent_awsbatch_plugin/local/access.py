@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Whose requests the offline AWS answers: those that hold a key, from this machine, and of no foreign web page.
+"""The check that every request to the offline AWS passes: a valid signature, and a Host and Origin of this machine.
 
 Every user of a machine reaches its loopback addresses, and so does every web page in a browser on it. A refusal is a
-403 in the form of the service that was asked.
+403 in the error format of the service that the request names.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from hashlib import sha256
 from hmac import compare_digest
 from typing import Any
 
-from .faults.responses import answer_error, without_words
+from .faults.responses import error_response, without_body_for_head
 from .iam.keys import Keys
 from .iam.origin import FOREIGN, is_own
-from .iam.signature import BODY_NOT_COVERED, Claim, Fault, NotAccepted, Sent, check, claim_of
+from .iam.signature import BODY_NOT_COVERED, Claim, Fault, HttpRequest, NotAccepted, check, claim_of
 
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 Clock = Callable[[], datetime]
 
 CONTROL = "/_local/"  # the offline AWS's own paths
-CLOSED = ("/moto-api", "/favicon.ico", "/latest/meta-data/", "/latest/api/")  # moto's own pages: they ask for no key
+CLOSED = ("/moto-api", "/favicon.ico", "/latest/meta-data/", "/latest/api/")  # moto's own pages, which need no key
 NOT_HERE = "This page is closed"
 NO_TOKEN = "The control token is missing or wrong"  # noqa: S105 - words
 _DENIED = {"s3": "AccessDenied", "ec2": "UnauthorizedOperation", "iam": "AccessDenied", "sts": "AccessDenied"}
-# By the service's way of saying it: S3, the query protocol, EC2, JSON.
+# Error codes by the service's protocol: S3, query, EC2, JSON.
 _CODES = {
     Fault.MISSING: ("AccessDenied", "MissingAuthenticationToken", "AuthFailure", "MissingAuthenticationTokenException"),
     Fault.INCOMPLETE: ("AccessDenied", "IncompleteSignature", "AuthFailure", "IncompleteSignatureException"),
@@ -53,7 +53,7 @@ def _now() -> datetime:
 
 
 def before_all(keys: Keys, control_token: str, app: Wsgi, clock: Clock = _now) -> Wsgi:
-    """Return the application behind a check: requests need a signature by one of the keys, its own paths the token."""
+    """Return the application behind the check: AWS requests need a signature, control paths need the token."""
 
     def guarded(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
@@ -62,8 +62,8 @@ def before_all(keys: Keys, control_token: str, app: Wsgi, clock: Clock = _now) -
         if path.startswith(CLOSED):
             return _refused(environ, NOT_HERE, start_response)
         if path.startswith(CONTROL):
-            given = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1")
-            if not compare_digest(given, f"Bearer {control_token}".encode()):
+            authorization = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1")
+            if not compare_digest(authorization, f"Bearer {control_token}".encode()):
                 return _refused(environ, NO_TOKEN, start_response)
         else:
             try:
@@ -77,28 +77,28 @@ def before_all(keys: Keys, control_token: str, app: Wsgi, clock: Clock = _now) -
 
 def _authenticate(environ: dict[str, Any], keys: Keys, now: datetime) -> None:
     """Check a request's signature. A body that the signature covers is read and put back. Raises NotAccepted."""
-    sent = _sent(environ)
-    claim = claim_of(sent)
+    request = _http_request(environ)
+    claim = claim_of(request)
     key = keys.find(claim.access_key_id)
     if key is None:
         raise NotAccepted(Fault.UNKNOWN_KEY)
     if claim.service != "s3":
-        check(sent, claim, key, now, sha256(_body(environ)).hexdigest())
+        check(request, claim, key, now, sha256(_body(environ)).hexdigest())
         return
     declared = claim.declared or ""
-    check(sent, claim, key, now, declared)
+    check(request, claim, key, now, declared)
     if declared not in BODY_NOT_COVERED and declared != sha256(_body(environ)).hexdigest():
         raise NotAccepted(Fault.BODY)
 
 
-def _sent(environ: Mapping[str, Any]) -> Sent:
+def _http_request(environ: Mapping[str, Any]) -> HttpRequest:
     headers = {name.removeprefix("HTTP_"): str(value) for name, value in environ.items() if name.startswith("HTTP_")}
     headers |= {name: environ[name] for name in ("CONTENT_TYPE", "CONTENT_LENGTH") if name in environ}
     target = environ["RAW_URI"]
-    if not target.startswith("/"):  # a whole URL, as a proxy is asked
+    if not target.startswith("/"):  # an absolute URL, as a client sends to a proxy
         target = "/" + target.partition("://")[2].partition("/")[2]
     path, _, query = target.partition("?")
-    return Sent(environ["REQUEST_METHOD"], path, query, headers)
+    return HttpRequest(environ["REQUEST_METHOD"], path, query, headers)
 
 
 def _body(environ: dict[str, Any]) -> bytes:
@@ -110,7 +110,7 @@ def _body(environ: dict[str, Any]) -> bytes:
 
 
 def _without_cors(start_response: Any) -> Any:
-    """No web page of another origin may read an answer."""
+    """Return `start_response` without CORS headers, so that no web page of another origin may read a response."""
 
     def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
         return start_response(status, [each for each in headers if not _is_cors(each[0])], *more)
@@ -122,19 +122,19 @@ def _is_cors(header: str) -> bool:
     return header.lower().startswith("access-control-")
 
 
-def _refused(environ: dict[str, Any], why: Fault | str, start_response: Any) -> Iterable[bytes]:
+def _refused(environ: dict[str, Any], reason: Fault | str, start_response: Any) -> Iterable[bytes]:
     service = _service(environ)
-    if isinstance(why, Fault):
-        code, words = _CODES[why][_FORMS.get(service, 3)], why.value
+    if isinstance(reason, Fault):
+        code, message = _CODES[reason][_FORMS.get(service, 3)], reason.value
     else:
-        code, words = _DENIED.get(service, "AccessDeniedException"), why
-    return without_words(environ, answer_error(service, "403 Forbidden", code, words, start_response))
+        code, message = _DENIED.get(service, "AccessDeniedException"), reason
+    return without_body_for_head(environ, error_response(service, "403 Forbidden", code, message, start_response))
 
 
 def _service(environ: Mapping[str, Any]) -> str:
-    """Return the service in whose form to refuse: the one that the request is signed for, or else looks like."""
+    """Return the service whose error format applies: the signed service, or a guess from the request's form."""
     try:
-        claim: Claim = claim_of(_sent(environ))
+        claim: Claim = claim_of(_http_request(environ))
     except NotAccepted:
         if "HTTP_X_AMZ_TARGET" in environ:
             return "json"

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The offline AWS as a process beside this one: started, found, ended. Imports nothing heavy.
+"""Start, find and end an offline AWS that runs as another process. This module imports nothing that loads slowly.
 
-Who runs one holds a lock on its folder for as long as it lives; a process id alone may be anybody's by now.
+The process holds a lock on its folder as long as it runs. A process id alone proves nothing: ids are reused.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from ..core.user_dirs import data_dir
 
 STATE_FILE, LOCK_FILE, LOG_FILE = "state.json", "lock", "server.log"
 READY = "ready"
-CALLS_PATH, STORM_PATH = "/_local/calls", "/_local/storm"  # of the endpoint: what was asked, and a throttle storm
-FAULTS_PATH = "/_local/faults"  # of the endpoint: what shall go wrong
+CALLS_PATH, STORM_PATH = "/_local/calls", "/_local/storm"  # of the endpoint: counts of requests; a throttle storm
+FAULTS_PATH = "/_local/faults"  # of the endpoint: faults to add
 ENDS_WITHIN_S = 60.0
 EXTRA_MODULES = ("moto", "flask", "flask_cors")  # of requirements-local.txt
 Progress = Callable[[str], None]
 
 
 class LocalAWSFailed(RuntimeError):
-    """The offline AWS did not start, or does not end; the text has its last words."""
+    """The offline AWS did not start, or does not end. The text ends with the last lines of its log."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """One that runs. `section` is the `[executors.awsbatch]` section that leads to it.
+    """A running offline AWS. `section` holds the `[executors.awsbatch]` settings that lead to it.
 
-    `control_token` opens its own paths, such as CALLS_PATH, as a bearer token.
+    `control_token` is the bearer token of its control paths, such as CALLS_PATH.
     """
 
     pid: int
@@ -54,55 +54,58 @@ class Status:
 
 
 def home() -> Path:
-    """Where named ones live: `$XDG_DATA_HOME/covalent-awsbatch/local`."""
+    """Return the folder of all named offline AWSs: `$XDG_DATA_HOME/covalent-awsbatch/local`."""
     return data_dir() / "local"
 
 
 def status(name: str = "default") -> Status | None:
-    """The one called `name`, if it runs."""
+    """Return the offline AWS called `name`, None where it does not run."""
     return read_state(home() / name)
 
 
 def up(name: str = "default", engine: str = "auto", progress: Progress = print, **options: Any) -> Status:
-    """Starts the one called `name`, or finds it running; it outlives this process. Raises LocalAWSFailed."""
+    """Start the offline AWS called `name`, or find it running. It outlives this process. Raises LocalAWSFailed."""
     folder = home() / name
-    if found := read_state(folder):
-        return found
+    if running := read_state(folder):
+        return running
     process = spawn(folder, ["--engine", engine, *flags(options)], progress, stdin=subprocess.DEVNULL)
-    process.returncode = 0  # it is nobody's child to wait for from now on
-    found = read_state(folder)
-    if found is None:
+    process.returncode = 0  # the process outlives this one, which never waits for it
+    started = read_state(folder)
+    if started is None:
         raise LocalAWSFailed(f"the offline AWS started and ended at once; see {folder / LOG_FILE}")
-    return found
+    return started
 
 
 def down(name: str = "default", progress: Progress = print) -> bool:
-    """Ends the one called `name`, its jobs and containers too; False where none runs. Raises LocalAWSFailed."""
+    """End the offline AWS called `name`, its jobs and containers too. Return False where none runs.
+
+    Raises LocalAWSFailed where it still runs after ENDS_WITHIN_S seconds.
+    """
     folder = home() / name
-    found = read_state(folder)
-    if found is not None:
-        progress(f"ending the offline AWS {name!r} (process {found.pid})")
-        os.kill(found.pid, signal.SIGTERM)
+    running = read_state(folder)
+    if running is not None:
+        progress(f"ending the offline AWS {name!r} (process {running.pid})")
+        os.kill(running.pid, signal.SIGTERM)
         ends = time.monotonic() + ENDS_WITHIN_S
         while is_running(folder):
             if time.monotonic() > ends:
-                raise LocalAWSFailed(f"process {found.pid} did not end within {ENDS_WITHIN_S:.0f} s")
+                raise LocalAWSFailed(f"process {running.pid} did not end within {ENDS_WITHIN_S:.0f} s")
             time.sleep(0.05)
     shutil.rmtree(folder, ignore_errors=True)
-    return found is not None
+    return running is not None
 
 
 def read_state(folder: Path) -> Status | None:
-    """What runs in this folder; a file left behind by one that was killed says nothing."""
+    """Return the offline AWS that runs in a folder, None where none does. The file of a killed one is ignored."""
     try:
-        told = json.loads((folder / STATE_FILE).read_text())
+        fields = json.loads((folder / STATE_FILE).read_text())
     except FileNotFoundError:
         return None
-    return Status(**told) if is_running(folder) else None
+    return Status(**fields) if is_running(folder) else None
 
 
 def is_running(folder: Path) -> bool:
-    """Whether somebody holds the folder's lock."""
+    """Return whether a process holds the folder's lock."""
     try:
         lock = (folder / LOCK_FILE).open("rb")
     except FileNotFoundError:
@@ -116,19 +119,19 @@ def is_running(folder: Path) -> bool:
 
 
 def flags(options: dict[str, Any]) -> list[str]:
-    """Keyword arguments as the server's options; None is left out."""
-    told = {name.replace("_", "-"): value for name, value in options.items() if value is not None}
-    return [word for name, value in told.items() for word in (f"--{name}", str(value))]
+    """Return keyword arguments as the server's command-line options, without those that are None."""
+    values = {name.replace("_", "-"): value for name, value in options.items() if value is not None}
+    return [word for name, value in values.items() for word in (f"--{name}", str(value))]
 
 
 def require_extra() -> None:
-    """Raise LocalAWSFailed, with the command that installs it, where the extra `local` is not installed."""
+    """Raise LocalAWSFailed, with the command to install it, where the extra `local` is missing."""
     if not all(importlib.util.find_spec(module) for module in EXTRA_MODULES):
         raise LocalAWSFailed("The offline AWS needs the extra `local`: pip install 'covalent-awsbatch-plugin[local]'")
 
 
 def spawn(folder: Path, options: list[str], progress: Progress, stdin: int) -> subprocess.Popen[bytes]:
-    """Starts one in `folder` and returns when it is ready; raises LocalAWSFailed with its last words."""
+    """Start an offline AWS in `folder` and return when it is ready. Raises LocalAWSFailed with the end of its log."""
     require_extra()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = [sys.executable, "-m", __package__, "--state-dir", str(folder), *options]
@@ -147,10 +150,10 @@ def spawn(folder: Path, options: list[str], progress: Progress, stdin: int) -> s
             if line.strip().decode() == READY:
                 return process
             progress(line.decode().rstrip())
-    raise LocalAWSFailed(f"the offline AWS did not start:\n{_last_words(folder, process)}")
+    raise LocalAWSFailed(f"the offline AWS did not start:\n{_log_tail(folder, process)}")
 
 
-def _last_words(folder: Path, process: subprocess.Popen[bytes]) -> str:
+def _log_tail(folder: Path, process: subprocess.Popen[bytes]) -> str:
     if process.stdin is not None:
         process.stdin.close()
     process.wait()
@@ -158,7 +161,7 @@ def _last_words(folder: Path, process: subprocess.Popen[bytes]) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """This process's own, less what would lead the offline AWS to a real one, plus where this package lies."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    """Return this process's variables without `AWS_*`, which could lead to a real AWS, and with this package's path."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     root = str(Path(__file__).parents[2])
-    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, (root, kept.get("PYTHONPATH"))))}
+    return variables | {"PYTHONPATH": os.pathsep.join(filter(None, (root, variables.get("PYTHONPATH"))))}

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""An offline AWS for the length of an `async with`: for tests, examples and demos."""
+"""`LocalAWS` is an offline AWS that runs during an `async with` block, for tests, examples and demos."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from .background import (
 
 
 class LocalAWS:
-    """S3, ECR, Batch and the rest at `endpoint_url`, filled with what `section()` names; ends with the block.
+    """An offline S3, ECR, Batch, IAM, STS and CloudWatch Logs at `endpoint_url`, with the resources of `section()`.
 
-    `engine` is `docker`, `process` or `auto`. `slots` bounds the jobs that run at a time; `grace_s` is the time between
-    SIGTERM and SIGKILL; `minute_s` how long a minute of a job's timeout lasts. `mounting` False: the registry mounts no
-    blob from another repository. `enforce_iam`: policies count, and what was asked stands in `state_dir`/iam.jsonl.
-    `quotas` are requests a second, by service or operation: `{"batch": 50, "ecr:PutImage": 10}`.
-    It also ends when this process does.
+    It ends with the block, and when this process ends. `engine` is `docker`, `process` or `auto`. `slots` is the number
+    of jobs that run at a time. `grace_s` is the time (seconds) between SIGTERM and SIGKILL. `minute_s` is the real time
+    (seconds) of a minute of a job's timeout. With `mounting` False, the registry mounts no blob from another
+    repository. With `enforce_iam`, policies are enforced, and every check is written to `state_dir`/iam.jsonl.
+    `quotas` are requests per second, by service or operation: `{"batch": 50, "ecr:PutImage": 10}`.
     """
 
     def __init__(
@@ -56,19 +56,19 @@ class LocalAWS:
         limits = {"slots": slots, "grace_s": grace_s, "minute_s": minute_s}
         self._options = {"engine": engine, "region": region, "mounting": mounting, "enforce_iam": enforce_iam, **limits}
         self._options["quotas"] = ",".join(f"{name}={rate}" for name, rate in (quotas or {}).items()) or None
-        self._wanted_dir, self._progress = state_dir, progress
+        self._given_dir, self._progress = state_dir, progress
         self._temporary: TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._status: Status | None = None
 
     async def __aenter__(self) -> LocalAWS:
-        if self._wanted_dir is None:
+        if self._given_dir is None:
             self._temporary = TemporaryDirectory(prefix="covalent-awsbatch-local-", ignore_cleanup_errors=True)
         starting = asyncio.create_task(asyncio.to_thread(self._start))
         try:
             await asyncio.shield(starting)
         except BaseException:
-            await asyncio.wait([starting])  # a thread can't be cancelled: what it starts is ended here
+            await asyncio.wait([starting])  # a thread can't be cancelled: end the process that it starts
             await asyncio.to_thread(self._end)
             raise
         return self
@@ -98,8 +98,9 @@ class LocalAWS:
 
     @property
     def state_dir(self) -> Path:
-        if self._wanted_dir is not None:
-            return self._wanted_dir
+        """The folder of its files: a temporary one unless it was given. Raises LocalAWSFailed before the start."""
+        if self._given_dir is not None:
+            return self._given_dir
         if self._temporary is None:
             raise LocalAWSFailed("not started: use `async with LocalAWS() as aws`")
         return Path(self._temporary.name)
@@ -112,16 +113,17 @@ class LocalAWS:
 
     @property
     def endpoint_url(self) -> str:
+        """The URL of every AWS service's API."""
         return self._running.endpoint_url
 
     @property
     def registry(self) -> str:
-        """host:port, as in the names of images."""
+        """The registry's host:port, as in the names of images."""
         return self._running.registry
 
     @property
     def engine(self) -> str:
-        """What `auto` came to: `docker` or `process`."""
+        """The engine in use: `docker`, `process` or `module:Class`."""
         return self._running.engine
 
     @property
@@ -130,32 +132,32 @@ class LocalAWS:
 
     @property
     def control_token(self) -> str:
-        """The bearer token of the offline AWS's own paths, whose answers `calls()` reads."""
+        """The bearer token of the control paths, such as the one that `calls()` reads."""
         return self._running.control_token
 
     def calls(self) -> dict[str, dict[str, int]]:
-        """How often each operation was asked for, by who asked: an access key, or `registry`."""
-        return self._told(CALLS_PATH)
+        """Return the number of requests by access key (or `registry`) and operation."""
+        return self._control(CALLS_PATH)
 
     def storm(self, seconds: float) -> None:
-        """For so long, every second request is refused."""
-        self._told(f"{STORM_PATH}?seconds={seconds}")
+        """Refuse every second request for this time."""
+        self._control(f"{STORM_PATH}?seconds={seconds}")
 
-    def fault(self, kind: str, of: str = "*", **told: Any) -> None:
-        """Something goes wrong from now on, by default once: see faults.Fault, which has the same names."""
-        self._told(FAULTS_PATH, "POST", json.dumps({"kind": kind, "of": of} | told).encode())
+    def fault(self, kind: str, of: str = "*", **fields: Any) -> None:
+        """Add a fault, which by default happens once. `fields` are those of faults.Fault."""
+        self._control(FAULTS_PATH, "POST", json.dumps({"kind": kind, "of": of} | fields).encode())
 
     def clear_faults(self) -> None:
-        """Nothing goes wrong any more."""
-        self._told(FAULTS_PATH, "DELETE")
+        """Remove all faults."""
+        self._control(FAULTS_PATH, "DELETE")
 
-    def _told(self, path: str, method: str = "GET", body: bytes | None = None) -> dict[str, dict[str, int]]:
+    def _control(self, path: str, method: str = "GET", body: bytes | None = None) -> dict[str, dict[str, int]]:
         login = {"Authorization": f"Bearer {self.control_token}"}
         request = Request(f"{self.endpoint_url}{path}", body, login, method=method)  # noqa: S310 - http, on this machine
-        with urlopen(request) as answer:  # noqa: S310
-            told: dict[str, dict[str, int]] = json.load(answer)
-        return told
+        with urlopen(request) as response:  # noqa: S310
+            counts: dict[str, dict[str, int]] = json.load(response)
+        return counts
 
     def section(self) -> dict[str, Any]:
-        """The `[executors.awsbatch]` settings that lead here."""
+        """Return the `[executors.awsbatch]` settings that lead to this offline AWS."""
         return dict(self._running.section)

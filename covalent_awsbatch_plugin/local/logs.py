@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""CloudWatch Logs: what containers say arrives while they say it, as Docker's awslogs driver sends it.
+"""CloudWatch Logs that receives the output of containers line by line, as from Docker's awslogs driver.
 
-Extends moto's Logs by FilterLogEvents' `logStreamNamePrefix`, which it leaves out.
+It extends moto's Logs by FilterLogEvents' `logStreamNamePrefix`, which moto ignores.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ NO_SUCH_STREAM = "-"
 
 
 class LocalLogsBackend(LogsBackend):
+    """Moto's backend with the responses below."""
+
     @property
     def url_bases(self) -> list[str]:
         return list(urls.url_bases)
@@ -33,6 +35,8 @@ class LocalLogsBackend(LogsBackend):
 
 
 class LocalLogsResponse(LogsResponse):
+    """Moto's responses, with `logStreamNamePrefix` in FilterLogEvents."""
+
     def _get_param(self, param_name: str, if_none: Any = None) -> Any:
         prefix = super()._get_param("logStreamNamePrefix") if param_name == "logStreamNames" else None
         group = self.logs_backend.groups.get(super()._get_param("logGroupName"))
@@ -42,7 +46,7 @@ class LocalLogsResponse(LogsResponse):
 
 
 class LogWriter:
-    """One container's stream: each line an event, long lines cut, empty ones dropped."""
+    """One container's log stream. Each line is an event; long lines are cut, and empty lines are dropped."""
 
     def __init__(self, backend: LogsBackend, group: str, name: str) -> None:
         self._backend, self._group, self.name = backend, group, name
@@ -58,7 +62,7 @@ class LogWriter:
         self._put(lines)
 
     def close(self) -> None:
-        """Sends what has no line's end."""
+        """Send the last line where it has no end."""
         self._put([self._line + self._decoder.decode(b"", final=True)])
         self._line = ""
 
@@ -70,7 +74,7 @@ class LogWriter:
 
 
 def cut(line: str) -> list[str]:
-    """The line in parts of at most EVENT_BYTES as UTF-8, no character torn; none for an empty line."""
+    """Return a line in parts of at most EVENT_BYTES as UTF-8, cut between characters. An empty line has no parts."""
     data, parts = line.encode("utf-8", "surrogatepass"), []
     while data:
         end = EVENT_BYTES
@@ -82,5 +86,5 @@ def cut(line: str) -> list[str]:
 
 
 def install() -> None:
-    """From now on this process's moto answers for CloudWatch Logs with the backend above."""
+    """Make this process's moto use the backend above for CloudWatch Logs."""
     logs_backends.backend = LocalLogsBackend

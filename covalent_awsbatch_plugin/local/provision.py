@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What a fresh offline AWS holds: bucket, repository, roles, log group, environment and queue of the documented names.
+"""Create the resources of a fresh offline AWS, with the documented names, from the bucket to the job queue.
 
-Made through the API over HTTP, as anybody would; the default VPC's way out alone is made in moto, whose model of EC2
-takes 0.3 s to load.
+They are created through the API over HTTP, as a user would. Only the default VPC's internet gateway is created inside
+moto, because the client's model of EC2 takes 0.3 s to load.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import botocore.session
 from ..core.files import atomic_write
 
 PROFILE = "local"
-PROVISIONER = "provisioner"  # the access key id of who fills a fresh offline AWS, good for so long
+PROVISIONER = "provisioner"  # the access key id of `Provisioner`, valid while it runs
 BUCKET = "covalent-batch-job-resources"
 REPOSITORY = "covalent-batch-job-images"
 LOG_GROUP = "covalent-batch-job-logs"
@@ -54,14 +54,14 @@ POLICIES = {
 
 @dataclass(frozen=True)
 class Network:
-    """Where compute environments stand; any will do here."""
+    """The subnet and security group of the compute environment; the offline AWS takes any."""
 
     subnet: str
     security_group: str
 
 
 class Provisioner:
-    """Fills an empty offline AWS in `region` at `endpoint_url`, which accepts `secret` for PROVISIONER."""
+    """A client that fills an empty offline AWS in `region` at `endpoint_url`, with the key PROVISIONER and `secret`."""
 
     def __init__(self, endpoint_url: str, region: str, secret: str) -> None:
         self._endpoint_url, self._region = endpoint_url, region
@@ -72,6 +72,7 @@ class Provisioner:
         return self._session.create_client(service, self._region, endpoint_url=self._endpoint_url)
 
     def run(self, network: Network, credentials_file: Path) -> None:
+        """Create all resources, and write the user's credentials file."""
         self._storage()
         for repository in (REPOSITORY, BASE_REPOSITORY):
             self._client("ecr").create_repository(repositoryName=repository)
@@ -84,7 +85,7 @@ class Provisioner:
         elsewhere = {"CreateBucketConfiguration": {"LocationConstraint": self._region}}
         s3 = self._client("s3")
         s3.create_bucket(Bucket=BUCKET, **({} if self._region == "us-east-1" else elsewhere))
-        # AWS encrypts every new bucket so
+        # AWS encrypts every new bucket with SSE-S3
         rules = [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
         s3.put_bucket_encryption(Bucket=BUCKET, ServerSideEncryptionConfiguration={"Rules": rules})
 
@@ -121,7 +122,7 @@ class Provisioner:
         batch.create_job_queue(jobQueueName=QUEUE, state="ENABLED", priority=1, computeEnvironmentOrder=order)
 
     def _user(self, credentials_file: Path) -> None:
-        """A user, and a credentials file that leads to this AWS: keys, region and endpoint in one profile."""
+        """Create a user and its credentials file: keys, Region and endpoint in one profile."""
         iam = self._client("iam")
         iam.create_user(UserName="covalent")
         iam.put_user_policy(UserName="covalent", PolicyName="all", PolicyDocument=_policy(_ANY | {"Action": "*"}))
@@ -137,7 +138,7 @@ class Provisioner:
         )
 
 
-def make_way_out(ec2: Any, vpc_id: str) -> None:
+def create_internet_gateway(ec2: Any, vpc_id: str) -> None:
     """Give a VPC of moto's `ec2` backend an internet gateway and routes to it, as each default VPC has at AWS."""
     gateway = ec2.create_internet_gateway()
     ec2.attach_internet_gateway(gateway.id, vpc_id)
@@ -146,7 +147,7 @@ def make_way_out(ec2: Any, vpc_id: str) -> None:
 
 
 def section(credentials_file: Path, region: str, base_image: str) -> dict[str, Any]:
-    """The `[executors.awsbatch]` settings that lead to what `Provisioner` made."""
+    """Return the `[executors.awsbatch]` settings that lead to the resources of `Provisioner`."""
     return {
         "credentials": str(credentials_file),
         "profile": PROFILE,

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The offline AWS as one process: moto's server in threads; registry, credentials and jobs in one event loop."""
+"""The process of the offline AWS: moto's server in threads; the registry, credentials and jobs in one event loop."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from .iam import enforcement as iam
 from .iam.keys import Keys
 from .iam.origin import only_own
 from .iam.task_credentials import CredentialsEndpoint
-from .provision import BASE_REPOSITORY, PROVISIONER, Network, Provisioner, make_way_out, section
+from .provision import BASE_REPOSITORY, PROVISIONER, Network, Provisioner, create_internet_gateway, section
 
 HOST = "127.0.0.1"
 CREDENTIALS_FILE = "credentials"
@@ -55,7 +55,10 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Options:
-    """`slots` None: two jobs a processor at a time. `grace_s`, `minute_s`: see `Limits`; `quotas`: see `Gate`."""
+    """The options of an offline AWS. `slots` None runs two jobs per processor at a time.
+
+    `Limits` describes `grace_s` and `minute_s`; `Gate` describes `quotas`.
+    """
 
     state_dir: Path
     engine: str = engines.AUTO
@@ -69,12 +72,13 @@ class Options:
 
     @property
     def limits(self) -> Limits:
+        """The limits of the scheduler."""
         return Limits(self.slots or 2 * (os.cpu_count() or 1), self.grace_s, self.minute_s)
 
 
 @asynccontextmanager
 async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[str, Any]]:
-    """Runs it; yields what `state.json` says. Whatever was in the state directory's `work` before is lost."""
+    """Run an offline AWS; yield the content of `state.json`. The folder `work` of the state directory is emptied."""
     work = options.state_dir / "work"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
@@ -105,7 +109,7 @@ async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[st
         logging.getLogger(__name__).warning(engine.note)
         report(engine.note)
         image = _push(base, blobs, catalog, registry)
-        keeping = asyncio.create_task(engine.keep(image))  # while nobody waits for it yet
+        keeping = asyncio.create_task(engine.keep(image))  # in the background
         stack.push_async_callback(asyncio.wait, [keeping])
         settings = section(options.state_dir / CREDENTIALS_FILE, options.region, image)
         yield {
@@ -126,9 +130,9 @@ def _install(registry: str, scheduler: Scheduler) -> None:
 
 
 def _load_managed_policies(region: str) -> None:
-    """Load AWS's own policies, which roles of compute environments attach, into the partition of `region` alone.
+    """Load AWS's managed policies, which roles of compute environments attach, into the partition of `region` alone.
 
-    Moto would parse all 1,600 again for each partition, and asks all partitions whose key a request bears.
+    Moto would parse all 1,600 again for each partition, and it searches all partitions for a request's key.
     """
     os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
     assert iam_backends[ACCOUNT][get_partition(region)].aws_managed_policies
@@ -141,23 +145,23 @@ def _provision(options: Options, endpoint_url: str, secret: str) -> None:
     group = ec2.get_default_security_group(subnet.vpc_id)
     assert group is not None
     network = Network(subnet.id, group.id)
-    make_way_out(ec2, subnet.vpc_id)
+    create_internet_gateway(ec2, subnet.vpc_id)
     Provisioner(endpoint_url, options.region, secret).run(network, options.state_dir / CREDENTIALS_FILE)
 
 
 def _push(base: BaseImage, blobs: BlobStore, catalog: ecr.ECRCatalog, registry: str) -> str:
-    """The base image is in the registry; its name there."""
-    held, tag = catalog.blobs(BASE_REPOSITORY), f"3.{sys.version_info.minor}-slim"
-    assert held is not None
+    """Store the base image in the registry. Return its name there."""
+    sizes, tag = catalog.blobs(BASE_REPOSITORY), f"3.{sys.version_info.minor}-slim"
+    assert sizes is not None
     for digest, file in base.blobs.items():
-        held[digest] = blobs.adopt(file, digest)
-    catalog.put(BASE_REPOSITORY, tag, Manifest(base.manifest, base.media_type, base.digest), sum(held.values()))
+        sizes[digest] = blobs.adopt(file, digest)
+    catalog.put(BASE_REPOSITORY, tag, Manifest(base.manifest, base.media_type, base.digest), sum(sizes.values()))
     return f"{registry}/{BASE_REPOSITORY}:{tag}"
 
 
 @asynccontextmanager
 async def _site(app: web.Application) -> AsyncIterator[str]:
-    """Serves on a free port; yields host:port."""
+    """Serve an application on a free port; yield its host:port."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
@@ -171,15 +175,15 @@ def _too_many() -> web.Response:
     return problem(429, "TOOMANYREQUESTS", "Rate exceeded")
 
 
-def _denied(why: str) -> web.Response:
-    return problem(403, "DENIED", why)
+def _denied(message: str) -> web.Response:
+    return problem(403, "DENIED", message)
 
 
 def _moto(gate: Gate, keys: Keys, control_token: str) -> str:
-    """Starts moto's server in threads that end with this process; its URL."""
+    """Start moto's server in threads that end with this process. Return its URL."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else a line for every request
     moto: Any = DomainDispatcherApplication(create_backend_app)
-    moto.get_backend_for_host = functools.cache(moto.get_backend_for_host)  # else 200 patterns tried for each request
+    moto.get_backend_for_host = functools.cache(moto.get_backend_for_host)  # else 200 patterns for each request
     app = before_all(keys, control_token, before_moto(gate, moto))  # from the first request on
     server = make_server(HOST, 0, app, threaded=True, request_handler=MotoRequestHandler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -187,5 +191,5 @@ def _moto(gate: Gate, keys: Keys, control_token: str) -> str:
 
 
 def write_state(folder: Path, state: dict[str, Any]) -> None:
-    """Written whole or not at all: its presence says that everything answers."""
+    """Write `state.json` in one step. Its presence means that every service answers."""
     atomic_write(folder / STATE_FILE, json.dumps(state, indent=2), mode=0o600)

@@ -29,7 +29,7 @@ from covalent_awsbatch_plugin.images.registry.transport import RegistryHttp
 from covalent_awsbatch_plugin.local.ecr.blobs import BlobStore
 from covalent_awsbatch_plugin.local.ecr.registry import Manifest as StoredManifest
 from covalent_awsbatch_plugin.local.ecr.registry import Registry as LocalRegistry
-from covalent_awsbatch_plugin.local.ecr.registry import TagTaken
+from covalent_awsbatch_plugin.local.ecr.registry import TagExists
 
 LOGIN = Login("AWS", "a password that only this registry knows")
 AMD64 = "linux/amd64"
@@ -60,7 +60,7 @@ class Catalog:
     def put(self, repository: str, tag: str | None, manifest: StoredManifest, size: int) -> None:
         tags = self.tagged.setdefault(repository, {})
         if self.immutable and tag in tags:  # as ECR: refused even when it is the same image
-            raise TagTaken(f"The image tag '{tag}' already exists in the '{repository}' repository")
+            raise TagExists(f"The image tag '{tag}' already exists in the '{repository}' repository")
         self.manifests.setdefault(repository, {})[manifest.digest] = manifest
         if tag:
             tags[tag] = manifest.digest

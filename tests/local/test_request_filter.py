@@ -62,7 +62,7 @@ def test_a_bucket_of_a_second_fills_again_as_time_passes() -> None:
     now[0] = 1.0
     assert [gate.admit("me", "batch:DescribeJobs") for _ in range(4)] == [True, True, True, False]
     assert gate.admit("me", "s3:GetObject")
-    assert gate.told()["me"] == {
+    assert gate.counts()["me"] == {
         "batch:SubmitJob": 5, "refused batch:SubmitJob": 2,
         "batch:DescribeJobs": 4, "refused batch:DescribeJobs": 1,
         "s3:GetObject": 1,

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""AWS Batch's API with jobs that run as AWS runs them.
+"""AWS Batch's API with jobs that run.
 
-Extends moto's Batch, whose compute environments, queues, definitions and tags it keeps; jobs are its own. What it needs
-of moto is pinned by test_moto_has_not_moved.py.
+It extends moto's Batch: compute environments, queues, definitions and tags are moto's, jobs are not.
+test_moto_has_not_moved.py checks the parts of moto that this module uses.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ PAGE = 1000  # ListJobs; 100 with filters
 FILTERED_PAGE = 100
 DEFINITIONS_PAGE = 100
 JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
-SNAPSHOT = 100  # GetJobQueueSnapshot shows the first so many RUNNABLE jobs
+SNAPSHOT = 100  # GetJobQueueSnapshot shows this number of RUNNABLE jobs
 ONCE: dict[str, Any] = {"attempts": 1, "evaluateOnExit": []}
 T = TypeVar("T")
 
 
 class LocalBatchBackend(BatchBackend):
-    """Jobs live in `loop`, with `scheduler`; the API's threads hand their wishes over to it."""
+    """A backend whose jobs run in `loop`, under `scheduler`. The API's threads submit calls to the loop."""
 
     loop: ClassVar[asyncio.AbstractEventLoop]
     scheduler: ClassVar[Scheduler]
@@ -53,39 +53,39 @@ class LocalBatchBackend(BatchBackend):
         paths = [*urls.url_paths, "{0}/v1/getjobqueuesnapshot"]
         return {path.format(""): LocalBatchResponse.dispatch for path in paths}
 
-    def _in_loop(self, deed: Callable[[], T]) -> T:
+    def _in_loop(self, function: Callable[[], T]) -> T:
         async def run() -> T:
-            return deed()
+            return function()
 
         return asyncio.run_coroutine_threadsafe(run(), self.loop).result()
 
     # ---- definitions and queues ---------------------------------------------------------------------------------
-    def add_definition(self, told: dict[str, Any]) -> JobDefinition:
-        """RegisterJobDefinition: each revision stands for itself; moto fills gaps from the one before."""
-        validation.check_definition(told["container_properties"], told["platform_capabilities"])
-        validation.check_retry(told["retry_strategy"])
-        validation.check_timeout(told["timeout"])
-        for rule in (told["retry_strategy"] or {}).get("evaluateOnExit") or ():
-            rule["action"] = rule["action"].lower()  # as AWS tells it afterwards
-        before = self.get_job_definition_by_name(told["name"])
-        definition = JobDefinition(**told, backend=self, revision=before.revision if before else 0)
+    def add_definition(self, fields: dict[str, Any]) -> JobDefinition:
+        """Register a revision of a job definition. Moto would fill missing fields from the revision before."""
+        validation.check_definition(fields["container_properties"], fields["platform_capabilities"])
+        validation.check_retry(fields["retry_strategy"])
+        validation.check_timeout(fields["timeout"])
+        for rule in (fields["retry_strategy"] or {}).get("evaluateOnExit") or ():
+            rule["action"] = rule["action"].lower()  # as DescribeJobDefinitions shows it
+        before = self.get_job_definition_by_name(fields["name"])
+        definition = JobDefinition(**fields, backend=self, revision=before.revision if before else 0)
         self._job_definitions[definition.arn] = definition
         return definition
 
-    def create_job_queue(self, **told: Any) -> JobQueue:
-        """CreateJobQueue: enabled unless it says otherwise; moto wants it said."""
-        return super().create_job_queue(**told | {"state": told["state"] or "ENABLED"})
+    def create_job_queue(self, **fields: Any) -> JobQueue:
+        """Create a job queue, enabled by default. Moto has no default."""
+        return super().create_job_queue(**fields | {"state": fields["state"] or "ENABLED"})
 
     def _active_definition(self, identifier: str) -> JobDefinition:
-        """By ARN, `name:revision` or name: then the latest that is active."""
+        """Return the active definition of an ARN, `name:revision` or name (the latest). Raises ClientException."""
         if ":" in identifier:
-            found = self.get_job_definition(identifier)
+            definition = self.get_job_definition(identifier)
         else:
-            named = [each for each in self.get_job_definitions(identifier) if each.status == "ACTIVE"]
-            found = max(named, key=lambda each: each.revision, default=None)
-        if found is None or found.status != "ACTIVE":
+            revisions = [each for each in self.get_job_definitions(identifier) if each.status == "ACTIVE"]
+            definition = max(revisions, key=lambda each: each.revision, default=None)
+        if definition is None or definition.status != "ACTIVE":
             raise ClientException(f"Job definition {identifier} does not exist or is not active")
-        return found
+        return definition
 
     def _enabled_queue(self, identifier: str) -> JobQueue:
         queue = self._queue(identifier)
@@ -100,29 +100,29 @@ class LocalBatchBackend(BatchBackend):
         return queue
 
     # ---- jobs ---------------------------------------------------------------------------------------------------
-    def submit(self, told: dict[str, Any]) -> Job:
-        """SubmitJob; `told` is its request."""
-        if not JOB_NAME.fullmatch(told.get("jobName", "")):
+    def submit(self, parameters: dict[str, Any]) -> Job:
+        """Submit a job with the parameters of SubmitJob. Raises ClientException where AWS does."""
+        if not JOB_NAME.fullmatch(parameters.get("jobName", "")):
             raise ClientException(f"Job name should match {JOB_NAME.pattern}")
-        size = (told.get("arrayProperties") or {}).get("size")
-        validation.check_array(told.get("arrayProperties"))
-        validation.check_retry(told.get("retryStrategy"))
-        validation.check_timeout(told.get("timeout"))
-        validation.check_environment((told.get("containerOverrides") or {}).get("environment"))
-        return self._in_loop(lambda: self._start(self._request(told), size))
+        size = (parameters.get("arrayProperties") or {}).get("size")
+        validation.check_array(parameters.get("arrayProperties"))
+        validation.check_retry(parameters.get("retryStrategy"))
+        validation.check_timeout(parameters.get("timeout"))
+        validation.check_environment((parameters.get("containerOverrides") or {}).get("environment"))
+        return self._in_loop(lambda: self._start(self._request(parameters), size))
 
-    def _request(self, told: dict[str, Any]) -> Request:
-        definition = self._active_definition(told.get("jobDefinition", ""))
+    def _request(self, parameters: dict[str, Any]) -> Request:
+        definition = self._active_definition(parameters.get("jobDefinition", ""))
         return Request(
-            name=told["jobName"],
+            name=parameters["jobName"],
             definition=definition,
-            queue=self._enabled_queue(told.get("jobQueue", "")),
-            overrides=told.get("containerOverrides") or {},
-            retry=ONCE | (told.get("retryStrategy") or definition.retry_strategy or {}),
-            timeout=told.get("timeout") or definition.timeout,
-            parameters={**definition.parameters, **(told.get("parameters") or {})},
-            depends_on=told.get("dependsOn") or [],
-            tags=told.get("tags") or {},
+            queue=self._enabled_queue(parameters.get("jobQueue", "")),
+            overrides=parameters.get("containerOverrides") or {},
+            retry=ONCE | (parameters.get("retryStrategy") or definition.retry_strategy or {}),
+            timeout=parameters.get("timeout") or definition.timeout,
+            parameters={**definition.parameters, **(parameters.get("parameters") or {})},
+            depends_on=parameters.get("dependsOn") or [],
+            tags=parameters.get("tags") or {},
         )
 
     def _start(self, request: Request, size: int | None) -> Job:
@@ -130,47 +130,48 @@ class LocalBatchBackend(BatchBackend):
         job = Job(request, prefix)
         if size is not None:
             job.spawn(size)
-        awaited = [self._known(each["jobId"]) for each in request.depends_on if "jobId" in each]
+        dependencies = [self._job(each["jobId"]) for each in request.depends_on if "jobId" in each]
         self.tag_resource(job.arn, request.tags)
         self.jobs |= {each.id: each for each in (job, *job.children)}
-        self.scheduler.submit(job, awaited)
+        self.scheduler.submit(job, dependencies)
         return job
 
-    def _known(self, job_id: str) -> Job:
+    def _job(self, job_id: str) -> Job:
         job = self.jobs.get(job_id)
         if job is None:
             raise ClientException(f"Job {job_id} does not exist")
         return job
 
     def describe(self, ids: Sequence[str]) -> list[dict[str, Any]]:
-        """DescribeJobs: ids or ARNs; those nobody knows are left out."""
+        """Describe jobs by id or ARN, without unknown ones."""
         if len(ids) > IDS_PER_CALL:
             raise ClientException(f"jobs takes at most {IDS_PER_CALL} ids, not {len(ids)}")
-        found = (self.jobs.get(each.rpartition("job/")[2]) for each in ids)
-        seen = [job for job in found if job and not self.scheduler.faults.unseen(job)]
-        return self._in_loop(lambda: [job.describe() for job in seen])
+        candidates = (self.jobs.get(each.rpartition("job/")[2]) for each in ids)
+        jobs = [job for job in candidates if job and not self.scheduler.faults.unseen(job)]
+        return self._in_loop(lambda: [job.describe() for job in jobs])
 
     def stop(self, job_id: str, reason: str, *, running_too: bool) -> None:
+        """Terminate a job (`running_too`), or cancel it before it starts. Raises ClientException."""
         if not job_id or not reason:
             raise ClientException("jobId and reason are required, and can't be empty")
-        job = self._known(job_id)
+        job = self._job(job_id)
         self._in_loop(lambda: self.scheduler.stop(job, reason, running_too=running_too))
 
-    def listed(self, told: dict[str, Any]) -> list[Job]:
-        """ListJobs before it is cut into pages: by queue without array children, by array its children."""
-        if sum(bool(told.get(key)) for key in ("jobQueue", "arrayJobId", "multiNodeJobId")) != 1:
+    def listed(self, parameters: dict[str, Any]) -> list[Job]:
+        """Return all jobs of ListJobs: those of a queue without array children, or the children of an array."""
+        if sum(bool(parameters.get(key)) for key in ("jobQueue", "arrayJobId", "multiNodeJobId")) != 1:
             raise ClientException("exactly one of jobQueue, arrayJobId and multiNodeJobId is required")
-        if array := told.get("arrayJobId"):
-            return _of_status(self._known(array).children, told.get("jobStatus"))
-        queue = self._queue(told.get("jobQueue") or "")
+        if array := parameters.get("arrayJobId"):
+            return _of_status(self._job(array).children, parameters.get("jobStatus"))
+        queue = self._queue(parameters.get("jobQueue") or "")
         jobs = [job for job in reversed(list(self.jobs.values())) if job.request.queue is queue and not job.parent]
-        filters = told.get("filters") or []
+        filters = parameters.get("filters") or []
         if len(filters) > 1:
             raise ClientException("only one filter can be used at a time")
-        return [j for j in jobs if _passes(j, filters[0])] if filters else _of_status(jobs, told.get("jobStatus"))
+        return [j for j in jobs if _passes(j, filters[0])] if filters else _of_status(jobs, parameters.get("jobStatus"))
 
     def snapshot(self, queue_name: str) -> dict[str, Any]:
-        """GetJobQueueSnapshot: what waits for a place, first come first."""
+        """Return the RUNNABLE jobs of a queue, the oldest first, as GetJobQueueSnapshot does."""
         queue = self._queue(queue_name)
         waiting = [job for job in list(self.jobs.values()) if job.request.queue is queue and job.status == RUNNABLE]
         waiting = sorted((job for job in waiting if not job.children), key=lambda job: job.runnable_at)[:SNAPSHOT]
@@ -187,29 +188,29 @@ def _of_status(jobs: list[Job], status: str | None) -> list[Job]:
 def _passes(job: Job, condition: dict[str, Any]) -> bool:
     name, values = condition["name"], condition["values"]
     if name == "JOB_NAME":
-        return any(_named(job.request.name, value) for value in values)
+        return any(_matches(job.request.name, value) for value in values)
     if name == "JOB_DEFINITION":
-        return any(_named(job.request.definition.name, value) for value in values)
+        return any(_matches(job.request.definition.name, value) for value in values)
     if name in ("AFTER_CREATED_AT", "BEFORE_CREATED_AT"):
         after = job.created_at > int(values[0])
         return after if name.startswith("AFTER") else not after
     raise ClientException(f"{name} is no filter")
 
 
-def _named(name: str, pattern: str) -> bool:
+def _matches(name: str, pattern: str) -> bool:
     name, pattern = name.lower(), pattern.lower()
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
 def page(items: list[T], size: int, token: str | None) -> tuple[list[T], dict[str, str]]:
-    """One page, and the `nextToken` where there are more."""
+    """Return one page, and the `nextToken` where more pages follow."""
     begin = int(token or 0)
     more = {"nextToken": str(begin + size)} if begin + size < len(items) else {}
     return items[begin : begin + size], more
 
 
 class LocalBatchResponse(BatchResponse):
-    """The requests that moto takes in part, whole."""
+    """The operations that moto lacks or implements in part."""
 
     @property
     def batch_backend(self) -> LocalBatchBackend:
@@ -217,81 +218,81 @@ class LocalBatchResponse(BatchResponse):
         assert isinstance(backend, LocalBatchBackend)
         return backend
 
-    def _told(self) -> dict[str, Any]:
-        told: dict[str, Any] = json.loads(self.body or "{}")
-        return told
+    def _parameters(self) -> dict[str, Any]:
+        parameters: dict[str, Any] = json.loads(self.body or "{}")
+        return parameters
 
     def updatecomputeenvironment(self) -> str:
-        """As moto's, but everything that is told counts, subnets and security groups too."""
-        answer: str = super().updatecomputeenvironment()
-        told = self._told()
-        environment = self.batch_backend.get_compute_environment(told["computeEnvironment"])
+        """Update a compute environment with all given fields, subnets and security groups included."""
+        response: str = super().updatecomputeenvironment()
+        parameters = self._parameters()
+        environment = self.batch_backend.get_compute_environment(parameters["computeEnvironment"])
         if environment is not None and environment.compute_resources is not None:
-            environment.compute_resources |= told.get("computeResources") or {}
-        return answer
+            environment.compute_resources |= parameters.get("computeResources") or {}
+        return response
 
     def createjobqueue(self) -> str:
-        answer: str = super().createjobqueue()
-        self._keep_limits(self._told()["jobQueueName"])
-        return answer
+        response: str = super().createjobqueue()
+        self._keep_limits(self._parameters()["jobQueueName"])
+        return response
 
     def updatejobqueue(self) -> str:
-        answer: str = super().updatejobqueue()
-        self._keep_limits(self._told()["jobQueue"])
-        return answer
+        response: str = super().updatejobqueue()
+        self._keep_limits(self._parameters()["jobQueue"])
+        return response
 
     def _keep_limits(self, queue: str) -> None:
-        """`jobStateTimeLimitActions`, which moto forgets."""
-        if (limits := self._told().get("jobStateTimeLimitActions")) is not None:
+        """Store `jobStateTimeLimitActions`, which moto ignores."""
+        if (limits := self._parameters().get("jobStateTimeLimitActions")) is not None:
             self.batch_backend._queue(queue).limits = limits
 
     def describejobqueues(self) -> str:
-        told = json.loads(super().describejobqueues())
-        for queue in told["jobQueues"]:
+        response = json.loads(super().describejobqueues())
+        for queue in response["jobQueues"]:
             limits = getattr(self.batch_backend._queue(queue["jobQueueArn"]), "limits", [])
             queue["jobStateTimeLimitActions"] = limits
-        return json.dumps(told)
+        return json.dumps(response)
 
     def registerjobdefinition(self) -> str:
-        told = self._told()
+        parameters = self._parameters()
         definition = self.batch_backend.add_definition(
             {
-                "name": told.get("jobDefinitionName"),
-                "_type": told.get("type"),
-                "parameters": told.get("parameters"),
-                "tags": told.get("tags") or {},
-                "retry_strategy": told.get("retryStrategy"),
-                "container_properties": told.get("containerProperties"),
-                "node_properties": told.get("nodeProperties"),
-                "eks_properties": told.get("eksProperties"),
-                "timeout": told.get("timeout"),
-                "platform_capabilities": told.get("platformCapabilities"),
-                "propagate_tags": told.get("propagateTags"),
+                "name": parameters.get("jobDefinitionName"),
+                "_type": parameters.get("type"),
+                "parameters": parameters.get("parameters"),
+                "tags": parameters.get("tags") or {},
+                "retry_strategy": parameters.get("retryStrategy"),
+                "container_properties": parameters.get("containerProperties"),
+                "node_properties": parameters.get("nodeProperties"),
+                "eks_properties": parameters.get("eksProperties"),
+                "timeout": parameters.get("timeout"),
+                "platform_capabilities": parameters.get("platformCapabilities"),
+                "propagate_tags": parameters.get("propagateTags"),
             }
         )
         names = {"jobDefinitionName": definition.name, "jobDefinitionArn": definition.arn}
         return json.dumps(names | {"revision": definition.revision})
 
     def describejobdefinitions(self) -> str:
-        told = self._told()
-        wanted = (told.get("jobDefinitionName"), told.get("jobDefinitions"), told.get("status"))
-        found = self.batch_backend.describe_job_definitions(*wanted)
-        some, more = page(found, told.get("maxResults") or DEFINITIONS_PAGE, told.get("nextToken"))
+        parameters = self._parameters()
+        filters = (parameters.get("jobDefinitionName"), parameters.get("jobDefinitions"), parameters.get("status"))
+        definitions = self.batch_backend.describe_job_definitions(*filters)
+        some, more = page(definitions, parameters.get("maxResults") or DEFINITIONS_PAGE, parameters.get("nextToken"))
         return json.dumps({"jobDefinitions": [each.describe() for each in some]} | more)
 
     def submitjob(self) -> str:
         validation.check_payload(self.body)
-        job = self.batch_backend.submit(self._told())
+        job = self.batch_backend.submit(self._parameters())
         return json.dumps({"jobId": job.id, "jobName": job.request.name, "jobArn": job.arn})
 
     def describejobs(self) -> str:
-        return json.dumps({"jobs": self.batch_backend.describe(self._told().get("jobs") or [])})
+        return json.dumps({"jobs": self.batch_backend.describe(self._parameters().get("jobs") or [])})
 
     def listjobs(self) -> str:
-        told = self._told()
-        most = FILTERED_PAGE if told.get("filters") else PAGE
-        size = min(told.get("maxResults") or most, most)
-        some, more = page(self.batch_backend.listed(told), size, told.get("nextToken"))
+        parameters = self._parameters()
+        most = FILTERED_PAGE if parameters.get("filters") else PAGE
+        size = min(parameters.get("maxResults") or most, most)
+        some, more = page(self.batch_backend.listed(parameters), size, parameters.get("nextToken"))
         return json.dumps({"jobSummaryList": [job.summarize() for job in some]} | more)
 
     def terminatejob(self) -> str:
@@ -303,14 +304,14 @@ class LocalBatchResponse(BatchResponse):
         return "{}"
 
     def _stop(self, *, running_too: bool) -> None:
-        told = self._told()
-        self.batch_backend.stop(told.get("jobId", ""), told.get("reason", ""), running_too=running_too)
+        parameters = self._parameters()
+        self.batch_backend.stop(parameters.get("jobId", ""), parameters.get("reason", ""), running_too=running_too)
 
     def getjobqueuesnapshot(self) -> str:
-        return json.dumps(self.batch_backend.snapshot(self._told().get("jobQueue", "")))
+        return json.dumps(self.batch_backend.snapshot(self._parameters().get("jobQueue", "")))
 
 
 def install(loop: asyncio.AbstractEventLoop, scheduler: Scheduler) -> None:
-    """From now on this process's moto answers for Batch with the backend above."""
+    """Make this process's moto use the backend above for Batch."""
     LocalBatchBackend.loop, LocalBatchBackend.scheduler = loop, scheduler
     batch_backends.backend = LocalBatchBackend

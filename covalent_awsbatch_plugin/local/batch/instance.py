@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The instance a job lands on: what its container finds there, and why ECS would not start it."""
+"""The instance that runs a job: the container's environment, and the reasons why ECS would not start it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CANT = {
 
 @dataclass(frozen=True)
 class Host:
-    """`endpoint_url` is the AWS API's, `credentials_url` the credentials endpoint's, as a container reaches them."""
+    """An instance of the offline AWS. A container reaches the AWS API and the credentials endpoint at the two URLs."""
 
     account_id: str
     region: str
@@ -69,7 +69,7 @@ class Host:
         return None if options["awslogs-group"] in self._logs.groups else NO_GROUP
 
     def _denial(self, job: Job) -> str | None:
-        """What the execution role may not do of what ECS does in its name; only where IAM is enforced."""
+        """Return the error of the first permission that the execution role lacks, None without enforced IAM."""
         role, guard = job.request.properties.get("executionRoleArn"), Guard.current
         if role is None or guard is None:
             return None
@@ -82,7 +82,10 @@ class Host:
         return next((CANT[need.action[:3]].format(denial(who, need)) for need in denied), None)
 
     def _needs(self, job: Job) -> Iterator[Need]:
-        """https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html"""
+        """Yield the permissions that the execution role needs.
+
+        https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html
+        """
         where = f"{self.region}:{self.account_id}"
         repository = reference_of(job.request.properties["image"]).repository
         yield Need("ecr:GetAuthorizationToken", ANY)
@@ -121,9 +124,12 @@ class Host:
         self.credentials.dismiss(attempt.task_id)
 
     def _batch_environment(self, job: Job) -> dict[str, str]:
-        """https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html, and where this AWS is."""
+        """Return the variables of Batch, the Region and the endpoint of this AWS.
+
+        https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html
+        """
         queue = job.request.queue
-        told = {
+        variables = {
             "AWS_BATCH_JOB_ID": job.id,
             "AWS_BATCH_JOB_ATTEMPT": str(len(job.attempts) + 1),
             "AWS_BATCH_JQ_NAME": queue.name,
@@ -133,13 +139,13 @@ class Host:
             "AWS_ENDPOINT_URL": self.endpoint_url,
         }
         if job.index is not None:
-            told["AWS_BATCH_JOB_ARRAY_INDEX"] = str(job.index)
-        return told
+            variables["AWS_BATCH_JOB_ARRAY_INDEX"] = str(job.index)
+        return variables
 
     def fits(self, job: Job) -> bool:
         environments = job.request.queue.environments
         most = max(int((each.compute_resources or {}).get("maxvCpus", 0)) for each in environments)
-        # No instance here has a GPU, as in a compute environment without instance types that have one.
+        # The instances have no GPU, as in a compute environment without GPU instance types.
         return job.request.vcpus <= most and int(job.request.resources.get("GPU", 0)) == 0
 
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A Batch job as AWS tells of it: what was asked, where it stands, its attempts. No I/O; `now_ms` is the only clock."""
+"""A Batch job in AWS's terms: its request, status and attempts. No I/O; `now_ms` is the only clock."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SUBMITTED, PENDING, RUNNABLE, STARTING, RUNNING, SUCCEEDED, FAILED = STATUSES = 
 )
 ENDED = (SUCCEEDED, FAILED)
 REASON_CHARACTERS = 255  # `container.reason`: "A short (255 max characters) human-readable string"
-EXITED = "Essential container in task exited"  # said of successes too
+EXITED = "Essential container in task exited"  # the reason of successes, too
 TIMED_OUT = "Job attempt duration exceeded timeout"
 NOT_STARTED = "Task failed to start"
 CHILD_FAILED = "Array Child Job failed"
@@ -35,12 +35,13 @@ OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 
 
 def now_ms() -> int:
+    """Return the Unix time in milliseconds."""
     return int(time.time() * 1000)
 
 
 @dataclass
 class Request:
-    """What SubmitJob was told; an array's children share it and change nothing in it."""
+    """The request of SubmitJob, which an array's children share unchanged."""
 
     name: str
     definition: JobDefinition
@@ -62,7 +63,7 @@ class Request:
 
     @property
     def command(self) -> list[str]:
-        """With `Ref::name` replaced by the parameter of that name."""
+        """The command, with `Ref::name` replaced by the parameter `name`."""
         command: list[str] = self.overrides.get("command") or self.properties.get("command") or []
         values = {f"Ref::{name}": value for name, value in self.parameters.items()}
         return [values.get(word, word) for word in command]
@@ -74,12 +75,12 @@ class Request:
 
     @property
     def resources(self) -> dict[str, str]:
-        """VCPU, MEMORY (MiB), GPU; overrides over the definition, the old spelling where there is no other."""
+        """VCPU, MEMORY (MiB) and GPU. Overrides win over the definition, `resourceRequirements` over old fields."""
         old = {"VCPU": "vcpus", "MEMORY": "memory"}
-        found = {kind: str(self.properties[key]) for kind, key in old.items() if key in self.properties}
-        found |= {each["type"]: each["value"] for each in self.properties.get("resourceRequirements", ())}
-        found |= {kind: str(self.overrides[key]) for kind, key in old.items() if key in self.overrides}
-        return found | {each["type"]: each["value"] for each in self.overrides.get("resourceRequirements", ())}
+        resources = {kind: str(self.properties[key]) for kind, key in old.items() if key in self.properties}
+        resources |= {each["type"]: each["value"] for each in self.properties.get("resourceRequirements", ())}
+        resources |= {kind: str(self.overrides[key]) for kind, key in old.items() if key in self.overrides}
+        return resources | {each["type"]: each["value"] for each in self.overrides.get("resourceRequirements", ())}
 
     @property
     def memory_mib(self) -> int:
@@ -92,9 +93,9 @@ class Request:
 
 @dataclass
 class Attempt:
-    """One try. `exit_code` None: no container ever ran, or nobody knows how it ended; a missing code is not 0.
+    """One attempt. `exit_code` is None where no container ran, or where its exit code is unknown.
 
-    `lost` says which of faults.LOSSES took its machine away, and AWS's words for that.
+    `lost` holds the kind of faults.LOSSES that took its instance away, and AWS's reason text.
     """
 
     task_arn: str
@@ -104,8 +105,8 @@ class Attempt:
     reason: str = ""
     status_reason: str = ""
     log_stream: str | None = None
-    heard: asyncio.Event = field(default_factory=asyncio.Event)  # it has written something
-    losing: asyncio.Task[None] | None = None  # its machine will go away
+    heard: asyncio.Event = field(default_factory=asyncio.Event)  # set at its first output
+    losing: asyncio.Task[None] | None = None  # takes its instance away after a time
     lost: asyncio.Future[tuple[str, str]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @property
@@ -113,13 +114,13 @@ class Attempt:
         return self.task_arn.rpartition("/")[2]
 
     def container(self) -> dict[str, Any]:
-        told: dict[str, Any] = {"exitCode": self.exit_code, "reason": self.reason[:REASON_CHARACTERS] or None}
-        told |= {"taskArn": self.task_arn, "logStreamName": self.log_stream, "networkInterfaces": []}
-        return present(told)
+        fields: dict[str, Any] = {"exitCode": self.exit_code, "reason": self.reason[:REASON_CHARACTERS] or None}
+        fields |= {"taskArn": self.task_arn, "logStreamName": self.log_stream, "networkInterfaces": []}
+        return present(fields)
 
     def describe(self) -> dict[str, Any]:
-        told = {"container": self.container(), "startedAt": self.started_at, "stoppedAt": self.stopped_at}
-        return present(told | {"statusReason": self.status_reason or None})
+        fields = {"container": self.container(), "startedAt": self.started_at, "stoppedAt": self.stopped_at}
+        return present(fields | {"statusReason": self.status_reason or None})
 
 
 @dataclass(eq=False)
@@ -153,11 +154,11 @@ class Job:
 
     @property
     def label(self) -> str:
-        """Its name, with :index for an array's child."""
+        """The job's name, with :index for an array's child."""
         return self.request.name if self.index is None else f"{self.request.name}:{self.index}"
 
     def spawn(self, size: int) -> None:
-        """Makes this job an array of `size` children."""
+        """Make this job an array of `size` children."""
         self.children = [Job(self.request, self.arn_prefix, f"{self.id}:{i}", self, i) for i in range(size)]
         self.summary[SUBMITTED] = size
 
@@ -172,17 +173,17 @@ class Job:
             self.stopped_at = now_ms()
             self.ended.set()
 
-    # ---- as DescribeJobs and ListJobs have it ------------------------------------------------------------------------
+    # ---- as in DescribeJobs and ListJobs ---------------------------------------------------------------------------
     def summarize(self) -> dict[str, Any]:
-        told = self._common()
+        fields = self._common()
         if self.current and self.status in ENDED:
             whole = self.current.container()
-            told["container"] = {key: whole[key] for key in ("exitCode", "reason") if key in whole}
-        return present(told)
+            fields["container"] = {key: whole[key] for key in ("exitCode", "reason") if key in whole}
+        return present(fields)
 
     def describe(self) -> dict[str, Any]:
         request = self.request
-        told = self._common() | {
+        fields = self._common() | {
             "jobQueue": request.queue.arn,
             "attempts": [each.describe() for each in self.attempts],
             "retryStrategy": request.retry,
@@ -195,7 +196,7 @@ class Job:
             "isCancelled": self.is_cancelled,
             "isTerminated": self.is_terminated,
         }
-        return present(told)
+        return present(fields)
 
     def _common(self) -> dict[str, Any]:
         return {
@@ -221,12 +222,12 @@ class Job:
 
     def _container(self) -> dict[str, Any]:
         request = self.request
-        told: dict[str, Any] = dict(request.properties) | {"command": request.command}
-        told["environment"] = [{"name": name, "value": value} for name, value in request.environment.items()]
-        told["resourceRequirements"] = [{"type": kind, "value": value} for kind, value in request.resources.items()]
-        return told | (self.current.container() if self.current else {})
+        fields: dict[str, Any] = dict(request.properties) | {"command": request.command}
+        fields["environment"] = [{"name": name, "value": value} for name, value in request.environment.items()]
+        fields["resourceRequirements"] = [{"type": kind, "value": value} for kind, value in request.resources.items()]
+        return fields | (self.current.container() if self.current else {})
 
 
-def present(told: dict[str, Any]) -> dict[str, Any]:
-    """Without what is not there: AWS leaves such keys out."""
-    return {key: value for key, value in told.items() if value is not None}
+def present(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fields without those that are None, which AWS leaves out."""
+    return {key: value for key, value in fields.items() if value is not None}

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Takes jobs through their statuses on an engine: the part of AWS Batch and ECS that moto leaves out.
+"""The scheduler of AWS Batch and ECS, which moto lacks: it runs jobs on an engine and sets their status.
 
-Everything here runs in one event loop; the API's threads come in through `LocalBatchBackend`.
+It runs in one event loop. The API's threads reach it through `LocalBatchBackend`.
 """
 
 from __future__ import annotations
@@ -52,19 +52,21 @@ TOO_BIG = (
 
 
 class Surroundings(Protocol):
-    """What a container finds around it: roles, logs, environment. The scheduler knows no AWS service but Batch."""
+    """The roles, logs and environment variables of containers. The scheduler knows no AWS service but Batch."""
 
     def problem(self, job: Job) -> str | None:
-        """Why ECS would not start the job's task: a role that is not there, a log group that is not."""
+        """Return the reason why ECS would not start the task, such as a missing role or log group, or None."""
 
     def container(self, job: Job, attempt: Attempt) -> Container: ...
     def ended(self, attempt: Attempt) -> None: ...
     def log(self, job: Job, attempt: Attempt) -> LogSink: ...
     def fits(self, job: Job) -> bool:
-        """Whether the queue's compute environments could ever run it."""
+        """Return whether the queue's compute environments are large enough for the job."""
 
 
 class LogSink(Protocol):
+    """A receiver of a container's output."""
+
     name: str
 
     def write(self, data: bytes) -> None: ...
@@ -73,9 +75,10 @@ class LogSink(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """`slots`: containers at a time. `grace_s`: between SIGTERM and SIGKILL; AWS waits 30 s.
+    """The limits of a scheduler: `slots` containers at a time, `grace_s` seconds between SIGTERM and SIGKILL (AWS: 30).
 
-    `minute_s`: how long a minute of a job's timeout lasts. AWS takes no timeout below 60 s; tests can't wait that long.
+    `minute_s` is the real time (seconds) of a minute of a job's timeout. AWS refuses timeouts below 60 s, which is too
+    long for a test.
     """
 
     slots: int
@@ -84,32 +87,34 @@ class Limits:
 
 
 class Scheduler:
+    """A scheduler that runs each job in a task of its own."""
+
     def __init__(self, engine: Engine, around: Surroundings, limits: Limits, faults: Faults | None = None) -> None:
         self._engine, self._around, self._limits = engine, around, limits
         self.faults = faults or Faults()
         loop = asyncio.get_running_loop()
-        self.faults.added = lambda: loop.call_soon_threadsafe(self._lose_those_that_run)
+        self.faults.added = lambda: loop.call_soon_threadsafe(self._lose_running)
         self._slots = asyncio.Semaphore(limits.slots)
-        self._lives: dict[Job, asyncio.Task[None]] = {}
+        self._tasks: dict[Job, asyncio.Task[None]] = {}
 
-    def submit(self, job: Job, awaited: list[Job]) -> None:
-        """Starts the job's life, and its children's; `awaited` must have succeeded before."""
+    def submit(self, job: Job, dependencies: list[Job]) -> None:
+        """Start a task for the job and each child. All `dependencies` must succeed first."""
         for child in job.children:
-            self._begin(child, [*awaited, *_earlier(child)])
-        self._begin(job, awaited)
+            self._begin(child, [*dependencies, *_earlier(child)])
+        self._begin(job, dependencies)
 
-    def _begin(self, job: Job, awaited: list[Job]) -> None:
-        life = asyncio.get_running_loop().create_task(self._live(job, awaited))
-        self._lives[job] = life
-        life.add_done_callback(lambda _: self._after(job))
+    def _begin(self, job: Job, dependencies: list[Job]) -> None:
+        task = asyncio.get_running_loop().create_task(self._run_job(job, dependencies))
+        self._tasks[job] = task
+        task.add_done_callback(lambda _: self._after(job))
 
     def _after(self, job: Job) -> None:
-        del self._lives[job]
+        del self._tasks[job]
         if job.status not in ENDED:  # cancelled, perhaps before its first step
             job.move(FAILED, job.stop_reason)
 
     def stop(self, job: Job, reason: str, *, running_too: bool) -> None:
-        """TerminateJob (`running_too`) or CancelJob. A job that has ended stays as it is."""
+        """Terminate a job (`running_too`) or cancel it. A job that has ended does not change."""
         for child in job.children:
             self.stop(child, reason, running_too=running_too)
         if job.status in ENDED:
@@ -120,30 +125,30 @@ class Scheduler:
             return
         elif job.status in (SUBMITTED, PENDING, RUNNABLE):
             job.is_cancelled, job.stop_reason = True, reason
-            self._lives[job].cancel()
+            self._tasks[job].cancel()
         elif running_too:
             job.is_terminated, job.stop_reason = True, reason
             job.stopping.set()
 
     async def close(self) -> None:
-        """Ends every job and waits until nothing of them runs."""
-        lives = list(self._lives.values())
-        for life in lives:
-            life.cancel()
-        await asyncio.gather(*lives, return_exceptions=True)
+        """End every job, and wait for the end of its containers."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
-    # ---- a life -------------------------------------------------------------------------------------------------
-    async def _live(self, job: Job, awaited: list[Job]) -> None:
+    # ---- a job -------------------------------------------------------------------------------------------------
+    async def _run_job(self, job: Job, dependencies: list[Job]) -> None:
         try:
             if job.children:
-                await self._live_as_array(job)
+                await self._run_array(job)
             else:
-                await self._live_alone(job, awaited)
-        except Exception:  # a fault of this program must not leave a job that never ends
+                await self._run_single(job, dependencies)
+        except Exception:  # an error of this program must not leave a job that never ends
             log.exception("job %s: the offline AWS Batch itself failed", job.id)
             job.move(FAILED, "Internal error of the offline AWS Batch; its log tells more")
 
-    async def _live_as_array(self, job: Job) -> None:
+    async def _run_array(self, job: Job) -> None:
         job.move(PENDING)
         for child in job.children:
             await child.ended.wait()
@@ -152,20 +157,20 @@ class Scheduler:
         else:
             job.move(FAILED, job.stop_reason or CHILD_FAILED)
 
-    async def _live_alone(self, job: Job, awaited: list[Job]) -> None:
-        if awaited and not await self._succeeded(job, awaited):
+    async def _run_single(self, job: Job, dependencies: list[Job]) -> None:
+        if dependencies and not await self._succeeded(job, dependencies):
             job.move(FAILED, DEPENDENCY_FAILED)
         elif overrides_too_long(job.request.overrides):
             job.move(FAILED, TOO_LONG)
         else:
-            while await self._in_turn(job):
+            while await self._run_when_free(job):
                 pass
 
-    async def _in_turn(self, job: Job) -> bool:
+    async def _run_when_free(self, job: Job) -> bool:
         job.move(RUNNABLE)
         if not self._around.fits(job):
             job.status_reason = TOO_BIG
-            await job.stopping.wait()  # for ever, until somebody cancels
+            await job.stopping.wait()  # until the job is cancelled
         while (reason := self.faults.stuck(job)) is not None:
             job.status_reason = reason
             await asyncio.sleep(STUCK_LOOK_S)
@@ -174,15 +179,15 @@ class Scheduler:
             return await self._attempt(job)
 
     @staticmethod
-    async def _succeeded(job: Job, awaited: list[Job]) -> bool:
+    async def _succeeded(job: Job, dependencies: list[Job]) -> bool:
         job.move(PENDING)
-        for each in awaited:
+        for each in dependencies:
             await each.ended.wait()
-        return all(each.status == SUCCEEDED for each in awaited)
+        return all(each.status == SUCCEEDED for each in dependencies)
 
     # ---- an attempt ---------------------------------------------------------------------------------------------
     async def _attempt(self, job: Job) -> bool:
-        """One try; whether another follows. Ends the job when none does."""
+        """Run one attempt. Return whether another follows; otherwise the job has ended."""
         attempt = Attempt(f"{job.arn_prefix.replace(':batch:', ':ecs:')}:task/local/{uuid4().hex}")
         job.current = attempt
         job.move(STARTING)
@@ -192,13 +197,13 @@ class Scheduler:
                 raise StartFailed(fault.text)
             if problem := self._around.problem(job):
                 raise StartFailed(problem)
-            exited, timed_out = await self._run(job, attempt)
-        except (PullFailed, StartFailed) as failed:
-            attempt.status_reason, attempt.reason = NOT_STARTED, str(failed)
+            container_exit, timed_out = await self._run(job, attempt)
+        except (PullFailed, StartFailed) as error:
+            attempt.status_reason, attempt.reason = NOT_STARTED, str(error)
         else:
-            attempt.exit_code, attempt.status_reason = exited.code, EXITED
-            attempt.reason = OUT_OF_MEMORY if exited.out_of_memory else ""
-            self._falsify(job, attempt)
+            attempt.exit_code, attempt.status_reason = container_exit.code, EXITED
+            attempt.reason = OUT_OF_MEMORY if container_exit.out_of_memory else ""
+            self._apply_faults(job, attempt)
         return self._conclude(job, attempt, timed_out)
 
     def _conclude(self, job: Job, attempt: Attempt, timed_out: bool) -> bool:
@@ -212,26 +217,26 @@ class Scheduler:
         elif attempt.exit_code == 0:
             job.move(SUCCEEDED, attempt.status_reason)
             return False
-        elif _again(job, attempt):
+        elif _retries(job, attempt):
             return True
         job.move(FAILED, attempt.status_reason)
         return False
 
-    def _falsify(self, job: Job, attempt: Attempt) -> None:
-        """What a lost machine, or an agent that lost its container, makes of how the attempt ended."""
+    def _apply_faults(self, job: Job, attempt: Attempt) -> None:
+        """Change the attempt's end where a fault took its instance, or hid its container from the agent."""
         if attempt.lost.done():
             kind, attempt.status_reason = attempt.lost.result()
             attempt.exit_code = None if kind == faults.HOST_LOST else attempt.exit_code
         elif fault := self.faults.of_job(job, faults.AGENT):
             attempt.exit_code, attempt.reason = None, fault.text
 
-    def _lose_those_that_run(self) -> None:
-        for job in self._lives:
+    def _lose_running(self) -> None:
+        for job in self._tasks:
             if job.status == RUNNING:
                 self._lose(job)
 
     def _lose(self, job: Job) -> None:
-        """The job's machine goes away after a while, if somebody asked for that."""
+        """Start the loss of the job's instance where a fault asks for it."""
         attempt = job.current
         if attempt is None or attempt.losing or not (fault := self.faults.of_job(job, *faults.LOSSES)):
             return
@@ -253,49 +258,49 @@ class Scheduler:
             job.move(RUNNING)
             self._lose(job)
             try:
-                ended = await self._watch(job, attempt, running)
+                end = await self._watch(job, attempt, running)
             finally:
                 if attempt.losing:
                     attempt.losing.cancel()
         sink.close()
-        return ended
+        return end
 
     async def _pull(self, image: str) -> bool:
         try:
             await self._engine.pull(image)
-        except PullFailed as failed:
-            raise PullFailed(f"CannotPullContainerError: {failed}") from failed
+        except PullFailed as error:
+            raise PullFailed(f"CannotPullContainerError: {error}") from error
         return True
 
     @asynccontextmanager
     async def _started(self, container: Container, write: Callable[[bytes], None]) -> AsyncIterator[Running]:
         try:
             running = await self._engine.start(container, write)
-        except StartFailed as failed:
-            raise StartFailed(f"CannotStartContainerError: {failed}") from failed
+        except StartFailed as error:
+            raise StartFailed(f"CannotStartContainerError: {error}") from error
         try:
             yield running
         finally:
             await asyncio.shield(running.close())
 
     async def _watch(self, job: Job, attempt: Attempt, running: Running) -> tuple[Exit, bool]:
-        """How it ended, and whether the timeout ended it: SIGTERM, the grace, SIGKILL, as for TerminateJob."""
-        ended = asyncio.ensure_future(running.wait())
-        told = asyncio.ensure_future(job.stopping.wait())
+        """Return the container's exit, and whether the timeout ended it (SIGTERM, grace, SIGKILL)."""
+        exit_ = asyncio.ensure_future(running.wait())
+        stop = asyncio.ensure_future(job.stopping.wait())
         try:
             limit = job.request.timeout_s and job.request.timeout_s / 60 * self._limits.minute_s
-            ends: set[asyncio.Future[Any]] = {ended, told, attempt.lost}
+            ends: set[asyncio.Future[Any]] = {exit_, stop, attempt.lost}
             await asyncio.wait(ends, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-            timed_out = not ended.done() and not told.done() and not attempt.lost.done()
-            if not ended.done() and not _vanished(attempt):
+            timed_out = not exit_.done() and not stop.done() and not attempt.lost.done()
+            if not exit_.done() and not _is_host_lost(attempt):
                 await running.signal(SIGTERM)
-                await asyncio.wait({ended}, timeout=self._limits.grace_s)
-            if not ended.done():
+                await asyncio.wait({exit_}, timeout=self._limits.grace_s)
+            if not exit_.done():
                 await running.signal(SIGKILL)
-            return await ended, timed_out
+            return await exit_, timed_out
         finally:
-            told.cancel()
-            ended.cancel()
+            stop.cancel()
+            exit_.cancel()
 
 
 async def _lose_in_time(attempt: Attempt, fault: faults.Fault) -> None:
@@ -305,12 +310,12 @@ async def _lose_in_time(attempt: Attempt, fault: faults.Fault) -> None:
     attempt.lost.set_result((fault.kind, fault.text))
 
 
-def _vanished(attempt: Attempt) -> bool:
-    """Whether its machine is gone, and nobody is there who could tell it to end."""
+def _is_host_lost(attempt: Attempt) -> bool:
+    """Return whether the instance is gone, so that no signal can reach the container."""
     return attempt.lost.done() and attempt.lost.result()[0] == faults.HOST_LOST
 
 
-def _again(job: Job, attempt: Attempt) -> bool:
+def _retries(job: Job, attempt: Attempt) -> bool:
     return should_retry(
         job.request.retry,
         len(job.attempts),
@@ -321,16 +326,16 @@ def _again(job: Job, attempt: Attempt) -> bool:
 
 
 def _earlier(child: Job) -> list[Job]:
-    """What a child of a SEQUENTIAL array waits for."""
+    """Return the child before this one in a SEQUENTIAL array, in a list."""
     assert child.parent is not None
     assert child.index is not None
     sequential = any(each.get("type") == "SEQUENTIAL" for each in child.request.depends_on)
     return [child.parent.children[child.index - 1]] if sequential and child.index else []
 
 
-async def _unless(stopping: asyncio.Event, deed: Coroutine[None, None, bool]) -> bool:
-    """Whether the deed was done before somebody said stop; what it raised is raised."""
-    work = asyncio.ensure_future(deed)
+async def _unless(stopping: asyncio.Event, coroutine: Coroutine[None, None, bool]) -> bool:
+    """Return whether a coroutine finished before `stopping` was set. Its exceptions are raised."""
+    work = asyncio.ensure_future(coroutine)
     stop = asyncio.ensure_future(stopping.wait())
     try:
         await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,9 +1,10 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What AWS Batch refuses, and moto takes. Each raises ClientException before anything is stored.
+"""Checks of AWS Batch that moto lacks. Each raises ClientException before a job or definition is stored.
 
-Numbers: https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html, job_timeouts.html and fargate.html.
+Source of the numbers: https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html, job_timeouts.html and
+fargate.html.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ RESERVED = "AWS_BATCH"
 
 
 def check_definition(container: Mapping[str, Any] | None, platforms: list[str] | None) -> None:
-    """The container properties of a job definition."""
+    """Check the container properties of a job definition."""
     if not container:
         return
     if len(json.dumps(container)) > DEFINITION_BYTES:
@@ -39,25 +40,28 @@ def check_definition(container: Mapping[str, Any] | None, platforms: list[str] |
 def _check_fargate(container: Mapping[str, Any]) -> None:
     if not container.get("executionRoleArn"):
         raise ClientException("EXECUTION_ROLE_ARN is required for Fargate jobs")
-    wants = {each["type"]: float(each["value"]) for each in container.get("resourceRequirements") or ()}
-    if "GPU" in wants:
+    resources = {each["type"]: float(each["value"]) for each in container.get("resourceRequirements") or ()}
+    if "GPU" in resources:
         raise ClientException("GPU resource requirement is not supported on Fargate")
-    if wants.get("MEMORY", 0) / 1024 not in FARGATE_GIB.get(wants.get("VCPU", 0), ()):
-        raise ClientException(f"Fargate resource requirements (VCPU, MEMORY) {wants} are not a supported pair")
+    if resources.get("MEMORY", 0) / 1024 not in FARGATE_GIB.get(resources.get("VCPU", 0), ()):
+        raise ClientException(f"Fargate resource requirements (VCPU, MEMORY) {resources} are not a supported pair")
 
 
 def check_environment(environment: list[dict[str, str]] | None) -> None:
+    """Check that no environment variable has a reserved name."""
     for each in environment or ():
         if each.get("name", "").startswith(RESERVED):
             raise ClientException(f"Environment variable names can't begin with {RESERVED}: {each['name']}")
 
 
 def check_timeout(timeout: Mapping[str, int] | None) -> None:
+    """Check the minimum of a job's timeout."""
     if timeout and timeout.get("attemptDurationSeconds", MIN_TIMEOUT_S) < MIN_TIMEOUT_S:
         raise ClientException(f"The minimum value for the timeout is {MIN_TIMEOUT_S} seconds")
 
 
 def check_retry(strategy: Mapping[str, Any] | None) -> None:
+    """Check the limits of a retry strategy and its rules."""
     if not strategy:
         return
     attempts, rules = strategy.get("attempts"), strategy.get("evaluateOnExit") or ()
@@ -81,17 +85,19 @@ def _check_globs(rule: Mapping[str, str]) -> None:
 
 
 def check_array(properties: Mapping[str, int] | None) -> None:
+    """Check the size of an array job."""
     size = (properties or {}).get("size")
     if size is not None and size not in ARRAY_SIZES:
         raise ClientException(f"The array size must be between {ARRAY_SIZES[0]} and {ARRAY_SIZES[-1]}, not {size}")
 
 
 def check_payload(body: bytes | str) -> None:
+    """Check the size of a SubmitJob request."""
     if len(body) > PAYLOAD_BYTES:
         raise ClientException(f"Job payload size must be at most {PAYLOAD_BYTES} bytes, not {len(body)}")
 
 
 def overrides_too_long(overrides: Mapping[str, Any]) -> bool:
-    """AWS takes such a job, and then fails it."""
-    told = {name: value for name, value in overrides.items() if name in ("command", "environment")}
-    return len(json.dumps(told, separators=(",", ":"))) > OVERRIDES_CHARACTERS
+    """Return whether a job's overrides are too long. AWS accepts the job, and then fails it."""
+    limited = {name: value for name, value in overrides.items() if name in ("command", "environment")}
+    return len(json.dumps(limited, separators=(",", ":"))) > OVERRIDES_CHARACTERS

@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""ECR's API, in front of the registry: its login, its repository URIs, its images are the registry's.
+"""ECR's API before the registry, with the registry's logins, URIs and images.
 
-Extends moto's ECR. Needs of it (test_moto_has_not_moved.py): `ECRBackend.create_repository`, `batch_delete_image`,
-`Repository.images/layers/uri`, `Image.get_image_size_in_bytes`, `ECRResponse.get_authorization_token`.
+It extends moto's ECR. test_moto_has_not_moved.py checks the parts that it uses: `ECRBackend.create_repository`,
+`batch_delete_image`, `Repository.images/layers/uri`, `Image.get_image_size_in_bytes` and
+`ECRResponse.get_authorization_token`.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from moto.ecr.responses import ECRResponse
 
 from ..iam.enforcement import Guard, Principal, caller, denial
 from ..iam.required_actions import Need
-from .registry import Manifest, TagTaken
+from .registry import Manifest, TagExists
 
 TOKEN_LIVES_S = 12 * 3600  # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html
 
 
 class LocalImage(Image):
-    """An image that knows its size: config and layers, as they are stored."""
+    """An image with its size (bytes): the stored config and layers."""
 
     size = 0
 
@@ -60,25 +61,25 @@ class LocalECRBackend(ECRBackend):
         registry_id: str | None = None,
         image_ids: list[dict[str, str]] | None = None,
     ) -> dict[str, Any]:
-        """As moto's, but names untagged images among the deleted too, as AWS does."""
+        """Delete images. As at AWS, and unlike moto, the response names untagged images, too."""
         repository = self.repositories.get(repository_name)
         untagged = {image.image_digest for image in repository.images if not image.image_tags} if repository else set()
         response: dict[str, Any] = super().batch_delete_image(repository_name, registry_id, image_ids)
-        asked = {each["imageDigest"] for each in image_ids or () if "imageDigest" in each}
-        response["imageIds"] += [{"imageDigest": digest} for digest in sorted(asked & untagged)]
+        requested = {each["imageDigest"] for each in image_ids or () if "imageDigest" in each}
+        response["imageIds"] += [{"imageDigest": digest} for digest in sorted(requested & untagged)]
         return response
 
 
 class LocalECRResponse(ECRResponse):
-    """Hands out logins that the registry knows."""
+    """Responses of ECR's API, with logins for the registry."""
 
-    logins: ClassVar[dict[str, tuple[float, Principal | None]]] = {}  # token -> end of its life, Unix time; whose
+    logins: ClassVar[dict[str, tuple[float, Principal | None]]] = {}  # token -> its expiry (Unix time), its owner
 
     @classmethod
-    def new_login(cls, whose: Principal | None = None) -> tuple[str, float]:
-        """A token and the Unix time it ends; without an owner it may do anything."""
+    def new_login(cls, owner: Principal | None = None) -> tuple[str, float]:
+        """Return a new token and its expiry (Unix time). A token without an owner has every permission."""
         token, ends = token_urlsafe(48), time.time() + TOKEN_LIVES_S
-        cls.logins[token] = ends, whose
+        cls.logins[token] = ends, owner
         return token, ends
 
     def get_authorization_token(self) -> ActionResult:
@@ -99,24 +100,24 @@ class ECRCatalog:
 
     @property
     def _repositories(self) -> dict[str, Repository]:
-        found: dict[str, Repository] = ecr_backends[self._account_id][self._region].repositories
-        return found
+        repositories: dict[str, Repository] = ecr_backends[self._account_id][self._region].repositories
+        return repositories
 
     def login_is_valid(self, password: str) -> bool:
         return LocalECRResponse.logins.get(password, (0.0, None))[0] > time.time()
 
     def denial(self, password: str, repository: str, actions: tuple[str, ...]) -> str | None:
-        """Why IAM does not let this login do that; None where it does, or is not enforced."""
-        whose, guard = LocalECRResponse.logins[password][1], Guard.current
-        if guard is None or whose is None:
+        """Return IAM's denial of the actions, None where it allows them, or is not enforced."""
+        owner, guard = LocalECRResponse.logins[password][1], Guard.current
+        if guard is None or owner is None:
             return None
         arn = f"arn:aws:ecr:{self._region}:{self._account_id}:repository/{repository}"
-        wanted = (Need(action, arn) for action in actions)
-        return next((denial(whose, need) for need in wanted if not guard.allows(whose, need)), None)
+        needs = (Need(action, arn) for action in actions)
+        return next((denial(owner, need) for need in needs if not guard.allows(owner, need)), None)
 
     def blobs(self, repository: str) -> dict[str, int] | None:
-        found = self._repositories.get(repository)
-        return found.layers if found else None
+        stored = self._repositories.get(repository)
+        return stored.layers if stored else None
 
     def get(self, repository: str, reference: str) -> Manifest | None:
         image = self._find(repository, reference)
@@ -125,14 +126,14 @@ class ECRCatalog:
         return Manifest(image.image_manifest.encode(), str(image.image_manifest_media_type), image.image_digest)
 
     def put(self, repository: str, tag: str | None, manifest: Manifest, size: int) -> None:
-        found = self._repositories[repository]
+        stored = self._repositories[repository]
         before = self._find(repository, tag) if tag else None
         image = self._find(repository, manifest.digest)
-        if before is not None and found.is_tag_immutable():  # as ECR does even for the very same image
-            raise TagTaken(f"The image tag '{tag}' already exists in the '{repository}' repository, and is immutable")
+        if before is not None and stored.is_tag_immutable():  # ECR refuses even the same image
+            raise TagExists(f"The image tag '{tag}' already exists in the '{repository}' repository, and is immutable")
         if image is None:
             image = self._new(repository, tag, manifest, size)
-            found.images.append(image)
+            stored.images.append(image)
         if tag and before is not None and before is not image:
             before.remove_tag(tag)
         if tag:
@@ -158,18 +159,18 @@ class ECRCatalog:
         return sorted(tag for image in self._repositories[repository].images for tag in image.image_tags)
 
     def digests(self, repository: str) -> list[str]:
-        found = self._repositories.get(repository)
-        return [image.image_digest for image in found.images] if found else []
+        stored = self._repositories.get(repository)
+        return [image.image_digest for image in stored.images] if stored else []
 
     def _find(self, repository: str, reference: str) -> Image | None:
-        found = self._repositories.get(repository)
-        for image in found.images if found else ():
+        stored = self._repositories.get(repository)
+        for image in stored.images if stored else ():
             if reference == image.image_digest or reference in image.image_tags:
                 return image
         return None
 
 
 def install(host: str) -> None:
-    """From now on this process's moto answers for ECR with the registry at `host` behind it."""
+    """Make this process's moto use the backend above for ECR, with the registry at `host`."""
     LocalECRBackend.host = host
     ecr_backends.backend = LocalECRBackend

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Blobs on disk, named by their SHA-256, and the uploads on their way there. What a registry keeps beside manifests."""
+"""The blobs of a registry on disk, named by their SHA-256, and their uploads."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class BlobRefused(ValueError):
-    """An upload that can't become a blob: empty, or not of the digest it was said to have."""
+    """The upload is empty, or does not have the digest that the client gave."""
 
 
 class Upload:
-    """One blob on its way in: bytes go to a file of its own until `BlobStore.finish` knows them to be whole."""
+    """An upload of one blob to a file of its own, until `BlobStore.finish` has checked its digest."""
 
     def __init__(self, folder: Path) -> None:
         self.id = str(uuid4())
@@ -35,7 +35,7 @@ class Upload:
         self.size += len(data)
 
     def close(self) -> str:
-        """The digest of what was written."""
+        """Close the file. Return the digest of the written bytes."""
         self._file.close()
         return f"sha256:{self._hash.hexdigest()}"
 
@@ -45,7 +45,7 @@ class Upload:
 
 
 class BlobStore:
-    """Every blob once, whatever repositories name it."""
+    """A store with one copy of each blob for all repositories."""
 
     def __init__(self, folder: Path) -> None:
         self._blobs = folder / "sha256"
@@ -54,13 +54,13 @@ class BlobStore:
             each.mkdir(parents=True, exist_ok=True)
 
     def path(self, digest: str) -> Path:
-        """Where a blob lies, or would; raises BlobRefused for what is no SHA-256 digest."""
+        """Return the path of a blob, whether it exists or not. Raises BlobRefused for an invalid digest."""
         if not DIGEST.fullmatch(digest):
             raise BlobRefused(f"{digest!r} is no digest of the form sha256:<64 hexadecimal digits>")
         return self._blobs / digest.removeprefix("sha256:")
 
     def size(self, digest: str) -> int | None:
-        """Bytes, or None where the blob is unknown."""
+        """Return a blob's size (bytes), None where it is unknown."""
         try:
             return self.path(digest).stat().st_size
         except FileNotFoundError:
@@ -70,7 +70,7 @@ class BlobStore:
         return Upload(self._uploads)
 
     def finish(self, upload: Upload, digest: str) -> int:
-        """The upload is now the blob `digest`; returns its size, raises BlobRefused and forgets it when it is not."""
+        """Store an upload as the blob `digest`. Return its size (bytes). Raises BlobRefused, and removes the upload."""
         actual = upload.close()
         try:
             if actual != digest:
@@ -83,7 +83,7 @@ class BlobStore:
         return upload.size
 
     def adopt(self, file: Path, digest: str) -> int:
-        """A file known to have this digest becomes a blob without a copy where the file system allows; its size."""
+        """Store a file of this digest as a blob, as a hard link where possible. Return its size (bytes)."""
         target = self.path(digest)
         if not target.exists():
             try:

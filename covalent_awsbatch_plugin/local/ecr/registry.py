@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""An OCI distribution registry as ECR's is: Basic login with ECR's token, repositories that ECR's API has created.
+"""An OCI distribution registry like ECR's, with Basic login by ECR's token, and repositories of ECR's API.
 
-The protocol: https://github.com/opencontainers/distribution-spec/blob/main/spec.md. Blobs lie on disk; repositories,
-tags and manifests lie with the `Catalog`, which is the ECR API, so that both always tell the same.
+The protocol: https://github.com/opencontainers/distribution-spec/blob/main/spec.md. Blobs are files; repositories, tags
+and manifests belong to the `Catalog`, which is the ECR API, so that both always agree.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True)
 class Manifest:
-    """A manifest as it was pushed; the digest is of these very bytes."""
+    """A manifest with the pushed bytes and their digest."""
 
     data: bytes
     media_type: str
     digest: str
 
 
-class TagTaken(Exception):
-    """The repository's tags are immutable, and this one is another image's."""
+class TagExists(Exception):
+    """The repository's tags are immutable, and the tag exists."""
 
 
 class Catalog(Protocol):
-    """What the registry asks of the ECR API."""
+    """The calls of the registry to the ECR API."""
 
     def login_is_valid(self, password: str) -> bool: ...
     def denial(self, password: str, repository: str, actions: tuple[str, ...]) -> str | None:
-        """Why this login may not do that to a repository; None where it may."""
+        """Return the error where a login lacks the permission for actions on a repository, else None."""
 
     def blobs(self, repository: str) -> dict[str, int] | None:
-        """Sizes of the blobs a repository holds, by digest, to be changed in place; None: no such repository."""
+        """Return a repository's sizes of blobs by digest, to be changed in place, None where it does not exist."""
 
     def put(self, repository: str, tag: str | None, manifest: Manifest, size: int) -> None:
-        """Raises TagTaken."""
+        """Store a manifest. Raises TagExists."""
 
     def get(self, repository: str, reference: str) -> Manifest | None: ...
     def delete(self, repository: str, reference: str) -> bool: ...
@@ -61,7 +61,7 @@ class Catalog(Protocol):
 
 
 class Registry:
-    """Routes over a blob store and a catalog; `mounting=False` answers every cross-repository mount with an upload."""
+    """A registry on a blob store and a catalog. `mounting=False` answers each cross-repository mount with an upload."""
 
     def __init__(self, blobs: BlobStore, catalog: Catalog, *, mounting: bool = True) -> None:
         self.blobs, self.catalog, self.mounting = blobs, catalog, mounting
@@ -84,7 +84,7 @@ class Registry:
         app.router.add_get("/v2/{name:.+}/tags/list", self._tags)
         return app
 
-    # ---- who, and where -----------------------------------------------------------------------------------------
+    # ---- checks ------------------------------------------------------------------------------------------------
     @web.middleware
     async def _login(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if not self.catalog.login_is_valid(_password(request)):
@@ -116,11 +116,11 @@ class Registry:
         return _accepted(name, upload)
 
     def _mount(self, name: str, digest: str, source: str) -> bool:
-        # ECR mounts only what a manifest in the source names: a blob nobody refers to is uploaded again.
-        held, target = self.catalog.blobs(source) or {}, self.catalog.blobs(name)
-        if not self.mounting or target is None or digest not in held or not self._is_named(source, digest):
+        # ECR mounts only blobs that a manifest in the source names; others must be uploaded again.
+        sizes, target = self.catalog.blobs(source) or {}, self.catalog.blobs(name)
+        if not self.mounting or target is None or digest not in sizes or not self._is_named(source, digest):
             return False
-        target[digest] = held[digest]
+        target[digest] = sizes[digest]
         return True
 
     def _is_named(self, repository: str, digest: str) -> bool:
@@ -145,14 +145,14 @@ class Registry:
         del self._uploads[upload.id]
         try:
             size = self.blobs.finish(upload, digest)
-        except BlobRefused as refused:
-            return problem(400, "DIGEST_INVALID", str(refused))
-        self._hold(name)[digest] = size
+        except BlobRefused as error:
+            return problem(400, "DIGEST_INVALID", str(error))
+        self._sizes(name)[digest] = size
         return created(f"/v2/{name}/blobs/{digest}", digest)
 
-    def _hold(self, name: str) -> dict[str, int]:
-        held = self.catalog.blobs(name)
-        return {} if held is None else held
+    def _sizes(self, name: str) -> dict[str, int]:
+        sizes = self.catalog.blobs(name)
+        return {} if sizes is None else sizes
 
     async def _progress(self, request: web.Request) -> web.Response:
         upload = self._upload(request)
@@ -171,7 +171,7 @@ class Registry:
     # ---- blobs and manifests out --------------------------------------------------------------------------------
     async def _blob(self, request: web.Request) -> web.StreamResponse:
         digest = request.match_info["digest"]
-        if digest not in self._hold(request.match_info["name"]):
+        if digest not in self._sizes(request.match_info["name"]):
             return problem(404, "BLOB_UNKNOWN", f"blob {digest} unknown to registry")
         headers = {"Docker-Content-Digest": digest, "Content-Type": "application/octet-stream"}
         return web.FileResponse(self.blobs.path(digest), chunk_size=CHUNK, headers=headers)
@@ -203,17 +203,17 @@ class Registry:
         try:
             size = sum(part["size"] for part in [body.get("config", {"size": 0}), *body.get("layers", [])])
             self.catalog.put(name, None if ":" in reference else reference, manifest, size)
-        except TagTaken as taken:
-            return problem(400, "TAG_INVALID", str(taken))
+        except TagExists as error:
+            return problem(400, "TAG_INVALID", str(error))
         return created(f"/v2/{name}/manifests/{digest}", digest)
 
     def _missing(self, name: str, media_type: str, body: dict[str, Any]) -> str | None:
-        """The first thing a manifest names and the repository does not hold."""
+        """Return the first digest in a manifest that the repository lacks, None where it is complete."""
         if media_type in INDEXES:
             parts = [m["digest"] for m in body["manifests"]]
             return next((digest for digest in parts if self.catalog.get(name, digest) is None), None)
-        held = self._hold(name)
-        return next((digest for digest in named_blobs(body) if digest not in held), None)
+        sizes = self._sizes(name)
+        return next((digest for digest in named_blobs(body) if digest not in sizes), None)
 
     async def _delete_manifest(self, request: web.Request) -> web.Response:
         if self.catalog.delete(request.match_info["name"], request.match_info["reference"]):
@@ -222,17 +222,18 @@ class Registry:
 
 
 def named_blobs(manifest: dict[str, Any]) -> list[str]:
-    """Digests of the config and the layers of an image manifest; none for an index."""
+    """Return the digests of an image manifest's config and layers. An index has none."""
     parts = [manifest.get("config"), *manifest.get("layers", [])]
     return [part["digest"] for part in parts if part]
 
 
 def problem(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> web.Response:
-    """An error as the specification words it; `code` is one of its own."""
+    """Return an error response in the specification's format, with one of its codes."""
     return web.json_response({"errors": [{"code": code, "message": message}]}, status=status, headers=headers)
 
 
 def created(location: str, digest: str) -> web.Response:
+    """Return the response to a stored blob or manifest."""
     return web.Response(status=201, headers={"Location": location, "Docker-Content-Digest": digest})
 
 
@@ -252,7 +253,7 @@ async def _receive(request: web.Request, upload: Upload) -> None:
 
 
 def _password(request: web.Request) -> str:
-    """What follows `AWS:` in a Basic login; empty for anybody else."""
+    """Return the password of the user AWS in a Basic login, empty for other users."""
     scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
     try:
         user, _, password = b64decode(encoded).decode().partition(":")

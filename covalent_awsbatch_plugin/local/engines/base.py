@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What runs a container: the port, and the values that pass it."""
+"""The interface of an engine that runs containers, and its values."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ...images.reference import Reference, parse
 
 @dataclass(frozen=True)
 class Container:
-    """What to run. `command` follows the image's entry point; empty means the image's own.
+    """A container to run. `command` follows the image's entry point; an empty one is replaced by the image's own.
 
-    `secret_file` is a file that only this container sees: the path it looks for it at stands in the variable
-    `secret_variable`. `vcpus` may be a fraction.
+    The container reads `secret` from a file of its own; the variable `secret_variable` holds the file's path.
+    `vcpus` may be a fraction.
     """
 
     name: str
@@ -34,18 +34,18 @@ class Container:
 
 @dataclass(frozen=True)
 class Exit:
-    """How a container ended: 128 + N where signal N killed it."""
+    """The end of a container. `code` is 128 + N where signal N killed it."""
 
     code: int
     out_of_memory: bool = False
 
 
 class PullFailed(Exception):
-    """The image could not be had; the text is what follows `CannotPullContainerError: `."""
+    """The image could not be pulled; the text follows `CannotPullContainerError: ` in the job's reason."""
 
 
 def reference_of(image: str) -> Reference:
-    """Return what an image's name names. Raises PullFailed, as an engine does where it is no name."""
+    """Return an image's name in its parts. Raises PullFailed, as an engine does, where it is invalid."""
     try:
         return parse(image)
     except SettingError as error:
@@ -53,35 +53,35 @@ def reference_of(image: str) -> Reference:
 
 
 class StartFailed(Exception):
-    """The container could not be made or started; the text is what follows `CannotStartContainerError: `."""
+    """The container could not be created or started; the text follows `CannotStartContainerError: `."""
 
 
 class Running(Protocol):
-    """A container that was started. Whoever has it closes it, whatever happens."""
+    """A container that was started. Its owner must close it."""
 
     async def wait(self) -> Exit:
-        """Returns when its first process has ended and all of its output was handed over."""
+        """Return when its first process has ended and `on_output` has all of its output."""
 
     async def signal(self, number: int) -> None:
-        """Nothing happens when it has ended already."""
+        """Send a signal to its first process. A container that has ended ignores it."""
 
     async def close(self) -> None:
-        """Ends what still runs, and leaves nothing of it behind."""
+        """Kill its processes and remove its files."""
 
 
 class Engine(Protocol):
-    """Runs containers on this machine; `note` is said once in the log when it starts."""
+    """An engine runs containers on this machine. `note` is logged once at its start."""
 
     name: str
     note: str
 
     async def pull(self, image: str) -> None:
-        """Raises PullFailed."""
+        """Pull an image from the registry. Raises PullFailed."""
 
     async def start(self, container: Container, on_output: Callable[[bytes], None]) -> Running:
-        """Raises StartFailed. `on_output` takes standard output and error as they come, merged."""
+        """Start a container. `on_output` receives its merged standard output and error. Raises StartFailed."""
 
     async def keep(self, image: str) -> None:
-        """Hint: other images stand on this one. Raises PullFailed."""
+        """Keep an image as the base of other images. An engine may ignore this hint. Raises PullFailed."""
 
     async def close(self) -> None: ...

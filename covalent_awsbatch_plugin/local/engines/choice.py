@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The two engines, the choice between them, and the way in for another."""
+"""The choice between the two engines, or another one by its class."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from .base import Engine
 DOCKER, PROCESS, AUTO = "docker", "process", "auto"
 
 
-def choose(wanted: str) -> str:
-    """`docker` or `process`; `auto` takes docker where an engine answers. Raises ValueError for another word.
+def choose(name: str) -> str:
+    """Return `docker` or `process`; `auto` is docker where a Docker engine answers. Raises ValueError for others.
 
-    `module:Class` is an engine of somebody's own, made like `ProcessEngine`.
+    `module:Class` names another engine, whose class takes the arguments of `ProcessEngine`.
     """
-    if ":" in wanted:
-        return wanted
-    if wanted not in (DOCKER, PROCESS, AUTO):
-        raise ValueError(f"engine must be {DOCKER}, {PROCESS} or {AUTO}, not {wanted!r}")
-    if wanted != AUTO:
-        return wanted
+    if ":" in name:
+        return name
+    if name not in (DOCKER, PROCESS, AUTO):
+        raise ValueError(f"engine must be {DOCKER}, {PROCESS} or {AUTO}, not {name!r}")
+    if name != AUTO:
+        return name
     return DOCKER if docker_answers() else PROCESS
 
 
 def docker_answers() -> bool:
-    """Whether a Docker engine answers at DOCKER_HOST or the usual socket."""
+    """Return whether a Docker engine answers at DOCKER_HOST or the usual socket."""
     from ...images.builders import docker_client
 
     return docker_client.docker_answers(timeout_s=5)
 
 
 def make(name: str, folder: Path, registry: str, password: str, slots: int) -> Engine:
-    """The engine called `name`; `folder` is its own, `registry` (host:port) takes user AWS with `password`."""
+    """Return a new engine. It owns `folder`; `registry` (host:port) accepts the user AWS with `password`."""
     if name == DOCKER:
         from .docker import DockerEngine
 
         return DockerEngine(registry, password, slots)
     if ":" in name:
-        module, _, own = name.partition(":")
-        engine: Engine = getattr(import_module(module), own)(folder, registry, password)
+        module, _, class_name = name.partition(":")
+        engine: Engine = getattr(import_module(module), class_name)(folder, registry, password)
         return engine
     from .process import ProcessEngine
 

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Runs a job as a container of a Docker engine: the image from the registry, the job's memory, the host's network.
+"""An engine that runs a job as a Docker container, with the registry's image, a memory limit and the host's network.
 
-The host's network, as AWS Batch has it on EC2, is also what makes 127.0.0.1 the same inside and outside.
+AWS Batch uses the host's network on EC2, too. With it, 127.0.0.1 is the same inside and outside of the container.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from .base import Container, Exit, PullFailed, StartFailed, reference_of
 
 SECRET_FOLDER = "run/covalent-awsbatch-local"  # noqa: S105 - a name
 SECRET_NAME = "authorization-token"  # noqa: S105 - a file's name
-LABEL = "covalent.awsbatch.local"  # the registry's host:port; what belongs to this offline AWS
+LABEL = "covalent.awsbatch.local"  # holds the registry's host:port, which marks containers of this offline AWS
 NAME_CHARACTERS = 128
-NOT_SEEN = "bind source path does not exist"  # what an engine says that has other files than this machine
-THREADS_A_JOB = 3  # its output, its end, and one for whatever else is asked of it
-REFUSED = (DockerException, OSError)  # what requests raises is an OSError
-KEPT = f"covalent-awsbatch-local/python:3.{sys.version_info.minor}"
+NOT_SEEN = "bind source path does not exist"  # the error of an engine that runs on another machine
+THREADS_A_JOB = 3  # one reads the output, one waits for the end, one serves other calls
+ENGINE_ERRORS = (DockerException, OSError)  # exceptions of requests are OSErrors
+KEPT_TAG = f"covalent-awsbatch-local/python:3.{sys.version_info.minor}"
 T = TypeVar("T")
 
 
 class DockerEngine:
-    """`slots`: containers at a time. Images that were pulled are removed again at the end, but for what was kept."""
+    """The Docker engine. `slots` is the number of containers at a time. Pulled images are removed at its end."""
 
     name = "docker"
     note = "engine docker: jobs run as real containers, with their memory limits, on this machine's network."
@@ -54,63 +54,63 @@ class DockerEngine:
         self._pulled: set[str] = set()
         self._secrets = _Secrets()
 
-    async def call(self, deed: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """Does it in a thread of this engine's own."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(deed, *args, **kwargs))
+    async def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Run a blocking function in a thread of this engine."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *args, **kwargs))
 
     async def pull(self, image: str) -> None:
         async with self._pulling:
             try:
                 await self.call(self._pull, image)
-            except REFUSED as error:
-                raise PullFailed(f"Error response from daemon: {_said(error)}") from error
+            except ENGINE_ERRORS as error:
+                raise PullFailed(f"Error response from daemon: {_daemon_text(error)}") from error
 
     def _pull(self, image: str) -> None:
         login = self._login if image.startswith(f"{self._registry}/") else {}
-        named = reference_of(image)
-        self._client.images.pull(named.name, tag=named.version, auth_config=login)
+        reference = reference_of(image)
+        self._client.images.pull(reference.name, tag=reference.version, auth_config=login)
         self._pulled.add(image)
 
     async def keep(self, image: str) -> None:
-        """Its layers stay with the engine, under the tag KEPT, so that the next offline AWS need not fetch them."""
+        """Tag an image as KEPT_TAG, so that its layers stay for the next offline AWS."""
         await self.pull(image)
         await self.call(self._keep, image)
 
     def _keep(self, image: str) -> None:
         new = self._client.images.get(image)
-        with suppress(*REFUSED):
-            old = self._client.images.get(KEPT)
+        with suppress(*ENGINE_ERRORS):
+            old = self._client.images.get(KEPT_TAG)
             if old.id != new.id:
-                self._client.images.remove(KEPT)
-        new.tag(*KEPT.split(":"))
+                self._client.images.remove(KEPT_TAG)
+        new.tag(*KEPT_TAG.split(":"))
 
     async def start(self, container: Container, on_output: Callable[[bytes], None]) -> RunningContainer:
-        made = None
+        created = None
         try:
-            made = await self.call(self._create, container)
-            await self.call(made.start)
-        except REFUSED as error:
-            if made is not None:
-                await self.call(self.forget, made)
-            raise StartFailed(f"Error response from daemon: {_said(error)}") from error
-        return RunningContainer(self, made, on_output)
+            created = await self.call(self._create, container)
+            await self.call(created.start)
+        except ENGINE_ERRORS as error:
+            if created is not None:
+                await self.call(self.forget, created)
+            raise StartFailed(f"Error response from daemon: {_daemon_text(error)}") from error
+        return RunningContainer(self, created, on_output)
 
     def _create(self, container: Container) -> DockerContainer:
         if container.secret is None:
-            return self._made(container, container.environment)
+            return self._create_with(container, container.environment)
         environment = {**container.environment, container.secret_variable: f"/{SECRET_FOLDER}/{SECRET_NAME}"}
         if self._secrets.are_seen:
             try:
-                return self._made(container, environment, [self._secrets.mount(container)])
+                return self._create_with(container, environment, [self._secrets.mount(container)])
             except APIError as error:
-                if NOT_SEEN not in _said(error):
+                if NOT_SEEN not in _daemon_text(error):
                     raise
                 self._secrets.are_seen = False
-        made = self._made(container, environment)
-        made.put_archive("/", _archive(container.secret))
-        return made
+        created = self._create_with(container, environment)
+        created.put_archive("/", _archive(container.secret))
+        return created
 
-    def _made(
+    def _create_with(
         self, container: Container, environment: Mapping[str, str], mounts: Sequence[Mount] = ()
     ) -> DockerContainer:
         limit = f"{container.memory_mib}m"
@@ -129,10 +129,10 @@ class DockerEngine:
             labels={LABEL: self._registry},
         )
 
-    def forget(self, made: DockerContainer) -> None:
-        """Removes it, and its secret here."""
-        _remove(made)
-        self._secrets.forget(str(made.name))
+    def forget(self, container: DockerContainer) -> None:
+        """Remove a container, and the file of its secret."""
+        _remove(container)
+        self._secrets.forget(str(container.name))
 
     async def close(self) -> None:
         await self.call(self._clean)
@@ -141,22 +141,24 @@ class DockerEngine:
         self._client.close()
 
     def _clean(self) -> None:
-        for left in self._client.containers.list(all=True, filters={"label": f"{LABEL}={self._registry}"}):
-            _remove(left)
+        for container in self._client.containers.list(all=True, filters={"label": f"{LABEL}={self._registry}"}):
+            _remove(container)
         for image in self._pulled:
-            with suppress(*REFUSED):
+            with suppress(*ENGINE_ERRORS):
                 self._client.images.remove(image, force=True)
 
 
 class RunningContainer:
+    """A started Docker container, whose output and end two threads follow."""
+
     def __init__(self, engine: DockerEngine, container: DockerContainer, on_output: Callable[[bytes], None]) -> None:
         self._engine, self._container = engine, container
         loop = asyncio.get_running_loop()
 
-        def hand_over(data: bytes) -> None:
+        def forward(data: bytes) -> None:
             loop.call_soon_threadsafe(on_output, data)
 
-        self._output = loop.create_task(engine.call(_follow, container, hand_over))
+        self._output = loop.create_task(engine.call(_follow, container, forward))
         self._ended = loop.create_task(engine.call(container.wait, timeout=None))
 
     async def wait(self) -> Exit:
@@ -177,30 +179,30 @@ class RunningContainer:
 
 
 class _Secrets:
-    """Files that containers see as their own: copying one into a container takes a third of an empty one's life.
+    """Secret files that are mounted into containers: a copy takes a third of an empty container's run time.
 
-    `are_seen`: whether the engine has this machine's files; else they are copied.
+    `are_seen` tells whether the engine can mount this machine's files. Otherwise secrets are copied.
     """
 
     def __init__(self) -> None:
-        self.folder = TemporaryDirectory(prefix="covalent-awsbatch-local-secrets-")  # nobody else looks into it
+        self.folder = TemporaryDirectory(prefix="covalent-awsbatch-local-secrets-")  # readable for this user only
         self.are_seen = True
 
     def mount(self, container: Container) -> Mount:
         assert container.secret is not None
         file = Path(self.folder.name, container.name[:NAME_CHARACTERS])
         file.write_bytes(container.secret)
-        file.chmod(0o444)  # for any user of the container
+        file.chmod(0o444)  # readable for every user of the container
         return Mount(f"/{SECRET_FOLDER}/{SECRET_NAME}", str(file), type="bind", read_only=True)
 
     def forget(self, name: str) -> None:
         Path(self.folder.name, name).unlink(missing_ok=True)
 
 
-def _follow(container: DockerContainer, hand_over: Callable[[bytes], object]) -> None:
+def _follow(container: DockerContainer, forward: Callable[[bytes], object]) -> None:
     chunks: Iterator[bytes] = container.logs(stream=True, follow=True)
     for data in chunks:
-        hand_over(data)
+        forward(data)
 
 
 def _remove(container: DockerContainer) -> None:
@@ -209,7 +211,7 @@ def _remove(container: DockerContainer) -> None:
 
 
 def _archive(secret: bytes) -> bytes:
-    """Readable for any user of the container: it is the container's own, and nobody else's."""
+    """Return a tar file with the secret, readable for every user of the container."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         folder = tarfile.TarInfo(SECRET_FOLDER)
@@ -221,5 +223,5 @@ def _archive(secret: bytes) -> bytes:
     return archive.getvalue()
 
 
-def _said(error: Exception) -> str:
+def _daemon_text(error: Exception) -> str:
     return str(getattr(error, "explanation", None) or error)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Images on this machine without an engine: layers come from the registry once, and images are hard links to them."""
+"""A cache of unpacked images without a container engine: layers are pulled once, and images are hard links to them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Image:
 
 
 class ImageCache:
-    """Unpacks each layer and each image once; images stay until `folder` goes."""
+    """A cache that unpacks each layer and each image once. They stay until `folder` is removed."""
 
     def __init__(self, folder: Path, registry: str, password: str) -> None:
         self._layers, self._images = folder / "layers", folder / "images"
@@ -46,7 +46,7 @@ class ImageCache:
         self._lock = asyncio.Lock()
 
     async def pull(self, image: str) -> Image:
-        """The registry is asked every time, as ECS does; raises PullFailed."""
+        """Return an unpacked image. As in ECS, the manifest is pulled every time. Raises PullFailed."""
         repository, reference = self._parse(image)
         path = f"{repository}/manifests/{reference}"
         try:
@@ -60,10 +60,10 @@ class ImageCache:
             raise PullFailed(f"Error response from daemon: {error}") from error
 
     def _parse(self, image: str) -> tuple[str, str]:
-        named = reference_of(image)
-        if named.registry != self._registry:
+        reference = reference_of(image)
+        if reference.registry != self._registry:
             raise PullFailed(f"Error response from daemon: {image}: only the registry {self._registry} can be reached")
-        return named.repository, named.version
+        return reference.repository, reference.version
 
     def _get(self, path: str, image: str) -> _Checked:
         if self._session is None:
@@ -76,7 +76,7 @@ class ImageCache:
             raise PullFailed(f"Error response from daemon: {image}: an image index has no layers of its own")
         async with self._get(f"{repository}/blobs/{manifest['config']['digest']}", image) as answer:
             config = json.loads(await answer.read()).get("config") or {}
-        # of a composed image: the base image's layers are of no use to a process on this machine
+        # A process on this machine does not need the base image's layers of a composed image.
         skipped = int((config.get("Labels") or {}).get(LABEL_BASE_LAYERS, 0))
         layers = [await self._layer(repository, each["digest"], image) for each in manifest["layers"][skipped:]]
         root = self._images / digest.replace(":", "-")
@@ -102,7 +102,7 @@ class ImageCache:
 
 
 class _Checked:
-    """A response that is 200; raises PullFailed in dockerd's words for another."""
+    """A context that yields a response of status 200. Raises PullFailed with dockerd's text for others."""
 
     def __init__(self, request: Any, image: str) -> None:
         self._request, self._image = request, image
@@ -115,15 +115,15 @@ class _Checked:
             error = (await answer.json(content_type=None))["errors"][0]
         finally:
             answer.release()
-        code, said = error["code"].lower().replace("_", " "), error["message"]
-        raise PullFailed(f"Error response from daemon: manifest for {self._image} not found: {code}: {said}")
+        code, message = error["code"].lower().replace("_", " "), error["message"]
+        raise PullFailed(f"Error response from daemon: manifest for {self._image} not found: {code}: {message}")
 
     async def __aexit__(self, *exc: object) -> None:
         await self._request.__aexit__(*exc)
 
 
 def _extract(archive: Path, folder: Path) -> None:
-    """Devices are left out and owners are this user: there is no container to need them."""
+    """Unpack a layer without devices, and with this user as the owner of each file."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     with tarfile.open(archive) as tar:
@@ -141,7 +141,7 @@ def _inside(name: str) -> bool:
 
 
 def _merge(layers: list[Path], root: Path) -> None:
-    """The layers, lower first, as one tree of hard links; a `.wh.` entry removes what lower layers had."""
+    """Make one tree of hard links from layers, lowest first. A `.wh.` entry removes a name of lower layers."""
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir()
     for layer in layers:
@@ -156,8 +156,8 @@ def _merge(layers: list[Path], root: Path) -> None:
 
 
 def _remove_whiteouts(target: Path, files: list[str]) -> None:
-    gone = [target / name.removeprefix(WHITEOUT) for name in files if name.startswith(WHITEOUT) and name != OPAQUE]
-    for path in [*gone, *(target.iterdir() if OPAQUE in files else ())]:
+    removed = [target / name.removeprefix(WHITEOUT) for name in files if name.startswith(WHITEOUT) and name != OPAQUE]
+    for path in [*removed, *(target.iterdir() if OPAQUE in files else ())]:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:

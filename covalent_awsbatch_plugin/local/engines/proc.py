@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What /proc tells of processes. Where there is no /proc (macOS), nothing is found and nothing is done."""
+"""Memory and end of processes by /proc. Without /proc (macOS), no process is found."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
 def memory_of(first: int) -> dict[int, int]:
-    """Bytes of each process of a job, by id: those of the session that `first` leads, and its descendants.
+    """Return the memory (bytes) of each process of a job, by id: the session that `first` leads, and its descendants.
 
-    Counted is resident memory that is not shared with files: about what a container is charged for.
+    Counted is resident memory that is not shared with files, which is close to a container's charge.
     """
-    known = {pid: told for pid in _pids() if (told := _parent_and_session(pid))}
-    members = {pid for pid, (_, session) in known.items() if session == first or pid == first}
-    while grown := {pid for pid, (parent, _) in known.items() if parent in members} - members:
+    processes = {pid: ids for pid in _pids() if (ids := _parent_and_session(pid))}
+    members = {pid for pid, (_, session) in processes.items() if session == first or pid == first}
+    while grown := {pid for pid, (parent, _) in processes.items() if parent in members} - members:
         members |= grown
     return {pid: _private_bytes(pid) for pid in members}
 
 
 def kill_by_environment(setting: str) -> None:
-    """Kills every process of this user in whose environment a setting begins so: `NAME=the value's beginning`."""
+    """Kill every process of this user with an environment variable that begins with `setting` (`NAME=prefix`)."""
     needle = b"\0" + setting.encode()
     for pid in _pids():
         with suppress(*GONE):
@@ -42,9 +42,9 @@ def _pids() -> list[int]:
 
 def _parent_and_session(pid: int) -> tuple[int, int] | None:
     with suppress(*GONE):
-        # The name in parentheses may hold anything; what follows it is: state, parent, group, session.
-        told = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-        return int(told[1]), int(told[3])
+        # The name in parentheses may hold any character. After it stand: state, parent, group, session.
+        fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        return int(fields[1]), int(fields[3])
     return None
 
 

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Runs a job as a process on this machine where there is no container engine. It isolates nothing, and says so.
+"""An engine that runs a job as a process on this machine, without a container and without isolation.
 
-Of the image it takes what lies above the base image, unpacked; `python3` is the Python that runs this, and absolute
-arguments that exist in the image are looked up there. Memory is watched, not limited: RLIMIT_AS counts address space,
-which numpy and threads reserve in plenty and never use.
+It unpacks the image's layers above the base image. `python3` is the Python that runs this module, and an absolute path
+in the command is replaced where it exists in the image. Memory is watched, not limited: RLIMIT_AS counts address space,
+of which numpy and threads reserve much more than they use.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ PYTHONS = ("python", "python3", f"python3.{sys.version_info.minor}")
 NOT_FROM_THE_IMAGE = ("PATH", "HOME", "LD_LIBRARY_PATH", "PYTHONHOME", "LANG")
 SCRATCH = "job-"
 WATCH_EVERY_S = 0.2
-DRAIN_S = 5.0  # how long output may still come after the first process has ended
+DRAIN_S = 5.0  # longest time to read output after the first process has ended
 
 
 class ProcessEngine:
+    """The engine of processes. It owns `folder`; `registry` (host:port) accepts the user AWS with `password`."""
+
     name = "process"
     note = (
         "engine process: no container engine is used. Jobs run as processes of this user, with this Python and its "
@@ -42,16 +44,16 @@ class ProcessEngine:
 
     def __init__(self, folder: Path, registry: str, password: str) -> None:
         self._folder = folder
-        # An offline AWS that stood here before, and was killed by SIGKILL, could not end its jobs.
+        # An earlier offline AWS in this folder that got SIGKILL could not end its jobs.
         proc.kill_by_environment(f"TMPDIR={folder}/{SCRATCH}")
         self._images = ImageCache(folder, registry, password)
-        self._waiters = ThreadPoolExecutor(256, thread_name_prefix="wait")  # threads come only as they are needed
+        self._waiters = ThreadPoolExecutor(256, thread_name_prefix="wait")  # threads start when they are needed
 
     async def pull(self, image: str) -> None:
         await self._images.pull(image)
 
     async def keep(self, image: str) -> None:
-        """Nothing to do: the layers of a base image are never fetched."""
+        """Do nothing: this engine never pulls the layers of a base image."""
 
     async def start(self, container: Container, on_output: Callable[[bytes], None]) -> RunningProcess:
         image = await self._images.pull(container.image)
@@ -84,6 +86,8 @@ class ProcessEngine:
 
 
 class RunningProcess:
+    """A job's processes, with their memory limit and a scratch folder."""
+
     def __init__(
         self,
         process: subprocess.Popen[bytes],
@@ -105,7 +109,7 @@ class RunningProcess:
         return Exit(code if code >= 0 else 128 - code, self._out_of_memory)
 
     async def signal(self, number: int) -> None:
-        """SIGTERM goes to the first process alone, as a container's does; SIGKILL to all."""
+        """Send a signal to the first process, as in a container; SIGKILL goes to all processes."""
         if self._code.done():
             return
         with suppress(ProcessLookupError):
@@ -124,7 +128,7 @@ class RunningProcess:
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _end_the_rest(self) -> None:
-        """A container's other processes end with its first; here they are found by their group and by their TMPDIR."""
+        """Kill the other processes, which end with the first in a container, by their group and by their TMPDIR."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         proc.kill_by_environment(f"TMPDIR={self._scratch / 'tmp'}")
@@ -132,50 +136,50 @@ class RunningProcess:
     async def _watch_memory(self, limit: int) -> None:
         while not self._code.done():
             await asyncio.sleep(WATCH_EVERY_S)
-            used = proc.memory_of(self._process.pid)
-            if sum(used.values()) > limit and not self._code.done():
+            memory = proc.memory_of(self._process.pid)
+            if sum(memory.values()) > limit and not self._code.done():
                 self._out_of_memory = True
                 with suppress(ProcessLookupError):
-                    os.kill(max(used, key=lambda pid: used[pid]), signal.SIGKILL)  # the biggest, as the kernel does
+                    os.kill(max(memory, key=lambda pid: memory[pid]), signal.SIGKILL)  # the biggest, as the kernel
 
 
 async def _pump(reader: int, on_output: Callable[[bytes], None]) -> asyncio.Task[None]:
-    """Hands over what comes from a pipe until all of its writers are gone."""
+    """Return a task that passes a pipe's data to `on_output` until all writers have closed it."""
     loop = asyncio.get_running_loop()
     stream = asyncio.StreamReader()
     transport, _ = await loop.connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(reader, "rb", buffering=0)
     )
 
-    async def hand_over() -> None:
+    async def forward() -> None:
         try:
             while data := await stream.read(1 << 16):
                 on_output(data)
         finally:
             transport.close()
 
-    return loop.create_task(hand_over())
+    return loop.create_task(forward())
 
 
 def _environment(container: Container, image: Image, scratch: Path) -> dict[str, str]:
-    """Nothing of this process's own but where its interpreter finds its libraries."""
-    told = dict(each.partition("=")[::2] for each in image.config.get("Env") or ())
-    found = {k: ":".join(_map(part, image.root) for part in v.split(":")) for k, v in told.items()}
+    """Return the container's variables, without those of this process but LD_LIBRARY_PATH."""
+    image_variables = dict(each.partition("=")[::2] for each in image.config.get("Env") or ())
+    environment = {k: ":".join(_map(part, image.root) for part in v.split(":")) for k, v in image_variables.items()}
     for name in NOT_FROM_THE_IMAGE:
-        found.pop(name, None)
+        environment.pop(name, None)
     home, tmp, secret = scratch / "home", scratch / "tmp", scratch / "secret"
     home.mkdir()
     tmp.mkdir()
-    found |= {"PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
-    found |= {"HOME": str(home), "TMPDIR": str(tmp)}
+    environment |= {"PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+    environment |= {"HOME": str(home), "TMPDIR": str(tmp)}
     if library_path := os.environ.get("LD_LIBRARY_PATH"):
-        found["LD_LIBRARY_PATH"] = library_path
-    found |= container.environment
+        environment["LD_LIBRARY_PATH"] = library_path
+    environment |= container.environment
     if container.secret is not None:
         secret.touch(mode=0o600)
         secret.write_bytes(container.secret)
-        found[container.secret_variable] = str(secret)
-    return found
+        environment[container.secret_variable] = str(secret)
+    return environment
 
 
 def _in_root(argv: list[str], root: Path) -> list[str]:
@@ -186,12 +190,12 @@ def _in_root(argv: list[str], root: Path) -> list[str]:
 
 
 def _map(word: str, root: Path) -> str:
-    """An absolute path that exists in the image, where it lies on this machine; anything else as it is."""
+    """Return the path on this machine of an absolute path in the image. Other words stay unchanged."""
     if not word.startswith("/") or word == "/" or "\0" in word:
         return word
-    found = root / word.lstrip("/")
+    path = root / word.lstrip("/")
     try:
-        return str(found) if found.exists() else word
+        return str(path) if path.exists() else word
     except OSError:  # too long for a name: text that begins with a slash
         return word
 

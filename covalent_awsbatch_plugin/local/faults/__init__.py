@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Faults on demand: what goes wrong with calls and jobs at AWS, as often and as long as somebody asks for.
+"""Faults of AWS on demand, as often and as long as a test asks for.
 
 `LocalAWS.fault("host_lost", of="covalent-*")` adds one; over HTTP it is a POST of its JSON to `FAULTS_PATH`, and DELETE
-ends them all. Two sorts: those of calls, met at the gate (gate.py), and those of jobs, met in the scheduler.
+removes all. Faults of calls happen in request_filter.py, faults of jobs in the scheduler.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from fnmatch import fnmatchcase
 from typing import Protocol
 
 # ---- of calls: `of` is an operation like batch:SubmitJob or ecr:PutImage -------------------------------------------
-THROTTLE = "throttle"  # the service's own words for "too often"
-ERROR = "error"  # a server's error, 500
-EXPIRED = "expired"  # the credentials are no longer good
-SLOW = "slow"  # `delay_s` seconds late
-CUT_BEFORE = "cut_before"  # the connection breaks, and nothing took effect
-CUT_AFTER = "cut_after"  # the connection breaks when the call has taken effect
-CUT_AMID = "cut_amid"  # the answer breaks off in its middle
+THROTTLE = "throttle"  # the service's throttling error
+ERROR = "error"  # a server error, status 500
+EXPIRED = "expired"  # the credentials have expired
+SLOW = "slow"  # the call starts `delay_s` seconds late
+CUT_BEFORE = "cut_before"  # the connection breaks before the call takes effect
+CUT_AFTER = "cut_after"  # the connection breaks after the call has taken effect
+CUT_AMID = "cut_amid"  # the response ends in its middle
 CALLS = frozenset({THROTTLE, ERROR, EXPIRED, SLOW, CUT_BEFORE, CUT_AFTER, CUT_AMID})
 
 # ---- of jobs: `of` is a job's name, with :index for an array's child -----------------------------------------------
-HOST_LOST = "host_lost"  # `after_s` seconds after its start the container is gone, and nobody told it
+HOST_LOST = "host_lost"  # `after_s` seconds after its start the container is killed without a signal before
 SPOT = "spot"  # `after_s` seconds after its start the container gets SIGTERM, and later SIGKILL
-NOT_STARTED = "not_started"  # `text` says why: see PULLS, ROLE
-STUCK = "stuck"  # the job stays RUNNABLE, with `text` for a reason, for as long as the fault is there
-UNSEEN = "unseen"  # DescribeJobs does not know the job at its first `times` looks
-AGENT = "agent"  # the container ended as it did, and nobody could look how
+NOT_STARTED = "not_started"  # `text` is the reason: see PULLS, ROLE
+STUCK = "stuck"  # the job stays RUNNABLE, with `text` as its reason, until the fault ends
+UNSEEN = "unseen"  # the first `times` DescribeJobs calls do not return the job
+AGENT = "agent"  # the container ended, but its exit code is unknown
 LATE_LOG = "late_log"  # log events arrive `delay_s` seconds late
 JOBS = frozenset({HOST_LOST, SPOT, NOT_STARTED, STUCK, UNSEEN, AGENT, LATE_LOG})
 LOSSES = (HOST_LOST, SPOT)
@@ -78,10 +78,10 @@ STUCK_REASONS = {
 
 @dataclass
 class Fault:
-    """One thing that goes wrong `times` times, None: always; and for no longer than `seconds`.
+    """A fault that happens `times` times (None: always), and at most during the next `seconds`.
 
-    `of` and `who` (an access key) are patterns with *; the latter counts for calls. With `once_heard`, `after_s` begins
-    at a container's first output instead of its start: how long it needs until then is this machine's affair.
+    `of` and `who` (an access key, for calls only) are patterns with *. With `once_heard`, `after_s` begins at a
+    container's first output instead of its start, because the time until then depends on this machine.
     """
 
     kind: str
@@ -101,12 +101,13 @@ class Fault:
         self.text = self.text or _TEXTS.get(self.kind, "")
 
     def fits(self, kinds: Iterable[str], name: str, who: str, now: float) -> bool:
+        """Return whether the fault applies to this name now."""
         spent = now >= self.until or (self.times is not None and self.times <= 0)
         return self.kind in kinds and not spent and fnmatchcase(name, self.of) and fnmatchcase(who, self.who)
 
 
 class Named(Protocol):
-    """A job, as far as its faults are concerned."""
+    """The names of a job that faults need."""
 
     @property
     def id(self) -> str: ...
@@ -115,6 +116,8 @@ class Named(Protocol):
 
 
 class Sink(Protocol):
+    """A receiver of a container's output."""
+
     name: str
 
     def write(self, data: bytes) -> None: ...
@@ -122,7 +125,7 @@ class Sink(Protocol):
 
 
 class Faults:
-    """Those that are to come. The API's threads and the scheduler's loop both ask; `added` is called after `add`."""
+    """The faults that are still to happen, for the API's threads and the scheduler's loop. `add` calls `added`."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._lock = clock, threading.Lock()
@@ -146,12 +149,12 @@ class Faults:
         return next((each for each in self._faults if each.fits(kinds, name, who, now)), None)
 
     def take(self, kinds: Iterable[str], name: str, who: str = "") -> Fault | None:
-        """The first that fits, which has then happened once more."""
+        """Return the first fault that applies, None where none does, and count that it happened."""
         with self._lock:
-            found = self._find(kinds, name, who)
-            if found and found.times is not None:
-                found.times -= 1
-        return found
+            fault = self._find(kinds, name, who)
+            if fault and fault.times is not None:
+                fault.times -= 1
+        return fault
 
     def of_call(self, operation: str, who: str) -> Fault | None:
         return self.take(CALLS, operation, who)
@@ -160,19 +163,19 @@ class Faults:
         return self.take(kinds, job.label)
 
     def stuck(self, job: Named) -> str | None:
-        """Why the job does not start now."""
+        """Return the reason why the job does not start now, None where it may."""
         with self._lock:
-            found = self._find((STUCK,), job.label)
-        return found.text if found else None
+            fault = self._find((STUCK,), job.label)
+        return fault.text if fault else None
 
     def unseen(self, job: Named) -> bool:
-        """Whether DescribeJobs shall not know the job at this look; `times` are each job's own."""
+        """Return whether this DescribeJobs call must leave the job out. `times` counts for each job."""
         with self._lock:
-            found = self._find((UNSEEN,), job.label)
-            if found is None or found.times is None:
-                return found is not None
+            fault = self._find((UNSEEN,), job.label)
+            if fault is None or fault.times is None:
+                return fault is not None
             self._looks[job.id] += 1
-            return self._looks[job.id] <= found.times
+            return self._looks[job.id] <= fault.times
 
     def sink(self, job: Named, sink: Sink) -> Sink:
         late = self.of_job(job, LATE_LOG)
@@ -180,7 +183,7 @@ class Faults:
 
 
 class _Late:
-    """What is written arrives later, in its order."""
+    """A sink that passes on each write after a delay, in order."""
 
     def __init__(self, sink: Sink, delay_s: float) -> None:
         self._sink, self._delay_s, self.name = sink, delay_s, sink.name
@@ -192,6 +195,6 @@ class _Late:
     def close(self) -> None:
         self._later(self._sink.close)
 
-    def _later(self, deed: Callable[[], None]) -> None:
-        self._waiting.append(deed)
+    def _later(self, call: Callable[[], None]) -> None:
+        self._waiting.append(call)
         asyncio.get_running_loop().call_later(self._delay_s, lambda: self._waiting.pop(0)())

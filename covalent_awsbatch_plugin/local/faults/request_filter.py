@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What stands before the offline AWS: counts every request by who asks for what, and refuses what is over a quota.
+"""A filter before the offline AWS that counts every request by caller and operation, and refuses those over a quota.
 
 Refusals are AWS's own: TooManyRequestsException of Batch, ThrottlingException of the JSON services, SlowDown of S3,
-TOOMANYREQUESTS of ECR's registry. `CALLS_PATH` tells the counts; `STORM_PATH?seconds=30` has every second request
-refused for so long. What else goes wrong on demand is in faults.py.
+TOOMANYREQUESTS of ECR's registry. `CALLS_PATH` returns the counts; `STORM_PATH?seconds=30` refuses every second request
+for that time. The filter also performs the faults of calls.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from aiohttp import web
 
 from ..background import CALLS_PATH, FAULTS_PATH, STORM_PATH
 from . import Faults
-from .responses import control, perform, perform_here, throttled, without_words
+from .responses import control, perform, perform_here, throttled, without_body_for_head
 
-REFUSED, BYTES = "refused", "bytes"  # how the counts of refusals and of bytes that came in are called
-REGISTRY = "registry"  # who asks, where a registry's token doesn't say
+REFUSED, BYTES = "refused", "bytes"  # prefixes of the counts of refusals, and of received bytes
+REGISTRY = "registry"  # the caller of the registry, whose token names no access key
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/[^/]+/[^/]+/([^/]+)/aws4_request")
 _ACTION = re.compile(rb"(?:^|&)Action=(\w+)")
 _BATCH = re.compile(r"/v1/(\w+)")
@@ -44,9 +44,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Gate:
-    """Every service's requests pass through one of these. `quotas`: requests a second, by `service` or `service:Name`.
+    """A gate that counts and limits the requests to all services.
 
-    A bucket holds one second's worth; `clock` gives seconds.
+    `quotas` are requests per second, by `service` or `service:Name`. A bucket holds the tokens of one second; `clock`
+    returns seconds.
     """
 
     def __init__(self, quotas: Mapping[str, float], clock: Callable[[], float] = time.monotonic) -> None:
@@ -58,7 +59,7 @@ class Gate:
         self.calls: dict[str, Counter[str]] = {}
 
     def admit(self, who: str, operation: str, size: int = 0) -> bool:
-        """Whether it may pass; counted either way. `operation` is like `batch:SubmitJob`."""
+        """Count a request. Return whether it may pass. `operation` is like `batch:SubmitJob`."""
         with self._lock:
             counts = self.calls.setdefault(who, Counter())
             counts[operation] += 1
@@ -68,7 +69,7 @@ class Gate:
         return passes
 
     def storm(self, seconds: float) -> None:
-        """From now on, and for so long, every second request is refused."""
+        """Refuse every second request for this time."""
         with self._lock:
             self._storm_until = self._clock() + seconds
 
@@ -88,15 +89,15 @@ class Gate:
         self._buckets[name] = (tokens - 1 if tokens >= 1 else tokens, now)
         return tokens >= 1
 
-    def told(self) -> dict[str, dict[str, int]]:
-        """The counts that are not 0, by who asked."""
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return the counts that are not 0, by caller."""
         with self._lock:
             return {who: {name: n for name, n in counts.items() if n} for who, counts in self.calls.items()}
 
 
 # ---- before moto's server ------------------------------------------------------------------------------------------
 def before_moto(gate: Gate, app: Wsgi) -> Wsgi:
-    """The same application behind the gate."""
+    """Return the application behind the gate."""
 
     def gated(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
@@ -105,7 +106,7 @@ def before_moto(gate: Gate, app: Wsgi) -> Wsgi:
         who, operation = _read(environ, path)
         service = operation.partition(":")[0]
         if not gate.admit(who, operation, int(environ.get("CONTENT_LENGTH") or 0)):
-            return without_words(environ, throttled(service, start_response))
+            return without_body_for_head(environ, throttled(service, start_response))
         if fault := gate.faults.of_call(operation, who):
             return perform(fault, service, app, environ, start_response)
         return app(environ, start_response)
@@ -119,13 +120,13 @@ def _own(gate: Gate, path: str, environ: dict[str, Any], start_response: Any) ->
     if path == FAULTS_PATH:
         control(gate.faults, environ)
     start_response("200 OK", [("Content-Type", "application/json")])
-    return [json.dumps(gate.told()).encode()]
+    return [json.dumps(gate.counts()).encode()]
 
 
 def _read(environ: dict[str, Any], path: str) -> tuple[str, str]:
-    """Who asks (their access key), and for what, like `s3:GetObject`."""
-    found = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
-    who, service = found.groups() if found else ("nobody", "unsigned")
+    """Return a request's access key, and its operation, like `s3:GetObject`."""
+    credential = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
+    who, service = credential.groups() if credential else ("nobody", "unsigned")
     if target := environ.get("HTTP_X_AMZ_TARGET"):
         return who, f"{service}:{target.rpartition('.')[2]}"
     if service == "batch" and (route := _BATCH.match(path)):
@@ -146,18 +147,18 @@ def _s3(method: str, path: str, query: str) -> str:
 
 
 def _action(environ: dict[str, Any]) -> str:
-    """Of the query protocol; the body is put back."""
+    """Return the action of a query-protocol request. The body can be read again."""
     if "form" not in environ.get("CONTENT_TYPE", ""):
         return environ["REQUEST_METHOD"]
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
-    found = _ACTION.search(body)
-    return found[1].decode() if found else environ["REQUEST_METHOD"]
+    action = _ACTION.search(body)
+    return action[1].decode() if action else environ["REQUEST_METHOD"]
 
 
 # ---- before the registry -------------------------------------------------------------------------------------------
 def before_registry(gate: Gate, refusal: Callable[[], web.Response]) -> Any:
-    """A middleware; a manifest's PUT is `ecr:PutImage`, and the rest is named by what it is."""
+    """Return a middleware. Operations are `ecr:PutImage` for a manifest's PUT, else like `ecr:blob GET`."""
 
     @web.middleware
     async def gated(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A call that goes wrong: answered with an error in its service's own form, late, or by a connection that breaks."""
+"""Responses to a call with a fault: an error in the service's format, a late response, or a broken connection."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 EXPIRED_WORDS = "The security token included in the request is expired"
 
 
-def answer_error(service: str, status: str, code: str, message: str, start_response: Any) -> Iterable[bytes]:
-    """XML for S3 and the query services, JSON for the others; `status` is like `429 Too Many Requests`."""
+def error_response(service: str, status: str, code: str, message: str, start_response: Any) -> Iterable[bytes]:
+    """Return an error: XML for S3 and query services, else JSON. `status` is like `429 Too Many Requests`."""
     if service == "ec2":
         start_response(status, [("Content-Type", "text/xml")])
         error = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
@@ -42,39 +42,39 @@ def answer_error(service: str, status: str, code: str, message: str, start_respo
 
 
 def throttled(service: str, start_response: Any) -> Iterable[bytes]:
-    """In the service's own words."""
+    """Return the service's throttling error."""
     if service == "batch":
-        told = "429 Too Many Requests", "TooManyRequestsException", "Too Many Requests"
+        error = "429 Too Many Requests", "TooManyRequestsException", "Too Many Requests"
     elif service == "s3":
-        told = "503 Slow Down", "SlowDown", "Rate exceeded"
+        error = "503 Slow Down", "SlowDown", "Rate exceeded"
     else:
         code = "Throttling" if service in ("iam", "sts") else "ThrottlingException"
-        told = "400 Bad Request", code, "Rate exceeded"
-    return answer_error(service, *told, start_response)
+        error = "400 Bad Request", code, "Rate exceeded"
+    return error_response(service, *error, start_response)
 
 
 def refused(fault: Fault, service: str, start_response: Any) -> Iterable[bytes]:
-    """What the service answers instead of doing it."""
+    """Return the service's error for a fault."""
     if fault.kind == faults.THROTTLE:
         return throttled(service, start_response)
     if fault.kind == faults.ERROR:
         code = "InternalError" if service == "s3" else "ServerException"
-        return answer_error(service, "500 Internal Server Error", code, "We had trouble", start_response)
+        return error_response(service, "500 Internal Server Error", code, "We had trouble", start_response)
     code = "ExpiredToken" if service in ("s3", "iam", "sts") else "ExpiredTokenException"
     status = "400 Bad Request" if service == "s3" else "403 Forbidden"
-    return answer_error(service, status, code, EXPIRED_WORDS, start_response)
+    return error_response(service, status, code, EXPIRED_WORDS, start_response)
 
 
-def without_words(environ: dict[str, Any], answer: Iterable[bytes]) -> Iterable[bytes]:
-    """As HTTP has it: the answer to a HEAD is its status alone."""
-    return [] if environ["REQUEST_METHOD"] == "HEAD" else answer
+def without_body_for_head(environ: dict[str, Any], body: Iterable[bytes]) -> Iterable[bytes]:
+    """Return a response's body, empty for a HEAD request as HTTP demands."""
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else body
 
 
 def perform(fault: Fault, service: str, app: Wsgi, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """What the fault makes of a call to moto's server."""
+    """Return the response to a call of moto's server under a fault."""
     match fault.kind:
         case faults.THROTTLE | faults.ERROR | faults.EXPIRED:
-            return without_words(environ, refused(fault, service, start_response))
+            return without_body_for_head(environ, refused(fault, service, start_response))
         case faults.SLOW:
             time.sleep(fault.delay_s)
             return app(environ, start_response)
@@ -91,19 +91,19 @@ def _half(body: bytes, environ: dict[str, Any]) -> Iterable[bytes]:
 
 
 def _cut(environ: dict[str, Any]) -> Iterable[bytes]:
-    """The server takes it for a client that has gone away, and says nothing of it."""
+    """Break the connection. The server treats it as closed by the client, and logs nothing."""
     with suppress(OSError):
         environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-    raise ConnectionResetError("a fault that somebody asked for")
+    raise ConnectionResetError("requested fault")
 
 
 async def perform_here(fault: Fault, request: web.Request, handler: Handler, refusal: web.Response) -> Any:
-    """What the fault makes of a call to the registry; `refusal` is its word for too often."""
+    """Return the response to a call of the registry under a fault. `refusal` is its throttling error."""
     if fault.kind == faults.THROTTLE:
         return refusal
     if fault.kind in (faults.ERROR, faults.EXPIRED):
         status, code = (500, "UNKNOWN") if fault.kind == faults.ERROR else (401, "UNAUTHORIZED")
-        return problem(status, code, "a fault that somebody asked for")
+        return problem(status, code, "requested fault")
     if fault.kind == faults.SLOW:
         await asyncio.sleep(fault.delay_s)
         return await handler(request)
@@ -114,10 +114,10 @@ async def perform_here(fault: Fault, request: web.Request, handler: Handler, ref
     return web.Response()
 
 
-def control(held: Faults, environ: dict[str, Any]) -> None:
-    """POST adds the fault that the body describes, DELETE ends all."""
+def control(pending: Faults, environ: dict[str, Any]) -> None:
+    """Add the fault in a POST's body, or remove all faults for a DELETE."""
     if environ["REQUEST_METHOD"] == "DELETE":
-        held.clear()
+        pending.clear()
     elif environ["REQUEST_METHOD"] == "POST":
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        held.add(Fault(**json.loads(body)))
+        pending.add(Fault(**json.loads(body)))

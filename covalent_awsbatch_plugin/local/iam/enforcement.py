@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Who may do what: moto's enforcement of IAM, with the resources and conditions that it leaves out.
+"""The enforcement of IAM policies, with the resources and conditions that moto ignores.
 
-Off unless `--enforce-iam`. Then everything asked is written to `iam.jsonl` of the state directory, a line each: who,
-action, resource, allowed. What it needs of moto is pinned by test_moto_has_not_moved.py.
+It is off unless `--enforce-iam` is given. Every check is written as a line to `iam.jsonl` of the state directory: who,
+action, resource, allowed. test_moto_has_not_moved.py checks the parts of moto that this module replaces.
 """
 
 from __future__ import annotations
@@ -35,18 +35,21 @@ from moto.s3.exceptions import S3AccessDeniedError, S3ClientError
 from moto.s3.models import s3_backends
 
 from . import simulation as iam_simulation
-from .required_actions import Asked, Need, needs, s3_action
+from .required_actions import ApiRequest, Need, needs, s3_action
 
-ALWAYS = {"sts:GetCallerIdentity", "sts:AssumeRole"}  # the first is anyone's; the second the role's trust decides
+ALWAYS = {
+    "sts:GetCallerIdentity",
+    "sts:AssumeRole",
+}  # everybody may do the first; the role's trust policy decides the second
 DELETED = re.compile(rb"<Object>.*?</Object>", re.DOTALL)
 KEY = re.compile(rb"<Key>(.*?)</Key>")
-TAGS, TAG_DEEDS = "/v1/tags/", {"GET": "ListTagsForResource", "POST": "TagResource", "DELETE": "UntagResource"}
-SPEAK_JSON = {"batch", "ecr", "logs"}
-SECURE = {"aws:SecureTransport": "true"}  # this AWS speaks plain HTTP on the loopback only
+TAGS, TAG_OPERATIONS = "/v1/tags/", {"GET": "ListTagsForResource", "POST": "TagResource", "DELETE": "UntagResource"}
+JSON_SERVICES = {"batch", "ecr", "logs"}
+SECURE = {"aws:SecureTransport": "true"}  # the offline AWS uses plain HTTP, on the loopback only
 
 
 class Principal(Protocol):
-    """A user or an assumed role, as moto knows it."""
+    """A user or an assumed role of moto."""
 
     arn: str
 
@@ -54,7 +57,7 @@ class Principal(Protocol):
 
 
 class Guard:
-    """Answers whether a principal may, and writes down that it was asked."""
+    """A guard that checks a principal's permissions, and logs each check."""
 
     current: ClassVar[Guard | None] = None
 
@@ -62,6 +65,7 @@ class Guard:
         self._log, self._writing = log, threading.Lock()
 
     def allows(self, who: Principal, need: Need) -> bool:
+        """Return whether a principal has a permission, and log it."""
         allowed = permits(who.collect_policies(), need)
         line = {"who": who.arn, "action": need.action, "resource": need.resource, "allowed": allowed}
         with self._writing, self._log.open("a") as file:
@@ -70,14 +74,14 @@ class Guard:
 
 
 def permits(policies: list[Any], need: Need) -> bool:
-    """Whether policies, as moto keeps them, allow something: one does and none denies it."""
+    """Return whether policies in moto's form allow an action: at least one allows it, and none denies it."""
     context = SECURE | dict(need.context)
     results = [_permission(policy, need, context) for policy in policies]
     return PermissionResult.PERMITTED in results and PermissionResult.DENIED not in results
 
 
 def denial(who: Principal, need: Need) -> str:
-    """AWS's own words."""
+    """Return AWS's text of a denial."""
     return (
         f"User: {who.arn} is not authorized to perform: {need.action} on resource: {need.resource} because no "
         f"identity-based policy allows the {need.action} action"
@@ -85,7 +89,7 @@ def denial(who: Principal, need: Need) -> str:
 
 
 def _permission(policy: Any, need: Need, context: Mapping[str, str]) -> PermissionResult:
-    """Of one policy; IAMPolicy knows the forms that moto keeps policies in."""
+    """Return the result of one policy. IAMPolicy reads every form of moto's policies."""
     results = {
         of_statement(statement, need.action, need.resource, context) for statement in _statements(IAMPolicy(policy))
     }
@@ -96,12 +100,12 @@ def _permission(policy: Any, need: Need, context: Mapping[str, str]) -> Permissi
 
 
 def _statements(policy: IAMPolicy) -> list[dict[str, Any]]:
-    found = policy._policy_json["Statement"]
-    return found if isinstance(found, list) else [found]
+    statements = policy._policy_json["Statement"]
+    return statements if isinstance(statements, list) else [statements]
 
 
 def of_statement(statement: dict[str, Any], action: str, resource: str, context: Mapping[str, str]) -> Any:
-    """What one statement says of an action on a resource: a PermissionResult."""
+    """Return the PermissionResult of one statement for an action on a resource."""
     concerned = (
         any(fnmatchcase(action.lower(), each.lower()) for each in _listed(statement.get("Action", [])))
         and any(fnmatchcase(resource, each) for each in _listed(statement.get("Resource", ANYTHING)))
@@ -113,15 +117,15 @@ def of_statement(statement: dict[str, Any], action: str, resource: str, context:
 
 
 ANYTHING = ["*"]
-_TESTS = {"StringEquals": lambda value, wanted: value in wanted, "Bool": lambda value, wanted: value in wanted}
+_TESTS = {"StringEquals": lambda value, allowed: value in allowed, "Bool": lambda value, allowed: value in allowed}
 
 
 def _holds(conditions: Mapping[str, Mapping[str, Any]], context: Mapping[str, str]) -> bool:
-    """A test that isn't known here is a fault of the test's, not of the policy's."""
+    """Return whether all conditions hold. A condition operator that is missing in `_TESTS` raises KeyError."""
     return all(
-        _TESTS[test](context.get(key), _listed(wanted))
+        _TESTS[test](context.get(key), _listed(values))
         for test, keys in conditions.items()
-        for key, wanted in keys.items()
+        for key, values in keys.items()
     )
 
 
@@ -130,7 +134,7 @@ def _listed(value: Any) -> list[str]:
 
 
 def principal(account: str, access_key_id: str, headers: Mapping[str, str]) -> Principal | None:
-    """Whose key it is; None for nobody's."""
+    """Return the principal of an access key, None where the key is unknown."""
     try:
         return create_access_key(account, "aws", access_key_id, dict(headers))
     except (CreateAccessKeyFailure, KeyError):
@@ -138,7 +142,7 @@ def principal(account: str, access_key_id: str, headers: Mapping[str, str]) -> P
 
 
 class Role:
-    """A role as a principal, for what AWS does in its name."""
+    """A role as a principal, for the actions of AWS under this role."""
 
     def __init__(self, account: str, arn: str) -> None:
         name = arn.rpartition("/")[2]
@@ -152,71 +156,71 @@ class Role:
 
 
 def _authorize(self: Any, iam_request_cls: type, resource: str = "*") -> None:
-    """In place of moto's; `self` is the response class of whatever service was asked."""
+    """Check a request, in place of moto's method. `self` is the response class of the service."""
     if Guard.current is None:
         return
     who = caller(self.current_account, self.headers)
-    for need in _asked(self, resource):
+    for need in _needs_of(self, resource):
         if need.action not in ALWAYS and (who is None or not Guard.current.allows(who, need)):
-            _deny(who, need, _asked_where(self)[0])
+            _deny(who, need, _service_and_region(self)[0])
         if who is not None and need.action == "s3:GetObject":
             _hide_what_is_missing(self.current_account, who, need)
 
 
 def _hide_what_is_missing(account: str, who: Principal, need: Need) -> None:
-    """S3 says 403 of a key that isn't there to whoever may not list: API_GetObject, "Permissions"."""
+    """Deny a missing key where the principal may not list the bucket, as S3 does (API_GetObject, "Permissions")."""
     bucket, _, key = need.resource.partition("/")
-    held = s3_backends[account]["aws"].buckets.get(bucket.rpartition(":")[2])
+    stored = s3_backends[account]["aws"].buckets.get(bucket.rpartition(":")[2])
     listing = Need("s3:ListBucket", bucket)
-    if held is not None and key not in held.keys and not permits(who.collect_policies(), listing):
+    if stored is not None and key not in stored.keys and not permits(who.collect_policies(), listing):
         _deny(who, listing, "s3")
 
 
 def caller(account: str, headers: Mapping[str, str]) -> Principal | None:
-    """Who signed a request."""
+    """Return the principal that signed a request."""
     scope = headers.get("Authorization", "").partition("Credential=")[2].partition(",")[0]
     return principal(account, scope.partition("/")[0], headers)
 
 
-def _asked(response: Any, resource: str) -> list[Need]:
-    service, region = _asked_where(response)
+def _needs_of(response: Any, resource: str) -> list[Need]:
+    service, region = _service_and_region(response)
     if service == "s3":
         of_object = "/" in resource.rpartition(":")[2]
         action = s3_action(response.method, response.querystring, of_object=of_object)
         if action == "s3:DeleteObject" and not of_object:
             return _deleted(resource, bytes(response.raw_body))
         return [Need(action, resource)]
-    if service == "batch" and TAGS in response.path:  # the one of Batch's paths that does not end with its operation
-        return [Need(f"batch:{TAG_DEEDS[response.method]}", unquote(response.path.partition(TAGS)[2]))]
+    if service == "batch" and TAGS in response.path:  # the only path of Batch that does not end with its operation
+        return [Need(f"batch:{TAG_OPERATIONS[response.method]}", unquote(response.path.partition(TAGS)[2]))]
     operation = response._get_action()
-    operation = _names(service).get(operation.lower(), operation)  # Batch's come as its URIs spell them
-    return needs(Asked(service, operation, _told(response), region, response.current_account))
+    operation = _names(service).get(operation.lower(), operation)  # Batch's operations are spelled as in its URIs
+    return needs(ApiRequest(service, operation, _parameters(response), region, response.current_account))
 
 
-def _asked_where(response: Any) -> tuple[str, str]:
-    """The service and the Region that a request is signed for."""
+def _service_and_region(response: Any) -> tuple[str, str]:
+    """Return the service and the Region of a request's signature."""
     scope = response.headers.get("Authorization", "").partition("Credential=")[2].split("/")
     return (scope[3], scope[2]) if len(scope) > 3 else (response.service_name, response.region)
 
 
 def _deleted(bucket: str, body: bytes) -> list[Need]:
-    """DeleteObjects needs the permission for each key, and another for a key's version."""
-    found = []
+    """Return the permissions of DeleteObjects: one for each key, and another one for a version."""
+    permissions = []
     for each in DELETED.findall(body):
         key = KEY.search(each)
         action = "s3:DeleteObjectVersion" if b"<VersionId>" in each else "s3:DeleteObject"
-        found.append(Need(action, f"{bucket}/{key[1].decode() if key else ''}"))
-    return found
+        permissions.append(Need(action, f"{bucket}/{key[1].decode() if key else ''}"))
+    return permissions
 
 
 @cache
 def _names(service: str) -> dict[str, str]:
-    """The operations of a service as its API spells them, by lower case."""
+    """Return the operations of a service, by their names in lower case."""
     return {name.lower(): name for name in botocore.session.get_session().get_service_model(service).operation_names}
 
 
-def _told(response: Any) -> dict[str, Any]:
-    """The request's parameters: JSON where the body is, else the query's lists."""
+def _parameters(response: Any) -> dict[str, Any]:
+    """Return the request's parameters: the JSON of the body, or the lists of the query."""
     try:
         body = json.loads(response.body)
     except (ValueError, TypeError):
@@ -225,7 +229,7 @@ def _told(response: Any) -> dict[str, Any]:
 
 
 class Denied(AccessDeniedError):
-    """Moto's, with AWS's whole sentence, in the form that the service has: clients of Go read no other."""
+    """An error with AWS's whole text in the service's format, which clients of Go need."""
 
     def __init__(self, text: str, service: str) -> None:
         code = "UnauthorizedOperation" if service == "ec2" else "AccessDenied"
@@ -239,16 +243,16 @@ class Denied(AccessDeniedError):
 
 
 class S3Denied(S3AccessDeniedError):
-    """The same in S3's form."""
+    """An AccessDenied error in S3's format."""
 
     def __init__(self, text: str) -> None:
         S3ClientError.__init__(self, "AccessDenied", text)
 
 
 def _deny(who: Principal | None, need: Need, service: str) -> None:
-    """In the words of the service that was asked; the permission can be another's, such as iam:PassRole."""
+    """Raise the error of the service. The permission can be another service's, such as iam:PassRole."""
     text = denial(who, need) if who else "Access Denied"
-    if service in SPEAK_JSON:
+    if service in JSON_SERVICES:
         raise JsonRESTError("AccessDeniedException", text)
     raise S3Denied(text) if service == "s3" else Denied(text, service)
 
@@ -256,12 +260,15 @@ def _deny(who: Principal | None, need: Need, service: str) -> None:
 def _is_action_permitted(
     self: Any, action: str, resource: str = "*", principal: Any = None, incoming_condition_values: Any = None
 ) -> Any:
-    """In place of moto's, which takes a condition that does not hold for a denial; S3 asks it of bucket policies."""
+    """Return a statement's result, in place of moto's method, for which a failed condition is a denial.
+
+    S3 calls it for bucket policies.
+    """
     return of_statement(self._statement, action, resource, SECURE | dict(incoming_condition_values or {}))
 
 
 def install(log: Path | None) -> None:
-    """From now on this process's moto answers so; with a `log`, IAM is enforced."""
+    """Replace this process's authorization of moto. With a `log`, IAM is enforced."""
     IAMPolicyStatement.is_action_permitted = _is_action_permitted
     ActionAuthenticatorMixin._authenticate_and_authorize_action = _authorize
     Guard.current = Guard(log) if log else None

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Access keys that requests are checked by, as this process's moto has them: users' of IAM, roles' of STS.
+"""The access keys of this process's moto: those of IAM users, and those of roles assumed through STS.
 
-Needs of moto (test_moto_has_not_moved.py): `IAMBackend.access_keys`, `STSBackend.assumed_roles`.
+It reads moto's `IAMBackend.access_keys` and `STSBackend.assumed_roles`, as test_moto_has_not_moved.py checks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TEMPORARY = "ASIA"  # how the ids of temporary credentials begin
 
 
 class Keys:
-    """Looks access keys up; a lookup takes the same time however many roles were assumed."""
+    """A lookup of access keys, whose time does not grow with the number of assumed roles."""
 
     def __init__(self) -> None:
         self._lent: dict[str, Key] = {}
@@ -33,7 +33,7 @@ class Keys:
 
     @contextmanager
     def lent(self, access_key_id: str) -> Iterator[str]:
-        """Accept a random secret for this id, which is nobody's in IAM, until the block ends; gives the secret."""
+        """Accept an id that IAM does not have, until the block ends; yield its random secret."""
         self._lent[access_key_id] = Key(token_urlsafe(30))
         try:
             yield self._lent[access_key_id].secret
@@ -41,7 +41,7 @@ class Keys:
             del self._lent[access_key_id]
 
     def find(self, access_key_id: str) -> Key | None:
-        """Return the key, None where it is nobody's or switched off."""
+        """Return the key, None where it is unknown or inactive."""
         if access_key_id.startswith(TEMPORARY):
             return self._temporary(access_key_id)
         for account in list(iam_backends.values()):

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Where a request comes from, by its headers: programs of this machine, or a web page of somebody else's.
+"""The origin of a request by its headers: a program of this machine, or a foreign web page.
 
-A page whose name leads to the loopback address (DNS rebinding) is known by its Host, any other by its Origin.
+Host reveals a page whose name resolves to the loopback address (DNS rebinding), Origin any other page.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from aiohttp import web
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 FOREIGN = "This is an AWS for programs of this machine: the request's Host or Origin is another"
-# Names that lead to the loopback address everywhere; the last is the machine of a container, in Docker Desktop.
+# Names that always resolve to this machine; the last is Docker Desktop's name for it inside a container.
 _NAMES = re.compile(r"(?:[a-z0-9.-]+\.)?localhost|host\.docker\.internal")
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(?::\d{1,5})?", re.IGNORECASE)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a `Host` header names the loopback: an address or a name, with any port. A proxy may stand in front."""
+    """Return whether a `Host` header names the loopback by address or name, with any port (of a proxy)."""
     parts = _HOST.fullmatch(host)
     if parts is None:
         return False
@@ -37,7 +37,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_own(host: str | None, origin: str | None) -> bool:
-    """Whether a request's `Host` is the loopback, and its `Origin`, where it has one."""
+    """Return whether a request's `Host`, and its `Origin` where it has one, are the loopback."""
     if host is None or not is_loopback(host):
         return False
     return origin is None or is_loopback(_netloc(origin))
@@ -51,7 +51,7 @@ def _netloc(origin: str) -> str:
 
 
 def only_own(refusal: Callable[[str], web.Response]) -> Any:
-    """Return a middleware that answers `refusal` to what is addressed to another host or comes from a foreign page."""
+    """Return a middleware that answers `refusal` where Host or Origin is not this machine."""
 
     @web.middleware
     async def own(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -1,9 +1,10 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Which permissions a request needs at AWS, on what: moto asks for the API's name alone, and on `*`.
+"""The permissions that a request needs at AWS, with their resources. Moto checks the operation's name on `*` only.
 
-From https://docs.aws.amazon.com/service-authorization/latest/reference/, for what this package and its Terraform ask.
+Source: https://docs.aws.amazon.com/service-authorization/latest/reference/, for the requests of this package and its
+Terraform configuration.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ PASSED_TO = "iam:PassedToService"
 
 @dataclass(frozen=True)
 class Need:
-    """An action on a resource; `context` are the condition keys it is asked with."""
+    """A permission for an action on a resource. `context` holds the condition keys and their values."""
 
     action: str
     resource: str
@@ -26,49 +27,53 @@ class Need:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request: the service, the API's name, its parameters, and where it was sent."""
+class ApiRequest:
+    """A request to an operation of a service, with its parameters, Region and account."""
 
     service: str
     operation: str
-    told: Mapping[str, Any]
+    parameters: Mapping[str, Any]
     region: str
     account: str
 
     def arn(self, resource: str, service: str = "", region: str | None = None) -> str:
+        """Return an ARN of this account, in the request's Region unless another is given."""
         where = self.region if region is None else region
         return f"arn:aws:{service or self.service}:{where}:{self.account}:{resource}"
 
     def named(self, kind: str, name: str) -> str:
-        """The ARN of something that is given by name or ARN."""
+        """Return the ARN of a resource that is given by name or ARN."""
         return name if name.startswith("arn:") else self.arn(f"{kind}/{name}")
 
 
-def needs(asked: Asked) -> list[Need]:
-    """Everything the caller must be allowed for this request."""
-    return list(_NEEDS.get(asked.service, _by_name)(asked))
+def needs(request: ApiRequest) -> list[Need]:
+    """Return all permissions that a request needs."""
+    return list(_NEEDS.get(request.service, _by_name)(request))
 
 
-def _by_name(asked: Asked) -> Iterator[Need]:
-    yield Need(f"{asked.service}:{asked.operation}", ANY)
+def _by_name(request: ApiRequest) -> Iterator[Need]:
+    yield Need(f"{request.service}:{request.operation}", ANY)
 
 
-def _batch(asked: Asked) -> Iterator[Need]:
-    told, action = asked.told, f"batch:{asked.operation}"
-    if asked.operation.startswith(("Describe", "List")) and asked.operation != "ListTagsForResource":
+def _batch(request: ApiRequest) -> Iterator[Need]:
+    parameters, action = request.parameters, f"batch:{request.operation}"
+    if request.operation.startswith(("Describe", "List")) and request.operation != "ListTagsForResource":
         yield Need(action, ANY)
         return
-    jobs = [asked.arn(f"job/{told['jobId']}")] if "jobId" in told else []
-    if asked.operation == "SubmitJob":
-        resources = [asked.named("job-definition", told["jobDefinition"]), asked.named("job-queue", told["jobQueue"])]
-        jobs = [asked.arn("job/new")]
+    jobs = [request.arn(f"job/{parameters['jobId']}")] if "jobId" in parameters else []
+    if request.operation == "SubmitJob":
+        resources = [
+            request.named("job-definition", parameters["jobDefinition"]),
+            request.named("job-queue", parameters["jobQueue"]),
+        ]
+        jobs = [request.arn("job/new")]
     else:
-        resources = [*jobs, *(asked.named(kind, told[key]) for key, kind in _BATCH_KINDS if key in told)]
-        resources = resources or [told.get("resourceArn", ANY)]
+        resources = [*jobs, *(request.named(kind, parameters[key]) for key, kind in _BATCH_KINDS if key in parameters)]
+        resources = resources or [parameters.get("resourceArn", ANY)]
     yield from (Need(action, resource) for resource in resources)
-    if told.get("tags"):
+    if parameters.get("tags"):
         yield from (Need("batch:TagResource", resource) for resource in (jobs or resources[:1]))
-    yield from _passed_by_batch(asked)
+    yield from _passed_by_batch(request)
 
 
 _BATCH_KINDS = (
@@ -78,51 +83,53 @@ _BATCH_KINDS = (
 )  # fmt: skip
 
 
-def _passed_by_batch(asked: Asked) -> Iterator[Need]:
-    container = asked.told.get("containerProperties") or {}
+def _passed_by_batch(request: ApiRequest) -> Iterator[Need]:
+    container = request.parameters.get("containerProperties") or {}
     roles = [(container.get(key), "ecs-tasks.amazonaws.com") for key in ("executionRoleArn", "jobRoleArn")]
-    roles.append((asked.told.get("serviceRole"), "batch.amazonaws.com"))
+    roles.append((request.parameters.get("serviceRole"), "batch.amazonaws.com"))
     yield from (Need("iam:PassRole", role, ((PASSED_TO, service),)) for role, service in roles if role)
 
 
-def _ecr(asked: Asked) -> Iterator[Need]:
-    told = asked.told
-    names = [told["repositoryName"]] if "repositoryName" in told else told.get("repositoryNames") or []
-    resources = [asked.arn(f"repository/{name}") for name in names] or [told.get("resourceArn", ANY)]
-    yield from (Need(f"ecr:{asked.operation}", resource) for resource in resources)
-    if told.get("tags") and asked.operation == "CreateRepository":
+def _ecr(request: ApiRequest) -> Iterator[Need]:
+    parameters = request.parameters
+    names = (
+        [parameters["repositoryName"]] if "repositoryName" in parameters else parameters.get("repositoryNames") or []
+    )
+    resources = [request.arn(f"repository/{name}") for name in names] or [parameters.get("resourceArn", ANY)]
+    yield from (Need(f"ecr:{request.operation}", resource) for resource in resources)
+    if parameters.get("tags") and request.operation == "CreateRepository":
         yield from (Need("ecr:TagResource", resource) for resource in resources)
 
 
-def _logs(asked: Asked) -> Iterator[Need]:
-    told, group = asked.told, asked.told.get("logGroupName")
-    resource = asked.arn(f"log-group:{group}") if group else told.get("resourceArn", ANY)
-    if group and "logStreamName" in told:
-        resource += f":log-stream:{told['logStreamName']}"
-    if asked.operation == "DescribeLogGroups":
-        resource = asked.arn("log-group::log-stream:")
-    yield Need(f"logs:{asked.operation}", resource)
-    if told.get("tags") and asked.operation == "CreateLogGroup":
+def _logs(request: ApiRequest) -> Iterator[Need]:
+    parameters, group = request.parameters, request.parameters.get("logGroupName")
+    resource = request.arn(f"log-group:{group}") if group else parameters.get("resourceArn", ANY)
+    if group and "logStreamName" in parameters:
+        resource += f":log-stream:{parameters['logStreamName']}"
+    if request.operation == "DescribeLogGroups":
+        resource = request.arn("log-group::log-stream:")
+    yield Need(f"logs:{request.operation}", resource)
+    if parameters.get("tags") and request.operation == "CreateLogGroup":
         yield Need("logs:TagResource", resource)
 
 
-def _iam(asked: Asked) -> Iterator[Need]:
-    told = {key: value[0] for key, value in asked.told.items() if isinstance(value, list) and value}
-    kind = next((kind for kind in _IAM_KINDS if _iam_name(kind) in told), None)
-    name = told.get(_iam_name(kind), "") if kind else ""
-    resource = asked.arn(f"{kind}/{name}", region="") if kind else ANY
-    resource = told.get("PolicyArn", resource) if kind in (None, "policy") else resource
-    yield Need(f"iam:{asked.operation}", resource)
-    if "Tags.member.1.Key" in told and asked.operation.startswith("Create"):
-        yield Need(f"iam:Tag{asked.operation.removeprefix('Create')}", resource)
-    if asked.operation == "AddRoleToInstanceProfile":
+def _iam(request: ApiRequest) -> Iterator[Need]:
+    parameters = {key: value[0] for key, value in request.parameters.items() if isinstance(value, list) and value}
+    kind = next((kind for kind in _IAM_KINDS if _iam_name(kind) in parameters), None)
+    name = parameters.get(_iam_name(kind), "") if kind else ""
+    resource = request.arn(f"{kind}/{name}", region="") if kind else ANY
+    resource = parameters.get("PolicyArn", resource) if kind in (None, "policy") else resource
+    yield Need(f"iam:{request.operation}", resource)
+    if "Tags.member.1.Key" in parameters and request.operation.startswith("Create"):
+        yield Need(f"iam:Tag{request.operation.removeprefix('Create')}", resource)
+    if request.operation == "AddRoleToInstanceProfile":
         context = ((PASSED_TO, "ec2.amazonaws.com"),)
-        yield Need("iam:PassRole", asked.arn(f"role/{told['RoleName']}", region=""), context)
+        yield Need("iam:PassRole", request.arn(f"role/{parameters['RoleName']}", region=""), context)
 
 
-def _ec2(asked: Asked) -> Iterator[Need]:
-    yield Need(f"ec2:{asked.operation}", ANY)
-    if asked.operation.startswith("Create") and any(key.startswith("TagSpecification") for key in asked.told):
+def _ec2(request: ApiRequest) -> Iterator[Need]:
+    yield Need(f"ec2:{request.operation}", ANY)
+    if request.operation.startswith("Create") and any(key.startswith("TagSpecification") for key in request.parameters):
         yield Need("ec2:CreateTags", ANY)
 
 
@@ -133,7 +140,7 @@ def _iam_name(kind: str) -> str:
     return kind.title().replace("-", "") + "Name"
 
 
-_NEEDS: Mapping[str, Callable[[Asked], Iterator[Need]]] = {
+_NEEDS: Mapping[str, Callable[[ApiRequest], Iterator[Need]]] = {
     "batch": _batch,
     "ec2": _ec2,
     "ecr": _ecr,
@@ -141,7 +148,7 @@ _NEEDS: Mapping[str, Callable[[Asked], Iterator[Need]]] = {
     "logs": _logs,
 }
 
-# ---- S3: the action follows from the method and what the query asks for -------------------------------------------
+# ---- S3: the action follows from the method and the query -------------------------------------------
 _BUCKET_PARTS = {
     "acl": "BucketAcl", "accelerate": "AccelerateConfiguration", "cors": "BucketCORS",
     "encryption": "EncryptionConfiguration", "lifecycle": "LifecycleConfiguration", "location": "BucketLocation",
@@ -155,7 +162,7 @@ _OWN_DELETE = {"policy", "website"}  # the others are deleted with the permissio
 
 
 def s3_action(method: str, query: Mapping[str, Any], *, of_object: bool) -> str:
-    """The permission that an S3 request needs."""
+    """Return the permission that an S3 request needs."""
     if of_object:
         if method in ("GET", "HEAD"):
             return "s3:GetObject"
@@ -170,17 +177,17 @@ def s3_action(method: str, query: Mapping[str, Any], *, of_object: bool) -> str:
     return {"PUT": "s3:CreateBucket", "DELETE": "s3:DeleteBucket", "POST": "s3:DeleteObject"}[method]
 
 
-# ---- a registry's requests, which ECR checks as if they were its API's ---------------------------------------------
+# ---- a registry's requests, which ECR checks like those of its API ---------------------------------------------
 def registry_actions(method: str, path: str) -> tuple[str, ...]:
-    """The permissions on the repository that a request of the distribution API needs."""
+    """Return the permissions on the repository that a request of the distribution API needs."""
     if "/manifests/" in path:
         names = {"PUT": "PutImage", "DELETE": "BatchDeleteImage"}.get(method, "BatchGetImage")
         return (f"ecr:{names}",)
     if path.endswith("/tags/list"):
         return ("ecr:ListImages",)
     if "/blobs/uploads/" in path:
-        told = {"POST": ("InitiateLayerUpload",), "PUT": ("UploadLayerPart", "CompleteLayerUpload")}
-        return tuple(f"ecr:{name}" for name in told.get(method, ("UploadLayerPart",)))
+        names_by_method = {"POST": ("InitiateLayerUpload",), "PUT": ("UploadLayerPart", "CompleteLayerUpload")}
+        return tuple(f"ecr:{name}" for name in names_by_method.get(method, ("UploadLayerPart",)))
     if "/blobs/" in path:
         return ("ecr:BatchCheckLayerAvailability",) if method == "HEAD" else ("ecr:GetDownloadUrlForLayer",)
     return ()

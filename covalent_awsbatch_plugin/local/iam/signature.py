@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""AWS Signature Version 4 as the receiver checks it, in a header or in a presigned URL. No clock, no network.
+"""The receiver's check of AWS Signature Version 4, in a header or in a presigned URL. No clock, no network.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
@@ -21,7 +21,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED = "UNSIGNED-PAYLOAD"
-# S3 alone takes a body that the signature does not cover.
+# Only S3 accepts a body that the signature does not cover.
 BODY_NOT_COVERED = (UNSIGNED, "STREAMING-UNSIGNED-PAYLOAD-TRAILER")
 SKEW = timedelta(minutes=15)
 MOST_SECONDS = 7 * 24 * 3600  # of a presigned URL
@@ -30,7 +30,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class Fault(Enum):
-    """Why a request is not accepted."""
+    """The reason why a request is not accepted."""
 
     MISSING = "Request is missing Authentication Token"
     INCOMPLETE = "Authorization header or query string is not a complete AWS Signature Version 4"
@@ -46,7 +46,7 @@ class Fault(Enum):
 
 
 class NotAccepted(Exception):
-    """The request proves nothing of its sender."""
+    """The request has no valid signature."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.value)
@@ -54,8 +54,8 @@ class NotAccepted(Exception):
 
 
 @dataclass(frozen=True)
-class Sent:
-    """A request as it came: path and query undecoded, headers by their WSGI names (`X_AMZ_DATE`)."""
+class HttpRequest:
+    """A received request. Path and query are not decoded; headers have their WSGI names (`X_AMZ_DATE`)."""
 
     method: str
     path: str
@@ -67,14 +67,14 @@ class Sent:
 
     @property
     def parameters(self) -> list[tuple[str, str]]:
-        """The query's names and values, encoded as a signature counts them."""
+        """The query's names and values, encoded as in a signature's canonical request."""
         pairs = (part.partition("=") for part in self.query.split("&") if part)
         return [(_encoded(name), _encoded(value)) for name, _, value in pairs]
 
 
 @dataclass(frozen=True)
 class Key:
-    """An access key's other half; `token` and `expires` are those of temporary credentials."""
+    """The secret of an access key. `token` and `expires` belong to temporary credentials."""
 
     secret: str
     token: str | None = None
@@ -83,7 +83,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Claim:
-    """What a request says of its signature. `seconds`: how long a presigned URL is good, None for a header's."""
+    """The signature that a request carries. `seconds` is the validity of a presigned URL, None for a header."""
 
     access_key_id: str
     date: str
@@ -94,7 +94,7 @@ class Claim:
     time: str
     token: str | None
     seconds: int | None
-    declared: str | None  # the digest of the body, as the request tells it
+    declared: str | None  # the digest of the body that the request declares
 
     @property
     def scope(self) -> str:
@@ -106,17 +106,17 @@ def wsgi_name(name: str) -> str:
     return name.upper().replace("-", "_")
 
 
-def claim_of(sent: Sent) -> Claim:
+def claim_of(request: HttpRequest) -> Claim:
     """Read the signature that a request carries. Raises NotAccepted where it has none, or half of one."""
-    if header := sent.header("Authorization"):
-        return _of_header(sent, header)
-    found = {name: unquote_to_bytes(value).decode("latin-1") for name, value in sent.parameters}
-    if "X-Amz-Signature" not in found:
+    if header := request.header("Authorization"):
+        return _of_header(request, header)
+    parameters = {name: unquote_to_bytes(value).decode("latin-1") for name, value in request.parameters}
+    if "X-Amz-Signature" not in parameters:
         raise NotAccepted(Fault.MISSING)
-    return _of_query(found)
+    return _of_query(parameters)
 
 
-def _of_header(sent: Sent, header: str) -> Claim:
+def _of_header(request: HttpRequest, header: str) -> Claim:
     algorithm, _, rest = header.partition(" ")
     parts = dict(part.strip().partition("=")[::2] for part in rest.split(","))
     if algorithm != ALGORITHM:
@@ -125,25 +125,25 @@ def _of_header(sent: Sent, header: str) -> Claim:
         parts.get("Credential", ""),
         parts.get("SignedHeaders", ""),
         parts.get("Signature", ""),
-        time=sent.header("X-Amz-Date") or "",
-        token=sent.header("X-Amz-Security-Token"),
+        time=request.header("X-Amz-Date") or "",
+        token=request.header("X-Amz-Security-Token"),
         seconds=None,
-        declared=sent.header("X-Amz-Content-Sha256"),
+        declared=request.header("X-Amz-Content-Sha256"),
     )
 
 
-def _of_query(found: Mapping[str, str]) -> Claim:
-    seconds = found.get("X-Amz-Expires", "")
-    if found.get("X-Amz-Algorithm") != ALGORITHM or not seconds.isdecimal() or int(seconds) > MOST_SECONDS:
+def _of_query(parameters: Mapping[str, str]) -> Claim:
+    seconds = parameters.get("X-Amz-Expires", "")
+    if parameters.get("X-Amz-Algorithm") != ALGORITHM or not seconds.isdecimal() or int(seconds) > MOST_SECONDS:
         raise NotAccepted(Fault.INCOMPLETE)
     return _claim(
-        found.get("X-Amz-Credential", ""),
-        found.get("X-Amz-SignedHeaders", ""),
-        found["X-Amz-Signature"],
-        time=found.get("X-Amz-Date", ""),
-        token=found.get("X-Amz-Security-Token"),
+        parameters.get("X-Amz-Credential", ""),
+        parameters.get("X-Amz-SignedHeaders", ""),
+        parameters["X-Amz-Signature"],
+        time=parameters.get("X-Amz-Date", ""),
+        token=parameters.get("X-Amz-Security-Token"),
         seconds=int(seconds),
-        declared=found.get("X-Amz-Content-Sha256", UNSIGNED),
+        declared=parameters.get("X-Amz-Content-Sha256", UNSIGNED),
     )
 
 
@@ -165,10 +165,10 @@ def _claim(
     return Claim(access_key_id, date, region, service, headers, signature, time, token, seconds, declared)
 
 
-def check(sent: Sent, claim: Claim, key: Key, now: datetime, body_digest: str) -> None:
+def check(request: HttpRequest, claim: Claim, key: Key, now: datetime, body_digest: str) -> None:
     """Check that the sender of a request holds the key.
 
-    `body_digest` is the hexadecimal SHA-256 of its body, or what S3 takes in its place. Raises NotAccepted.
+    `body_digest` is the hexadecimal SHA-256 of its body, or the value that S3 accepts in its place. Raises NotAccepted.
     """
     _check_time(claim, now)
     if not hmac.compare_digest((claim.token or "").encode(), (key.token or "").encode()):
@@ -176,9 +176,9 @@ def check(sent: Sent, claim: Claim, key: Key, now: datetime, body_digest: str) -
     if key.expires is not None and now >= key.expires:
         raise NotAccepted(Fault.EXPIRED)
     signed = {wsgi_name(name) for name in claim.signed}
-    if "HOST" not in signed or any(name.startswith("X_AMZ_") and name not in signed for name in sent.headers):
+    if "HOST" not in signed or any(name.startswith("X_AMZ_") and name not in signed for name in request.headers):
         raise NotAccepted(Fault.UNSIGNED_HEADER)
-    if not hmac.compare_digest(_signature(sent, claim, key.secret, body_digest), claim.signature):
+    if not hmac.compare_digest(_signature(request, claim, key.secret, body_digest), claim.signature):
         raise NotAccepted(Fault.SIGNATURE)
 
 
@@ -187,30 +187,30 @@ def _check_time(claim: Claim, now: datetime) -> None:
         signed_at = datetime.strptime(claim.time, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
         raise NotAccepted(Fault.INCOMPLETE) from None
-    lasts = SKEW if claim.seconds is None else timedelta(seconds=claim.seconds)
-    if claim.date != claim.time[:8] or not signed_at - SKEW <= now <= signed_at + lasts:
+    validity = SKEW if claim.seconds is None else timedelta(seconds=claim.seconds)
+    if claim.date != claim.time[:8] or not signed_at - SKEW <= now <= signed_at + validity:
         raise NotAccepted(Fault.SKEWED)
 
 
-def _signature(sent: Sent, claim: Claim, secret: str, body_digest: str) -> str:
-    canonical = sha256(_canonical(sent, claim, body_digest).encode("latin-1")).hexdigest()
+def _signature(request: HttpRequest, claim: Claim, secret: str, body_digest: str) -> str:
+    canonical = sha256(_canonical(request, claim, body_digest).encode("latin-1")).hexdigest()
     text = "\n".join((ALGORITHM, claim.time, claim.scope, canonical))
     key = _signing_key(secret, claim.date, claim.region, claim.service)
     return hmac.digest(key, text.encode("latin-1"), "sha256").hex()
 
 
-def _canonical(sent: Sent, claim: Claim, body_digest: str) -> str:
-    """Headers are text as WSGI has it, a character for each byte."""
-    pairs = sorted(pair for pair in sent.parameters if pair[0] != "X-Amz-Signature" or claim.seconds is None)
+def _canonical(request: HttpRequest, claim: Claim, body_digest: str) -> str:
+    """Return the canonical request. Headers are WSGI's text, with a character for each byte."""
+    pairs = sorted(pair for pair in request.parameters if pair[0] != "X-Amz-Signature" or claim.seconds is None)
     query = "&".join(f"{name}={value}" for name, value in pairs)
-    headers = "".join(f"{name}:{' '.join((sent.header(name) or '').split())}\n" for name in claim.signed)
+    headers = "".join(f"{name}:{' '.join((request.header(name) or '').split())}\n" for name in claim.signed)
     return "\n".join(
-        (sent.method, _path(sent.path, claim.service), query, headers, ";".join(claim.signed), body_digest)
+        (request.method, _path(request.path, claim.service), query, headers, ";".join(claim.signed), body_digest)
     )
 
 
 def _path(path: str, service: str) -> str:
-    """S3's as it is, encoded once; the other services' normalized, with what is encoded encoded again."""
+    """Return the canonical path: encoded once for S3, normalized and encoded twice for other services."""
     if service == "s3":
         return quote(unquote_to_bytes(path.encode("latin-1")), safe="/" + SAFE) or "/"
     whole = "/" + normpath("/" + path).lstrip("/")

@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""IAM's SimulatePrincipalPolicy, which moto does not have: https://docs.aws.amazon.com/IAM/latest/APIReference/"""
+"""IAM's SimulatePrincipalPolicy, which moto lacks.
+
+https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ Permits = Callable[[list[Any], Need], bool]
 
 
 def install(permits: Permits) -> None:
-    """From now on this process's moto simulates; `permits` judges a principal's policies."""
+    """Add SimulatePrincipalPolicy to this process's moto. `permits` evaluates a principal's policies."""
 
     def simulate(self: IamResponse) -> str:
         policies = _policies(self.current_account, self._get_param("PolicySourceArn"))

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The credentials endpoint that ECS gives a task: its job role's keys, for those who hold the task's token.
+"""The credentials endpoint of ECS, which returns the job role's keys to a request with the task's token.
 
 https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html
 """
@@ -20,19 +20,19 @@ DURATION_S = 6 * 3600
 PATH = "/v2/credentials/"
 
 
-def _denied(why: str) -> web.Response:
-    return web.json_response({"code": "AccessDenied", "message": why}, status=403)
+def _denied(message: str) -> web.Response:
+    return web.json_response({"code": "AccessDenied", "message": message}, status=403)
 
 
 class CredentialsEndpoint:
-    """Serves each task at a path of its own; what it hands out comes from moto's STS, so IAM can be enforced."""
+    """An endpoint with a path for each task. Its credentials come from moto's STS, so that IAM can be enforced."""
 
     def __init__(self, account_id: str, region: str) -> None:
         self._account_id, self._region = account_id, region
         self._tasks: dict[str, tuple[str, str]] = {}  # task id -> role, token
 
     def admit(self, task_id: str, role_arn: str) -> tuple[str, str]:
-        """Path and token under which a task finds the role's credentials, until `dismiss`."""
+        """Return the path and token of the role's credentials for a task, valid until `dismiss`."""
         token = token_urlsafe(32)
         self._tasks[task_id] = (role_arn, token)
         return PATH + task_id, token
