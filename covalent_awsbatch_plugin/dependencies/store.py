@@ -9,7 +9,6 @@ A folder under its name is whole: it is made beside its place and then moved the
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import mmap
 import os
@@ -23,7 +22,7 @@ from tempfile import TemporaryDirectory
 
 from ..core.files import atomic_write, writable
 from ..core.user_dirs import cache_home
-from ..images.layer import Entry, Layer, deflated_gzip, hashed, pieces, tar
+from ..images.layer import Entry, Layer, tar, write_deflated
 from .installed_files import DiskFiles
 
 RECORD, LAYER, FILES = "record.json", "layer", "files"
@@ -88,13 +87,9 @@ class LayerStore:
         """A compressed layer of the files, which have `size` bytes in all."""
 
         def fill(draft: Path) -> StoredLayer:
-            diff, whole = hashlib.sha256(), hashlib.sha256()
             with (draft / LAYER).open("wb") as file:
-                for chunk in deflated_gzip(hashed(pieces(tar(files)), diff)):
-                    whole.update(chunk)
-                    file.write(chunk)
-                packed = file.tell()
-            return StoredLayer(key, label, size, f"sha256:{whole.hexdigest()}", f"sha256:{diff.hexdigest()}", packed)
+                packed = write_deflated(tar(files), file)
+            return StoredLayer(key, label, size, packed.digest, packed.diff_id, packed.size)
 
         return self._keep(key, fill)
 
