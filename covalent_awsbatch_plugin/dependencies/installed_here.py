@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import cloudpickle
 from packaging.utils import canonicalize_name
 
 _NOT_OF_ANY = {"", "..", "__pycache__", "bin", "share", "etc", "include"}
@@ -117,3 +119,22 @@ def _modules_in(project: Path) -> Iterator[str]:
             yield path.name
         elif path.suffix == ".py" and path.stem not in ("setup", "conftest"):
             yield path.stem
+
+
+# ---- cloudpickle, which travels with every task ----------------------------------------------------------------------
+def our_cloudpickle() -> str:
+    """Return the version of the cloudpickle that packs tasks in this process."""
+    return str(cloudpickle.__version__)
+
+
+def missing_from_ours(names: Iterable[str]) -> list[str]:
+    """Return those of the functions that read pickles (`cloudpickle.cloudpickle._make_function`) that it lacks."""
+    return sorted(name for name in names if not _there(name))
+
+
+def _there(name: str) -> bool:
+    module, _, attribute = name.rpartition(".")
+    try:
+        return hasattr(importlib.import_module(module), attribute)
+    except ImportError:
+        return False

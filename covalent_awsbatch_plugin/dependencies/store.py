@@ -10,7 +10,6 @@ used.
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import mmap
 import os
@@ -24,11 +23,13 @@ from tempfile import TemporaryDirectory
 
 from ..core.files import atomic_write, writable
 from ..core.user_dirs import cache_home
-from ..images.layer import Entry, Layer, deflated_gzip, hashed, pieces, tar
+from ..images.layer import Entry, Layer, tar, write_deflated
 from .installed_files import DiskFiles
+from .spec import StoreUsage, to_forget
 
 RECORD, LAYER, FILES = "record.json", "layer", "files"
 DRAFT = "making-"
+DAY_S = 24 * 3600
 NOTED_EVERY_S = 600  # shortest time between two updates of an entry's last use
 
 
@@ -92,13 +93,9 @@ class LayerStore:
         """Store a compressed layer of the files, which have `size` bytes in all."""
 
         def fill(draft: Path) -> StoredLayer:
-            diff, whole = hashlib.sha256(), hashlib.sha256()
             with (draft / LAYER).open("wb") as file:
-                for chunk in deflated_gzip(hashed(pieces(tar(files)), diff)):
-                    whole.update(chunk)
-                    file.write(chunk)
-                packed = file.tell()
-            return StoredLayer(key, label, size, f"sha256:{whole.hexdigest()}", f"sha256:{diff.hexdigest()}", packed)
+                packed = write_deflated(tar(files), file)
+            return StoredLayer(key, label, size, packed.digest, packed.diff_id, packed.size)
 
         return self._keep(key, fill)
 
@@ -162,3 +159,46 @@ def _link_or_copy(source: Path, place: Path) -> None:
         os.link(source, place)
     except OSError:
         shutil.copy2(source, place)
+
+
+# ---- kept small ------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Pruned:
+    """What went, and what is left, in bytes."""
+
+    entries: int
+    freed: int
+    left: int
+
+
+def prune(store: LayerStore, most_bytes: float, now: float | None = None) -> Pruned:
+    """Also of other processes: what was used within the hour stays, whatever its size. `now` is in Unix seconds.
+
+    Raises StagingError.
+    """
+    now = time.time() if now is None else now
+    kept = list(_kept(store))
+    gone = to_forget(kept, most_bytes, now)
+    with store.draft() as bin_:  # moved first: what is half removed is not believed
+        for used in gone:
+            with suppress(FileNotFoundError):  # another process does the same
+                (store.folder / "made" / used.key).rename(bin_ / used.key)
+    _forget_drafts_and_locks(store.folder, now)
+    freed = sum(used.bytes for used in gone)
+    return Pruned(len(gone), freed, sum(used.bytes for used in kept) - freed)
+
+
+def _kept(store: LayerStore) -> Iterator[StoreUsage]:
+    for place in (store.folder / "made").glob("*"):
+        with suppress(OSError, ValueError, KeyError):
+            told = json.loads((place / RECORD).read_text())
+            yield StoreUsage(place.name, used_at(place), told["size"] or told["bytes"])
+
+
+def _forget_drafts_and_locks(folder: Path, now: float) -> None:
+    """Drafts of processes that were killed, and locks that nobody asked for in two months."""
+    for pattern, age_s in ((f"{DRAFT}*", DAY_S), ("locks/*", 60 * DAY_S)):
+        for path in folder.glob(pattern):
+            with suppress(OSError):
+                if path.stat().st_mtime < now - age_s:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
