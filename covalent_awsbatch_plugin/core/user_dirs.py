@@ -5,17 +5,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from platformdirs.unix import Unix  # on macOS as well: Covalent's own folders are there too, and paths stay
+
+APP = "covalent-awsbatch"
 
 
 def data_dir() -> Path:
-    """Return the folder of this user's data, in XDG's data folder."""
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(base) / "covalent-awsbatch"
+    """Return the folder of data that cannot be made again: `$XDG_DATA_HOME/covalent-awsbatch`."""
+    return Unix(APP).user_data_path
 
 
 def cache_home() -> Path:
-    """Return the folder of this package's cache, which outlives a restart."""
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "covalent-awsbatch"
+    """Return the folder of data that can be made again: `$XDG_CACHE_HOME/covalent-awsbatch`."""
+    return Unix(APP).user_cache_path

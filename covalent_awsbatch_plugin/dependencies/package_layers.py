@@ -210,6 +210,6 @@ def _compiles_for(target: Target) -> bool:
 def _with_folders(lock: Lock, files: Iterable[Path], others: Iterable[Lock]) -> Lock:
     """Return the lock with the folders of other locks, and of the projects whose pyproject.toml was read."""
     own = [file.parent for file in files if file.name == "pyproject.toml" and is_package(file.parent)]
-    more = [Package(path.name, "", "", False, str(path), {}) for path in own]
+    more = [Package(path.name, "", "", False, str(path)) for path in own]
     folders = [*lock.folders, *more, *(package for other in others for package in other.folders)]
     return replace(lock, folders=tuple({package.folder: package for package in reversed(folders)}.values()))

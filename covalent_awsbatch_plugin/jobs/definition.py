@@ -11,7 +11,7 @@ from typing import Any
 
 from ..runner.protocol import layout
 from ..settings import Settings
-from .names import definition_name
+from .names import definition_name, log_stream_prefix
 
 # Patterns are globs with a trailing * only, at most five rules, and no match means RETRY, so the last rule ends
 # everything else: https://docs.aws.amazon.com/batch/latest/APIReference/API_EvaluateOnExit.html
@@ -65,7 +65,7 @@ def _container(settings: Settings, placement: JobPlacement, image: str) -> dict[
             "options": {
                 "awslogs-group": settings.batch_job_log_group_name,
                 "awslogs-region": placement.region,
-                "awslogs-stream-prefix": settings.batch_job_definition_name,
+                "awslogs-stream-prefix": log_stream_prefix(settings.batch_job_definition_name, image),
             },
         },
     }

@@ -45,6 +45,17 @@ def definition_name(prefix: str, definition: Mapping[str, Any]) -> str:
     return f"{prefix}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
+def log_stream_prefix(prefix: str, image: str) -> str:
+    """Return the `awslogs-stream-prefix` of all jobs of one image: FilterLogEvents with it follows a whole array.
+
+    The first 16 digits of the image's digest, so that a stream and its image can be matched by eye. A stream is
+    `prefix/container/ECS task id`, of at most 512 characters without `:` and `*`:
+    https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_LogStream.html
+    """
+    digest = image.partition("@sha256:")[2] or hashlib.sha256(image.encode()).hexdigest()
+    return f"{prefix}-{digest[:16]}"
+
+
 def tags(dispatch_id: str, task_group_id: int, host: str) -> dict[str, str]:
     """Return tags by which the job is found again: by dispatch, and by the submitting machine."""
     return {

@@ -6,21 +6,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 
+from ..core.fargate_sizes import FARGATE_GIB
 from ..errors import SettingError
 from ..settings import Settings
-
-# vCPU: GiB. https://docs.aws.amazon.com/batch/latest/userguide/fargate.html
-FARGATE: dict[float, Sequence[float]] = {
-    0.25: (0.5, 1, 2),
-    0.5: range(1, 5),
-    1: range(2, 9),
-    2: range(4, 17),
-    4: range(8, 31),
-    8: range(16, 61, 4),
-    16: range(32, 121, 8),
-}
 
 
 @functools.lru_cache(maxsize=1024)
@@ -60,21 +49,21 @@ def _check_ec2(settings: Settings) -> None:
     if settings.vcpu < 1:
         raise SettingError(
             f"The setting vcpu={settings.vcpu:g} is below 1, which the EC2 queue `{settings.batch_queue}` does not"
-            f" support.",
+            " support.",
             advice="Set vcpu to 1 or more, or batch_queue to a queue on Fargate.",
         )
 
 
 def _next_pair(settings: Settings) -> tuple[float, float]:
     """Return the smallest pair that has both; vCPUs first, because they cost more."""
-    for vcpu, memories in FARGATE.items():
+    for vcpu, memories in FARGATE_GIB.items():
         enough = [memory for memory in memories if memory >= settings.memory]
         if vcpu >= settings.vcpu and enough:
             return vcpu, float(enough[0])
-    most, memories = list(FARGATE.items())[-1]
+    most, memories = list(FARGATE_GIB.items())[-1]
     raise SettingError(
         f"The setting vcpu={settings.vcpu:g} with memory={settings.memory:g} (GiB) is too large: the queue "
         f"`{settings.batch_queue}` is on Fargate.",
         advice=f"Fargate has at most vcpu {most:g} with {memories[-1]:g} GiB; set batch_queue to a queue on EC2 for"
-        f" more.",
+        " more.",
     )

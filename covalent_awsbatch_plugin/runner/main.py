@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from . import outcome
@@ -25,7 +26,7 @@ from .fetch import fetch
 from .job import Job, NoJob, fresh_folder
 from .outcome import Ended
 from .protocol import envelope, layout
-from .protocol.envelope import TaskResult
+from .protocol.envelope import TaskResult, Usage
 from .protocol.layout import ExitCode
 from .protocol.payload import JobPayload, bring
 from .protocol.task import TaskSpec
@@ -66,7 +67,7 @@ def main() -> int:
     killed = {} if stop.told else container.killed()
     for member, status in killed.items():
         if container.fork(member):
-            return _commit_for_killed(stop, member, status, payload)
+            return _commit_for_killed(stop, member, status, payload, container.usage[member])
     container.finish()
     if payload:
         shutil.rmtree(payload.folder, ignore_errors=True)
@@ -116,17 +117,19 @@ def _run(stop: Stop, member: int | None, payload: JobPayload | None) -> int:
         child = Child(stop, folder.part(envelope.STDOUT), folder.part(envelope.STDERR), folder.last_moment)
         if child.fork():
             return execute(job, task, _RUNNER_DIR)
-        ended = Ended(child.wait(), child.told, outcome.oom_kills() - kills, stop.overdue)
+        status = child.wait()
+        usage = replace(child.usage, bytes_in=job.bytes_in(task))
+        ended = Ended(status, child.told, outcome.oom_kills() - kills, stop.overdue, usage)
         results[task.node_id] = outcome.judge(task, folder, ended)
     code = _finish(job, list(results.values()), stop)
     shutil.rmtree(job.work, ignore_errors=True)
     return code
 
 
-def _commit_for_killed(stop: Stop, member: int, status: int, payload: JobPayload | None) -> int:
+def _commit_for_killed(stop: Stop, member: int, status: int, payload: JobPayload | None, usage: Usage) -> int:
     """Commits for a supervisor that was killed, for whoever waits for its task while the container's others go on."""
     job = _open(member, payload)
-    ended = Ended(status, told=False, out_of_memory=0)
+    ended = Ended(status, told=False, out_of_memory=0, usage=usage)
     return _finish(job, [outcome.judge(task, job.folder(task.node_id), ended) for task in job.file.tasks], stop)
 
 

@@ -74,6 +74,7 @@ class Submitter:
                     payload=parts.key,
                     names={str(spec.node_id): spec.name for spec in task.packed.task.tasks[1:]},
                     submission=submission,
+                    dispatch_id=task.staged.dispatch_id,
                 )
                 for (child, member), task in zip(addresses, tasks, strict=True)
             ]
@@ -115,7 +116,7 @@ class Submitter:
     async def _note(self, job_id: str, tasks: Sequence[Task], handles: Sequence[JobHandle]) -> None:
         """Note the job in the ledger. The job is paid for, so a ledger that can't be written must not fail it."""
         pairs = zip(tasks, handles, strict=True)
-        entries = [Entry(task.staged.dispatch_id, task.staged.node_ids, handle.to_json()) for task, handle in pairs]
+        entries = [Entry(task.staged.dispatch_id, task.staged.node_ids, handle) for task, handle in pairs]
         try:
             await self._services.in_thread(self._services.ledger.note, job_id, entries)
         except StagingError as error:
