@@ -44,7 +44,7 @@ _MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 
 @dataclass(frozen=True)
 class Target:
-    """Where an environment will run: a platform like `linux/amd64`, a Python's minor version like `3.11`, a glibc."""
+    """An environment's platform, such as `linux/amd64`, its Python's minor version, such as `3.11`, and its glibc."""
 
     platform: str
     python: str
