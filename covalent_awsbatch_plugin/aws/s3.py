@@ -48,8 +48,8 @@ class Store:
         except NotAllowed as error:
             error.advice = (
                 f"Bucket names are global: if the bucket is not account {self._account}'s, set s3_bucket_name to one"
-                f" that is. "
-                f"If it is, grant `s3:ListBucket` on it to the user or role of the Covalent server"
+                " that is. "
+                "If it is, grant `s3:ListBucket` on it to the user or role of the Covalent server"
                 f"{remedy('s3:ListBucket')}."
             )
             raise

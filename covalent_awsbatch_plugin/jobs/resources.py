@@ -49,7 +49,7 @@ def _check_ec2(settings: Settings) -> None:
     if settings.vcpu < 1:
         raise SettingError(
             f"The setting vcpu={settings.vcpu:g} is below 1, which the EC2 queue `{settings.batch_queue}` does not"
-            f" support.",
+            " support.",
             advice="Set vcpu to 1 or more, or batch_queue to a queue on Fargate.",
         )
 
@@ -65,5 +65,5 @@ def _next_pair(settings: Settings) -> tuple[float, float]:
         f"The setting vcpu={settings.vcpu:g} with memory={settings.memory:g} (GiB) is too large: the queue "
         f"`{settings.batch_queue}` is on Fargate.",
         advice=f"Fargate has at most vcpu {most:g} with {memories[-1]:g} GiB; set batch_queue to a queue on EC2 for"
-        f" more.",
+        " more.",
     )

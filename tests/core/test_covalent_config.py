@@ -86,7 +86,7 @@ def test_a_broken_file_is_named_and_left_as_it_is(conf: Path, broken: bytes) -> 
 def test_a_folder_that_cannot_be_written_is_named(conf: Path) -> None:
     conf.parent.rmdir()
     conf.parent.write_text("a file where the folder should be")
-    with pytest.raises(SettingError, match=r"covalent\.conf can't be used"):
+    with pytest.raises(SettingError, match=r"covalent\.conf can't be read or written"):
         covalent_config.write_section({"vcpu": 1})
 
 

@@ -378,7 +378,7 @@ def test_a_folder_travels_without_its_secrets(
         "covalent/code/data/table.csv",
     }
     for name in (".env", ".git", "deploy.pem"):
-        assert f"/{name} does not travel" in caplog.text
+        assert f"/{name} is not sent" in caplog.text
 
 
 def test_a_store_that_can_not_be_written_is_named(index: Index, tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ async def test_a_wrong_login_is_told(builder: Builder, site: Site, name: str) ->
 async def test_a_repository_that_does_not_exist_is_named(builder: Builder, local: Site, name: str) -> None:
     base = await builder.resolve_base(await based(local.repository(name)), AMD64, local.repository(name))
     local.catalog.missing = {"nowhere"}
-    with pytest.raises(NotFound, match=f"no repository {local.host}/nowhere"):
+    with pytest.raises(NotFound, match=f"The repository {local.host}/nowhere does not exist"):
         await builder.push(base, [task_layer()], local.repository("nowhere"))
 
 

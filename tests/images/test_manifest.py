@@ -188,7 +188,11 @@ FOREIGN = {"mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gz
         (b"{}", OCI.manifest, "can't be read"),
         (b"not JSON", OCI.manifest, "can't be read"),
         (b"[]", OCI.manifest, "can't be read"),
-        (changed(config=SIGNATURE).body, OCI.manifest, "no container image: its config is a application/vnd.example"),
+        (
+            changed(config=SIGNATURE).body,
+            OCI.manifest,
+            "not a container image: its config has the type application/vnd.example",
+        ),
         (changed(layers=[FOREIGN]).body, DOCKER.manifest, "Layer sha256:f"),
     ],
 )

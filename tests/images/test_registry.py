@@ -483,7 +483,7 @@ def body(code: str, message: str) -> bytes:
     ("status", "text", "about", "kind", "words"),
     [
         (401, body("UNAUTHORIZED", "x"), PUSH, NotAuthenticated, "did not accept the login for a push to host/tasks"),
-        (401, b"", PULL, NotAuthenticated, "without a login for a pull of host/python:3"),
+        (401, b"", PULL, NotAuthenticated, "requires a login for a pull of host/python:3"),
         (403, body("DENIED", "Your authorization token has expired"), PUSH, NotAuthenticated, "token has expired"),
         (403, body("DENIED", "User is not authorized"), PUSH, NotAllowed, "`ecr:PutImage`"),
         (403, body("DENIED", "User is not authorized"), PULL, NotAllowed, "`ecr:BatchGetImage`"),
