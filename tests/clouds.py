@@ -17,14 +17,14 @@ import pytest
 
 # pickles and environments, processes and signals, the loop and its threads, and the offline AWS itself
 PYTHONS = (
-    "door/test_direct.py",
-    "environment/test_journey.py",
-    "environment/test_own_code.py",
+    "executor/test_direct.py",
+    "dependencies/test_whole_way.py",
+    "dependencies/test_user_code.py",
     "faults/test_kill.py",
     "faults/test_outcomes.py",
-    "local/test_world.py",
-    "story/test_payload.py",
-    "story/test_sessions.py",
+    "local/test_local_aws.py",
+    "tasks/test_payload.py",
+    "tasks/test_sessions.py",
 )
 MAKES_ONE = ("LocalAWS(", "worlds(")  # the second: tests/local/conftest.py
 

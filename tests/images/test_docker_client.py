@@ -16,7 +16,7 @@ import pytest
 from benchmarks import machine
 from covalent_awsbatch_plugin.images.builders.docker_client import docker_answers, docker_client
 from covalent_awsbatch_plugin.local.engines import choice
-from covalent_awsbatch_plugin.local.engines.docker_engine import DockerEngine
+from covalent_awsbatch_plugin.local.engines.docker import DockerEngine
 from tests import nothing_left_out
 
 
