@@ -38,7 +38,7 @@ from covalent.executor.schemas import ResourceMap, TaskSpec, TaskUpdate
 from .core.covalent_plugins import other_awsbatch_plugins
 from .dependencies.import_folders import import_folders
 from .dependencies.spec import anchored
-from .errors import AWSBatchError, Cancelled, JobFailed, SettingError, StagingError
+from .errors import AWSBatchError, Cancelled, JobFailed, SettingError, StagingError, UnknownFormat
 from .infra.stack_settings import ExecutorInfraDefaults, ExecutorPluginDefaults
 from .settings import SETTING_NAMES, Given, Settings, resolve, unknown_names
 from .tasks.cache_folder import cache_folder
@@ -205,10 +205,13 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         from .tasks.job_handle import JobHandle
 
         task = IN_FLIGHT.find(task_metadata["dispatch_id"], task_metadata["node_id"])
-        handle = JobHandle.from_json(job_handle)
         if task:
             task.cancel()
-            handle = task.handle or handle
+        try:
+            handle = (task and task.handle) or JobHandle.from_json(job_handle)
+        except UnknownFormat as error:
+            app_log.error(f"The job of node {task_metadata['node_id']} could not be ended: {error}")
+            return False
         if handle is None:
             return True
         try:

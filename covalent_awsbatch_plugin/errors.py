@@ -9,6 +9,7 @@ AWSBatchError
 ├── SettingError             a setting is wrong; nothing was sent yet
 ├── StagingError             the folder `cache_dir` cannot be used
 ├── NotPicklable             a function or an argument cannot be pickled
+├── UnknownFormat            a handle or a file of another version of this package cannot be read
 ├── ServiceError             AWS or a registry refused a request, or did not answer
 │   ├── NotAuthenticated         the credentials are missing, expired or unknown to the service
 │   ├── NotAllowed               the credentials lack a permission
@@ -77,6 +78,10 @@ class StagingError(AWSBatchError):
 
 class NotPicklable(AWSBatchError):
     """A function or an argument cannot be pickled."""
+
+
+class UnknownFormat(AWSBatchError):
+    """A handle or a file on this machine was written by another version of this package, or by another program."""
 
 
 class ServiceError(AWSBatchError):

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The cloudpickle of this process, which travels with every task: which version it is, and what it can read."""
+"""The cloudpickle of this process, which is in every runner layer: its version, and the names it has."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ import cloudpickle
 
 
 def our_cloudpickle() -> str:
-    """Its version."""
+    """Return the version of cloudpickle."""
     return str(cloudpickle.__version__)
 
 
 def missing_from_ours(names: Iterable[str]) -> list[str]:
-    """Which of these, like `cloudpickle.cloudpickle._make_function`, it does not have: a pickle is read by them."""
+    """Return the names, such as `cloudpickle.cloudpickle._make_function`, that it lacks.
+
+    A pickle refers to such names.
+    """
     return sorted(name for name in names if not _there(name))
 
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The store of layers kept small: what nobody has used for long goes, and where that is not enough, the oldest."""
+"""Limit the store of layers: delete layers unused for long, then the least recently used."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DAY_S = 24 * 3600
 
 @dataclass(frozen=True)
 class Pruned:
-    """What went, and what is left, in bytes."""
+    """The number of deleted entries, and the deleted and the remaining bytes."""
 
     entries: int
     freed: int
@@ -29,31 +29,31 @@ class Pruned:
 
 
 def prune(store: LayerStore, most_bytes: float, now: float | None = None) -> Pruned:
-    """Also of other processes: what was used within the hour stays, whatever its size. `now` is in Unix seconds.
+    """Delete entries until the store fits `most_bytes`; entries used within the last hour stay.
 
-    Raises StagingError.
+    Entries of other processes count too. `now` is in Unix seconds. Raises StagingError.
     """
     now = time.time() if now is None else now
-    kept = list(_kept(store))
-    gone = to_forget(kept, most_bytes, now)
-    with store.draft() as bin_:  # moved first: what is half removed is not believed
-        for used in gone:
-            with contextlib.suppress(FileNotFoundError):  # another process does the same
-                (store.folder / "made" / used.key).rename(bin_ / used.key)
+    entries = list(_kept(store))
+    stale = to_forget(entries, most_bytes, now)
+    with store.draft() as bin_:  # moved first, so that no half deleted entry is used
+        for entry in stale:
+            with contextlib.suppress(FileNotFoundError):  # another process deletes it
+                (store.folder / "made" / entry.key).rename(bin_ / entry.key)
     _forget_drafts_and_locks(store.folder, now)
-    freed = sum(used.bytes for used in gone)
-    return Pruned(len(gone), freed, sum(used.bytes for used in kept) - freed)
+    freed = sum(entry.bytes for entry in stale)
+    return Pruned(len(stale), freed, sum(entry.bytes for entry in entries) - freed)
 
 
 def _kept(store: LayerStore) -> Iterator[StoreUsage]:
     for place in (store.folder / "made").glob("*"):
         with contextlib.suppress(OSError, ValueError, KeyError):
-            told = json.loads((place / RECORD).read_text())
-            yield StoreUsage(place.name, used_at(place), told["size"] or told["bytes"])
+            record = json.loads((place / RECORD).read_text())
+            yield StoreUsage(place.name, used_at(place), record["size"] or record["bytes"])
 
 
 def _forget_drafts_and_locks(folder: Path, now: float) -> None:
-    """Drafts of processes that were killed, and locks that nobody asked for in two months."""
+    """Delete drafts of killed processes, and locks that were not used for two months."""
     for pattern, age_s in ((f"{DRAFT}*", DAY_S), ("locks/*", 60 * DAY_S)):
         for path in folder.glob(pattern):
             with contextlib.suppress(OSError):

@@ -1,9 +1,10 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What was made of packages, kept on this machine by name: a layer, or the files of a small package.
+"""The local store of dependency layers: a layer, or the files of a small package, by key.
 
-A folder under its name is whole: it is made beside its place and then moved there, so nothing half made is believed.
+An entry's folder is complete: it is written beside its place and then renamed, so that half written entries are not
+used.
 """
 
 from __future__ import annotations
@@ -28,12 +29,15 @@ from .installed_files import DiskFiles
 
 RECORD, LAYER, FILES = "record.json", "layer", "files"
 DRAFT = "making-"
-NOTED_EVERY_S = 600  # when something was used is written down no more often than that
+NOTED_EVERY_S = 600  # shortest time between two updates of an entry's last use
 
 
 @dataclass(frozen=True)
 class StoredLayer:
-    """One thing in the store. `bytes` are unpacked; `digest`, `diff_id` and `size` are a layer's, else empty."""
+    """An entry of the store.
+
+    `bytes` is the unpacked size; `digest`, `diff_id` and `size` are a layer's, else empty.
+    """
 
     key: str
     label: str
@@ -44,36 +48,36 @@ class StoredLayer:
 
 
 class LayerStore:
-    """Every verb raises StagingError when the folder can't be used."""
+    """The store in a folder. Every method raises StagingError if the folder cannot be used."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or cache_home() / "environments"
 
     def find(self, key: str) -> StoredLayer | None:
-        """What is kept under that name, if all of it is there."""
+        """Return the complete entry with this key; None if there is none."""
         place = self._place(key)
         try:
-            kept = StoredLayer(**json.loads((place / RECORD).read_text()))
-            if kept.digest and (place / LAYER).stat().st_size != kept.size:
+            stored = StoredLayer(**json.loads((place / RECORD).read_text()))
+            if stored.digest and (place / LAYER).stat().st_size != stored.size:
                 return None
         except (OSError, ValueError, TypeError):
             return None
         _note_use(place)
-        return kept
+        return stored
 
-    def files(self, kept: StoredLayer) -> DiskFiles:
-        """The files of a small package, by path in the image."""
-        root = self._place(kept.key) / FILES
+    def files(self, stored: StoredLayer) -> DiskFiles:
+        """Return the files of a small package, by path in the image."""
+        root = self._place(stored.key) / FILES
         return DiskFiles({path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()})
 
-    def layer(self, kept: StoredLayer) -> Layer:
-        """The layer, its bytes still on disk."""
-        with writable(self.folder), (self._place(kept.key) / LAYER).open("rb") as file:
+    def layer(self, stored: StoredLayer) -> Layer:
+        """Return the entry as a layer; its bytes stay on disk."""
+        with writable(self.folder), (self._place(stored.key) / LAYER).open("rb") as file:
             data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        return Layer(kept.digest, kept.size, kept.diff_id, kept.label, data)
+        return Layer(stored.digest, stored.size, stored.diff_id, stored.label, data)
 
     def keep_files(self, key: str, label: str, files: DiskFiles) -> StoredLayer:
-        """Copies, or links, of files that will share a layer with others'."""
+        """Store copies, or hard links, of files that will share a layer with those of other packages."""
 
         def fill(draft: Path) -> StoredLayer:
             for path, source in files.places.items():
@@ -85,7 +89,7 @@ class LayerStore:
         return self._keep(key, fill)
 
     def keep_layer(self, key: str, label: str, files: Mapping[str, Entry], size: int) -> StoredLayer:
-        """A compressed layer of the files, which have `size` bytes in all."""
+        """Store a compressed layer of the files, which have `size` bytes in all."""
 
         def fill(draft: Path) -> StoredLayer:
             diff, whole = hashlib.sha256(), hashlib.sha256()
@@ -100,14 +104,14 @@ class LayerStore:
 
     @contextmanager
     def draft(self) -> Iterator[Path]:
-        """A folder to work in, on the same disk; gone afterwards."""
+        """Provide a temporary folder on the store's disk."""
         with writable(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             with TemporaryDirectory(dir=self.folder, prefix=DRAFT) as name:
                 yield Path(name)
 
     def text(self, key: str, make: Callable[[], str], *, anew: bool = False) -> str:
-        """A text kept under that name, made when it is not there, or `anew`."""
+        """Return the text with this key, made if it does not exist, or if `anew`."""
         place = self.folder / "locks" / f"{key}.toml"
         if place.exists() and not anew:
             with suppress(OSError):
@@ -124,31 +128,31 @@ class LayerStore:
         with self.draft() as folder:
             draft = folder / "kept"
             draft.mkdir()
-            kept = fill(draft)
-            (draft / RECORD).write_text(json.dumps(asdict(kept)))
+            stored = fill(draft)
+            (draft / RECORD).write_text(json.dumps(asdict(stored)))
             place.parent.mkdir(parents=True, exist_ok=True)
             try:
                 draft.rename(place)
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
-                if found := self.find(key):  # somebody else made it meanwhile
-                    return found
+                if other := self.find(key):  # another process stored it meanwhile
+                    return other
                 shutil.rmtree(place)
                 draft.rename(place)
-        return kept
+        return stored
 
     def _place(self, key: str) -> Path:
         return self.folder / "made" / key
 
 
 def used_at(place: Path) -> float:
-    """When a kept thing was last asked for, in Unix seconds, give or take `NOTED_EVERY_S`."""
+    """Return the time of an entry's last use, in Unix seconds, with an error up to `NOTED_EVERY_S`."""
     return (place / RECORD).stat().st_mtime
 
 
 def _note_use(place: Path) -> None:
-    with suppress(OSError):  # a store that can only be read is as good
+    with suppress(OSError):  # a read-only store works too
         if time.time() - used_at(place) > NOTED_EVERY_S:
             os.utime(place / RECORD)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from tarfile import DIRTYPE, PAX_FORMAT, SYMTYPE, TarInfo
@@ -35,7 +35,15 @@ class Link:
     target: str
 
 
-Entry = bytes | File | Link
+@dataclass(frozen=True)
+class Pieces:
+    """A regular file of mode 644 whose `size` bytes are in several pieces."""
+
+    size: int
+    chunks: Sequence[Chunk] = field(repr=False)
+
+
+Entry = bytes | File | Link | Pieces
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,16 @@ def layer(files: Mapping[str, Entry], comment: str = "") -> Layer:
     """
     diff = hashlib.sha256()
     data = b"".join(stored_gzip(hashed(tar(files), diff)))
+    return Layer(digest_of(data), len(data), f"sha256:{diff.hexdigest()}", comment, data)
+
+
+def compressed_layer(files: Mapping[str, Entry], comment: str = "") -> Layer:
+    """Return the same layer as `layer`, compressed: for what is this installation's own, and made anew each time.
+
+    The same files give the same bytes with the same zlib. Raises ValueError as `layer` does.
+    """
+    diff = hashlib.sha256()
+    data = b"".join(deflated_gzip(hashed(pieces(tar(files)), diff)))
     return Layer(digest_of(data), len(data), f"sha256:{diff.hexdigest()}", comment, data)
 
 
@@ -90,6 +108,12 @@ def _member(path: str, entry: Entry | None) -> Iterator[Chunk]:
     info = TarInfo(path)
     data: Chunk = b""
     match entry:
+        case Pieces(size, chunks):
+            info.size, info.mode = size, 0o644
+            yield info.tobuf(PAX_FORMAT)
+            yield from chunks
+            yield bytes(-size % _TAR_BLOCK)
+            return
         case None:
             info.type, info.mode = DIRTYPE, 0o755
         case Link(target):

@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..core.user_dirs import data_dir
+
 STATE_FILE, LOCK_FILE, LOG_FILE = "state.json", "lock", "server.log"
 READY = "ready"
 CALLS_PATH, STORM_PATH = "/_local/calls", "/_local/storm"  # of the endpoint: what was asked, and a throttle storm
@@ -53,8 +55,7 @@ class Status:
 
 def home() -> Path:
     """Where named ones live: `$XDG_DATA_HOME/covalent-awsbatch/local`."""
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(data) / "covalent-awsbatch" / "local"
+    return data_dir() / "local"
 
 
 def status(name: str = "default") -> Status | None:

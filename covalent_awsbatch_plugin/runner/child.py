@@ -15,10 +15,14 @@ import selectors
 import signal
 import time
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from .protocol import layout
+from .protocol.envelope import Usage
 from .signals import Stop
+
+if TYPE_CHECKING:
+    import resource
 
 _READ_BYTES = 1024 * 1024
 _PIPE_BYTES = 1024 * 1024  # what an unprivileged process may ask for
@@ -35,11 +39,14 @@ class Child:
         self._files = {1: stdout, 2: stderr}
         self._streams: list[_Stream] = []
         self.pid = 0
+        self._started = 0.0, 0.0  # Unix seconds, monotonic seconds
+        self.usage = Usage()  # known after `wait`
         self.told = False  # whether it was told to stop
 
     def fork(self) -> bool:
         """True in the child, whose descriptors are in place."""
         pipes = {number: os.pipe() for number in self._files}
+        self._started = time.time(), time.monotonic()
         self.pid = self._stop.fork()
         if self.pid == 0:
             _take_place(pipes)
@@ -56,12 +63,14 @@ class Child:
             selector.register(self._stop.wakes, selectors.EVENT_READ)
             for stream in self._streams:
                 selector.register(stream.read, selectors.EVENT_READ, stream)
-            status = None
-            while status is None:
+            reaped = None
+            while reaped is None:
                 _pump(selector, _TICK_S)
                 self._stop.drain_wakeup()
                 self._press()
-                status = _reap(self.pid)
+                reaped = _reap(self.pid)
+            status, resources = reaped
+            self.usage = usage(*self._started, resources)
             selector.unregister(self._stop.wakes)
             _drain(selector)
         self._signal(signal.SIGKILL)
@@ -191,18 +200,32 @@ def _drain(selector: selectors.BaseSelector) -> None:
         _pump(selector, left)
 
 
-def _reap(pid: int) -> int | None:
-    """The wait status of `pid`, if it has ended. As PID 1 we are given everybody's orphans, so all are taken."""
-    found = None
+def usage(started: float, since: float, resources: resource.struct_rusage | None) -> Usage:
+    """Return the usage of a process that ends now; it began at `started` (Unix s), which was `since` (monotonic s).
+
+    The kernel counts memory in KiB: https://man7.org/linux/man-pages/man2/getrusage.2.html
+    """
+    ended = started + max(0.0, time.monotonic() - since)
+    if resources is None:
+        return Usage(started, ended)
+    return Usage(started, ended, resources.ru_utime, resources.ru_stime, resources.ru_maxrss * 1024)
+
+
+def _reap(pid: int) -> tuple[int, resource.struct_rusage] | None:
+    """The wait status of `pid` and the resources it used, if it has ended.
+
+    As PID 1 this process becomes the parent of all orphans, so every ended process is reaped.
+    """
+    reaped = None
     while True:
         try:
-            ended, status = os.waitpid(-1, os.WNOHANG)
+            ended, status, resources = os.wait4(-1, os.WNOHANG)
         except ChildProcessError:
-            return found
+            return reaped
         if ended == 0:
-            return found
+            return reaped
         if ended == pid:
-            found = status
+            reaped = status, resources
 
 
 def _wait_writable(descriptor: int) -> None:

@@ -20,7 +20,7 @@ from .protocol.envelope import Envelope, Part, TaskResult, seal
 def commit(job: Job, results: list[TaskResult], store: Store) -> None:
     """Raises StorageError; then nothing is committed."""
     bundle = Bundle()
-    results = [replace(result, parts=bundle.take(outcome.parts(job.folder(result.node_id)))) for result in results]
+    results = [_with_parts(result, bundle.take(outcome.parts(job.folder(result.node_id)))) for result in results]
     for sha256, path in bundle.large.items():
         store.put_file(layout.part_key(job.prefix, job.job_id, job.attempt, sha256), path)
     sealed = seal(
@@ -28,6 +28,11 @@ def commit(job: Job, results: list[TaskResult], store: Store) -> None:
         bytes.fromhex(job.file.result_key),
     )
     store.put(layout.result_key(job.prefix, job.job_id, job.attempt), sealed)
+
+
+def _with_parts(result: TaskResult, parts: dict[str, Part]) -> TaskResult:
+    usage = result.usage and replace(result.usage, bytes_out=sum(part.size for part in parts.values()))
+    return replace(result, parts=parts, usage=usage)
 
 
 class Bundle:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .protocol import layout
+from .protocol.envelope import OUTPUT
 from .protocol.task import IN_S3, ObjectRef, TaskFile, TaskSpec
 
 
@@ -46,7 +47,7 @@ class TaskFolder:
 class Job:
     """`root` is the folder the image's paths are relative to, `work` a fresh one for this attempt.
 
-    `tasks_at` is the folder that the tasks' own paths are relative to: `root`, unless they did not come in the image.
+    `tasks_at` is the folder into which the container unpacked its tasks.
     `job_id` tells it from all others: AWS Batch's id, or `layout.member_id` where several share a container.
     `bucket` is None when somebody runs the image by hand: then nothing can be committed.
     """
@@ -103,6 +104,13 @@ class Job:
     def complaint(self, ref: ObjectRef) -> Path:
         """Where it says why the object could not be fetched."""
         return self.work / f"{ref.sha256}.complaint"
+
+    def bytes_in(self, task: TaskSpec) -> int:
+        """The size of the function, the hooks and the arguments of a task, in bytes; files that are absent count 0."""
+        refs = [self.file.inputs[node] for node in (*task.args, *task.kwargs.values()) if node in self.file.inputs]
+        outputs = [self.folder(node).part(OUTPUT) for node in self.waits_for(task)]
+        sizes = [path.stat().st_size for path in outputs if path.exists()]
+        return sum(ref.size for ref in (task.function, task.hooks, *refs)) + sum(sizes)
 
     def to_fetch(self) -> list[ObjectRef]:
         """The objects that lie in the bucket, each once."""

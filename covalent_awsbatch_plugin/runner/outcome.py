@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import traceback_text
 from .execute import Report
 from .job import TaskFolder
 from .protocol import envelope
-from .protocol.envelope import PARTS, TaskResult
+from .protocol.envelope import PARTS, TaskResult, Usage
 from .protocol.task import TaskSpec
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -32,10 +32,15 @@ class Ended:
     told: bool
     out_of_memory: int
     overdue: bool = False
+    usage: Usage | None = None
 
 
 def judge(task: TaskSpec, folder: TaskFolder, ended: Ended) -> TaskResult:
-    """How the task ended; its error part gets the words."""
+    """How the task ended, and what it used; its error part gets the words."""
+    return replace(_judged(task, folder, ended), usage=ended.usage)
+
+
+def _judged(task: TaskSpec, folder: TaskFolder, ended: Ended) -> TaskResult:
     report = Report.read(folder.report)
     if report and report.outcome == envelope.RETURNED:
         return TaskResult(task.node_id, envelope.RETURNED, 0)

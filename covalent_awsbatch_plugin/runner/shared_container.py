@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 import selectors
 import signal
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .child import usage
 from .job import NoJob
 from .protocol import layout
+from .protocol.envelope import Usage
 from .protocol.layout import ExitCode
 from .signals import Stop
 
@@ -42,13 +45,18 @@ class Load:
 
 
 class SharedContainer:
-    """`ended` has the exit code of each task's supervisor, or minus the signal."""
+    """`ended` has the exit code of each task's supervisor, or minus the signal; `usage` its time.
+
+    CPU time and memory of a killed supervisor stay unknown: it did not live to wait for the process of its task.
+    """
 
     def __init__(self, stop: Stop, at_once: int) -> None:
         self._stop, self._at_once = stop, at_once
         self._live: dict[int, int] = {}  # members by process
         self._pressed = False
         self.ended: dict[int, int] = {}
+        self.usage: dict[int, Usage] = {}
+        self._started: dict[int, tuple[float, float]] = {}  # Unix seconds and monotonic seconds, by member
 
     def has_place(self) -> bool:
         """Waits until another may begin; False when none may, for this container must stop."""
@@ -57,10 +65,12 @@ class SharedContainer:
 
     def fork(self, member: int) -> bool:
         """True in the member's supervisor."""
+        started = time.time(), time.monotonic()
         pid = self._stop.fork(supervisor=True)
         if pid == 0:
             return True
         self._live[pid] = member
+        self._started[member] = started
         return False
 
     def finish(self) -> None:
@@ -101,7 +111,9 @@ class SharedContainer:
             if pid == 0:
                 return
             if pid in self._live:
-                self.ended[self._live.pop(pid)] = os.waitstatus_to_exitcode(status)
+                member = self._live.pop(pid)
+                self.ended[member] = os.waitstatus_to_exitcode(status)
+                self.usage[member] = usage(*self._started[member], None)
 
 
 def exit_code(load: Load, ended: Mapping[int, int], *, told: bool) -> ExitCode:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from ..errors import AWSBatchError
 from ..jobs.names import TAG_SUBMISSION
 from ..settings import Settings
-from .job_handle import JobHandle
 from .ledger import Entry, LedgerRecord
 from .services import Services
 
@@ -100,12 +99,11 @@ async def job_of(services: Services, queue: str, record: LedgerRecord) -> str | 
 
     The tag tells the job from others of the same name: the task may have been submitted before.
     """
-    handles = (JobHandle.from_json(entry.handle) for entry in record.entries)
-    tag = next((handle.submission for handle in handles if handle), "")  # the same in all
+    tag = next((entry.handle.submission for entry in record.entries), "")  # the same in all
     request = {"jobName": record.unsent_name, "jobQueue": queue, "tags": {TAG_SUBMISSION: tag}}
     return await services.batch.named(request, record.since)
 
 
 def _child(entry: Entry) -> str:
     """Return what follows the job's id in the id of an entry's job: an array's child has its index."""
-    return str(entry.handle["job_id"])
+    return entry.handle.job_id

@@ -10,17 +10,24 @@ it has no id yet, its file goes by its name: so that a crash in between loses no
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import logging
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..core.files import atomic_write
 from ..core.user_dirs import data_dir
-from ..errors import StagingError
+from ..errors import StagingError, UnknownFormat
+from .job_handle import JobHandle
 
+log = logging.getLogger(__name__)
+
+VERSION = 2  # an object with a version; version 1 was the list of entries alone
 _UNSENT = "unsent-"
 
 
@@ -38,11 +45,23 @@ class Entry:
 
     dispatch_id: str
     node_ids: tuple[int, ...]
-    handle: dict[str, Any]
+    handle: JobHandle
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry as the ledger's file has it."""
+        return {"dispatch_id": self.dispatch_id, "node_ids": self.node_ids, "handle": self.handle.to_json()}
 
     @classmethod
-    def of(cls, body: dict[str, Any]) -> Entry:
-        return cls(body["dispatch_id"], tuple(body["node_ids"]), body["handle"])
+    def from_json(cls, body: Any) -> Entry:
+        """Return the entry of a JSON body. Raises UnknownFormat, KeyError or TypeError for another body."""
+        dispatch_id, node_ids, handle = (
+            body["dispatch_id"],
+            tuple(body["node_ids"]),
+            JobHandle.from_json(body["handle"]),
+        )
+        if type(dispatch_id) is not str or handle is None or any(type(node) is not int for node in node_ids):
+            raise TypeError(body)
+        return cls(dispatch_id, node_ids, handle)
 
 
 @dataclass(frozen=True)
@@ -77,7 +96,8 @@ class Ledger:
             self._ours.add(path.name)
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            atomic_write(path, json.dumps([asdict(entry) for entry in entries]))
+            content = {"version": VERSION, "entries": [entry.to_json() for entry in entries]}
+            atomic_write(path, json.dumps(content))
         except OSError as error:
             raise StagingError(f"The file {path} can't be written: {error.strerror}.") from error
 
@@ -88,11 +108,11 @@ class Ledger:
 
     def jobs(self) -> Iterator[LedgerRecord]:
         """Every job that was submitted and not read, oldest first."""
-        return (_noted(path, since) for path, since in self._files() if not path.stem.startswith(_UNSENT))
+        return (record for record in self._records() if record.unsent_name is None)
 
     def perhaps_sent(self) -> Iterator[LedgerRecord]:
         """Jobs that were about to be submitted: most of a crash, some of now."""
-        return (_noted(path, since) for path, since in self._files() if path.stem.startswith(_UNSENT))
+        return (record for record in self._records() if record.unsent_name is not None)
 
     def left(self, dispatch_id: str, node_ids: tuple[int, ...]) -> list[tuple[LedgerRecord, Entry]]:
         """The jobs of this very task group that are another process's and were not read, newest first, and its entry.
@@ -108,21 +128,51 @@ class Ledger:
 
     def _index(self, path: Path) -> None:
         self._read.add(path.name)
-        with contextlib.suppress(FileNotFoundError):  # read by somebody else just now
-            noted = _noted(path, path.stat().st_mtime)
-            for entry in noted.entries:
-                self._left.setdefault((entry.dispatch_id, entry.node_ids), []).append((noted, entry))
+        record = _record(path)
+        if record is None:
+            return
+        for entry in record.entries:
+            self._left.setdefault((entry.dispatch_id, entry.node_ids), []).append((record, entry))
 
-    def _files(self) -> list[tuple[Path, float]]:
-        found = []
-        for path in self._folder.glob("*.json"):
-            with contextlib.suppress(FileNotFoundError):  # read by somebody else just now
-                found.append((path, path.stat().st_mtime))
-        return sorted(found, key=lambda each: each[1])
+    def _records(self) -> list[LedgerRecord]:
+        records = (_record(path) for path in self._folder.glob("*.json"))
+        return sorted((record for record in records if record), key=lambda record: record.since)
 
 
-def _noted(path: Path, since: float) -> LedgerRecord:
+def _record(path: Path) -> LedgerRecord | None:
+    """Return the record of a file, or None for a file that is gone or odd; odd files are logged once a process.
+
+    A file's time that lies in the future counts as now: the clock was set back since.
+    """
     try:
-        return LedgerRecord(path.stem, since, tuple(Entry.of(body) for body in json.loads(path.read_text())))
-    except (OSError, ValueError, KeyError, TypeError):  # read by somebody else just now, or none of ours
-        return LedgerRecord(path.stem, since, ())
+        since = min(path.stat().st_mtime, time.time())
+        entries = tuple(Entry.from_json(body) for body in _bodies(json.loads(path.read_bytes())))
+        return LedgerRecord(path.stem, since, entries)
+    except FileNotFoundError:  # another process read its result just now
+        return None
+    except UnknownFormat as error:
+        _warn_once(f"The ledger's file {path} is left out: {error}")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        _warn_once(
+            f"The ledger's file {path} is left out, because it can't be read: {error!r:.200}. Delete it if no job of "
+            "yours waits to be collected."
+        )
+    return None
+
+
+def _bodies(content: Any) -> list[Any]:
+    """Return the entries of a file's content. Raises TypeError, or UnknownFormat for a later version."""
+    if isinstance(content, list):
+        return content
+    version = content["version"]
+    if version != VERSION:
+        raise UnknownFormat(
+            f"It has format {version!r:.20}, and this covalent-awsbatch-plugin reads formats 1 and {VERSION}.",
+            advice="Use the version of covalent-awsbatch-plugin that wrote it to collect its results.",
+        )
+    return list(content["entries"])
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    log.warning(text)

@@ -15,9 +15,10 @@ from pathlib import Path
 from ..jobs import names
 from ..settings import Settings
 from .job_handle import JobHandle
-from .reattach import groups_of, settled
+from .reattach import settled
 from .results import Ended, NodeResult, collect, newest_envelope, results_store
 from .services import Services
+from .task_events import record_results
 
 FORGOTTEN_AFTER_S = 3600  # that no job came of a submission is believed when nobody can still be trying
 REAP_REASON = "Ended by `covalent-awsbatch reap`"
@@ -79,9 +80,9 @@ async def unread(services: Services, *, dispatch_id: str = "") -> AsyncIterator[
     here = await services.here()
     for noted in services.ledger.jobs():
         tasks = [
-            Unread(entry.dispatch_id, entry.node_ids, handle)
-            for entry, handle in groups_of(noted)
-            if handle.is_at(here) and dispatch_id in ("", entry.dispatch_id)
+            Unread(entry.dispatch_id, entry.node_ids, entry.handle)
+            for entry in noted.entries
+            if entry.handle.is_at(here) and dispatch_id in ("", entry.dispatch_id)
         ]
         if tasks:
             yield noted.key, tasks
@@ -91,7 +92,7 @@ async def find_unsent(services: Services, settings: Settings) -> int:
     """Looks by name for jobs that were being submitted when their process died; how many may still come to be."""
     waiting, here = 0, await services.here()
     for noted in services.ledger.perhaps_sent():
-        if not all(handle.is_at(here) for _, handle in groups_of(noted)):
+        if not all(entry.handle.is_at(here) for entry in noted.entries):
             continue
         if await settled(services, settings, noted) is not None:
             continue
@@ -109,4 +110,7 @@ async def recover(services: Services, settings: Settings, task: Unread, into: Pa
     envelope = await newest_envelope(await results_store(services, settings, task.handle), task.handle, attempts)
     if (envelope is None or not envelope.returned) and (state is None or not state.ended):
         return None  # what an interrupted attempt left is not the end while another may follow
-    return await collect(services, settings, Ended(task.handle, state, envelope), task.node_ids, into)
+    ended = Ended(task.handle, state, envelope)
+    results = await collect(services, settings, ended, task.node_ids, into)
+    record_results(services.events, ended, results)
+    return results

@@ -53,8 +53,8 @@ async def left_behind(
     """
     here, unsettled = await services.here(), list[tuple[LedgerRecord, Entry]]()
     for record, entry in records:
-        handle = JobHandle.from_json(entry.handle)
-        if handle is None or handle.content != content or not handle.is_at(here):
+        handle = entry.handle
+        if handle.content != content or not handle.is_at(here):
             continue
         there = await services.once(("settled", record.key), partial(settled, services, settings, record))
         if there is None:
@@ -69,13 +69,7 @@ async def left_behind(
 
 
 async def _result_ids(noted: LedgerRecord) -> tuple[str, ...]:
-    return tuple(handle.result_id for _, handle in groups_of(noted))
-
-
-def groups_of(noted: LedgerRecord) -> list[tuple[Entry, JobHandle]]:
-    """A job's task groups, without those that an older version noted in another way."""
-    handles = ((entry, JobHandle.from_json(entry.handle)) for entry in noted.entries)
-    return [(entry, handle) for entry, handle in handles if handle]
+    return tuple(entry.handle.result_id for entry in noted.entries)
 
 
 async def settled(services: Services, settings: Settings, noted: LedgerRecord) -> LedgerRecord | None:
@@ -86,10 +80,14 @@ async def settled(services: Services, settings: Settings, noted: LedgerRecord) -
     job_id = await job_of(services, settings.batch_queue, noted)
     if job_id is None:
         return None
-    entries = tuple(replace(e, handle=e.handle | {"job_id": job_id + e.handle["job_id"]}) for e in noted.entries)
+    entries = tuple(_with_job_id(entry, job_id) for entry in noted.entries)
     await services.in_thread(lambda: services.ledger.note(job_id, entries, ours=False))
     services.ledger.forget(noted.key)
     return LedgerRecord(job_id, noted.since, entries)
+
+
+def _with_job_id(entry: Entry, job_id: str) -> Entry:
+    return replace(entry, handle=replace(entry.handle, job_id=job_id + entry.handle.job_id))
 
 
 async def _is_worth_it(services: Services, settings: Settings, noted: LedgerRecord, handle: JobHandle) -> bool:
@@ -110,7 +108,7 @@ async def _is_worth_it(services: Services, settings: Settings, noted: LedgerReco
 
 async def _states(services: Services, noted: LedgerRecord) -> dict[str, JobState]:
     async def asked() -> dict[str, JobState]:
-        return await services.batch.describe(sorted({entry.handle["job_id"] for entry in noted.entries}))
+        return await services.batch.describe(sorted({entry.handle.job_id for entry in noted.entries}))
 
     return await services.cached(("left", noted.key), asked, FRESH_SECONDS)
 

@@ -25,6 +25,7 @@ from .inflight import Task
 from .job_handle import JobHandle
 from .ledger import Entry, unsent
 from .services import ResolvedResources, Services
+from .task_events import record_pushed, record_submitted
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,9 @@ class Submitter:
         resources = await self._services.resources(settings)
         packages, dispatch_ids = [task.packed for task in tasks], [task.staged.dispatch_id for task in tasks]
         base, dependencies = tasks[0].checked_base, tasks[0].dependencies  # the same for all tasks of a kind
+        began = time.monotonic()
         parts = await self._images.make(settings, resources, base, packages, dispatch_ids, dependencies)
+        record_pushed(self._services.events, tasks, parts, time.monotonic() - began)
         try:
             return await self._register_and_submit(settings, resources, tasks, parts)
         except BaseException:
@@ -74,6 +77,7 @@ class Submitter:
                     payload=parts.key,
                     names={str(spec.node_id): spec.name for spec in task.packed.task.tasks[1:]},
                     submission=submission,
+                    dispatch_id=task.staged.dispatch_id,
                 )
                 for (child, member), task in zip(addresses, tasks, strict=True)
             ]
@@ -82,6 +86,7 @@ class Submitter:
         await self._note(unsent_key, tasks, handles_of(""))
         job_id = await self._submit(request, definition)
         handles = handles_of(job_id)
+        record_submitted(self._services.events, settings, tasks, parts, job_id)
         artifacts = JobArtifacts(
             settings=settings,
             store=resources.store,
@@ -115,7 +120,7 @@ class Submitter:
     async def _note(self, job_id: str, tasks: Sequence[Task], handles: Sequence[JobHandle]) -> None:
         """Note the job in the ledger. The job is paid for, so a ledger that can't be written must not fail it."""
         pairs = zip(tasks, handles, strict=True)
-        entries = [Entry(task.staged.dispatch_id, task.staged.node_ids, handle.to_json()) for task, handle in pairs]
+        entries = [Entry(task.staged.dispatch_id, task.staged.node_ids, handle) for task, handle in pairs]
         try:
             await self._services.in_thread(self._services.ledger.note, job_id, entries)
         except StagingError as error:

@@ -80,10 +80,10 @@ def test_two_hundred_big_packages_still_fit_an_image() -> None:
 # ---- locks -----------------------------------------------------------------------------------------------------------
 def entry(*files: str, more: str = "") -> str:
     wheels = ", ".join(f'{{ url = "https://a/{file}", hashes = {{ sha256 = "{file}" }} }}' for file in files)
-    return f'[[packages]]\nname = "Thing"\nversion = "1"\n{more}\nwheels = [{wheels}]\n'
+    return f'[[packages]]\nname = "thing"\nversion = "1"\n{more}\nwheels = [{wheels}]\n'
 
 
-LOCK = 'lock-version = "1.0"\n'
+LOCK = 'lock-version = "1.0"\ncreated-by = "a test"\n'
 MANY = (
     "thing-1-cp311-cp311-manylinux_2_28_x86_64.whl",
     "thing-1-cp311-cp311-manylinux_2_17_aarch64.manylinux2014_aarch64.whl",

@@ -173,3 +173,11 @@ def test_its_signature_shows_every_setting() -> None:
 
     assert tuple(parameters) == SETTING_NAMES
     assert {each.kind for each in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
+
+
+async def test_cancel_with_a_handle_of_another_version_says_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
+    node = {"dispatch_id": "d1", "node_id": 0}
+    with caplog.at_level("ERROR"):
+        cancelled = await AWSBatchExecutor().cancel(node, {"job_id": "job-1", "version": 99})
+    assert cancelled is False
+    assert "aws batch terminate-job --job-id job-1 " in caplog.text

@@ -33,7 +33,7 @@ HANDLE = JobHandle("", "name", "content", "bucket", "prefix", "image", submissio
 def unsent_handles() -> list[JobHandle]:
     """Those of the tasks whose submission was cut off."""
     notes = (json.loads(path.read_text()) for path in (data_dir() / "jobs").glob(f"unsent-covalent-{DISPATCH}*.json"))
-    handles = (JobHandle.from_json(entry["handle"]) for note in notes for entry in note)
+    handles = (JobHandle.from_json(entry["handle"]) for note in notes for entry in note["entries"])
     return [handle for handle in handles if handle]
 
 
@@ -84,7 +84,7 @@ async def test_a_job_of_a_held_back_submission_is_ended_when_it_appears(client: 
 async def test_of_an_array_only_tasks_that_have_another_job_are_ended(
     places: list[str], anew: list[int], terminated: list[str]
 ) -> None:
-    handles = [replace(HANDLE, job_id=place).to_json() for place in places]
+    handles = [replace(HANDLE, job_id=place) for place in places]
     entries = tuple(Entry("dispatch", (node,), handle) for node, handle in enumerate(handles))
     record = LedgerRecord(unsent("name", HANDLE.submission), 0.0, entries)
     cloud = MagicMock(**{"batch.named": AsyncMock(side_effect=[None, "job"]), "batch.terminate": AsyncMock()})

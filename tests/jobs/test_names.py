@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 from hypothesis import given
@@ -51,3 +52,30 @@ def test_a_definitions_name_follows_from_its_content(prefix: str, content: dict[
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,128}", name)
     assert name == naming.definition_name(prefix, dict(reversed(content.items())))
     assert name != naming.definition_name(prefix, content | {"more": 1}) or content == content | {"more": 1}
+
+
+PREFIXES = st.from_regex(r"[A-Za-z0-9_-]{1,100}", fullmatch=True)
+DIGESTS = st.binary(max_size=20).map(lambda content: f"sha256:{hashlib.sha256(content).hexdigest()}")
+STREAM = re.compile(
+    r"[^:*]{1,512}"
+)  # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_LogStream.html
+
+
+@given(PREFIXES, DIGESTS)
+def test_log_stream_prefix_of_an_image_is_one_that_cloudwatch_takes(prefix: str, digest: str) -> None:
+    name = naming.log_stream_prefix(prefix, f"1.dkr.ecr.eu-central-1.amazonaws.com/r@{digest}")
+    assert STREAM.fullmatch(f"{name}/default/{'f' * 32}")
+    assert name == naming.log_stream_prefix(prefix, f"another.registry/name@{digest}")
+    assert digest.removeprefix("sha256:").startswith(name.rpartition("-")[2])
+
+
+@given(PREFIXES, DIGESTS, DIGESTS)
+def test_log_stream_prefix_of_another_image_is_another_one(prefix: str, one: str, other: str) -> None:
+    streams = {naming.log_stream_prefix(prefix, f"r@{digest}") for digest in (one, other)}
+    assert len(streams) == len({one, other})
+
+
+def test_log_stream_prefix_of_an_image_without_digest_follows_from_its_name() -> None:
+    one, other = (naming.log_stream_prefix("p", f"r:{tag}") for tag in ("1", "2"))
+    assert one != other
+    assert one == naming.log_stream_prefix("p", "r:1")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from covalent_awsbatch_plugin.runner.protocol import envelope as env
-from covalent_awsbatch_plugin.runner.protocol.envelope import BadEnvelope, Envelope, Part, TaskResult, seal, unseal
+from covalent_awsbatch_plugin.runner.protocol.envelope import (
+    BadEnvelope,
+    Envelope,
+    Part,
+    TaskResult,
+    Usage,
+    seal,
+    unseal,
+)
 
 QUICK = settings(database=None, deadline=None)
 OUTCOMES = (env.RETURNED, env.RAISED, env.EXITED, env.KILLED, env.TERMINATED)
@@ -24,6 +33,11 @@ KEY = b"k" * 32
 job_ids = st.uuids().map(str) | st.tuples(st.uuids(), st.integers(0, 9999)).map(lambda pair: f"{pair[0]}:{pair[1]}")
 attempts = st.integers(1, 10)
 keys = st.binary(min_size=32, max_size=32)
+
+
+seconds = st.none() | st.floats(0, 1e12)
+counts = st.none() | st.integers(0, 2**62)
+usages = st.none() | st.builds(Usage, seconds, seconds, seconds, seconds, counts, counts, counts)
 
 
 @st.composite
@@ -38,7 +52,8 @@ def envelopes(draw: st.DrawFn) -> Envelope:
             parts[name] = Part(len(data), hashlib.sha256(data).hexdigest(), len(body) if inline else None)
             body += data if inline else b""
         ended = draw(st.none() | st.integers(0, 255)), draw(st.none() | st.integers(1, 64))
-        tasks.append(TaskResult(node, draw(st.sampled_from(OUTCOMES)), *ended, draw(st.none() | st.text()), parts))
+        words, usage = draw(st.none() | st.text()), draw(usages)
+        tasks.append(TaskResult(node, draw(st.sampled_from(OUTCOMES)), *ended, words, parts, usage))
     return Envelope(draw(job_ids), draw(attempts), draw(st.text(max_size=10)), tuple(tasks), body)
 
 
@@ -112,16 +127,32 @@ part = st.fixed_dictionaries({"size": numbers, "sha256": st.text(max_size=3)}, o
 parts = st.dictionaries(st.sampled_from(env.PARTS) | st.text(max_size=3), part | anything, max_size=2)
 task = st.fixed_dictionaries(
     {"node_id": numbers | anything, "outcome": st.sampled_from(OUTCOMES) | anything, "parts": parts | anything},
-    optional={"exit_code": anything, "signal": anything, "exception_type": anything, "more": anything},
+    optional={
+        "exit_code": anything,
+        "signal": anything,
+        "exception_type": anything,
+        "more": anything,
+        "usage": st.dictionaries(st.sampled_from([*vars(Usage())]) | st.text(max_size=3), numbers | anything)
+        | anything,
+    },
 )
 header = st.fixed_dictionaries(
-    {"job_id": st.just("j"), "attempt": st.just(1), "python": st.just("3") | anything},
+    {
+        "version": st.sampled_from(env.READABLE_VERSIONS) | anything,
+        "job_id": st.just("j"),
+        "attempt": st.just(1),
+        "python": st.just("3") | anything,
+    },
     optional={"tasks": st.lists(task | anything, max_size=2) | anything, "more": anything},
 )
 
 NO_PARTS = {
-    "job_id": "j", "attempt": 1, "python": "3", "tasks": [{"node_id": 0, "outcome": env.RETURNED, "parts": None}],
-}  # fmt: skip
+    "version": env.VERSION,
+    "job_id": "j",
+    "attempt": 1,
+    "python": "3",
+    "tasks": [{"node_id": 0, "outcome": env.RETURNED, "parts": None}],
+}
 
 
 def with_header(written: bytes, body: bytes = b"", length: int | None = None) -> bytes:
@@ -165,6 +196,43 @@ def test_a_header_that_lies_about_a_part_is_refused(lie: dict[str, Any]) -> None
 def test_no_name_in_a_result_leads_out_of_the_folder_it_is_written_to(told: dict[str, Any]) -> None:
     """A task's own function can read its key, and the client makes files of these names."""
     task = {"node_id": 0, "outcome": env.RETURNED, "parts": {}} | told
-    written = json.dumps({"job_id": "j", "attempt": 1, "python": "3.11", "tasks": [task]}).encode()
+    written = json.dumps(
+        {"version": env.VERSION, "job_id": "j", "attempt": 1, "python": "3.11", "tasks": [task]}
+    ).encode()
     with pytest.raises(BadEnvelope, match="none that a runner writes"):
         unseal(with_header(written), KEY, job_id="j", attempt=1)
+
+
+# ---- versions --------------------------------------------------------------------------------------------------------
+OLD = Path(__file__).parent / "formats" / "envelope-1.bin"  # written by the code of version 1
+OLD_JOB = "8a7c0f6e-0000-4b1f-9c4d-2f1a5ae7f3b2:7"
+
+
+def test_envelope_of_version_1_is_read_without_usage() -> None:
+    whole = unseal(OLD.read_bytes(), KEY, job_id=OLD_JOB, attempt=2)
+    first, second = whole.tasks
+    assert (first.outcome, whole.inline(first.parts[env.OUTPUT]), first.usage) == (env.RETURNED, b"value", None)
+    assert (second.exception_type, second.parts[env.STDOUT].size, second.usage) == ("ZeroDivisionError", 300_000, None)
+    assert opened(seal(whole, KEY), whole) == whole
+
+
+@pytest.mark.parametrize("version", [0, 3, 99])
+def test_envelope_of_an_unknown_version_is_refused_with_what_to_do(version: int) -> None:
+    told = {**NO_PARTS, "version": version}
+    with pytest.raises(BadEnvelope, match=rf"has format {version}, .* reads formats 1 and 2: read it with the version"):
+        unseal(with_header(json.dumps(told).encode()), KEY, job_id="j", attempt=1)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"started": -1.0}, {"ended": float("nan")}, {"user_cpu_seconds": float("inf")}, {"peak_rss_bytes": 1.5},
+        {"bytes_in": True}, {"bytes_out": "9"}, {"peak_rss_bytes": 2**63}, {"more": 1},
+    ],
+)  # fmt: skip
+def test_usage_that_no_runner_writes_is_refused(lie: dict[str, Any]) -> None:
+    whole = Envelope("j", 1, "3.11", (TaskResult(0, env.RETURNED, usage=Usage(1.0, 2.0)),))
+    header = json.loads(seal(whole, KEY)[48:])
+    header["tasks"][0]["usage"] |= lie
+    with pytest.raises(BadEnvelope, match="none that a runner writes"):
+        opened(with_header(json.dumps(header).encode()), whole)

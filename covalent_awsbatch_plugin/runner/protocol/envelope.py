@@ -4,6 +4,7 @@
 """What travels out of the container: one authenticated object that says how each task ended.
 
 Bytes: magic (8), HMAC-SHA256 of the rest (32), length of the header (8, big-endian), header (JSON), inline parts.
+The header names its version. Version 2 added `usage` to each task; version 1 is read, for a job can outlive an update.
 The key lies beside the task's description and on the client only, so a result is checked before anything in it is
 unpickled.
 """
@@ -17,12 +18,13 @@ from dataclasses import asdict, dataclass, field
 from types import NoneType
 from typing import Any
 
-from .layout import FORMAT_VERSION
-
+VERSION = 2
+READABLE_VERSIONS = (1, VERSION)
 MAGIC = b"CVAWSB\x00\x01"
 _MAC = slice(8, 40)
 _LENGTH = slice(40, 48)
 _HEADER_AT = 48
+_MOST_OF_A_FIGURE = 2**63
 
 # How one task ended.
 RETURNED = "returned"
@@ -57,8 +59,29 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """The time and the resources of one run of one task. A figure is None where the container could not know it.
+
+    Times are Unix seconds of the container's clock. CPU seconds and memory are what the kernel counted for the task's
+    process and the processes that it started and waited for; `peak_rss_bytes` is the largest of these processes.
+    `bytes_in` is the size of the function, its hooks and its arguments as files, `bytes_out` the size of all parts.
+    """
+
+    started: float | None = None
+    ended: float | None = None
+    user_cpu_seconds: float | None = None
+    system_cpu_seconds: float | None = None
+    peak_rss_bytes: int | None = None
+    bytes_in: int | None = None
+    bytes_out: int | None = None
+
+
+@dataclass(frozen=True)
 class TaskResult:
-    """`exit_code` is the task's own, 128 + N for signal N, None if it never ran; `signal` is what killed it."""
+    """`exit_code` is the task's own, 128 + N for signal N, None if it never ran; `signal` is what killed it.
+
+    `usage` is None for a task that never ran, and in an envelope of version 1.
+    """
 
     node_id: int
     outcome: str
@@ -66,6 +89,7 @@ class TaskResult:
     signal: int | None = None
     exception_type: str | None = None
     parts: dict[str, Part] = field(default_factory=dict)
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +125,7 @@ class Envelope:
 def seal(envelope: Envelope, key: bytes) -> bytes:
     """The bytes to write."""
     fields = {k: v for k, v in asdict(envelope).items() if k != "body"}
-    header = json.dumps({"version": FORMAT_VERSION, **fields}, sort_keys=True).encode()
+    header = json.dumps({"version": VERSION, **fields}, sort_keys=True).encode()
     signed = len(header).to_bytes(8, "big") + header + envelope.body
     return MAGIC + hmac.digest(key, signed, "sha256") + signed
 
@@ -119,7 +143,19 @@ def unseal(data: bytes, key: bytes, *, job_id: str, attempt: int) -> Envelope:
         raise BadEnvelope("its header, though written with this task's key, is none that a runner writes") from error
 
 
+def _check_version(version: Any) -> None:
+    """Raise BadEnvelope for a version that this code can't read."""
+    if _typed(version, int) in READABLE_VERSIONS:
+        return
+    known = " and ".join(map(str, READABLE_VERSIONS))
+    raise BadEnvelope(
+        f"the result has format {version}, and this covalent-awsbatch-plugin reads formats {known}: "
+        "read it with the version of covalent-awsbatch-plugin that submitted the job"
+    )
+
+
 def _opened(header: dict[str, Any], body: bytes, job_id: str, attempt: int) -> Envelope:
+    _check_version(header["version"])
     if (header["job_id"], header["attempt"]) != (job_id, attempt):
         raise BadEnvelope(
             f"the result is of job {header['job_id']}, attempt {header['attempt']}; expected {job_id}, {attempt}"
@@ -133,15 +169,29 @@ def _opened(header: dict[str, Any], body: bytes, job_id: str, attempt: int) -> E
     return envelope
 
 
-def _task_result(*, parts: dict[str, Any], **told: Any) -> TaskResult:
+def _task_result(*, parts: dict[str, Any], usage: Any = None, **told: Any) -> TaskResult:
     """Strict: a user's function can get at its key, and names and numbers of a result become paths on the client."""
     named = _typed(parts, dict).items()
-    result = TaskResult(**told, parts={_one_of(PARTS, name): _part(**part) for name, part in named})
+    result = TaskResult(
+        **told,
+        parts={_one_of(PARTS, name): _part(**part) for name, part in named},
+        usage=None if usage is None else _usage(**usage),
+    )
     _typed(result.node_id, int)
     _one_of(OUTCOMES, result.outcome)
     for optional, kind in ((result.exit_code, int), (result.signal, int), (result.exception_type, str)):
         _typed(optional, kind, NoneType)
     return result
+
+
+def _usage(**figures: Any) -> Usage:
+    """The figures, each a number that is no lie by its kind alone: not negative, finite, at most 2^63."""
+    for name, figure in figures.items():
+        kinds = (int, NoneType) if name.endswith("_bytes") or name.startswith("bytes_") else (int, float, NoneType)
+        _typed(figure, *kinds)
+        if figure is not None and not (figure == 0 or 0 < figure < _MOST_OF_A_FIGURE):
+            raise TypeError(figure)
+    return Usage(**figures)
 
 
 def _part(**told: Any) -> Part:
