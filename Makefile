@@ -42,11 +42,11 @@ test-latest: ## the tests with the newest releases that setup.py allows, in .ven
 	@tools/venv.sh --latest .venv-latest $(PYTHON)
 	@.venv-latest/bin/python -m pytest $(ARGS)
 
-test-fast: venv ## about two minutes: the tests that start no Docker engine, Covalent server, Terraform or offline AWS
+test-fast: venv ## a minute and a half: the tests that start no Docker engine, Covalent server, Terraform or offline AWS
 	@$(PYTEST) -m "not engine and not server and not terraform and not cloud" $(ARGS)
 
-test-python: venv ## what may differ from one Python to another: all but engine, server and Terraform
-	@$(PYTEST) -m "not engine and not server and not terraform" $(ARGS)
+test-python: venv ## that, and what else may differ from one Python to another
+	@$(PYTEST) -m "not engine and not server and not terraform and (not cloud or pythons)" $(ARGS)
 
 test-engine: venv ## the tests with a Docker engine only
 	@REQUIRE_ALL=1 $(PYTEST) -m engine $(ARGS)

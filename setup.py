@@ -21,7 +21,7 @@ LOCAL = requirements("requirements-local.txt")  # the offline AWS
 TEST = [
     *LOCAL,
     "coverage>=7.10",  # the first that measures subprocesses by itself; our runner is one
-    "pytest>=8.2,<10",
+    "pytest>=9,<10",
     "pytest-asyncio>=1.0,<2",
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.6",

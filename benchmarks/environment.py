@@ -137,7 +137,7 @@ def _download(lock: Lock) -> float:
     """Seconds of what the package more has to bring, by itself."""
     (package,) = (package for package in lock.packages if package.name == ONE_MORE)
     began = time.perf_counter()
-    with urlopen(package.entry["wheels"][0]["url"]) as answer:
+    with urlopen(package.entry.wheels[0].url) as answer:
         answer.read()
     return time.perf_counter() - began
 

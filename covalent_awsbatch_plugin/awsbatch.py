@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Covalent's door: the executor, and nothing else that knows Covalent.
+"""Covalent's executor. No other file of the package, except the plugin tests of `core`, knows Covalent.
 
-Covalent derives the name "awsbatch" from this file's name and accepts only a class defined in it.
+Covalent derives the executor's name, "awsbatch", from this file's name and accepts only a class that is defined here.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 import sys
 
 if "covalent" not in sys.modules:
-    # Covalent imports its plugins while it is itself imported. Were this module first, covalent would meet it half
-    # made and pass it over. So it steps aside: covalent imports it whole, and that one is what the importer gets.
+    # Covalent imports its plugins while it is itself imported. If this module were imported first, covalent would find
+    # it half initialized and skip it. So this import is undone: covalent imports the module, and the importer gets it.
     del sys.modules[__name__]
     import covalent  # noqa: F401
 
@@ -41,6 +41,7 @@ from .dependencies.spec import anchored
 from .errors import AWSBatchError, Cancelled, JobFailed, SettingError, StagingError, UnknownFormat
 from .infra.stack_settings import ExecutorInfraDefaults, ExecutorPluginDefaults
 from .settings import SETTING_NAMES, Given, Settings, resolve, unknown_names
+from .tasks.cache_folder import cache_folder
 from .tasks.staging_dirs import remove_old_soon
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ __all__ = ["AWSBatchExecutor", "ExecutorInfraDefaults", "ExecutorPluginDefaults"
 
 EXECUTOR_PLUGIN_NAME = "AWSBatchExecutor"
 
-# Covalent writes these into the user's file, where they would stay for ever, and in place of the user's own "".
+# Empty: Covalent writes these defaults into the user's file, where they stay and replace a user's own "".
 _EXECUTOR_PLUGIN_DEFAULTS: dict[str, Any] = {}
 
 SCHEMA_VERSION = 1
@@ -65,11 +66,11 @@ _FREE_BYTES = 1024 * 1024  # with less room than this, what Covalent stages woul
 
 
 class AWSBatchExecutor(AsyncBaseExecutor):
-    """Runs electrons as AWS Batch jobs.
+    """Executor that runs electrons as AWS Batch jobs.
 
-    Takes every setting of `settings.Settings` by name. What is not given comes from `[executors.awsbatch]` of
-    the Covalent server's config file, and then from the default. An instance is plain data: it travels as JSON, holds
-    no secret, and opens nothing.
+    Takes every setting of `settings.Settings` as a keyword argument. A setting that is not given is taken from
+    `[executors.awsbatch]` of the Covalent server's config file, and then from its default. An instance is plain data:
+    it is sent to the server as JSON, holds no secret and opens no connection.
 
     Raises SettingError for a wrong or unknown setting.
     """
@@ -77,9 +78,9 @@ class AWSBatchExecutor(AsyncBaseExecutor):
     SUPPORTS_MANAGED_EXECUTION = True
     code_folders: list[str] | None = None  # of the client's process; None where Covalent knows the executor by name
 
-    def __init__(self, **given: Any) -> None:
-        # Covalent makes an executor from its name by passing the whole section; then it is no constructor's.
-        own = {} if given == _section() else given
+    def __init__(self, **arguments: Any) -> None:
+        # Covalent creates an executor from its name by passing the whole section; their origin is the section.
+        own = {} if arguments == _section() else arguments
         base = {name: own[name] for name in _COVALENTS_OWN if own.get(name) is not None}
         settings = anchored(
             {name: _plain(value) for name, value in own.items() if name not in _COVALENTS_OWN}, Path.cwd()
@@ -98,24 +99,27 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         return body
 
     def from_dict(self, object_dict: dict[str, Any]) -> AWSBatchExecutor:
-        """Takes over a client's attributes; one of an older client lacks some, one of a newer has more."""
+        """Take over the attributes that a client sent; a client of another version may send fewer or more.
+
+        Settings that are missing become None.
+        """
         super().from_dict(object_dict)
         for name in SETTING_NAMES:
             self.__dict__.setdefault(name, None)
         return self
 
     def settings(self) -> Settings:
-        """What a task is run with here: this instance's attributes over the config section over the defaults.
+        """Return the settings of a task: this instance's attributes over the config section over the defaults.
 
-        Raises SettingError, which says where the wrong value came from.
+        Raises SettingError, which names the place of the wrong value.
         """
         own = {name: getattr(self, name) for name in SETTING_NAMES}
-        known = {name: value for name, value in _section().items() if name in SETTING_NAMES}
-        return resolve(Given(own, _BY_CONSTRUCTOR), Given(known, f"in [{SECTION}] of {_config_file()}"))
+        section = {name: value for name, value in _section().items() if name in SETTING_NAMES}
+        return resolve(Given(own, _BY_CONSTRUCTOR), Given(section, f"in [{SECTION}] of {_config_file()}"))
 
     # ---- Covalent's managed path: get_upload_uri, send, poll, receive; cancel at any time ------------------------
     def get_upload_uri(self, task_group_metadata: dict[str, Any], object_key: str) -> str:
-        """Where Covalent stages a function, its hooks or an input, for `send` to read."""
+        """Return the URI at which Covalent stores a function, its hooks or an input before it calls `send`."""
         with _as_covalent_error():
             folder = _folder(self.settings(), task_group_metadata, "in")
             return f"file://{folder / object_key}"
@@ -123,7 +127,11 @@ class AWSBatchExecutor(AsyncBaseExecutor):
     async def send(
         self, task_specs: list[TaskSpec], resources: ResourceMap, task_group_metadata: dict[str, Any]
     ) -> Any:
-        """Pack a task group, push its image and submit its job; return the job's handle."""
+        """Submit a task group as an AWS Batch job and return the job's handle.
+
+        Packs the functions and arguments, pushes the image or the object, and submits. Raises TaskRuntimeError if a
+        step fails and TaskCancelledError if the task was cancelled meanwhile.
+        """
         with _as_covalent_error():
             group = _staged(task_specs, resources, task_group_metadata, self.code_folders)
             try:
@@ -136,7 +144,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         from .tasks.client import connect
         from .tasks.inflight import IN_FLIGHT
 
-        remove_old_soon(settings.cache_dir)
+        remove_old_soon(cache_folder(settings.cache_dir))
         task = IN_FLIGHT.open(group.dispatch_id, group.node_ids, group)
         with IN_FLIGHT.closing_on_error(task):
             # From here on a cancel finds the task; an earlier cancel is in Covalent's database.
@@ -148,7 +156,10 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         return handle
 
     async def poll(self, task_group_metadata: dict[str, Any], data: Any) -> Any:
-        """Waits for the job's end; returns what `receive` needs."""
+        """Wait for the job's end and return the value that `receive` needs.
+
+        Raises TaskRuntimeError if AWS cannot be asked, and TaskCancelledError if the job was cancelled.
+        """
         with _as_covalent_error():
             return await self._poll(self.settings(), task_group_metadata, data)
 
@@ -162,10 +173,14 @@ class AWSBatchExecutor(AsyncBaseExecutor):
                 return await client.wait(settings, handle, task)
         finally:
             IN_FLIGHT.close(task)
-            shutil.rmtree(_place(settings, meta, "in"), ignore_errors=True)  # the job has it all
+            with contextlib.suppress(StagingError):
+                shutil.rmtree(_place(settings, meta, "in"), ignore_errors=True)  # the job has it all
 
     async def receive(self, task_group_metadata: dict[str, Any], data: Any) -> list[TaskUpdate]:
-        """The status and the files of every node; without `data` the nodes were cancelled before they began."""
+        """Return the status and the files of every node.
+
+        `data` is the value of `poll`; None means that the nodes were cancelled before they began.
+        """
         dispatch_id, node_ids = task_group_metadata["dispatch_id"], tuple(task_group_metadata["node_ids"])
         if data is None:
             return [_update(dispatch_id, node, RESULT_STATUS.CANCELLED, {}) for node in node_ids]
@@ -184,7 +199,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
             return results
 
     async def cancel(self, task_metadata: dict[str, Any], job_handle: Any) -> bool:
-        """Ends the node's job wherever it is; True when it will not run on. Never raises."""
+        """End a node's job, whatever its state. Return True if the job will not go on. Never raises."""
         from .tasks.client import connect
         from .tasks.inflight import IN_FLIGHT
         from .tasks.job_handle import JobHandle
@@ -203,7 +218,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
             async with connect(self.settings()) as client:
                 await client.cancel(handle.job_id, handle.member)
         except AWSBatchError as error:
-            app_log.error(f"The job {handle.job_id} could not be ended: {error}")
+            app_log.error(f"The job {handle.job_id} could not be terminated: {error}")
             return False
         return True
 
@@ -211,10 +226,10 @@ class AWSBatchExecutor(AsyncBaseExecutor):
     async def run(
         self, function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], task_metadata: Any
     ) -> Any:
-        """Runs one function and waits for it.
+        """Run one function as a job and wait for its result.
 
-        With Covalent's wrapped function it returns a TransportableObject, with a plain one the value. Raises the
-        function's own exception where it can be imported here, else one of the JobFailed family.
+        Returns a TransportableObject for Covalent's wrapped function, and the plain value otherwise. Raises the
+        function's own exception if its class can be imported here, else an error of the JobFailed family.
         """
         from .tasks.staging import stage_call
 
@@ -240,7 +255,8 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         self._print_streams(result)
         if result.error:
             raise _exception(result, covalent_called=self.task_stderr is not None)
-        output = TransportableObject.deserialize(result.files["output"].read_bytes())
+        with result.opened("output") as file:
+            output = TransportableObject.deserialize(file.read())
         return output if wrapped else output.get_deserialized()
 
     def _print_streams(self, result: NodeResult) -> None:
@@ -260,13 +276,13 @@ class AWSBatchExecutor(AsyncBaseExecutor):
             return False
 
     async def _store_handle(self, handle: JobHandle) -> None:
-        """The job is submitted and paid for: failing to note it must not fail it."""
+        """Store the job's handle in Covalent's database; a failure is logged only, as the job runs already."""
         if not hasattr(self, "_send_queue"):
             return
         try:
             await self.set_job_handle(handle.to_json())
         except (TimeoutError, RuntimeError) as error:
-            app_log.warning(f"Covalent did not note the job {handle.job_id}: {error!r}")
+            app_log.warning(f"Covalent did not store the handle of job {handle.job_id}: {error!r}")
 
 
 AWSBatchExecutor.__signature__ = inspect.Signature(
@@ -290,7 +306,10 @@ def _config_file() -> str:
 
 @functools.cache
 def _warn_once() -> None:
-    """Once a process: keys in the section that are no setting, and a second plugin that claims our name."""
+    """Log a warning for keys of the section that are no setting, and for other plugins of this name.
+
+    Runs once per process.
+    """
     for name, near in unknown_names(_section()).items():
         if name not in _COVALENTS_OWN:
             hint = f" Did you mean `{near}`?" if near else ""
@@ -298,18 +317,21 @@ def _warn_once() -> None:
     for other in other_awsbatch_plugins():
         app_log.warning(
             f"{other} also claims the executor name `awsbatch`, and Covalent silently takes the last it finds. "
-            "Uninstall one of them."
+            "Uninstall one of the two."
         )
 
 
 def _plain(value: Any) -> Any:
-    """As JSON would carry it: attributes travel to the server."""
+    """Return a value that JSON can carry: attributes are sent to the server as JSON."""
     return str(value) if isinstance(value, os.PathLike) else value
 
 
 @contextlib.contextmanager
 def _as_covalent_error() -> Iterator[None]:
-    """Ours become Covalent's here. It shows `str(error)` alone, so that must be the whole letter."""
+    """Translate this package's errors into Covalent's.
+
+    Covalent shows `str(error)` alone, so that must be the whole text.
+    """
     try:
         yield
     except Cancelled as error:
@@ -319,21 +341,21 @@ def _as_covalent_error() -> Iterator[None]:
 
 
 def _place(settings: Settings, meta: dict[str, Any], way: str) -> Path:
-    return Path(os.path.expanduser(settings.cache_dir), meta["dispatch_id"], str(meta["task_group_id"]), way)
+    return cache_folder(settings.cache_dir) / meta["dispatch_id"] / str(meta["task_group_id"]) / way
 
 
 def _folder(settings: Settings, meta: dict[str, Any], way: str) -> Path:
-    """A task group's folder on this machine, made. Raises StagingError when nothing can be written there."""
+    """Return a task group's local folder, created if needed. Raises StagingError if it cannot be written to."""
     folder = _place(settings, meta, way)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        room = os.statvfs(folder)
-        if room.f_bavail * room.f_frsize < _FREE_BYTES:
+        stats = os.statvfs(folder)
+        if stats.f_bavail * stats.f_frsize < _FREE_BYTES:
             raise OSError(None, "No space left on device")
     except OSError as error:
         raise StagingError(
-            f"The folder {folder} can't be used: {error.strerror}.",
-            advice=f"Free or give access to it, or set cache_dir in [{SECTION}] to another folder.",
+            f"The folder {folder} can't be written to: {error.strerror}.",
+            advice=f"Free space there, give access to it, or set cache_dir in [{SECTION}] to another folder.",
         ) from error
     return folder
 
@@ -367,13 +389,13 @@ def _status(error: JobFailed | None) -> Any:
 
 
 def _update(dispatch_id: str, node_id: int, status: Any, files: dict[str, Path]) -> TaskUpdate:
-    shown = {name: path for name, path in files.items() if name != "exception"}
-    assets = {name: {"remote_uri": f"file://{path}", "size": path.stat().st_size} for name, path in shown.items()}
+    visible = {name: path for name, path in files.items() if name != "exception"}
+    assets = {name: {"remote_uri": f"file://{path}", "size": path.stat().st_size} for name, path in visible.items()}
     return TaskUpdate(dispatch_id=dispatch_id, node_id=node_id, status=status, assets=assets)
 
 
 def _make_readable(results: list[NodeResult]) -> None:
-    """Covalent decodes texts strictly: one byte that is no UTF-8 would cost the user the whole result."""
+    """Replace bytes that are not UTF-8 in text files: Covalent decodes strictly and would lose the result."""
     for result in results:
         for name in {"stdout", "stderr", "error"} & result.files.keys():
             data = result.files[name].read_bytes()
@@ -389,27 +411,31 @@ def _save(value: Any, path: Path) -> None:
 
 
 def _unwrapped(function: Any) -> tuple[Any, bool]:
-    """Covalent's own wrapper comes off, so that an image without Covalent runs the function; True where it was."""
+    """Remove Covalent's wrapper, so that an image without Covalent runs the function; True if there was one."""
     if not isinstance(function, functools.partial) or not isinstance(function.args[0], TransportableObject):
         return function, False
     inner, call_before, call_after = function.args
     if call_before or call_after:
-        raise SettingError("`run` takes no hooks.", advice="Dispatch the electron: `send` and `poll` run its hooks.")
+        raise SettingError(
+            "`run` does not run an electron's hooks.",
+            advice="Dispatch the electron in a workflow: its hooks run there.",
+        )
     return inner, True
 
 
 def _exception(result: NodeResult, *, covalent_called: bool) -> BaseException:
-    """What `run` raises. Covalent keeps stdout and stderr only with its own error."""
+    """Return the exception that `run` raises. Covalent stores stdout and stderr only with its own error."""
     assert result.error is not None
-    letter = result.error.text()
+    text = result.error.text()
     if isinstance(result.error, Cancelled):
-        return _COVALENTS_CANCELLED(letter)
+        return _COVALENTS_CANCELLED(text)
     if covalent_called:
-        return _COVALENTS_FAILED(letter)
+        return _COVALENTS_FAILED(text)
     if "exception" not in result.files:
         return result.error
     try:
-        original: BaseException = pickle.loads(result.files["exception"].read_bytes())
+        with result.opened("exception") as file:
+            original: BaseException = pickle.load(file)
     except Exception:  # noqa: BLE001 - its class can't be imported here, or does not unpickle
         return result.error
     original.__cause__ = RemoteTraceback(result.files["error"].read_text(errors="replace"))
@@ -417,7 +443,7 @@ def _exception(result: NodeResult, *, covalent_called: bool) -> BaseException:
 
 
 class RemoteTraceback(Exception):
-    """Where the function raised, in the container; shown as the cause of what `run` raises."""
+    """Traceback of an exception raised in the container; the cause of the exception that `run` raises."""
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"

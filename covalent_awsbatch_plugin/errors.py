@@ -1,50 +1,57 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Every error this package raises on purpose. Each is a short letter: what happened, what AWS said, what to do.
+"""The errors that this package raises: each says what failed, what AWS answered, and what to do.
+
+"retry" marks errors after which the same call may succeed later (`retry_may_help`).
 
 AWSBatchError
-├── SettingError             a setting is wrong; found before anything is sent
-├── StagingError             the cache folder can't be used
-├── NotPicklable             a function or argument can't travel
-├── UnknownFormat            a handle or a file of another version of this package can't be read
-├── ServiceError             AWS or a registry said no, or said nothing
-│   ├── NotAuthenticated         no credentials, expired ones, or ones the service does not know
+├── SettingError             a setting is wrong; nothing was sent yet
+├── StagingError             the folder `cache_dir` cannot be used
+├── NotPicklable             a function or an argument cannot be pickled
+├── UnknownFormat            a handle or a file of another version of this package cannot be read
+├── ServiceError             AWS or a registry refused a request, or did not answer
+│   ├── NotAuthenticated         the credentials are missing, expired or unknown to the service
 │   ├── NotAllowed               the credentials lack a permission
 │   ├── NotFound                 a bucket, repository, queue, role or image does not exist
-│   ├── Refused                  the request itself was not acceptable
-│   ├── Throttled                asked too often                                     (again may help)
-│   └── Unreachable              no answer, or a server's error                      (again may help)
-├── InfraFailed              Terraform could not make or remove something             (again goes on)
-├── ImageError               the image can't be made
-│   ├── PythonMismatch           its Python can't read what this Python pickles
-│   └── EnvironmentFailed        the packages that `environment` asks for can't be had
+│   ├── Refused                  the request is not valid
+│   ├── Throttled                the request rate is above the service's limit            (retry)
+│   └── Unreachable              no answer, or a server error                             (retry)
+├── InfraFailed              Terraform could not create or delete a resource              (run it again to go on)
+├── ImageError               the image cannot be built
+│   ├── PythonMismatch           the image's Python cannot read pickles of this Python
+│   └── EnvironmentFailed        the packages of the setting `environment` cannot be installed
 └── JobFailed                the job ended without a result
-    ├── Raised                   the user's function raised; carries the original exception where it can be imported
-    ├── Unpicklable              it returned what can't be pickled
-    ├── InputLost                the function or an argument could not be read in the container
-    ├── Exited                   it left by sys.exit or os._exit
-    ├── Killed                   a signal ended its process
+    ├── Raised                   the user's function raised an exception
+    ├── Unpicklable              the function's return value cannot be pickled
+    ├── InputLost                the container could not read the function or an argument
+    ├── Exited                   the function called sys.exit or os._exit
+    ├── Killed                   a signal ended the function's process
     ├── OutOfMemory              the container needed more than `memory`
     ├── TimedOut                 an attempt ran longer than `time_limit`
-    ├── HostLost                 the instance went away                              (again may help)
-    ├── SpotInterrupted          AWS took the Spot capacity back                     (again may help)
+    ├── HostLost                 the instance was terminated or failed                    (retry)
+    ├── SpotInterrupted          AWS reclaimed the Spot capacity                          (retry)
     ├── ImagePullFailed          the container's image could not be pulled
-    ├── RoleNotAssumable         the execution or job role could not be used
-    ├── AgentFailed              the machine's container agent lost it               (again may help)
+    ├── RoleNotAssumable         the execution role or the job role could not be assumed
+    ├── AgentFailed              the instance's container agent failed                    (retry)
     ├── StartFailed              the container could not be started for another reason
-    │   ├── CommandNotRunnable       the image has no such command, or can't run it
-    │   └── WrongArchitecture        the image is for another processor
-    ├── NeverStarted             the job ended before an attempt began
-    ├── Lost                     AWS Batch and the bucket do not tell how it ended
-    └── Cancelled                somebody ended it
+    │   ├── CommandNotRunnable       the image lacks the command, or cannot run it
+    │   └── WrongArchitecture        the image is built for another processor
+    ├── NeverStarted             the job ended before its first attempt started
+    ├── Lost                     neither AWS Batch nor the bucket says how the job ended
+    └── Cancelled                the job was cancelled or terminated
 """
 
 from __future__ import annotations
 
 
 class AWSBatchError(Exception):
-    """What happened, in whose words, what to do, and what else is known; `retry_may_help` None: nobody can know."""
+    """Base class of this package's errors.
+
+    `happened` says what failed, `says` holds the service's own words, `advice` says what to do; each may have several
+    lines. `facts` (set by subclasses) adds what else is known. `retry_may_help` is True if the same call may succeed
+    later, False if it cannot, and None if that is unknown.
+    """
 
     retry_may_help: bool | None = False
     facts = ""
@@ -57,20 +64,20 @@ class AWSBatchError(Exception):
         return "\n".join(filter(None, (self.happened, self.says, self.advice, self.facts)))
 
     def text(self) -> str:
-        """The whole text, opened by the error's name, for places that show no type."""
+        """Return the error's name and its whole text, for places that do not show the type."""
         return f"{type(self).__name__}: {self}"
 
 
 class SettingError(AWSBatchError, ValueError):
-    """A setting is wrong; the message names it, its value, where that came from, and its unit."""
+    """A setting is wrong. The text names the setting, its value, the place that set it, and its unit."""
 
 
 class StagingError(AWSBatchError):
-    """The cache folder can't be used."""
+    """The folder `cache_dir` cannot be used."""
 
 
 class NotPicklable(AWSBatchError):
-    """A function or an argument can't travel."""
+    """A function or an argument cannot be pickled."""
 
 
 class UnknownFormat(AWSBatchError):
@@ -78,11 +85,11 @@ class UnknownFormat(AWSBatchError):
 
 
 class ServiceError(AWSBatchError):
-    """AWS or a registry said no, or said nothing."""
+    """AWS or a registry refused a request or did not answer."""
 
 
 class NotAuthenticated(ServiceError):
-    """There are no credentials, they have expired, or the service does not know them."""
+    """The credentials are missing, expired, or unknown to the service."""
 
 
 class NotAllowed(ServiceError):
@@ -90,41 +97,41 @@ class NotAllowed(ServiceError):
 
 
 class NotFound(ServiceError):
-    """Something named in the settings does not exist."""
+    """A resource that the settings name does not exist."""
 
 
 class Refused(ServiceError):
-    """The request itself was not acceptable."""
+    """The service rejected the request as not valid."""
 
 
 class Throttled(ServiceError):
-    """Asked too often."""
+    """The request rate is above the service's limit."""
 
     retry_may_help = True
 
 
 class Unreachable(ServiceError):
-    """No answer came, or a server's own error."""
+    """The service did not answer, or answered with a server error."""
 
     retry_may_help = True
 
 
 class InfraFailed(AWSBatchError):
-    """Terraform could not make or remove something; run again, it goes on."""
+    """Terraform could not create or delete a resource; running the command again continues the work."""
 
     retry_may_help = None
 
 
 class ImageError(AWSBatchError):
-    """The image can't be made."""
+    """The image cannot be built."""
 
 
 class PythonMismatch(ImageError):
-    """The image's Python can't read what the pickling Python wrote."""
+    """The image's Python cannot read what the pickling Python wrote."""
 
 
 class EnvironmentFailed(ImageError):
-    """The packages that the setting `environment` or an electron's DepsPip asks for can't be had."""
+    """The packages of the setting `environment` or of an electron's DepsPip cannot be installed."""
 
 
 class JobFailed(AWSBatchError):
@@ -132,21 +139,21 @@ class JobFailed(AWSBatchError):
 
 
 class Raised(JobFailed):
-    """The user's function raised."""
+    """The user's function raised an exception."""
 
 
 class Unpicklable(JobFailed):
-    """The user's function returned what can't be pickled."""
+    """The return value of the user's function cannot be pickled."""
 
 
 class InputLost(JobFailed):
-    """The function or an argument could not be read in the container."""
+    """The container could not read the function or an argument."""
 
     retry_may_help = None
 
 
 class Exited(JobFailed):
-    """The user's function left by sys.exit or os._exit."""
+    """The user's function called sys.exit or os._exit."""
 
 
 class Killed(JobFailed):
@@ -156,21 +163,21 @@ class Killed(JobFailed):
 
 
 class OutOfMemory(JobFailed):
-    """The container needed more than its memory."""
+    """The container needed more memory than the setting `memory` gives it."""
 
 
 class TimedOut(JobFailed):
-    """An attempt ran longer than its time limit."""
+    """An attempt ran longer than the setting `time_limit` allows."""
 
 
 class HostLost(JobFailed):
-    """The instance went away."""
+    """The instance was terminated or failed."""
 
     retry_may_help = True
 
 
 class SpotInterrupted(JobFailed):
-    """AWS took the Spot capacity back."""
+    """AWS reclaimed the Spot capacity."""
 
     retry_may_help = True
 
@@ -182,7 +189,7 @@ class ImagePullFailed(JobFailed):
 
 
 class RoleNotAssumable(JobFailed):
-    """The execution role or the job role could not be used."""
+    """The execution role or the job role could not be assumed."""
 
 
 class StartFailed(JobFailed):
@@ -192,34 +199,34 @@ class StartFailed(JobFailed):
 
 
 class CommandNotRunnable(StartFailed):
-    """The image has no such command, or can't run it."""
+    """The image lacks the command, or cannot run it."""
 
     retry_may_help = False
 
 
 class WrongArchitecture(StartFailed):
-    """The image is for another processor than the machine's."""
+    """The image is built for another processor than the instance has."""
 
     retry_may_help = False
 
 
 class AgentFailed(JobFailed):
-    """The machine's container agent lost the container, whose work may be done all the same."""
+    """The instance's container agent lost the container; the container may still have finished its work."""
 
     retry_may_help = True
 
 
 class NeverStarted(JobFailed):
-    """The job ended before an attempt began."""
+    """The job ended before its first attempt started."""
 
     retry_may_help = None
 
 
 class Lost(JobFailed):
-    """AWS Batch and the bucket do not tell how the job ended."""
+    """Neither AWS Batch nor the bucket says how the job ended."""
 
     retry_may_help = None
 
 
 class Cancelled(JobFailed):
-    """Somebody ended the job."""
+    """The job was cancelled or terminated."""

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What each of us may do at AWS, and no more: made from the settings, for `iam`, Terraform and the tests alike.
+"""The IAM policies of each role, made from the settings, for the command `iam`, for Terraform and for the tests.
 
-Which actions know resources: https://docs.aws.amazon.com/service-authorization/latest/reference/
+Source of the resource types that an action accepts: https://docs.aws.amazon.com/service-authorization/latest/reference/
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ EVERYTHING = "*"  # for actions that know no resources
 
 @dataclass(frozen=True)
 class Names:
-    """What the policies speak of: names, not ARNs; roles and queue may be given by ARN."""
+    """The names of the resources that the policies allow; roles and the queue may be given as ARNs."""
 
     partition: str
     account: str
@@ -35,45 +35,50 @@ class Names:
 
     @classmethod
     def made(cls, names: Mapping[str, str], account: str, region: str, partition: str = "aws") -> Names:
-        """Those of `stack.names`."""
-        told = {field: names[field] for field in cls.__dataclass_fields__ if field in names}
-        return cls(partition=partition, account=account, region=region, **told)
+        """Return the names of a stack; `names` is the result of `infra.stack_names.names`."""
+        fields = {field: names[field] for field in cls.__dataclass_fields__ if field in names}
+        return cls(partition=partition, account=account, region=region, **fields)
 
     def arn(self, service: str, resource: str) -> str:
-        """An ARN of this account and Region."""
+        """Return the ARN of a resource of this account and Region."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
 
     def role(self, name: str) -> str:
-        """A role's ARN, from its name or ARN."""
+        """Return a role's ARN; `name` is its name or its ARN."""
         return name if name.startswith("arn:") else f"arn:{self.partition}:iam::{self.account}:role/{name}"
 
     def keys(self, below: str) -> str:
-        """Every object of ours below a folder."""
+        """Return the ARN pattern of all this package's S3 objects below a folder."""
         return f"{self.bucket_arn}/{layout.S3_ROOT}/{below}*"
 
     @property
     def bucket_arn(self) -> str:
+        """ARN of the S3 bucket."""
         return f"arn:{self.partition}:s3:::{self.bucket}"
 
     @property
     def repository_arn(self) -> str:
+        """ARN of the ECR repository."""
         return self.arn("ecr", f"repository/{self.repository}")
 
     @property
     def queue_arn(self) -> str:
+        """ARN of the job queue."""
         return self.queue if self.queue.startswith("arn:") else self.arn("batch", f"job-queue/{self.queue}")
 
     @property
     def definitions(self) -> str:
+        """ARN pattern of this package's job definitions, in all revisions."""
         return self.arn("batch", f"job-definition/{self.definition}-*")
 
     @property
     def streams(self) -> str:
+        """ARN pattern of the jobs' log streams."""
         return self.arn("logs", f"log-group:{self.log_group}:log-stream:*")
 
 
 def allow(sid: str, actions: str, *resources: str, **condition: Any) -> Statement:
-    """`actions` has one service's name before the colon, and its actions with blanks between."""
+    """Return a statement that allows actions; `actions` is like "s3:GetObject PutObject"."""
     service, _, names = actions.partition(":")
     more = {"Condition": condition} if condition else {}
     return {
@@ -86,7 +91,10 @@ def allow(sid: str, actions: str, *resources: str, **condition: Any) -> Statemen
 
 
 def job(names: Names) -> list[Statement]:
-    """Your function's own role: what was sent to it may be read, its results written. Add what your function needs."""
+    """Return the job role's statements: the function reads its inputs and writes its result.
+
+    A function that uses more of AWS needs more statements.
+    """
     return [
         allow("ReadWhatWasSent", "s3:GetObject", names.keys("objects/")),
         # Read, too: of tasks that share a container a second attempt runs those alone whose results are not there.
@@ -95,7 +103,7 @@ def job(names: Names) -> list[Statement]:
 
 
 def execution(names: Names) -> list[Statement]:
-    """The role with which AWS pulls the image and writes the log."""
+    """Return the execution role's statements: ECS pulls the image and writes the log."""
     return [
         allow("LogIn", "ecr:GetAuthorizationToken", EVERYTHING),
         allow(
@@ -106,7 +114,7 @@ def execution(names: Names) -> list[Statement]:
 
 
 def dispatcher(names: Names) -> list[Statement]:
-    """Whoever runs the Covalent server: to send tasks and to fetch what became of them."""
+    """Return the statements of the Covalent server's user: it submits jobs, reads results and cleans up."""
     definitions, jobs = names.definitions, names.arn("batch", "job/*")
     return [
         allow("FindBucket", "s3:ListBucket", names.bucket_arn),
@@ -148,26 +156,26 @@ ROLES: Mapping[str, Callable[[Names], list[Statement]]] = {
     "execution": execution,
     "job": job,
 }
-_ANYBODY = Names("aws", "", "", "", "", "", "", "", "", "")
+_NO_NAMES = Names("aws", "", "", "", "", "", "", "", "", "")
 
 
 def policy(role: str, names: Names) -> dict[str, Any]:
-    """The IAM policy document of one of `ROLES`."""
+    """Return the IAM policy document of one of `ROLES`."""
     return document(ROLES[role](names))
 
 
 def document(statements: list[Statement]) -> dict[str, Any]:
-    """A policy of these statements."""
+    """Return a policy document with these statements."""
     return {"Version": "2012-10-17", "Statement": statements}
 
 
 def remedy(action: str) -> str:
-    """What to do where whoever runs the Covalent server lacks a permission: half a sentence, for after "on it"."""
+    """Return advice for a Covalent server that lacks a permission, as the end of a sentence, or ""."""
     sid = allowing(action)
     return f"; `covalent-awsbatch iam --role dispatcher` prints the statement `{sid}`" if sid else ""
 
 
 def allowing(action: str) -> str:
-    """The Sid of the dispatcher's statement that allows an action; "" where none does."""
-    found = (statement["Sid"] for statement in dispatcher(_ANYBODY) if action in statement["Action"])
-    return next(found, "")
+    """Return the Sid of the dispatcher's statement that allows an action, or ""."""
+    sids = (statement["Sid"] for statement in dispatcher(_NO_NAMES) if action in statement["Action"])
+    return next(sids, "")

@@ -1,19 +1,18 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Every setting, born once: constructor, config section, validation and the README's table grow from these lines.
+"""The settings of a task. The constructor, the config section, the checks and the README's table use this list.
 
-Unset is None and is looked up further down (constructor over config over default); 0 and "" are values.
+A setting that is not given is None and is looked up at the next place: constructor, then config section, then default.
+0 and "" are values.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -26,8 +25,13 @@ from .runner.protocol import layout
 _TRANSFERABLE = re.compile(r"[A-Za-z0-9._/~-]*")
 
 
+def is_transferable(path: str) -> bool:
+    """Return whether Covalent transfers files below a folder of this name."""
+    return _TRANSFERABLE.fullmatch(path) is not None
+
+
 def _transferable(path: str) -> str:
-    if not _TRANSFERABLE.fullmatch(path):
+    if path and not is_transferable(path):
         raise ValueError("Covalent can only transfer files below folders named with letters, digits and . _ - /")
     return path
 
@@ -51,157 +55,209 @@ Name = Annotated[str, Field(min_length=1)]
 
 
 class Settings(BaseModel):
-    """What one task is run with. `description` says what a setting means, with its unit and limits."""
+    """The settings of one task. Each `description` gives the meaning, the unit and the limits."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    credentials: str = Field("", description="Path of a shared-credentials file. Empty: botocore's own chain.")
-    profile: str = Field("", description="Profile in that file or in your AWS config. Empty: the default one.")
-    region: Annotated[str, AfterValidator(_region)] = Field(
-        "", description="AWS Region, such as eu-west-1. Empty: the profile's or the environment's."
+    credentials: str = Field(
+        "",
+        description="Path of an AWS shared credentials file. Empty: boto3's usual search (environment variables,"
+        " ~/.aws, instance role).",
     )
-    s3_bucket_name: Name = Field("covalent-batch-job-resources", description="Bucket for results and big arguments.")
+    profile: str = Field("", description="Profile of the AWS credentials and config files. Empty: the default profile.")
+    region: Annotated[str, AfterValidator(_region)] = Field(
+        "",
+        description="AWS Region, for example eu-west-1. Empty: the profile's Region, or `AWS_REGION` of the"
+        " environment.",
+    )
+    s3_bucket_name: Name = Field(
+        "covalent-batch-job-resources", description="S3 bucket for results and large arguments."
+    )
     ecr_repo_name: Name = Field("covalent-batch-job-images", description="ECR repository for the tasks' images.")
     batch_job_definition_name: str = Field(
         "covalent-batch-jobs",
         pattern=r"^[A-Za-z0-9_-]{1,100}$",
-        description="How job definitions are called; each gets the hash of its content as an ending."
-        " Letters, digits, - and _; at most 100.",
+        description="Prefix of job definition names; the hash of the definition's content is appended."
+        " Letters, digits, - and _; at most 100 characters.",
     )
     batch_queue: Name = Field("covalent-batch-queue", description="Job queue: its name or ARN.")
     batch_execution_role_name: Name = Field(
-        "ecsTaskExecutionRole", description="Role with which AWS pulls the image and writes the log: its name or ARN."
+        "ecsTaskExecutionRole",
+        description="Execution role, as name or ARN: ECS pulls the image and writes the log with it.",
     )
     batch_job_role_name: Name = Field(
-        "CovalentBatchJobRole", description="Role that your function runs with: its name or ARN."
+        "CovalentBatchJobRole", description="Job role, as name or ARN: your function has its permissions."
     )
-    batch_job_log_group_name: Name = Field("covalent-batch-job-logs", description="CloudWatch log group of the jobs.")
-    vcpu: Number = Field(2, ge=0.25, le=1024, description="vCPUs of one task. Below 1 on Fargate only.")
-    memory: Number = Field(3.75, ge=4 / 1024, le=24576, description="Memory of one task, in GiB; 3.75 is legal.")
-    num_gpus: int = Field(0, ge=0, le=64, description="GPUs of one task; 0 is none, whatever a config file says.")
+    batch_job_log_group_name: Name = Field(
+        "covalent-batch-job-logs", description="CloudWatch Logs log group of the jobs."
+    )
+    vcpu: Number = Field(2, ge=0.25, le=1024, description="vCPUs of one task. Values below 1 need a Fargate queue.")
+    memory: Number = Field(3.75, ge=4 / 1024, le=24576, description="Memory of one task, in GiB; may be a fraction.")
+    num_gpus: int = Field(0, ge=0, le=64, description="GPUs of one task. 0: none.")
     retry_attempts: int = Field(
-        3, ge=1, le=10, description="Attempts in all when the infrastructure fails. Your exceptions run once."
+        3,
+        ge=1,
+        le=10,
+        description="Largest number of attempts of a job when the infrastructure fails (AWS Batch:"
+        " `retryStrategy.attempts`)."
+        " 1: no retry. An exception of your function is not retried, see `retry_exceptions`.",
     )
     retry_exceptions: str = Field(
         "",
-        description="Exceptions of yours that are worth another attempt, by class name, with commas between;"
-        " `retry_attempts` counts them too.",
+        description="Class names of exceptions, separated by commas, after which the function is run again, within"
+        " `retry_attempts`. Empty: none.",
     )
     max_memory: Number = Field(
         0,
         ge=0,
         le=24576,
-        description="GiB up to which a task that ran out of memory is submitted again, with twice as much; 0: never.",
+        description="Limit, in GiB, for tasks that ran out of memory: such a task is submitted again with twice the"
+        " memory, up to this limit. 0: not submitted again.",
     )
     time_limit: int = Field(
-        1800, ge=60, le=1_209_600, description="Seconds one attempt may run. AWS Batch allows no less than 60."
+        1800,
+        ge=60,
+        le=1_209_600,
+        description="Longest time, in seconds, that one attempt of a task may run (AWS Batch: job attempt timeout, at"
+        " least 60 s).",
     )
     start_patience: Number = Field(
         0,
         ge=0,
         le=604_800,
-        description="Seconds a job may wait in the queue before it is ended and told why; 0: any time.",
+        description="Longest time, in seconds, that a job may wait in the queue; then it is terminated and the error"
+        " names the cause. 0: no limit.",
     )
     poll_freq: Number = Field(
-        10, ge=0.1, le=3600, description="Seconds between two looks at a job: the longest its end goes unseen."
+        10,
+        ge=0.1,
+        le=3600,
+        description="Time, in seconds, between two status requests for a job; also the longest delay until its end is"
+        " seen.",
     )
     cache_dir: Annotated[str, AfterValidator(_transferable)] = Field(
-        default_factory=lambda: str(Path(tempfile.gettempdir()) / "covalent"),
-        description="Folder for files on their way to and from AWS; what is a day old is removed. Unset: `covalent` "
-        "among the temporary files.",
+        "",
+        description="Local folder for files that are uploaded or downloaded, in a subfolder that only you can read;"
+        " files older than a day are deleted. Empty: `covalent-awsbatch/staging` in your cache folder.",
     )
     container_image_uri: str = Field(
         "",
-        description="Base image: any with your Python's minor version. Empty: the official python:<minor>-slim,"
-        " copied once into your repository.",
+        description="Base image; it must have the same minor version of Python as the client. Empty: the official"
+        " `python:<minor>-slim`, copied once into the ECR repository.",
     )
     environment: Annotated[str, BeforeValidator(one_text), AfterValidator(_readable)] = Field(
         "",
-        description="Packages that travel with the task: `requirements.txt`, `pyproject.toml`, `pylock.toml`,"
-        " requirements like `numpy>=2, pandas`, folders of your own code, `auto` (what the function needs of the"
-        " packages installed here), or several of these. Empty: what the base image has.",
+        description="Python packages to add to the base image: `requirements.txt`, `pyproject.toml`, `pylock.toml`,"
+        " requirements such as `numpy>=2, pandas`, folders of your own code, `auto` (the installed packages that the"
+        " function needs), or several of these, separated by commas or lines. Empty: none.",
     )
     bake_deps_pip: bool = Field(
-        True, description="Bake what an electron's DepsPip names into the image; else pip installs it at each start."
+        True,
+        description="Put the packages of an electron's DepsPip into the image. False: pip installs them at each start"
+        " of the container.",
     )
     builder: Literal["registry", "docker"] = Field(
-        "registry", description="What makes the image: `registry` (no Docker engine needed) or `docker`."
+        "registry",
+        description="Builder of images: `registry` writes layers straight to the registry and needs no Docker engine;"
+        " `docker` uses one.",
     )
     max_cache_gib: Number = Field(
         20,
         ge=0,
         le=1_000_000,
-        description="GiB of environments' layers kept on this machine; what was used longest ago goes first. Within the"
-        " hour nothing does, and after two months unused everything.",
+        description="Size limit, in GiB, of the local cache of dependency layers. Over it, the least recently used"
+        " layers are deleted, except those used within the last hour; layers unused for two months are always deleted.",
     )
     platform: Literal["linux/amd64", "linux/arm64"] = Field(
         "linux/amd64",
-        description="What images, and the machines of `infra`, are made for, in Docker's words. Where an EC2 queue's"
-        " machines are of one processor, that counts.",
+        description="Platform of images and of the instances that `infra` creates, as Docker names it. If all"
+        " instances of an EC2 queue have one processor architecture, that architecture is used instead.",
     )
     payload: Literal["image", "s3"] = Field(
         "image",
-        description="How functions and arguments travel: `image` (a layer of their job's own image) or `s3` (an object"
-        " for each job, and one image for each environment).",
+        description="Transport of functions and arguments: `image` (a layer in an image of the job's own) or `s3` (one"
+        " object per job; jobs with the same environment share an image).",
     )
     max_baked_mib: Number = Field(
         10,
         ge=0,
         le=1024,
-        description="MiB up to which a function or argument travels so; over it, it is an S3 object of its own.",
+        description="Size limit, in MiB, of a function or argument in the layer or object of `payload`; a larger one"
+        " becomes an S3 object of its own.",
     )
 
     array_linger: Number = Field(
-        1, ge=0, le=60, description="Seconds a task may wait for company of its kind, while more keep coming; 0: none."
+        1,
+        ge=0,
+        le=60,
+        description="Longest time, in seconds, to hold a task so that similar tasks can join the same array job. 0:"
+        " submit at once.",
     )
     max_array_size: int = Field(
         10_000,
         ge=1,
         le=10_000,
-        description="Containers that one array job may have, each for tasks_per_job tasks; 1: no arrays.",
+        description="Largest number of child jobs of an array job (AWS Batch: array size); each runs `tasks_per_job`"
+        " tasks. 1: no array jobs.",
     )
     tasks_per_job: int = Field(
         1,
         ge=1,
         le=1000,
-        description="Short tasks that share one container, which has vcpu and memory for all; each has its own outcome,"
-        " output and time limit.",
+        description="Number of tasks that share one container and its `vcpu` and `memory`; each has its own result,"
+        " output and time limit. 1: a container per task.",
     )
     parallel_tasks: int = Field(
-        1, ge=1, le=1000, description="Of the tasks that share a container, how many run at once; 1: one by one."
+        1,
+        ge=1,
+        le=1000,
+        description="Number of tasks that run at the same time in a shared container. 1: one after another.",
     )
     max_layer_mib: Number = Field(
-        256, ge=1, le=10_240, description="MiB of functions and arguments that one array's image or object may carry."
+        256,
+        ge=1,
+        le=10_240,
+        description="Size limit, in MiB, of all functions and arguments in the image or object of one array job.",
     )
 
     delete_images: bool = Field(
-        True, description="Delete a job's own image from the repository when all was read; not one for an environment."
+        True,
+        description="Delete a job's own image from the ECR repository after its results were read. Shared images of an"
+        " environment stay.",
     )
     delete_objects: bool = Field(
-        True, description="Delete what a job wrote to the bucket, and what was sent there for it, then."
+        True,
+        description="Delete a job's inputs and results from the S3 bucket after its results were read.",
     )
-    delete_definitions: bool = Field(True, description="Deregister the job definition of that image then.")
+    delete_definitions: bool = Field(
+        True, description="Deregister a job's own job definition after its results were read."
+    )
 
     @property
     def has_own_image(self) -> bool:
-        """Whether a job has an image and a definition of its own, which nobody needs when it is done."""
+        """True if a job has an image and a job definition of its own, which are of no use after it."""
         return self.payload == "image"
 
     @property
+    def may_resubmit(self) -> bool:
+        """Whether any failure could lead to another submission: only then is the packed task kept."""
+        return bool(self.retry_exceptions.strip()) or self.max_memory > self.memory
+
+    @property
     def shares_containers(self) -> bool:
-        """Whether the runner, not AWS Batch, tells one task's end from another's."""
+        """True if several tasks run in one container, so that the runner records each task's end."""
         return self.tasks_per_job > 1
 
     @property
     def job_time_limit(self) -> int:
-        """Seconds for a whole attempt of a job, whose tasks may all use their time up."""
+        """Time limit, in seconds, of an attempt of a job in which every task may use its whole `time_limit`."""
         if not self.shares_containers:
             return self.time_limit
         return -(-self.tasks_per_job // self.parallel_tasks) * (self.time_limit + layout.OVERTIME_S)
 
     @property
     def memory_mib(self) -> int:
-        """Memory in AWS Batch's unit."""
+        """Memory in MiB, the unit of AWS Batch."""
         return round(self.memory * 1024)
 
 
@@ -210,33 +266,36 @@ SETTING_NAMES = tuple(Settings.model_fields)
 
 @dataclass(frozen=True)
 class Given:
-    """Settings from one place; `origin` completes "given ...", e.g. "by AWSBatchExecutor(...)"."""
+    """Settings from one place. `origin` completes "given ...", for example "by AWSBatchExecutor(...)"."""
 
     values: Mapping[str, Any]
     origin: str
 
 
 def resolve(*places: Given) -> Settings:
-    """The settings to run with, the first place winning. Raises SettingError, which tells of the first wrong value."""
-    chosen: dict[str, Any] = {}
+    """Return the settings of a task; the first place that gives a setting wins.
+
+    Raises SettingError, which names the first wrong value and its place.
+    """
+    values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for place in places:
-        for name, value in place.values.items():
-            if value is not None and name not in chosen:
-                chosen[name], origins[name] = value, place.origin
+        for name, item in place.values.items():
+            if item is not None and name not in values:
+                values[name], origins[name] = item, place.origin
     try:
-        return Settings(**chosen)
+        return Settings(**values)
     except ValidationError as error:
-        raise _sentence(error, chosen, origins) from None
+        raise _sentence(error, values, origins) from None
 
 
 def unknown_names(values: Mapping[str, Any]) -> dict[str, str]:
-    """Names that are no setting, each with the nearest setting's name or ""."""
+    """Return the names that are no setting, each with the most similar setting's name or ""."""
     strangers = [name for name in values if name not in Settings.model_fields]
     return {name: next(iter(difflib.get_close_matches(name, SETTING_NAMES, 1)), "") for name in strangers}
 
 
-def _sentence(error: ValidationError, chosen: Mapping[str, Any], origins: Mapping[str, str]) -> SettingError:
+def _sentence(error: ValidationError, values: Mapping[str, Any], origins: Mapping[str, str]) -> SettingError:
     wrong = error.errors()[0]
     name = str(wrong["loc"][0])
     if name not in Settings.model_fields:
@@ -245,7 +304,7 @@ def _sentence(error: ValidationError, chosen: Mapping[str, Any], origins: Mappin
             f"There is no setting `{name}`, given {origins[name]}.", advice=f"Did you mean `{hint}`?" if hint else ""
         )
     return SettingError(
-        f"The setting {name}={chosen[name]!r}, given {origins[name]}, can't be used: {wrong_with(wrong)}.",
+        f"The setting {name}={values[name]!r}, given {origins[name]}, can't be used: {wrong_with(wrong)}.",
         advice=f"{name}: {Settings.model_fields[name].description}",
     )
 
@@ -254,7 +313,7 @@ _WORDS = {
     "greater_than_equal": "it must be at least {ge:g}",
     "less_than_equal": "it must be at most {le:g}",
     "string_too_short": "it must not be empty",
-    "string_pattern_mismatch": "it has other characters than it may have, or too many",
+    "string_pattern_mismatch": "it has a character that is not allowed, or too many characters",
     "string_type": "it must be text",
     "finite_number": "it must be a finite number",
     "literal_error": "it must be {expected}",
@@ -265,7 +324,7 @@ _BEGINNINGS = {"int": "it must be a whole number", "float": "it must be a number
 
 
 def wrong_with(error: Any) -> str:
-    """`error` is one of `pydantic.ValidationError.errors()`."""
+    """Return what is wrong with a value; `error` is an item of `pydantic.ValidationError.errors()`."""
     kind = str(error["type"])
     if kind in _WORDS:
         return _WORDS[kind].format(**error.get("ctx", {}))

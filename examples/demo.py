@@ -22,6 +22,7 @@ import aioboto3
 from covalent_server import CovalentServer
 
 from covalent_awsbatch_plugin.local import LocalAWS
+from covalent_awsbatch_plugin.local.background import LocalAWSFailed
 
 WORKFLOW = Path(__file__).with_name("workflow.py")
 BEGAN = time.monotonic()
@@ -106,3 +107,5 @@ if __name__ == "__main__":
         asyncio.run(main(*sys.argv[1:] or ["auto"]))
     except KeyboardInterrupt:
         sys.exit("\nStopped; nothing is left running.")
+    except LocalAWSFailed as error:
+        sys.exit(f"\n{error}")

@@ -4,6 +4,7 @@
 """A pytest plugin: what starts an offline AWS, which takes seconds, bears the mark `cloud`, and nobody has to write it.
 
 A test does when its module makes one, or a fixture that it takes; those that have one made elsewhere say so themselves.
+The files whose outcome may differ from one Python to another bear the mark `pythons` in addition.
 """
 
 from __future__ import annotations
@@ -14,12 +15,25 @@ from typing import Any
 
 import pytest
 
+# pickles and environments, processes and signals, the loop and its threads, and the offline AWS itself
+PYTHONS = (
+    "door/test_direct.py",
+    "environment/test_journey.py",
+    "environment/test_own_code.py",
+    "faults/test_kill.py",
+    "faults/test_outcomes.py",
+    "local/test_world.py",
+    "story/test_payload.py",
+    "story/test_sessions.py",
+)
 MAKES_ONE = ("LocalAWS(", "worlds(")  # the second: tests/local/conftest.py
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     if isinstance(item, pytest.Function) and (_makes_one(item.module) or any(map(_makes_one, _fixtures(item)))):
         item.add_marker("cloud")
+    if str(item.path).endswith(PYTHONS):
+        item.add_marker("pythons")
 
 
 def _fixtures(item: pytest.Function) -> list[Any]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -16,11 +17,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from packaging.requirements import Requirement
 
 import covalent_awsbatch_plugin
 
 PROJECT = Path(__file__).parent.parent
 PACKAGE = "covalent_awsbatch_plugin"
+LOCKS = sorted((PROJECT / "locks").iterdir())
+LOCK = PROJECT / "locks" / "development.txt"
 NOT_SOURCE = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "tests", "htmlcov")
 
 
@@ -69,7 +73,10 @@ def test_the_wheel_holds_what_no_import_would_miss_at_once(built: Built, name: s
     assert (built.wheel / PACKAGE / name).is_file()
 
 
-@pytest.mark.parametrize("name", ["setup.py", "requirements.txt", "LICENSE", "CHANGELOG.md", "assets/infra/README.md"])
+@pytest.mark.parametrize(
+    "name",
+    ["setup.py", "requirements.txt", "requirements-local.txt", "LICENSE", "CHANGELOG.md", "assets/infra/README.md"],
+)
 def test_the_sdist_can_be_built_from_and_read(built: Built, name: str) -> None:
     assert name in built.sdist
 
@@ -88,6 +95,38 @@ def test_the_metadata_says_what_pip_must_know(built: Built) -> None:
     assert metadata["Requires-Python"] == ">=3.11"
     needed = metadata.get_all("Requires-Dist", [])
     assert "fastapi<0.132" in needed, "covalent 0.240 can't dispatch with a newer one: docs/decisions/0001"
+
+
+def test_offline_aws_is_an_extra(built: Built) -> None:
+    """Whoever only uses AWS installs neither moto nor flask; docker stays, for `builder="docker"`."""
+    requirements = [Requirement(line) for line in built.metadata().get_all("Requires-Dist", [])]
+    core = {each.name for each in requirements if each.marker is None}
+    assert "docker" in core
+    assert not {"moto", "flask", "flask-cors"} & core
+    for extra in ("local", "all", "test", "dev"):
+        chosen = {each.name for each in requirements if each.marker and each.marker.evaluate({"extra": extra})}
+        assert {"moto", "flask", "flask-cors"} <= chosen, extra
+    (moto,) = {str(each.specifier) for each in requirements if each.name == "moto"}
+    assert "<5.3" in moto, "local/ changes the Batch of this range of moto"
+
+
+def test_lock_holds_a_version_in_range_of_each_requirement(built: Built) -> None:
+    locked = dict(re.findall(r"^([a-z0-9.-]+)==([^ ]+)", LOCK.read_text(encoding="utf-8"), re.MULTILINE))
+    requirements = [Requirement(line) for line in built.metadata().get_all("Requires-Dist", [])]
+    missing = [str(each) for each in requirements if each.name not in locked]
+    outside = [str(each) for each in requirements if each.name in locked and locked[each.name] not in each.specifier]
+    assert (missing, outside) == ([], []), "run `make lock`"
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
+def test_lock_holds_versions_and_hashes_and_no_place(lock: Path) -> None:
+    """A lock with an index or a folder of one machine in it would install on that machine only."""
+    version = r"[a-z0-9.-]+==[^ ]+( ; [^/:]+)? \\"
+    for line in lock.read_text(encoding="utf-8").splitlines():
+        if not line.lstrip().startswith("#"):
+            assert re.fullmatch(rf"{version}|    --hash=sha256:[0-9a-f]{{64}}( \\)?", line), line
+        assert "://" not in line
+        assert not re.search(r"(^|[ =])[./~]", line), line
 
 
 def test_terraform_lies_beside_the_module_in_a_checkout_too() -> None:

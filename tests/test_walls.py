@@ -63,10 +63,11 @@ OUTSIDE = {
     "cloudpickle": {"runner", "dependencies", "tasks"},
     "obstore": {"runner"},
     "aiolimiter": {"core/rate_limit.py"},
+    "platformdirs": {"core/user_dirs.py"},
     "filelock": {"core/covalent_config.py"},
-    "tomlkit": {"core/covalent_config.py"},
+    "tomlkit": {"core/covalent_config.py", "dependencies/lock.py"},
     "packaging": {"dependencies", "images"},
-    "uv": {"dependencies/uv.py"},
+    "uv": {"core/uv_process.py"},
 }
 
 # Pure files give the same answer to the same question at any time and on any machine.
@@ -74,6 +75,7 @@ PURE = (
     "errors.py",
     "settings.py",
     "iam.py",
+    "core/fargate_sizes.py",
     "images/reference.py",
     "images/manifest.py",
     "images/layer.py",

@@ -3,9 +3,9 @@
 #
 # Made by `python tools/infra.py` from covalent_awsbatch_plugin/infra/stack_settings.py: change it there.
 
-# ---- what is made
+# ---- the resources
 variable "prefix" {
-  description = "How the names of all that is made begin: 2 to 23 lower-case letters, digits and -. Two stacks in one account and Region need two."
+  description = "Prefix of the names of all resources: 2 to 23 lower-case letters, digits and -. Each stack of an account and Region needs its own."
   type        = string
   default     = "covalent"
 
@@ -16,7 +16,7 @@ variable "prefix" {
 }
 
 variable "compute" {
-  description = "What runs jobs, tried in this order: EC2, SPOT, or both; or FARGATE, FARGATE_SPOT, or both. `SPOT,EC2` is Spot first and on demand when there is none."
+  description = "Types of the compute environments, in the order in which the job queue tries them, separated by commas: EC2, SPOT, or both; or FARGATE, FARGATE_SPOT, or both. `SPOT,EC2` uses On-Demand instances when no Spot capacity is available."
   type        = string
   default     = "EC2"
 
@@ -27,7 +27,7 @@ variable "compute" {
 }
 
 variable "instance_types" {
-  description = "EC2 instance types or families, with commas. Empty: `optimal`, for arm64 m7g, c7g and r7g, with GPUs g4dn, g5 and g6 (arm64: g5g)."
+  description = "EC2 instance types or families, separated by commas. Empty: `optimal`; for arm64 m7g, c7g and r7g; with GPUs g4dn, g5 and g6 (arm64: g5g)."
   type        = string
   default     = ""
 
@@ -38,7 +38,7 @@ variable "instance_types" {
 }
 
 variable "image_id" {
-  description = "AMI of the EC2 instances. Empty: the newest ECS-optimized one, with NVIDIA's drivers for GPUs; for GPUs with arm64 there is none."
+  description = "AMI of the EC2 instances. Empty: the newest ECS-optimized AMI, with NVIDIA drivers if `gpu` is set. AWS offers no such AMI for GPUs with arm64, so that needs a value."
   type        = string
   default     = ""
 
@@ -49,13 +49,13 @@ variable "image_id" {
 }
 
 variable "gpu" {
-  description = "EC2 instances with GPUs, for tasks with num_gpus."
+  description = "Use EC2 instances with GPUs, for tasks with `num_gpus`."
   type        = bool
   default     = false
 }
 
 variable "max_vcpus" {
-  description = "vCPUs that may run at once, over all jobs; none run idle."
+  description = "Maximum vCPUs of each compute environment, over all jobs. The minimum is 0: no instance runs while no job does."
   type        = number
   default     = 256
 
@@ -66,7 +66,7 @@ variable "max_vcpus" {
 }
 
 variable "vpc_id" {
-  description = "VPC for the jobs. Empty: the Region's default VPC."
+  description = "VPC of the compute environments. Empty: the Region's default VPC."
   type        = string
   default     = ""
 
@@ -77,7 +77,7 @@ variable "vpc_id" {
 }
 
 variable "subnet_ids" {
-  description = "Subnets of it, with commas. Empty: all of the VPC's own."
+  description = "Subnets of `vpc_id`, separated by commas. Empty: all subnets of the VPC."
   type        = string
   default     = ""
 
@@ -88,13 +88,13 @@ variable "subnet_ids" {
 }
 
 variable "new_network" {
-  description = "Make a VPC with public subnets and an S3 endpoint instead: no NAT gateway, so it costs nothing."
+  description = "Create a VPC with public subnets and an S3 gateway endpoint, and use it. It has no NAT gateway and costs nothing."
   type        = bool
   default     = false
 }
 
 variable "keep_days" {
-  description = "Days after which what tasks left in the bucket and their images are deleted."
+  description = "Days after which the bucket's objects and the repository's images of tasks expire."
   type        = number
   default     = 30
 
@@ -105,7 +105,7 @@ variable "keep_days" {
 }
 
 variable "log_retention_days" {
-  description = "Days that the jobs' logs are kept, of those that CloudWatch knows."
+  description = "Retention of the jobs' log group, in days; one of the values that CloudWatch Logs allows."
   type        = number
   default     = 30
 
@@ -116,13 +116,13 @@ variable "log_retention_days" {
 }
 
 variable "scan_images" {
-  description = "Scan every image that is pushed. AWS may bill each task's image for it."
+  description = "Scan each image on push (ECR). AWS may bill the scan of each task's image."
   type        = bool
   default     = false
 }
 
 variable "stuck_after" {
-  description = "Seconds (600 to 86400) after which AWS Batch cancels the job at the queue's head when it can't be placed. 0: never; a first EC2 instance can take minutes to come."
+  description = "Time, in seconds (600 to 86400), after which AWS Batch cancels a RUNNABLE job at the head of the queue that cannot be placed (job state limit action). 0: never. The first EC2 instance can take minutes to start."
   type        = number
   default     = 0
 
@@ -138,7 +138,7 @@ variable "stuck_after" {
 }
 
 variable "permissions_boundary" {
-  description = "ARN of the policy that bounds the roles, where your company asks for one."
+  description = "ARN of the permissions boundary of all roles. Empty: none."
   type        = string
   default     = ""
 
@@ -149,7 +149,7 @@ variable "permissions_boundary" {
 }
 
 variable "tags" {
-  description = "More tags for all that is made, such as team=vision,cost=42."
+  description = "Additional tags of all resources, for example team=vision,cost=42."
   type        = string
   default     = ""
 
@@ -160,32 +160,32 @@ variable "tags" {
 }
 
 variable "delete_data" {
-  description = "Whether `down` may delete bucket and repository while something lies in them."
+  description = "Allow `infra down` to delete a bucket and a repository that are not empty."
   type        = bool
   default     = false
 }
 
-# ---- the executor's settings; those that name something name what is made
+# ---- the executor's settings; a name replaces the name of a resource
 variable "credentials" {
-  description = "Path of a shared-credentials file. Empty: botocore's own chain."
+  description = "Path of an AWS shared credentials file. Empty: boto3's usual search (environment variables, ~/.aws, instance role)."
   type        = string
   default     = null
 }
 
 variable "profile" {
-  description = "Profile in that file or in your AWS config. Empty: the default one."
+  description = "Profile of the AWS credentials and config files. Empty: the default profile."
   type        = string
   default     = null
 }
 
 variable "region" {
-  description = "AWS Region, such as eu-west-1. Empty: the profile's or the environment's."
+  description = "AWS Region, for example eu-west-1. Empty: the profile's Region, or `AWS_REGION` of the environment."
   type        = string
   default     = null
 }
 
 variable "s3_bucket_name" {
-  description = "Bucket for results and big arguments."
+  description = "S3 bucket for results and large arguments."
   type        = string
   default     = null
 }
@@ -197,7 +197,7 @@ variable "ecr_repo_name" {
 }
 
 variable "batch_job_definition_name" {
-  description = "How job definitions are called; each gets the hash of its content as an ending. Letters, digits, - and _; at most 100."
+  description = "Prefix of job definition names; the hash of the definition's content is appended. Letters, digits, - and _; at most 100 characters."
   type        = string
   default     = null
 
@@ -214,25 +214,25 @@ variable "batch_queue" {
 }
 
 variable "batch_execution_role_name" {
-  description = "Role with which AWS pulls the image and writes the log: its name or ARN."
+  description = "Execution role, as name or ARN: ECS pulls the image and writes the log with it."
   type        = string
   default     = null
 }
 
 variable "batch_job_role_name" {
-  description = "Role that your function runs with: its name or ARN."
+  description = "Job role, as name or ARN: your function has its permissions."
   type        = string
   default     = null
 }
 
 variable "batch_job_log_group_name" {
-  description = "CloudWatch log group of the jobs."
+  description = "CloudWatch Logs log group of the jobs."
   type        = string
   default     = null
 }
 
 variable "vcpu" {
-  description = "vCPUs of one task. Below 1 on Fargate only."
+  description = "vCPUs of one task. Values below 1 need a Fargate queue."
   type        = number
   default     = null
 
@@ -243,7 +243,7 @@ variable "vcpu" {
 }
 
 variable "memory" {
-  description = "Memory of one task, in GiB; 3.75 is legal."
+  description = "Memory of one task, in GiB; may be a fraction."
   type        = number
   default     = null
 
@@ -254,7 +254,7 @@ variable "memory" {
 }
 
 variable "num_gpus" {
-  description = "GPUs of one task; 0 is none, whatever a config file says."
+  description = "GPUs of one task. 0: none."
   type        = number
   default     = null
 
@@ -265,7 +265,7 @@ variable "num_gpus" {
 }
 
 variable "retry_attempts" {
-  description = "Attempts in all when the infrastructure fails. Your exceptions run once."
+  description = "Largest number of attempts of a job when the infrastructure fails (AWS Batch: `retryStrategy.attempts`). 1: no retry. An exception of your function is not retried, see `retry_exceptions`."
   type        = number
   default     = null
 
@@ -276,13 +276,13 @@ variable "retry_attempts" {
 }
 
 variable "retry_exceptions" {
-  description = "Exceptions of yours that are worth another attempt, by class name, with commas between; `retry_attempts` counts them too."
+  description = "Class names of exceptions, separated by commas, after which the function is run again, within `retry_attempts`. Empty: none."
   type        = string
   default     = null
 }
 
 variable "max_memory" {
-  description = "GiB up to which a task that ran out of memory is submitted again, with twice as much; 0: never."
+  description = "Limit, in GiB, for tasks that ran out of memory: such a task is submitted again with twice the memory, up to this limit. 0: not submitted again."
   type        = number
   default     = null
 
@@ -293,7 +293,7 @@ variable "max_memory" {
 }
 
 variable "time_limit" {
-  description = "Seconds one attempt may run. AWS Batch allows no less than 60."
+  description = "Longest time, in seconds, that one attempt of a task may run (AWS Batch: job attempt timeout, at least 60 s)."
   type        = number
   default     = null
 
@@ -304,7 +304,7 @@ variable "time_limit" {
 }
 
 variable "start_patience" {
-  description = "Seconds a job may wait in the queue before it is ended and told why; 0: any time."
+  description = "Longest time, in seconds, that a job may wait in the queue; then it is terminated and the error names the cause. 0: no limit."
   type        = number
   default     = null
 
@@ -315,7 +315,7 @@ variable "start_patience" {
 }
 
 variable "poll_freq" {
-  description = "Seconds between two looks at a job: the longest its end goes unseen."
+  description = "Time, in seconds, between two status requests for a job; also the longest delay until its end is seen."
   type        = number
   default     = null
 
@@ -326,31 +326,31 @@ variable "poll_freq" {
 }
 
 variable "cache_dir" {
-  description = "Folder for files on their way to and from AWS; what is a day old is removed. Unset: `covalent` among the temporary files."
+  description = "Local folder for files that are uploaded or downloaded, in a subfolder that only you can read; files older than a day are deleted. Empty: `covalent-awsbatch/staging` in your cache folder."
   type        = string
   default     = null
 }
 
 variable "container_image_uri" {
-  description = "Base image: any with your Python's minor version. Empty: the official python:<minor>-slim, copied once into your repository."
+  description = "Base image; it must have the same minor version of Python as the client. Empty: the official `python:<minor>-slim`, copied once into the ECR repository."
   type        = string
   default     = null
 }
 
 variable "environment" {
-  description = "Packages that travel with the task: `requirements.txt`, `pyproject.toml`, `pylock.toml`, requirements like `numpy>=2, pandas`, folders of your own code, `auto` (what the function needs of the packages installed here), or several of these. Empty: what the base image has."
+  description = "Python packages to add to the base image: `requirements.txt`, `pyproject.toml`, `pylock.toml`, requirements such as `numpy>=2, pandas`, folders of your own code, `auto` (the installed packages that the function needs), or several of these, separated by commas or lines. Empty: none."
   type        = string
   default     = null
 }
 
 variable "bake_deps_pip" {
-  description = "Bake what an electron's DepsPip names into the image; else pip installs it at each start."
+  description = "Put the packages of an electron's DepsPip into the image. False: pip installs them at each start of the container."
   type        = bool
   default     = null
 }
 
 variable "builder" {
-  description = "What makes the image: `registry` (no Docker engine needed) or `docker`."
+  description = "Builder of images: `registry` writes layers straight to the registry and needs no Docker engine; `docker` uses one."
   type        = string
   default     = null
 
@@ -361,7 +361,7 @@ variable "builder" {
 }
 
 variable "max_cache_gib" {
-  description = "GiB of environments' layers kept on this machine; what was used longest ago goes first. Within the hour nothing does, and after two months unused everything."
+  description = "Size limit, in GiB, of the local cache of dependency layers. Over it, the least recently used layers are deleted, except those used within the last hour; layers unused for two months are always deleted."
   type        = number
   default     = null
 
@@ -372,7 +372,7 @@ variable "max_cache_gib" {
 }
 
 variable "platform" {
-  description = "What images, and the machines of `infra`, are made for, in Docker's words. Where an EC2 queue's machines are of one processor, that counts."
+  description = "Platform of images and of the instances that `infra` creates, as Docker names it. If all instances of an EC2 queue have one processor architecture, that architecture is used instead."
   type        = string
   default     = null
 
@@ -383,7 +383,7 @@ variable "platform" {
 }
 
 variable "payload" {
-  description = "How functions and arguments travel: `image` (a layer of their job's own image) or `s3` (an object for each job, and one image for each environment)."
+  description = "Transport of functions and arguments: `image` (a layer in an image of the job's own) or `s3` (one object per job; jobs with the same environment share an image)."
   type        = string
   default     = null
 
@@ -394,7 +394,7 @@ variable "payload" {
 }
 
 variable "max_baked_mib" {
-  description = "MiB up to which a function or argument travels so; over it, it is an S3 object of its own."
+  description = "Size limit, in MiB, of a function or argument in the layer or object of `payload`; a larger one becomes an S3 object of its own."
   type        = number
   default     = null
 
@@ -405,7 +405,7 @@ variable "max_baked_mib" {
 }
 
 variable "array_linger" {
-  description = "Seconds a task may wait for company of its kind, while more keep coming; 0: none."
+  description = "Longest time, in seconds, to hold a task so that similar tasks can join the same array job. 0: submit at once."
   type        = number
   default     = null
 
@@ -416,7 +416,7 @@ variable "array_linger" {
 }
 
 variable "max_array_size" {
-  description = "Containers that one array job may have, each for tasks_per_job tasks; 1: no arrays."
+  description = "Largest number of child jobs of an array job (AWS Batch: array size); each runs `tasks_per_job` tasks. 1: no array jobs."
   type        = number
   default     = null
 
@@ -427,7 +427,7 @@ variable "max_array_size" {
 }
 
 variable "tasks_per_job" {
-  description = "Short tasks that share one container, which has vcpu and memory for all; each has its own outcome, output and time limit."
+  description = "Number of tasks that share one container and its `vcpu` and `memory`; each has its own result, output and time limit. 1: a container per task."
   type        = number
   default     = null
 
@@ -438,7 +438,7 @@ variable "tasks_per_job" {
 }
 
 variable "parallel_tasks" {
-  description = "Of the tasks that share a container, how many run at once; 1: one by one."
+  description = "Number of tasks that run at the same time in a shared container. 1: one after another."
   type        = number
   default     = null
 
@@ -449,7 +449,7 @@ variable "parallel_tasks" {
 }
 
 variable "max_layer_mib" {
-  description = "MiB of functions and arguments that one array's image or object may carry."
+  description = "Size limit, in MiB, of all functions and arguments in the image or object of one array job."
   type        = number
   default     = null
 
@@ -460,19 +460,19 @@ variable "max_layer_mib" {
 }
 
 variable "delete_images" {
-  description = "Delete a job's own image from the repository when all was read; not one for an environment."
+  description = "Delete a job's own image from the ECR repository after its results were read. Shared images of an environment stay."
   type        = bool
   default     = null
 }
 
 variable "delete_objects" {
-  description = "Delete what a job wrote to the bucket, and what was sent there for it, then."
+  description = "Delete a job's inputs and results from the S3 bucket after its results were read."
   type        = bool
   default     = null
 }
 
 variable "delete_definitions" {
-  description = "Deregister the job definition of that image then."
+  description = "Deregister a job's own job definition after its results were read."
   type        = bool
   default     = null
 }

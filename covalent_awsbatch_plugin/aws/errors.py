@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The one translator of botocore's errors into ours: what happened to which thing, AWS's words, what to do."""
+"""Translate botocore's errors into this package's: what failed, AWS's words, what to do."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _THROTTLED = {
 
 _NAMED = re.compile(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)")
 
-# Where the permission's name is not the operation's:
+# Operations whose permission has another name:
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
 _PERMISSION = {
     "s3:HeadBucket": "s3:ListBucket",
@@ -42,7 +42,7 @@ _PERMISSION = {
     "s3:DeleteObjects": "s3:DeleteObject",
 }
 
-_LOG_IN = "Run `aws configure` (or `aws sso login`), or set profile or credentials in [executors.awsbatch]."
+_LOG_IN = "Run `aws configure` or `aws sso login`, or set profile or credentials in [executors.awsbatch]."
 # No whole answer came. botocore has two families of such errors, aiohttp raises its own while a body is read.
 NO_ANSWER = (says.HTTPClientError, says.ConnectionError, says.IncompleteReadError, ClientError, OSError)
 _NO_CREDENTIALS = (says.NoCredentialsError, says.PartialCredentialsError, says.CredentialRetrievalError)
@@ -50,7 +50,10 @@ _NO_CREDENTIALS = (says.NoCredentialsError, says.PartialCredentialsError, says.C
 
 @contextlib.contextmanager
 def translated(action: str, of: str) -> Iterator[None]:
-    """botocore's errors become ours here and nowhere else; `action` is service:Operation, `of` names the thing."""
+    """Translate botocore's errors into this package's.
+
+    `action` is service:Operation, `of` names the resource.
+    """
     try:
         yield
     except says.ClientError as error:
@@ -62,10 +65,11 @@ def translated(action: str, of: str) -> Iterator[None]:
 
 
 def _from_botocore(error: says.BotoCoreError, action: str, of: str) -> errors.AWSBatchError:
-    """What botocore itself said, before or instead of an answer."""
+    """Return the error for what botocore itself raised, before or instead of an answer."""
     text = str(error)
     if isinstance(error, _NO_CREDENTIALS):
-        return errors.NotAuthenticated(f"There are no AWS credentials to ask for {of}.", says=text, advice=_LOG_IN)
+        happened = f"No AWS credentials were found for a request about {of}."
+        return errors.NotAuthenticated(happened, says=text, advice=_LOG_IN)
     if isinstance(error, says.SSOError | says.TokenRetrievalError):
         advice = "Run `aws sso login` for this profile."
         return errors.NotAuthenticated("The AWS sign-in has expired.", says=text, advice=advice)
@@ -73,28 +77,29 @@ def _from_botocore(error: says.BotoCoreError, action: str, of: str) -> errors.AW
         advice = "Set region in [executors.awsbatch], in the profile, or as AWS_REGION."
         return errors.SettingError("No AWS Region is set.", advice=advice)
     if isinstance(error, says.InvalidRegionError):
-        return errors.SettingError("The AWS Region is no Region's name.", says=text, advice="Set one like eu-west-1.")
+        happened = "The value of region is not the name of an AWS Region."
+        return errors.SettingError(happened, says=text, advice="Set one like eu-west-1.")
     if isinstance(error, says.ProfileNotFound):
         advice = "Correct profile in [executors.awsbatch], or add it with `aws configure --profile NAME`."
         return errors.SettingError(f"{text.rstrip('.')}.", advice=advice)
     if isinstance(error, says.ConfigParseError):
-        advice = "Mend that file: it has [profile] headings and `name = value` lines."
-        return errors.SettingError("An AWS config or credentials file can't be read.", says=text, advice=advice)
+        advice = "Correct that file: it must have [profile] headings and `name = value` lines."
+        return errors.SettingError("The AWS config or credentials file can't be read.", says=text, advice=advice)
     if isinstance(error, NO_ANSWER):
         return _no_answer(error, action, of)
-    return errors.Refused(f"AWS can't be asked for {of}.", says=text)
+    return errors.Refused(f"The request to AWS about {of} could not be sent.", says=text)
 
 
 def _no_answer(error: BaseException, action: str, of: str) -> errors.Unreachable:
     return errors.Unreachable(
-        f"No answer from AWS to {action} for {of}.",
+        f"AWS did not answer {action} for {of}.",
         says=str(error) or type(error).__name__,
-        advice="Check the network, and region in [executors.awsbatch].",
+        advice="Check the network and the setting region in [executors.awsbatch].",
     )
 
 
 def is_throttle(answer: Mapping[str, Any]) -> bool:
-    """Whether AWS refused, for there were too many calls."""
+    """Return whether AWS refused a request because of its rate limit."""
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
     return answer.get("Error", {}).get("Code") in _THROTTLED or status == 429
 
@@ -110,17 +115,17 @@ def _from_answer(error: says.ClientError, action: str, of: str) -> errors.Servic
     if code in _UNKNOWN_CREDENTIALS:
         return errors.NotAuthenticated("AWS does not accept the credentials.", says=words, advice=_LOG_IN)
     if code in _DENIED:
-        named = _NAMED.search(message)  # it can be another: iam:PassRole, for one
-        permission = named[1] if named else _PERMISSION.get(action, action)
-        advice = f"Give the user or role that runs Covalent `{permission}` on it{remedy(permission)}."
+        match = _NAMED.search(message)  # may differ from the action, for example iam:PassRole
+        permission = match[1] if match else _PERMISSION.get(action, action)
+        advice = f"Grant `{permission}` on it to the user or role of the Covalent server{remedy(permission)}."
         return errors.NotAllowed(f"AWS does not allow {action} on {of}.", says=words, advice=advice)
     if code in _MISSING:
         advice = "Correct its name in [executors.awsbatch]."
-        return errors.NotFound(f"AWS does not find {of}.", says=words, advice=advice)
+        return errors.NotFound(f"AWS did not find {of}.", says=words, advice=advice)
     if is_throttle(answer):
-        return errors.Throttled(f"AWS kept slowing down {action} for {of}.", says=words, advice="Try again later.")
+        return errors.Throttled(f"AWS throttled {action} for {of}.", says=words, advice="Try again later.")
     if status >= 500:
-        return errors.Unreachable(f"AWS could not answer {action} for {of}.", says=words, advice="Try again later.")
-    # S3 answers HEAD without words, and 400 where it would say ExpiredToken.
+        return errors.Unreachable(f"AWS failed to answer {action} for {of}.", says=words, advice="Try again later.")
+    # S3 answers HEAD without a message, and with 400 for an expired token.
     advice = f"If the credentials have expired: {_LOG_IN}" if code == "400" else ""
     return errors.Refused(f"AWS refused {action} for {of}.", says=words, advice=advice)

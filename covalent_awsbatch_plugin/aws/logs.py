@@ -20,15 +20,15 @@ class Logs:
     async def check(self) -> None:
         """Raises NotFound when there is no such group: no job of it would start. Whoever may not look is believed."""
         try:
-            answer = await self._aws.call(
-                "logs", "DescribeLogGroups", of=f"log group `{self.group}`", logGroupNamePrefix=self.group
-            )
+            of, prefix = f"log group `{self.group}`", self.group
+            groups = self._aws.items("logs", "DescribeLogGroups", "logGroups", of=of, logGroupNamePrefix=prefix)
+            names = {group["logGroupName"] async for group in groups}
         except NotAllowed:
             return
         except Refused as error:
             error.advice = "Correct batch_job_log_group_name in [executors.awsbatch]."
             raise
-        if self.group not in (group["logGroupName"] for group in answer["logGroups"]):
+        if self.group not in names:
             raise NotFound(
                 f"There is no log group `{self.group}` in this account and Region.",
                 advice="Correct batch_job_log_group_name, or run `aws logs create-log-group --log-group-name "

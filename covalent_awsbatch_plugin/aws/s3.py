@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from ..core.files import staged
+from ..core.private_files import create_own
 from ..errors import NotAllowed, NotFound, Refused, Unreachable
 from ..iam import remedy
 from .errors import translated
@@ -94,7 +95,7 @@ class Store:
         """Streams the object into a file; False where there is none. Raises StagingError when it can't be written."""
 
         async def save(body: Any) -> bool:
-            with staged(path, "written"), path.open("wb") as file:
+            with staged(path, "written"), create_own(path) as file:
                 while chunk := await self._chunk(body, CHUNK_BYTES):
                     file.write(chunk)
             return True
@@ -120,14 +121,9 @@ class Store:
 
     async def keys(self, prefix: str) -> list[str]:
         """Every key below a prefix."""
-        found: list[str] = []
-        token: dict[str, str] = {}
-        while True:
-            page = await self._call("ListObjectsV2", Prefix=prefix, **token)
-            found += [item["Key"] for item in page.get("Contents", ())]
-            if not page.get("IsTruncated"):
-                return found
-            token = {"ContinuationToken": page["NextContinuationToken"]}
+        of = f"bucket `{self.bucket}`"
+        items = self._aws.items("s3", "ListObjectsV2", "Contents", of=of, **self._of, Prefix=prefix)
+        return [item["Key"] async for item in items]
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Deletes objects, 1,000 a call; those that are gone already are fine."""

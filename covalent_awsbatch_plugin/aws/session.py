@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import functools
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from botocore.loaders import Loader, create_loader
 from botocore.utils import parse_timestamp
 
 from ..core.rate_limit import Pace
-from ..errors import AWSBatchError, NotAllowed, NotAuthenticated, Refused, SettingError
+from ..errors import AWSBatchError, NotAllowed, NotAuthenticated, Refused, SettingError, Unreachable
 from .errors import is_throttle, translated
 
 # botocore retries throttling, 5xx and lost connections with jitter; ten tries ride out about a minute. Its adaptive
@@ -35,6 +35,14 @@ FIRST_CONFIG = AioConfig(retries={"mode": "standard", "total_max_attempts": 3}, 
 IDLE_SECONDS = 60  # an unused session is closed after this; opening one again costs about 0.1 s of CPU
 
 _CONFIGS = {"sts": FIRST_CONFIG}
+
+# The parameter that asks for the next page, by the answer's member that leads there: Batch, ECR, Logs; EC2; S3; IAM.
+_PAGE_TOKENS = {
+    "nextToken": "nextToken",
+    "NextToken": "NextToken",
+    "NextContinuationToken": "ContinuationToken",
+    "Marker": "Marker",
+}
 
 T = TypeVar("T")
 
@@ -94,6 +102,24 @@ class AWS:
                 return await getattr(client, xform_name(operation))(**parameters)
 
         return await self.newly_signed_in(ask)
+
+    async def items(
+        self, service: str, operation: str, key: str, *, of: str, **parameters: Any
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        """Yield what a list operation has under `key`, page after page to the end; one `call` a page.
+
+        Raises as `call` does, and Unreachable for a page that says that there are more and does not lead to the next.
+        """
+        token: dict[str, Any] = {}
+        while True:
+            page = await self.call(service, operation, of=of, **parameters, **token)
+            for item in page.get(key, ()):
+                yield item
+            last, token = token, {name: page[told] for told, name in _PAGE_TOKENS.items() if page.get(told)}
+            if not token and not page.get("IsTruncated"):
+                return
+            if not token or token == last:
+                raise Unreachable(f"A page of the answer to {service}:{operation} ({of}) leads to no next page.")
 
     async def newly_signed_in(self, ask: Callable[[], Awaitable[T]]) -> T:
         """What `ask` gives; asked again where AWS refused it and there are other credentials by now.

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The command line's door: one file for each group of commands. Covalent is never imported: it takes a second."""
+"""The command line: one file for each group of commands. Covalent is not imported, because that takes a second."""
 
 from __future__ import annotations
 

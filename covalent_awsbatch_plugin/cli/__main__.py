@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""`python -m covalent_awsbatch_plugin.cli`, where the command itself is not on the path."""
+"""Run the command line as `python -m covalent_awsbatch_plugin.cli`, if the command is not on the PATH."""
 
 from . import main
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""`covalent-awsbatch clean`: what tasks left at AWS."""
+"""The command `clean`: delete resources that tasks left at AWS."""
 
 from __future__ import annotations
 
@@ -22,19 +22,25 @@ MIB = 1024 * 1024
 
 
 @main.command()
-@click.option("--yes", is_flag=True, help="Delete it. Without this, only say what would be deleted.")
+@click.option("--yes", is_flag=True, help="Delete. Without this option, only list.")
 @click.option(
-    "--older-than", type=float, default=24, show_default=True, help="Hours that images and objects must be old."
+    "--older-than",
+    type=float,
+    default=24,
+    show_default=True,
+    help="Smallest age, in hours, of images and objects to delete.",
 )
 @showing(*CONNECTION, "s3_bucket_name", "ecr_repo_name", "batch_job_definition_name", "batch_queue")
 @settings_options
 def clean(yes: bool, older_than: float, **options: Any) -> None:
-    """Delete what tasks left: images, objects, job definitions. Only ours, and nothing that a living job needs.
+    """Delete images, objects and job definitions that tasks left at AWS.
 
-    Ours are images tagged task-... or environment-..., objects below covalent-awsbatch/ and definitions with our tag.
-    A server deletes what a task left once its result is read; this is for what crashes left behind, and for images of
-    environments, which the next task makes again. Results that nobody collected yet are gone then:
-    `covalent-awsbatch collect` fetches them first.
+    Only this plugin's are deleted: images tagged task-... or environment-..., objects below covalent-awsbatch/ and job
+    definitions with its tag; and none that a job which has not ended needs. Results that were not read yet are deleted
+    too: fetch them with `covalent-awsbatch collect` first.
+
+    The Covalent server cleans up after each task. This command is for the leftovers of crashes and for images of
+    environments, which are built again when needed.
     """
     from ..tasks.clean import find, remove
 
@@ -42,28 +48,28 @@ def clean(yes: bool, older_than: float, **options: Any) -> None:
     before = datetime.now(UTC) - timedelta(hours=older_than)
 
     async def work(services: Services) -> Findings:
-        found = await find(services, settings, before)
+        findings = await find(services, settings, before)
         if yes:
-            await remove(services, settings, found)
-        return found
+            await remove(services, settings, findings)
+        return findings
 
-    found = with_services(settings, work)
-    _show("images", found.images)
-    _show("objects", found.objects)
-    _show("job definitions", found.definitions)
-    if found.empty:
+    findings = with_services(settings, work)
+    _show("images", findings.images)
+    _show("objects", findings.objects)
+    _show("job definitions", findings.definitions)
+    if findings.empty:
         click.echo("There is nothing to delete.")
     elif yes:
         click.echo("Deleted.")
     else:
-        click.echo("Nothing was deleted. With --yes it is.")
+        click.echo("Nothing was deleted. Add --yes to delete.")
 
 
-def _show(kind: str, left: list[Leftover]) -> None:
-    if left:
-        size = sum(each.size for each in left)
-        click.echo(f"{len(left)} {kind}, {size / MIB:.1f} MiB" if size else f"{len(left)} {kind}")
-    for each in left[:10]:
+def _show(kind: str, leftovers: list[Leftover]) -> None:
+    if leftovers:
+        size = sum(each.size for each in leftovers)
+        click.echo(f"{len(leftovers)} {kind}, {size / MIB:.1f} MiB" if size else f"{len(leftovers)} {kind}")
+    for each in leftovers[:10]:
         click.echo(f"  {each.label}")
-    if len(left) > 10:
-        click.echo(f"  and {len(left) - 10} more")
+    if len(leftovers) > 10:
+        click.echo(f"  and {len(leftovers) - 10} more")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""`covalent-awsbatch doctor`: what is missing, before a task fails of it."""
+"""The command `doctor`: find what is missing before a task fails."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _MARKS = {OK: ("ok  ", "green"), WRONG: ("BAD ", "red"), UNKNOWN: ("?   ", "yell
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="A JSON list, for scripts.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list, for scripts.")
 @showing(*CONNECTION, *NAMES, "vcpu", "memory", "num_gpus", "platform", "container_image_uri", "builder")
 @settings_options
 def doctor(as_json: bool, **options: Any) -> None:
-    """Check everything a task needs at AWS. A line each: ok, or what is wrong and what mends it.
+    """Check everything that a task needs at AWS. Prints one line per check: ok, or the problem and its correction.
 
-    Exit code 1 when something is wrong. `?` is what could not be looked at. An empty object is written to the bucket
-    and deleted; nothing else is changed. Settings come from [executors.awsbatch]; an option asks about another value.
+    Exit code 1 if a check fails; `?` marks a check that could not be made. One empty object is written to the bucket
+    and deleted; nothing else is changed. Settings come from [executors.awsbatch]; an option tries another value.
 
     \b
       covalent-awsbatch doctor
@@ -57,6 +57,6 @@ def doctor(as_json: bool, **options: Any) -> None:
 
 def _show(finding: Finding) -> None:
     mark, color = _MARKS[finding.state]
-    click.echo(f"{click.style(mark, fg=color)} {finding.name}: {finding.told}")
-    for line in finding.mend.splitlines():
+    click.echo(f"{click.style(mark, fg=color)} {finding.name}: {finding.text}")
+    for line in finding.advice.splitlines():
         click.echo(f"       {line}")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Commands about the environment that travels with tasks."""
+"""Commands about the Python packages of the setting `environment`."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _SCRIPTS = click.argument("scripts", nargs=-1, type=click.Path(exists=True, dir_
 
 @main.group()
 def env() -> None:
-    """What the setting `environment` means here. Packages, layers, own code.
+    """Show and build what the setting `environment` adds to the image: packages, layers, own code.
 
     \b
       covalent-awsbatch env build --environment requirements.txt
       covalent-awsbatch env show --environment auto workflow.py
 
-    With `auto`, SCRIPTS stand for the functions in them.
+    With `auto`, SCRIPTS are searched for the packages that they import.
     """
 
 
@@ -33,7 +33,7 @@ def env() -> None:
 @_SCRIPTS
 @settings_options
 def show(scripts: tuple[Path, ...], **options: Any) -> None:
-    """Show what is in it, its sizes by package, and what is kept on this machine. Nothing is installed."""
+    """Show its packages and layers, with sizes, and the locally stored ones. Nothing is installed."""
     from ..tasks.dependency_report import Report
 
     click.echo(Report(resolved(options), scripts).shown())
@@ -41,19 +41,19 @@ def show(scripts: tuple[Path, ...], **options: Any) -> None:
 
 @env.command()
 @_SCRIPTS
-@click.option("--refresh", is_flag=True, help="Resolve it anew: requirements without exact versions may have moved.")
-@click.option("--check", is_flag=True, help="Ask the repository what a push would send.")
+@click.option("--refresh", is_flag=True, help="Resolve versions again, for requirements without exact versions.")
+@click.option("--check", is_flag=True, help="Ask the repository which layers a push would upload.")
 @settings_options
 def build(scripts: tuple[Path, ...], refresh: bool, check: bool, **options: Any) -> None:
-    """Make its layers now, so that the first task doesn't wait for them."""
+    """Build its layers now, so that the first task does not wait for them."""
     from ..tasks.dependency_report import Report, to_push
 
     began = time.monotonic()
     settings = resolved(options)
     report = Report(settings, scripts, anew=refresh, say=progress)
-    layers, told = report.built()
+    layers, text = report.built()
     progress(f"Ready after {time.monotonic() - began:.1f} s.")
-    click.echo(told)
+    click.echo(text)
     if check:
         click.echo(with_services(settings, lambda services: to_push(services, settings, layers)))
 
@@ -62,7 +62,7 @@ def build(scripts: tuple[Path, ...], refresh: bool, check: bool, **options: Any)
 @_SCRIPTS
 @settings_options
 def explain(scripts: tuple[Path, ...], **options: Any) -> None:
-    """Say where each package and module comes from, and how that differs from what is installed here."""
+    """Explain the source of each package and module, and the differences from this installation."""
     from ..tasks.dependency_report import Report
 
     click.echo(Report(resolved(options), scripts).why())
@@ -71,14 +71,14 @@ def explain(scripts: tuple[Path, ...], **options: Any) -> None:
 @env.command("prune")
 @settings_options
 def prune_store(**options: Any) -> None:
-    """Remove layers from this machine until they fit max_cache_gib, the longest unused first.
+    """Delete local layers until they fit `max_cache_gib`, the least recently used first.
 
-    What was used within the hour stays. Tasks do the same by themselves; repositories at AWS are not touched.
+    Layers used within the last hour stay. Tasks do the same automatically; repositories at AWS are not changed.
     """
     from ..dependencies.prune import prune
     from ..dependencies.store import LayerStore
 
     store = LayerStore()
     pruned = prune(store, resolved(options).max_cache_gib * 1024**3)
-    click.echo(f"Removed {pruned.entries} of what was kept in {store.folder}, {pruned.freed / MIB:.1f} MiB.")
+    click.echo(f"Removed {pruned.entries} entries of {store.folder}, {pruned.freed / MIB:.1f} MiB.")
     click.echo(f"{pruned.left / MIB:.1f} MiB are left.")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Commands about one task: what would be sent, and a try of it."""
+"""Commands about one task: show its submission, or run a trial task."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @main.command()
 @settings_options
 def explain(**options: Any) -> None:
-    """Show what would be sent for one task. Layers and sizes, job definition, submission.
+    """Show what one task would send: layers with sizes, job definition, submission.
 
     Nothing is sent, and no credentials are needed. Settings come from [executors.awsbatch] and from the options here.
     """
@@ -35,7 +35,7 @@ def explain(**options: Any) -> None:
 @main.command()
 @settings_options
 def hello(**options: Any) -> None:
-    """Run one tiny task through what is configured. Says how long each step took."""
+    """Run one small task with these settings and print the time of each step."""
     settings = resolved(options)
     with tempfile.TemporaryDirectory(prefix="covalent-awsbatch-") as folder:
         with_client(settings, lambda client: _hello(client, settings, Path(folder)))
@@ -45,7 +45,7 @@ async def _hello(client: Client, settings: Settings, folder: Path) -> None:
     from ..tasks.inflight import Task
     from ..tasks.staging import stage_call, value_of
 
-    def greeting() -> str:  # in here, so that it is pickled by value: the image does not have this module
+    def greeting() -> str:  # local, so that it is pickled by value: the image does not have this module
         import platform
 
         return f"Hello from Python {platform.python_version()} on {platform.machine()}!"
@@ -53,20 +53,20 @@ async def _hello(client: Client, settings: Settings, folder: Path) -> None:
     dispatch = f"hello-{uuid.uuid4()}"
     say = _Stopwatch()
     group = stage_call(greeting, (), {}, folder, dispatch_id=dispatch, node_id=0)
-    say("Making the image, pushing it, submitting ...")
+    say("Building the image, pushing it, submitting ...")
     task = Task.of(group)
     handle = await client.submit(settings, task)
-    say(f"Job {handle.job_id} is submitted, with image {handle.image}. Waiting for its end ...")
+    say(f"Submitted job {handle.job_id} with image {handle.image}. Waiting for its end ...")
     ended = await client.wait(settings, handle, task)
-    say("It has ended. Reading the result ...")
+    say("The job has ended. Reading the result ...")
     (result,) = await client.results(settings, ended, group.node_ids, folder)
     if result.error:
         raise result.error
-    say(f"It answers: {value_of(result)}")
+    say(f"Result: {value_of(result)}")
 
 
 class _Stopwatch:
-    """Prints lines with the seconds since it was made."""
+    """Prints lines with the seconds since its creation."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""`covalent-awsbatch infra`: from nothing to a working queue, and back."""
+"""The command group `infra`: create and delete the AWS resources that jobs need."""
 
 from __future__ import annotations
 
@@ -21,98 +21,99 @@ if TYPE_CHECKING:
 
 @main.group()
 def infra() -> None:
-    """Make all that jobs need in your AWS account, with Terraform; and remove it.
+    """Create the AWS resources that jobs need, with Terraform, and delete them.
 
-    A bucket, an image repository, a log group, roles, and a queue with machines that are there only while jobs run:
-    idle it costs nothing but the storage of what tasks left.
+    They are a bucket, an image repository, a log group, roles, a job queue and compute environments. Instances exist
+    only while jobs run; otherwise only stored data costs money.
 
     \b
-      covalent-awsbatch infra plan                            # what would be made
-      covalent-awsbatch infra up --compute FARGATE            # starts in half a minute
-      covalent-awsbatch infra up --compute SPOT,EC2           # Spot, and on demand when there is none
+      covalent-awsbatch infra plan                            # show the changes
+      covalent-awsbatch infra up --compute FARGATE            # jobs start in half a minute
+      covalent-awsbatch infra up --compute SPOT,EC2           # Spot, else On-Demand
       covalent-awsbatch infra up --gpu
       covalent-awsbatch infra up --platform linux/arm64
-      covalent-awsbatch infra up --new-network                # where there is no default VPC
-      covalent-awsbatch infra down                            # all but what holds data; --data: that too
+      covalent-awsbatch infra up --new-network                # if there is no default VPC
+      covalent-awsbatch infra down                            # keeps data; --data deletes it too
 
-    Whoever runs it needs the policy that `covalent-awsbatch iam --role deployer` prints. The state lies in this user's
-    data folder, or in a bucket of yours with --state-bucket.
+    The deployer needs the policy that `covalent-awsbatch iam --role deployer` prints. The state is in this user's data
+    folder, or in an S3 bucket with --state-bucket.
     """
 
 
-_made = option_for(*InfraSettings.model_fields, *NAMES, "platform", *CONNECTION)
-_found = option_for("prefix", *CONNECTION)
-_state_bucket = click.option("--state-bucket", help="Bucket of yours, with versions, for Terraform's state.")
+_stack_options = option_for(*InfraSettings.model_fields, *NAMES, "platform", *CONNECTION)
+_prefix_options = option_for("prefix", *CONNECTION)
+_state_bucket = click.option("--state-bucket", help="S3 bucket for Terraform's state; it should keep versions.")
 
 
 @infra.command()
 @_state_bucket
-@_made
+@_stack_options
 def plan(state_bucket: str | None, **options: Any) -> None:
-    """Show what `up` would make or change; make nothing."""
+    """Show what `up` would create or change; change nothing."""
     _prepared(_stack(options), options, state_bucket)
 
 
 @infra.command()
 @_state_bucket
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@_made
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@_stack_options
 def up(state_bucket: str | None, yes: bool, **options: Any) -> None:
-    """Make it, or change what is there. When all is up, [executors.awsbatch] of Covalent's config file leads to it.
+    """Create the stack, or change it to match the options.
 
-    An interrupted run is simply run again. Options of the last run are remembered.
+    Then write the names of its resources to [executors.awsbatch] of Covalent's config file. After an interruption, run
+    the command again. Options of the last run are remembered.
     """
     from ..infra.stacks import write_settings
 
     stack = _stack(options)
     changes = _prepared(stack, options, state_bucket)
     if changes and not yes:
-        click.confirm("Make it?", abort=True)
+        click.confirm("Create and change these?", abort=True)
     outputs = stack.terraform(progress).apply()
     write_settings(outputs["settings"])
-    progress(f"[executors.awsbatch] of {config_file()} leads to it. Try it: covalent-awsbatch hello")
-    progress(f"Who else runs a Covalent server with it needs the policy {outputs['dispatcher_policy_arn']}.")
+    progress(f"[executors.awsbatch] of {config_file()} names the stack's resources. Try: covalent-awsbatch hello")
+    progress(f"Other users of a Covalent server with this stack need the policy {outputs['dispatcher_policy_arn']}.")
 
 
 @infra.command()
-@click.option("--data", is_flag=True, help="Also what holds data: results, images, logs.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@_found
+@click.option("--data", is_flag=True, help="Also delete data: results, images, logs.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@_prefix_options
 def down(data: bool, yes: bool, **options: Any) -> None:
-    """Remove it. What holds data stays, unless --data says otherwise."""
+    """Delete the stack. A bucket, repository or log group with data in it stays, unless --data is given."""
     from ..infra.stacks import connection, forget_settings, held, is_kept
 
     stack = _stack(options)
     terraform = stack.terraform(progress)
     if not (there := terraform.resources()):
-        raise click.ClickException(f"Nothing is known here of a stack {stack.prefix} in {_place(stack)}.")
+        raise click.ClickException(f"This machine has no state of a stack {stack.prefix} in {_place(stack)}.")
     terraform.connect(connection(resolved(_connection(options))))
     settings = terraform.outputs().get("settings", {})
     full = with_services(resolved(_connection(options)), lambda services: held(services, settings)) if settings else {}
     for sentence in full.values():
-        progress(f"{'Deleted too, with what lies in it' if data else 'Kept, for something lies in it'}: {sentence}.")
+        progress(f"{'Will be deleted with its data' if data else 'Will be kept with its data'}: {sentence}.")
     if not yes:
-        click.confirm(f"Remove {len(there)} things from {_place(stack)}?", abort=True)
+        click.confirm(f"Delete {len(there)} resources of {_place(stack)}?", abort=True)
     if data and full:
         terraform.let_go()
     terraform.destroy(lambda address: not data and is_kept(address, full))
     forget_settings(settings)
     if full and not data:
-        progress("The rest is removed. `covalent-awsbatch infra down --data` removes what was kept.")
+        progress("The other resources are deleted. `covalent-awsbatch infra down --data` deletes these too.")
     else:
         terraform.forget()
-        progress("All of it is removed.")
+        progress("The stack is deleted.")
 
 
 @infra.command()
-@_found
+@_prefix_options
 def status(**options: Any) -> None:
-    """Say what there is. Exit code 1 when nothing is."""
+    """Show the stack's resources and settings. Exit code 1 if there is no stack."""
     stack = _stack(options)
     terraform = stack.terraform(progress)
     there = terraform.resources()
     if not there:
-        click.echo(f"No stack {stack.prefix} in {_place(stack)}; `covalent-awsbatch infra up` makes one.")
+        click.echo(f"No stack {stack.prefix} in {_place(stack)}; `covalent-awsbatch infra up` creates one.")
         sys.exit(1)
     click.echo(f"The stack {stack.prefix} in {_place(stack)} has {len(there)} resources; state in {terraform.folder}.")
     for name, value in terraform.outputs().get("settings", {}).items():
@@ -125,7 +126,7 @@ def _connection(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stack(options: dict[str, Any]) -> Stack:
-    """Whom we are, asked first: what is wrong with credentials shows in a sentence, before Terraform begins."""
+    """Return the stack, with the account of the credentials, so that wrong credentials show before Terraform starts."""
     from ..infra.stacks import stack
 
     prefix = infra_settings({"prefix": options["prefix"]} if options["prefix"] else {}).prefix
@@ -137,18 +138,18 @@ def _place(stack: Stack) -> str:
 
 
 def _prepared(stack: Stack, options: dict[str, Any], state_bucket: str | None) -> list[str]:
-    """Terraform stands ready, and what it would do is shown."""
+    """Prepare Terraform's folder; print and return the planned changes."""
     from ..infra.stacks import COST, connection, variables
     from ..infra.terraform import StateBucket
 
-    progress(f"Asking Terraform what is missing in {_place(stack)} ...")
+    progress(f"Terraform compares the stack with {_place(stack)} ...")
     terraform = stack.terraform(progress)
     where = connection(resolved(_connection(options)))
-    chosen = variables(stack, terraform.known(), options | where)
+    values = variables(stack, terraform.known(), options | where)
     state = StateBucket(state_bucket, stack.region, **where) if state_bucket else None
-    terraform.prepare(chosen, state)
+    terraform.prepare(values, state)
     changes = terraform.plan()
     for line in changes:
         click.echo(f"  {line}")
-    progress(COST.format(**chosen) if changes else "There is nothing to change.")
+    progress(COST.format(**values) if changes else "Nothing to change.")
     return changes

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Commands for after a crash: what still runs, how to end it, and how to get at results that nobody read."""
+"""Commands for after a crash: list jobs that still run, terminate them, and fetch results."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ..tasks.orphans import LiveJob
     from ..tasks.services import Services
 
-_dispatch = click.option("--dispatch", default="", help="Of this Covalent dispatch only.")
-_any_host = click.option("--any-host", is_flag=True, help="Also those that other machines submitted.")
+_dispatch = click.option("--dispatch", default="", help="Only jobs of this Covalent dispatch.")
+_any_host = click.option("--any-host", is_flag=True, help="Also jobs that other machines submitted.")
 
 
 @main.command()
@@ -34,21 +34,21 @@ def jobs(dispatch: str, any_host: bool, **options: Any) -> None:
 @main.command()
 @_dispatch
 @_any_host
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @settings_options
 def reap(dispatch: str, any_host: bool, yes: bool, **options: Any) -> None:
-    """End the jobs that `jobs` lists. A crashed server left them running, and nobody waits for them."""
+    """Terminate the jobs that `jobs` lists, for example those that a crashed server left running."""
     settings = resolved(options)
-    found = _live(settings, dispatch, any_host)
-    _show(found)
-    if not found:
+    live = _live(settings, dispatch, any_host)
+    _show(live)
+    if not live:
         return
     if not yes:
-        click.confirm("End all of these? A server that still waits for one will see it cancelled", abort=True)
+        click.confirm("Terminate these jobs? A server that waits for one will see it cancelled", abort=True)
     from ..tasks.orphans import reap as end
 
-    with_services(settings, lambda services: end(services, found))
-    click.echo(f"Ended {len(found)}.")
+    with_services(settings, lambda services: end(services, live))
+    click.echo(f"Terminated {len(live)} jobs.")
 
 
 @main.command()
@@ -58,20 +58,20 @@ def reap(dispatch: str, any_host: bool, yes: bool, **options: Any) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("collected"),
     show_default=True,
-    help="Folder for what they left.",
+    help="Folder for the results.",
 )
 @settings_options
 def collect(dispatch: str, into: Path, **options: Any) -> None:
-    """Fetch results that nobody read. Of jobs that were submitted from here, for example before a crash.
+    """Fetch results that were not read, of jobs that this machine submitted, for example before a crash.
 
     Each task gets a folder, DISPATCH/NODE: its value as Covalent's archive `output-NODE` (read it with
     `TransportableObject.deserialize(bytes).get_deserialized()`), stdout, stderr and error.
     """
     settings = resolved(options)
     done, waiting = with_services(settings, lambda services: _collect(services, settings, dispatch, into))
-    click.echo(f"Collected {done}, into {into}." if done else "There is nothing to collect.")
+    click.echo(f"Collected {done} results into {into}." if done else "There are no results to collect.")
     if waiting:
-        click.echo(f"Not ended yet: {waiting}.")
+        click.echo(f"Tasks that have not ended: {waiting}.")
 
 
 async def _collect(services: Services, settings: Settings, dispatch: str, into: Path) -> tuple[int, int]:
@@ -80,17 +80,17 @@ async def _collect(services: Services, settings: Settings, dispatch: str, into: 
     await find_unsent(services, settings)
     done = waiting = 0
     async for job_id, tasks in unread(services, dispatch_id=dispatch):
-        left = 0
+        running = 0
         for task in tasks:
             folder = into / task.dispatch_id / str(task.node_ids[0])
             folder.mkdir(parents=True, exist_ok=True)
             results = await recover(services, settings, task, folder)
-            left += results is None
+            running += results is None
             for result in results or ():
                 done += 1
                 click.echo(f"{folder}: {'a value' if result.error is None else result.error.happened}")
-        waiting += left
-        if not left and not dispatch:  # of one dispatch an array may hold others' tasks
+        waiting += running
+        if not running and not dispatch:  # an array job may also hold tasks of other dispatches
             services.ledger.forget(job_id)
     return done, waiting
 
@@ -103,10 +103,10 @@ def _live(settings: Settings, dispatch: str, any_host: bool) -> list[LiveJob]:
     )
 
 
-def _show(found: list[LiveJob]) -> None:
-    if not found:
-        click.echo("There are none.")
-    for job in found:
+def _show(live: list[LiveJob]) -> None:
+    if not live:
+        click.echo("No job is active.")
+    for job in live:
         age = datetime.now(UTC) - job.created
         size = f", an array of {job.size}" if job.size > 1 else ""
         click.echo(

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""`covalent-awsbatch local`: the offline AWS."""
+"""The command group `local`: the offline AWS."""
 
 from __future__ import annotations
 
@@ -16,54 +16,54 @@ from .root import main, progress
 
 @main.group()
 def local() -> None:
-    """A whole AWS on this machine: S3, ECR, Batch, logs. No account, no Docker needed."""
+    """Run an AWS on this machine: S3, ECR, Batch, logs. Needs no account and no Docker engine."""
 
 
 @local.command()
 @click.option(
-    "--name", default="default", show_default=True, help="Several can run side by side under different names."
+    "--name", default="default", show_default=True, help="Name of the offline AWS; several can run side by side."
 )
 @click.option(
     "--engine",
     type=click.Choice(["auto", "docker", "process"]),
     default="auto",
     show_default=True,
-    help="What runs the jobs: real containers, or plain processes (which isolate nothing).",
+    help="Run jobs in Docker containers, or as plain processes without isolation.",
 )
-@click.option("--write", is_flag=True, help="Write the [executors.awsbatch] section into Covalent's config file.")
+@click.option("--write", is_flag=True, help="Write [executors.awsbatch] of Covalent's config file.")
 def up(name: str, engine: str, write: bool) -> None:
-    """Start it in the background, and print the config section that uses it."""
+    """Start it in the background and print the config section that uses it."""
     from .. import local as offline
 
-    found = offline.up(name, engine, progress=progress)
-    progress(f"The offline AWS `{name}` runs at {found.endpoint_url}, engine {found.engine}.")
+    running = offline.up(name, engine, progress=progress)
+    progress(f"The offline AWS `{name}` runs at {running.endpoint_url}, engine {running.engine}.")
     if write:
-        write_section(found.section)
-        progress(f"Its settings are written to [executors.awsbatch] of {config_file()}.")
+        write_section(running.section)
+        progress(f"[executors.awsbatch] of {config_file()} has its settings.")
     else:
         click.echo("[executors.awsbatch]")
-        for key, value in found.section.items():
+        for key, value in running.section.items():
             click.echo(f"{key} = {json.dumps(value)}")
 
 
 @local.command()
-@click.option("--name", default="default", show_default=True, help="Which one.")
+@click.option("--name", default="default", show_default=True, help="Name of the offline AWS.")
 def down(name: str) -> None:
-    """Stop it, with every job that still runs on it."""
+    """Stop it and every job that runs on it."""
     from .. import local as offline
 
-    click.echo("Stopped." if offline.down(name, progress=progress) else f"No offline AWS `{name}` runs.")
+    click.echo("Stopped." if offline.down(name, progress=progress) else f"No offline AWS `{name}` is running.")
 
 
 @local.command()
-@click.option("--name", default="default", show_default=True, help="Which one.")
+@click.option("--name", default="default", show_default=True, help="Name of the offline AWS.")
 def status(name: str) -> None:
-    """Say whether it runs, and where. Exit code 1 when it does not."""
+    """Show whether it runs, and its addresses. Exit code 1 if it does not."""
     from .. import local as offline
 
-    found = offline.status(name)
-    if found is None:
-        click.echo(f"No offline AWS `{name}` runs; `covalent-awsbatch local up` starts one.")
+    running = offline.status(name)
+    if running is None:
+        click.echo(f"No offline AWS `{name}` is running; `covalent-awsbatch local up` starts one.")
         sys.exit(1)
-    click.echo(f"The offline AWS `{name}` runs at {found.endpoint_url}, process {found.pid}.")
-    click.echo(f"Registry {found.registry}, engine {found.engine}, Region {found.region}.")
+    click.echo(f"The offline AWS `{name}` runs at {running.endpoint_url}, process {running.pid}.")
+    click.echo(f"Registry {running.registry}, engine {running.engine}, Region {running.region}.")

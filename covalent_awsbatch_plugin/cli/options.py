@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Options that grow from the settings: named, typed and described by the setting itself."""
+"""Command line options made from the settings: name, type and description are the setting's."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ NAMES = tuple(SETTINGS.values())
 
 
 class Sectioned(click.Command):
-    """Help tells of a command's own options first, then of what is made, then of the settings."""
+    """A command whose help lists its own options first, then those of the stack, then the settings."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        sections: dict[str, list[tuple[str, str]]] = {"Options": [], "What to make": [], "Settings": []}
+        sections: dict[str, list[tuple[str, str]]] = {"Options": [], "Stack": [], "Settings": []}
         for option in self.get_params(ctx):
-            if told := option.get_help_record(ctx):
-                sections[_section(option.name)].append(told)
+            if record := option.get_help_record(ctx):
+                sections[_section(option.name)].append(record)
         for title, lines in sections.items():
             if lines:
                 with formatter.section(title):
@@ -35,12 +35,12 @@ class Sectioned(click.Command):
 
 def _section(name: str | None) -> str:
     if name in InfraSettings.model_fields:
-        return "What to make"
+        return "Stack"
     return "Settings" if name in Settings.model_fields else "Options"
 
 
 def showing(*names: str) -> Callable[[Command], Command]:
-    """Help tells of these settings alone. The others are taken as well, so that one set does for all commands."""
+    """Show only these settings in the command's help; the others are accepted too."""
 
     def decorate(command: Command) -> Command:
         for option in command.__click_params__:  # type: ignore[attr-defined]
@@ -51,7 +51,7 @@ def showing(*names: str) -> Callable[[Command], Command]:
 
 
 def option_for(*names: str) -> Callable[[Command], Command]:
-    """An option for each of these settings, in this order; one that isn't given is None."""
+    """Add an option for each of these settings, in this order; an option that is not given is None."""
 
     def decorate(command: Command) -> Command:
         fields = {**Settings.model_fields, **InfraSettings.model_fields}
@@ -65,10 +65,10 @@ def option_for(*names: str) -> Callable[[Command], Command]:
 
 
 def _default(name: str) -> str:
-    """What a new stack gets."""
+    """Return the default of a new stack, as help shows it."""
     if name in InfraSettings.model_fields:
         default = InfraSettings.model_fields[name].default
         return "" if default == "" or isinstance(default, bool) else f"  [default: {default}]"
     patterns = {setting: PATTERNS[kind] for kind, setting in SETTINGS.items()}
-    made = patterns.get(name, "").format(prefix="PREFIX", account="ACCOUNT", region="REGION")
-    return f"  [default: {made}]" if made else ""
+    name_pattern = patterns.get(name, "").format(prefix="PREFIX", account="ACCOUNT", region="REGION")
+    return f"  [default: {name_pattern}]" if name_pattern else ""

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What all commands share: the group they belong to, how errors are told, where settings come from."""
+"""The main command, the reporting of errors, and the settings of a command."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class _ReportedErrors(click.Group):
-    """A group of commands whose errors are printed as text, without a traceback."""
+    """Prints this package's errors without a traceback."""
 
     command_class = Sectioned
     group_class = type
@@ -48,13 +48,13 @@ def main() -> None:
 
     \b
     Start here, without an AWS account:
-      covalent-awsbatch local up --write   # a whole AWS on this machine
-      covalent-awsbatch hello              # one task through it
+      covalent-awsbatch local up --write   # an AWS on this machine
+      covalent-awsbatch hello              # run one task on it
     """
 
 
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """One option for each setting, named, typed and described by the setting itself."""
+    """Add an option for each setting."""
     for name, field in reversed(Settings.model_fields.items()):
         default = "" if field.default in ("", None) or field.default_factory else f"  [default: {field.default}]"
         text = f"{field.description}{default}"
@@ -63,10 +63,10 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def resolved(options: dict[str, Any]) -> Settings:
-    """The settings of the command line over those of Covalent's config file. Raises SettingError."""
-    known = {name: value for name, value in section().items() if name in Settings.model_fields}
+    """Return the settings: the command line's over those of Covalent's config file. Raises SettingError."""
+    values = {name: value for name, value in section().items() if name in Settings.model_fields}
     options = anchored(options, Path.cwd())
-    return resolve(Given(options, "on the command line"), Given(known, f"in [executors.awsbatch] of {config_file()}"))
+    return resolve(Given(options, "on the command line"), Given(values, f"in [executors.awsbatch] of {config_file()}"))
 
 
 def with_client(settings: Settings, work: Callable[[Client], Awaitable[T]]) -> T:
@@ -92,5 +92,5 @@ def with_services(settings: Settings, work: Callable[[Services], Awaitable[T]]) 
 
 
 def progress(text: str) -> None:
-    """A line for people: what scripts read goes to standard output."""
+    """Print a line to standard error; standard output is for results."""
     click.echo(text, err=True)

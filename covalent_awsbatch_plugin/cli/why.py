@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""`covalent-awsbatch why`: the error_text of any Batch job."""
+"""The command `why`: explain the end of any AWS Batch job."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from .root import main, resolved, settings_options, with_services
 
 @main.command()
 @click.argument("job_id", required=False)
-@click.option("--file", help="Read the record from this file instead; - is standard input.")
-@click.option("--json", "as_json", is_flag=True, help="For programs: cause, blame, retry_may_help, says, advice.")
+@click.option("--file", help="Read the job's record from this file; - is standard input.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: cause, blame, retry_may_help, says, advice.")
 @settings_options
 def why(job_id: str | None, file: str | None, as_json: bool, **options: Any) -> None:
-    """Say why a Batch job ended as it did, or does not start. Any job, of this plugin or not.
+    """Explain why an AWS Batch job ended, or does not start. Works for any job, of this plugin or not.
 
     \b
       covalent-awsbatch why JOB_ID
-      covalent-awsbatch why --file job.json    # what `aws batch describe-jobs` printed; no credentials needed
+      covalent-awsbatch why --file job.json    # output of `aws batch describe-jobs`; needs no credentials
 
-    Exit code 2 when the file holds no job record.
+    Exit code 2 if the file holds no job record.
     """
     if (job_id is None) == (file is None):
         raise click.UsageError("Give either a JOB_ID or --file.")

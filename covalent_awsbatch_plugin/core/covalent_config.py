@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+import stat
 import tomllib
 from collections.abc import Collection, Mapping
 from contextlib import nullcontext
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SettingError
+from .files import atomic_write
 
 LOCK_SECONDS = 10  # Covalent holds it for milliseconds
 
@@ -70,16 +71,10 @@ def _lock(path: Path) -> Any:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Whole or not at all, with the file's own permissions, and behind a link if it is one."""
+    """Write the file with its own permissions, and behind a link if it is one."""
     path = path.resolve()
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-    try:
-        fresh.write_text(text)
-        if path.exists():
-            shutil.copymode(path, fresh)
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
+    atomic_write(path, text, mode=mode, durable=True)
 
 
 def _unreadable(path: Path, error: Exception) -> SettingError:

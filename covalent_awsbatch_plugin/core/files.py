@@ -1,15 +1,56 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Files on their way to and from AWS: what this machine's disk says of them, as our error."""
+"""Files on this machine: writes that are whole or absent, and errors of the disk as errors of this package."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import StagingError
+
+
+def atomic_write(
+    path: Path, data: bytes | str, *, mode: int | None = None, durable: bool = False, overwrite: bool = True
+) -> None:
+    """Write a file whole or not at all: readers see the old content or the new, and two writers never mix.
+
+    A text is written as UTF-8. `mode` is the file's permissions, by default what the umask leaves of 0o666. With
+    `durable` the content survives a power cut once this returns. Without `overwrite` a file that exists stays as it is.
+    Raises OSError.
+    """
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}.new")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            if mode is not None:
+                os.fchmod(descriptor, mode)
+            file.write(data.encode() if isinstance(data, str) else data)
+            if durable:
+                file.flush()
+                os.fsync(descriptor)
+        if overwrite:
+            draft.replace(path)
+        else:
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, path)
+        if durable:
+            _sync_folder(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write a folder's list of names to the disk: the name of a new file is in there, not in the file."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

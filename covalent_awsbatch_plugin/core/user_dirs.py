@@ -5,23 +5,23 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from platformdirs.unix import Unix  # on macOS as well: Covalent's own folders are there too, and paths stay
+
+APP = "covalent-awsbatch"
 
 
 def data_dir() -> Path:
-    """Where this user's own files of ours lie: XDG's data folder."""
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(base) / "covalent-awsbatch"
+    """Return the folder of what can't be made again: `$XDG_DATA_HOME/covalent-awsbatch`."""
+    return Unix(APP).user_data_path
 
 
 def cache_home() -> Path:
-    """Where this package keeps what outlives a restart."""
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "covalent-awsbatch"
+    """Return the folder of what can be made again: `$XDG_CACHE_HOME/covalent-awsbatch`."""
+    return Unix(APP).user_cache_path
 
 
 def state_dir() -> Path:
-    """Return the folder for records of what happened, which outlive a restart and which nothing depends on."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "covalent-awsbatch"
+    """Return the folder of records that nothing depends on: `$XDG_STATE_HOME/covalent-awsbatch`."""
+    return Unix(APP).user_state_path

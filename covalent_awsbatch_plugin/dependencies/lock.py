@@ -8,23 +8,33 @@ Format: https://packaging.python.org/en/latest/specifications/pylock-toml/
 
 from __future__ import annotations
 
-import json
+import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
-from pathlib import PurePath, PurePosixPath
+from pathlib import PurePath
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-from packaging.markers import InvalidMarker, Marker
+from packaging import pylock
+from packaging.markers import Environment
+from packaging.pylock import (
+    PackageArchive,
+    PackageDirectory,
+    PackageSdist,
+    PackageVcs,
+    PackageWheel,
+    Pylock,
+    PylockSelectError,
+    PylockValidationError,
+)
+from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag, compatible_tags, cpython_tags
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.version import Version
 
 from ..core.hashing import content_id
 from ..errors import EnvironmentFailed
 
-Json = dict[str, Any]
+Source = PackageArchive | PackageDirectory | PackageSdist | PackageVcs | PackageWheel
 
 COMMON_GLIBC = (2, 28)  # of Debian 10, RHEL 8 and all that is newer: what a base image has at least
 # For which uv resolves, by its --python-platform: what is made for one of them runs with every newer one.
@@ -60,7 +70,7 @@ class Target:
             *compatible_tags(version, interpreter, platforms=platforms),
         ]
 
-    def markers(self) -> dict[str, str | Set[str]]:
+    def markers(self) -> Environment:
         """The values of PEP 508's environment markers there."""
         full = self.python if self.python.count(".") == 2 else f"{self.python}.0"
         return {
@@ -75,8 +85,6 @@ class Target:
             "python_full_version": full,
             "python_version": ".".join(full.split(".")[:2]),
             "sys_platform": "linux",
-            "extras": frozenset(),
-            "dependency_groups": frozenset(),
         }
 
 
@@ -104,17 +112,12 @@ class Package:
     artifact: str
     wheel: bool
     folder: str | None
-    entry: Json = field(compare=False, repr=False)
+    download_bytes: int = field(default=0, compare=False)  # of the wheel or the source, 0 where the lock has no size
+    entry: pylock.Package | None = field(default=None, compare=False, repr=False)  # with this artifact alone
 
     @property
     def label(self) -> str:
         return f"{self.name} {self.version}".strip()
-
-    @property
-    def download_bytes(self) -> int:
-        """Of the wheel or the source, as far as the lock tells; else 0."""
-        sources = (*self.entry.get("wheels", ()), self.entry.get("sdist", {}), self.entry.get("archive", {}))
-        return int(next((source["size"] for source in sources if source.get("size")), 0))
 
 
 @dataclass(frozen=True)
@@ -148,19 +151,16 @@ def read_lock(text: str, target: Target, origin: str, folder: PurePath) -> Lock:
     Raises EnvironmentFailed for what is no lock, or has nothing for the target.
     """
     try:
-        body = tomllib.loads(text)
-        entries = [_placed(entry, folder) for entry in body.get("packages", []) if _is_meant(entry, target)]
-        packages = [_package(entry, target, origin) for entry in entries]
-    except (ValueError, KeyError, TypeError, AttributeError, InvalidMarker) as error:
-        raise EnvironmentFailed(f"{origin} can't be read as a lock (PEP 751): {error!r}.") from error
-    packages.sort(key=lambda package: (package.name, package.version))
+        lock = Pylock.from_dict(_placed(tomllib.loads(text), folder))
+    except (ValueError, PylockValidationError) as error:
+        raise EnvironmentFailed(f"{origin} can't be read as a lock (PEP 751): {error}.") from error
+    try:
+        chosen = list(lock.select(environment=target.markers(), tags=target.tags()))
+    except PylockSelectError as error:
+        raise _nothing_for(target, lock, origin, error) from error
+    packages = sorted((_package(*each) for each in chosen), key=lambda package: (package.name, package.version))
     fixed = tuple(package for package in packages if package.folder is None)
     return Lock(target, fixed, tuple(package for package in packages if package.folder is not None), folder)
-
-
-def _is_meant(entry: Json, target: Target) -> bool:
-    marker = entry.get("marker")
-    return not marker or Marker(marker).evaluate(target.markers(), context="lock_file")
 
 
 def _placed(value: Any, folder: PurePath) -> Any:
@@ -172,82 +172,54 @@ def _placed(value: Any, folder: PurePath) -> Any:
     return {name: str(folder / each) if name == "path" else _placed(each, folder) for name, each in value.items()}
 
 
-def _package(entry: Json, target: Target, origin: str) -> Package:
-    name, version = canonicalize_name(entry["name"]), str(entry.get("version", ""))
-    if "directory" in entry:
-        folder = entry["directory"]["path"]
-        return Package(name, version, "", False, folder, entry)
-    if wheel := _best(entry.get("wheels", ()), target.tags()):
-        return Package(name, version, _content(wheel), True, None, entry | {"wheels": [wheel]})
-    for kind in ("sdist", "archive", "vcs"):
-        if source := entry.get(kind):
-            return Package(name, version, f"{kind} {_content(source)}", False, None, entry | {"wheels": []})
-    raise EnvironmentFailed(
-        f"{name} {version} has no wheel for {target.platform} with Python {target.python} and no source either, "
-        f"says {origin}.",
-        advice=f"Wheels there are: {', '.join(map(_file_name, entry.get('wheels', ()))) or 'none'}. "
+def _package(entry: pylock.Package, source: Source) -> Package:
+    """Return a package of a lock with the one source that is installed."""
+    version = str(entry.version or "")
+    if isinstance(source, PackageDirectory):
+        return Package(entry.name, version, "", False, source.path)
+    if isinstance(source, PackageVcs):
+        artifact = f"vcs {source.url or source.path} {source.commit_id} {source.subdirectory or ''}"
+        return Package(entry.name, version, artifact, False, None, 0, _entry(entry, vcs=source))
+    artifact = " ".join(f"{name}:{value}" for name, value in sorted(source.hashes.items()))
+    if isinstance(source, PackageWheel):
+        alone = _entry(entry, wheels=[source])
+        return Package(entry.name, version, artifact, True, None, source.size or 0, alone)
+    kind = "archive" if isinstance(source, PackageArchive) else "sdist"
+    return Package(
+        entry.name, version, f"{kind} {artifact}", False, None, source.size or 0, _entry(entry, **{kind: source})
+    )
+
+
+def _entry(entry: pylock.Package, **source: Any) -> pylock.Package:
+    """Return what an installer needs of an entry: the package and this source, whatever the target."""
+    return pylock.Package(name=entry.name, version=entry.version, index=entry.index, **source)
+
+
+def _nothing_for(target: Target, lock: Pylock, origin: str, error: PylockSelectError) -> EnvironmentFailed:
+    at = re.search(r"packages\[(\d+)\]", str(error))
+    if at is None or not str(error).startswith("No wheel"):
+        return EnvironmentFailed(
+            f"{origin} can't be used for {target.platform} with Python {target.python}.",
+            says=f"packaging says: {error}",
+            advice="Lock it for this platform and Python as well.",
+        )
+    package = lock.packages[int(at[1])]
+    return EnvironmentFailed(
+        f"{package.name} {package.version} has no wheel for {target.platform} with Python {target.python} and no "
+        f"source either, says {origin}.",
+        advice=f"Wheels there are: {', '.join(wheel.filename for wheel in package.wheels or ()) or 'none'}. "
         "Choose another version, another platform, or a base image that has it (container_image_uri).",
     )
 
 
-def _best(wheels: Sequence[Json], tags: Sequence[Tag]) -> Json | None:
-    """The wheel that an installer would take on a machine with these tags."""
-    rank = {tag: at for at, tag in enumerate(tags)}
-    found = [(min(rank.get(tag, len(rank)) for tag in _tags(wheel)), at) for at, wheel in enumerate(wheels)]
-    best = min(found, default=(len(rank), 0))
-    return wheels[best[1]] if best[0] < len(rank) else None
-
-
-def _tags(wheel: Json) -> Iterable[Tag]:
-    try:
-        return parse_wheel_filename(_file_name(wheel))[3] or [Tag("none", "none", "none")]
-    except InvalidWheelFilename:
-        return [Tag("none", "none", "none")]
-
-
-def _file_name(wheel: Mapping[str, Any]) -> str:
-    if name := wheel.get("name"):
-        return str(name)
-    return unquote(PurePosixPath(urlsplit(wheel["url"]).path if "url" in wheel else wheel["path"]).name)
-
-
-def _content(source: Json) -> str:
-    """By content: its hashes, or a commit."""
-    if "commit-id" in source:
-        return f"{source.get('url') or source.get('path')} {source['commit-id']} {source.get('subdirectory', '')}"
-    hashes = source.get("hashes") or {}
-    if not hashes:
-        raise ValueError(f"{_file_name(source)} has no hash")
-    return " ".join(f"{name}:{value}" for name, value in sorted(hashes.items()))
-
-
-# ---- and written again, for some of the packages --------------------------------------------------------------------
 def write_lock(packages: Iterable[Package], python: str) -> str:
-    """A lock of these packages alone, for an installer."""
-    parts = ['lock-version = "1.0"', 'created-by = "covalent-awsbatch-plugin"', f'requires-python = ">={python}"']
-    for package in packages:
-        parts.append("\n[[packages]]")
-        told = {name: value for name, value in package.entry.items() if name not in ("marker", "dependencies", "tool")}
-        parts += [f"{_toml(name)} = {_toml_value(value)}" for name, value in told.items()]
-    return "\n".join(parts) + "\n"
+    """Return a lock of these packages alone, as text for an installer."""
+    import tomlkit
 
-
-def _toml(text: str) -> str:
-    """A string of TOML: JSON's, but for the one control character that JSON leaves as it is."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _toml_value(value: Any) -> str:
-    match value:
-        case bool():
-            return str(value).lower()
-        case int() | float():
-            return str(value)
-        case datetime():
-            return value.isoformat()
-        case dict():
-            return "{" + ", ".join(f"{_toml(key)} = {_toml_value(each)}" for key, each in value.items()) + "}"
-        case list():
-            return "[" + ", ".join(map(_toml_value, value)) + "]"
-        case _:
-            return _toml(str(value))
+    lock = Pylock(
+        lock_version=Version("1.0"),
+        created_by="covalent-awsbatch-plugin",
+        requires_python=SpecifierSet(f">={python}"),
+        packages=[package.entry for package in packages if package.entry],
+    )
+    return tomlkit.dumps(lock.to_dict())

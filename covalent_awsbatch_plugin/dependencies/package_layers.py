@@ -17,6 +17,7 @@ from pathlib import Path
 from ..core.files import writable
 from ..core.hashing import content_id
 from ..core.subprocesses import Work
+from ..core.uv_process import index_variables
 from ..errors import EnvironmentFailed
 from ..images.layer import Layer
 from ..runner.protocol.layout import ENV_DIR
@@ -92,7 +93,7 @@ class Environments:
         with writable(folder):
             folder.mkdir(parents=True, exist_ok=True)
         told = [content_of(file) for file in files], [content_of_line(line, folder) for line in sorted(lines)]
-        asked = uv.indexes(os.environ)
+        asked = index_variables(os.environ)
         key = content_id(
             "lock", told, sorted(constraints), target.platform, target.python, target.glibc, asked, str(folder)
         )
@@ -207,6 +208,6 @@ def _compiles_for(target: Target) -> bool:
 def _with_folders(lock: Lock, files: Iterable[Path], others: Iterable[Lock]) -> Lock:
     """And the projects themselves whose pyproject.toml was read, where they are packages, and those of other locks."""
     own = [file.parent for file in files if file.name == "pyproject.toml" and is_package(file.parent)]
-    more = [Package(path.name, "", "", False, str(path), {}) for path in own]
+    more = [Package(path.name, "", "", False, str(path)) for path in own]
     found = [*lock.folders, *more, *(package for other in others for package in other.folders)]
     return replace(lock, folders=tuple({package.folder: package for package in reversed(found)}.values()))

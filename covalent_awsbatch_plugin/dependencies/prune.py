@@ -54,7 +54,7 @@ def _kept(store: LayerStore) -> Iterator[StoreUsage]:
 
 def _forget_drafts_and_locks(folder: Path, now: float) -> None:
     """Drafts of processes that were killed, and locks that nobody asked for in two months."""
-    for pattern, age_s in ((f"{DRAFT}*", DAY_S), ("locks/*.toml", 60 * DAY_S)):
+    for pattern, age_s in ((f"{DRAFT}*", DAY_S), ("locks/*", 60 * DAY_S)):
         for path in folder.glob(pattern):
             with contextlib.suppress(OSError):
                 if path.stat().st_mtime < now - age_s:

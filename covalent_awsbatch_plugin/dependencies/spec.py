@@ -151,12 +151,3 @@ def to_forget(kept: Iterable[StoreUsage], most_bytes: float, now: float) -> list
         gone.append(used)
         size -= used.bytes
     return gone
-
-
-# ---- secrets -------------------------------------------------------------------------------------------------------
-_PASSWORD = re.compile(r"(?<=://)[^/@\s'\"]+@")
-
-
-def without_passwords(text: str) -> str:
-    """The text with what stands before @ in URLs taken out."""
-    return _PASSWORD.sub("***@", text)

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..core.files import writable
+from ..core.files import atomic_write, writable
 from ..core.user_dirs import cache_home
 from ..images.layer import Entry, Layer, deflated_gzip, hashed, pieces, tar
 from .installed_files import DiskFiles
@@ -114,10 +114,9 @@ class LayerStore:
                 os.utime(place)
             return place.read_text(encoding="utf-8")
         text = make()
-        with self.draft() as draft:
+        with writable(self.folder):
             place.parent.mkdir(parents=True, exist_ok=True)
-            (draft / "text").write_text(text, encoding="utf-8")
-            (draft / "text").replace(place)
+            atomic_write(place, text)
         return text
 
     def _keep(self, key: str, fill: Callable[[Path], StoredLayer]) -> StoredLayer:

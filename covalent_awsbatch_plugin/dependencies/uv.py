@@ -1,45 +1,23 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""uv, which resolves and installs: its command lines, and its words as our errors.
-
-Indexes and their credentials are the user's own, from uv's settings or pip's variables; they are told to nobody else.
-"""
+"""uv, which resolves and installs: its command lines, and its words as our errors."""
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from uv import find_uv_bin
-
 from ..core.subprocesses import Work
+from ..core.uv_process import run_uv, without_passwords
 from ..errors import EnvironmentFailed
 from .lock import Lock, Target
-from .spec import without_passwords
 
-# What pip calls its settings, in uv's words. uv itself reads none of pip's.
-_PIPS = {
-    "PIP_INDEX_URL": "UV_DEFAULT_INDEX",
-    "PIP_EXTRA_INDEX_URL": "UV_INDEX",
-    "PIP_FIND_LINKS": "UV_FIND_LINKS",
-    "PIP_CERT": "SSL_CERT_FILE",
-    "PIP_NO_INDEX": "UV_NO_INDEX",
-}
-INDEXES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX")
 _ANOTHER_VERSION = (
     "Choose a version that has a wheel for that platform, or a base image that has it (container_image_uri)."
-)
-_LINES = 30  # of what uv says
-# What it says of its progress: some of it is worth passing on, and none of it explains a failure.
-_NEWS = re.compile(r"\s*(Downloading|Building|Updating) .+")
-_PROGRESS = re.compile(
-    r"\s*(Using CPython|Resolved|Downloading|Downloaded|Building|Built|Updating|Updated|Prepared|Installed) .+"
-    r"| [+~-] .+|warning: The .--pylock. option is experimental.*"
 )
 _NETWORK = ("Failed to fetch", "error sending request", "Failed to download", "dns error", "timed out", "401", "403")
 
@@ -93,36 +71,12 @@ def _for(target: Target) -> list[str]:
 def _run(
     work: Work, words: Sequence[str], happened: str, folder: Path, given: str = "", indexes: Sequence[str] = ()
 ) -> str:
-    def heard(line: str) -> None:
-        if _NEWS.fullmatch(line):
-            work.say(without_passwords(f"uv: {line.strip()}"))
-
-    command = [find_uv_bin(), *words, "--color", "never"]
-    environment = environment_of(os.environ)
-    if indexes:  # not as words: those can be read by every user of this machine
-        environment["UV_INDEX"] = " ".join(filter(None, (environment.get("UV_INDEX"), *indexes)))
-    done = work.run(command, folder=folder, environment=environment, given=given, heard=heard)
-    if done.code:
-        lines = [line for line in done.said.strip().splitlines() if not _PROGRESS.fullmatch(line)]
-        ended = f"ended by signal {-done.code}" if done.code < 0 else f"ended with code {done.code}"
-        says = without_passwords("\n".join(lines[:_LINES])) or ended
-        raise EnvironmentFailed(without_passwords(happened), says=f"uv says: {says}", advice=advice_on(says))
+    done = run_uv(work, words, folder=folder, given=given, indexes=indexes)
+    if done.error:
+        raise EnvironmentFailed(
+            without_passwords(happened), says=f"uv says: {done.error}", advice=advice_on(done.error)
+        )
     return done.output
-
-
-def environment_of(given: Mapping[str, str]) -> dict[str, str]:
-    """uv's environment variables: the user's own, pip's where uv has none, and no Python that is not there already."""
-    found = {**given, "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
-    if not any(name in given for name in INDEXES):
-        found |= {ours: given[pips] for pips, ours in _PIPS.items() if given.get(pips)}
-    found.pop("VIRTUAL_ENV", None)  # it warns of one that is not used
-    return found
-
-
-def indexes(given: Mapping[str, str]) -> dict[str, str]:
-    """Which indexes are asked, without the passwords: what they answer is not what others do."""
-    told = environment_of(given)
-    return {name: without_passwords(told[name]) for name in INDEXES if told.get(name)}
 
 
 def advice_on(says: str) -> str:

@@ -16,7 +16,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import IO
 
-from ..core.files import writable
+from ..core.files import atomic_write, writable
 from ..core.hashing import content_id
 from ..core.user_dirs import cache_home
 from .base_facts import BaseImageFacts, Files
@@ -43,9 +43,7 @@ class Probe:
         """For the next process too."""
         with writable(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=self.folder, prefix="making-", delete=False) as file:
-                file.write(inside.to_json())
-            Path(file.name).replace(self._place(parts))
+            atomic_write(self._place(parts), inside.to_json())
 
     def _place(self, parts: Sequence[object]) -> Path:
         return self.folder / f"{content_id(*parts)[:40]}.json"

@@ -11,15 +11,17 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
-import os
-import subprocess
 import sys
-import zipfile
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from .. import runner
+from ..core.files import atomic_write, staged
+from ..core.subprocesses import Work
+from ..core.uv_process import run_uv
 from ..errors import ImageError
 from ..runner.protocol.layout import PLUGIN_DIR, RUNNER_DIR, RUNNER_PACKAGE
 
@@ -29,16 +31,25 @@ _OBSTORE_FILES = ("obstore/__init__.py", "obstore/store.py", "obstore/_obstore.a
 
 
 class Wheel(NamedTuple):
-    """A published obstore wheel: pip's platform tag, and the digest of the file."""
+    """A published obstore wheel: its platform in uv's words, the SHA-256 of its file, and of the files used of it."""
 
-    tag: str
+    platform: str
     sha256: str
+    files_sha256: str  # as `files_digest` counts it
 
 
-# The digests are those of the published files, from `pip download` of each.
+# From the published files; `files_digest` gives the last one of a folder that a wheel was unpacked into.
 WHEELS = {
-    "linux/amd64": Wheel("manylinux2014_x86_64", "d31b255aec88d37636d374a651f5efc684c89716ab64dea6ac89d75801933af2"),
-    "linux/arm64": Wheel("manylinux_2_24_aarch64", "d7ee9cde74dbe11a4630c90d7245543993f3cebc38a70aceaedcd3b3d6192807"),
+    "linux/amd64": Wheel(
+        "x86_64-manylinux_2_28",
+        "d31b255aec88d37636d374a651f5efc684c89716ab64dea6ac89d75801933af2",
+        "c4121194588c8df6e6088cbdab55473949f50c5ed4583f18eb1d0b3fe14e73c4",
+    ),
+    "linux/arm64": Wheel(
+        "aarch64-manylinux_2_28",
+        "d7ee9cde74dbe11a4630c90d7245543993f3cebc38a70aceaedcd3b3d6192807",
+        "199ea902e52f9230f2ab0954cc366e3504f086362c6dcad075f68af0c348f347",
+    ),
 }
 
 _MAIN = f'''\
@@ -86,19 +97,31 @@ def _obstore(platform: str, cache_dir: Path) -> dict[str, bytes]:
     wheel = WHEELS.get(platform)
     if wheel is None:
         raise ImageError(f"There is no runner for {platform}.", advice=f"There is one for {' and '.join(WHEELS)}.")
-    return _installed(wheel) or _unpacked(_downloaded(wheel, cache_dir))
+    cached = cache_dir / "wheels" / f"obstore-{OBSTORE_VERSION}-{wheel.sha256}"
+    return _published(wheel, _site_packages()) or _published(wheel, cached) or _downloaded(wheel, cached)
 
 
-def _installed(wheel: Wheel) -> dict[str, bytes]:
-    """The installed files; none where they are of another version or platform, or were changed."""
+def _site_packages() -> Path | None:
+    """Return the folder that obstore is installed in here, None where it is not."""
     try:
-        distribution = metadata.distribution("obstore")
+        return Path(str(metadata.distribution("obstore").locate_file("")))
     except metadata.PackageNotFoundError:
+        return None
+
+
+def _published(wheel: Wheel, folder: Path | None) -> dict[str, bytes]:
+    """Return the used files below a folder, or none of them where one is missing or is not the published one."""
+    try:
+        files = {name: (folder / name).read_bytes() for name in _OBSTORE_FILES} if folder else {}
+    except OSError:
         return {}
-    tags = (distribution.read_text("WHEEL") or "").splitlines()
-    if distribution.version != OBSTORE_VERSION or f"Tag: cp311-abi3-{wheel.tag}" not in tags:
-        return {}
-    return _verified(distribution, list(_OBSTORE_FILES))
+    return files if files_digest(files) == wheel.files_sha256 else {}
+
+
+def files_digest(files: Mapping[str, bytes]) -> str:
+    """Return one SHA-256 for the names and contents of files, whatever their order."""
+    lines = (f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(files.items()))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _verified(distribution: metadata.Distribution, names: list[str]) -> dict[str, bytes]:
@@ -118,43 +141,35 @@ def _read(distribution: metadata.Distribution, name: str) -> bytes:
     return Path(str(distribution.locate_file(PurePosixPath(name)))).read_bytes()
 
 
-def _downloaded(wheel: Wheel, cache_dir: Path) -> Path:
-    """The wheel's file in the cache, fetched once by pip from the index the user has configured."""
-    kept = cache_dir / "wheels" / f"obstore-{OBSTORE_VERSION}-{wheel.sha256}.whl"
-    if kept.exists() and _digest(kept) == wheel.sha256:
-        return kept
-    folder = kept.parent / f"download-{os.getpid()}"
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        _pip_download(wheel, folder)
-        fetched = next((path for path in folder.iterdir() if _digest(path) == wheel.sha256), None)
-        if fetched is None:
-            raise ImageError(f"The package index gave another obstore {OBSTORE_VERSION} than the published one.")
-        return fetched.replace(kept)
-    finally:
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()
+def _downloaded(wheel: Wheel, cached: Path) -> dict[str, bytes]:
+    """Return the used files of the wheel, fetched by uv from the user's index, and leave them in the cache."""
+    with TemporaryDirectory() as folder:
+        _uv_install(wheel, Path(folder))
+        files = _published(wheel, Path(folder))
+    if not files:
+        raise ImageError(f"The package index gave another obstore {OBSTORE_VERSION} than the published one.")
+    with staged(cached, "written"):
+        for name, data in files.items():
+            (cached / name).parent.mkdir(parents=True, exist_ok=True)
+            atomic_write(cached / name, data)
+    return files
 
 
-def _pip_download(wheel: Wheel, folder: Path) -> None:
-    options = ["--no-deps", "--only-binary=:all:", "--implementation=cp", "--abi=abi3", "--python-version=3.11"]
-    wanted = [f"--platform={wheel.tag}", f"--dest={folder}", f"obstore=={OBSTORE_VERSION}"]
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", *options, *wanted]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode:
+def _uv_install(wheel: Wheel, folder: Path) -> None:
+    """Install the wheel into a folder, through uv: an environment that uv made has no pip. uv checks its digest."""
+    requirement = f"obstore=={OBSTORE_VERSION} --hash=sha256:{wheel.sha256}"
+    words = ["pip", "install", "--require-hashes", "--no-deps", "--only-binary", ":all:", "--target", str(folder)]
+    target = ["--python-platform", wheel.platform, "--python-version", "3.11", "--python", sys.executable]
+    error = run_uv(Work(), [*words, *target, "-r", "-"], given=requirement).error
+    if "Hash mismatch" in error:
         raise ImageError(
-            f"The runner's S3 client (obstore {OBSTORE_VERSION} for {wheel.tag}) could not be downloaded.",
-            says=f"pip says: {done.stderr.strip()}",
-            advice="The machine that dispatches needs pip and a package index, once for each platform of its jobs.",
+            f"The package index gave another obstore {OBSTORE_VERSION} than the published one.",
+            says=f"uv says: {error}",
         )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _unpacked(wheel: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(wheel) as archive:
-        return {name: archive.read(name) for name in _OBSTORE_FILES}
+    if error:
+        raise ImageError(
+            f"The runner's S3 client (obstore {OBSTORE_VERSION} for {wheel.platform}) could not be downloaded.",
+            says=f"uv says: {error}",
+            advice="The machine that dispatches needs a package index, once for each platform of its jobs: uv's own "
+            "settings (UV_INDEX, uv.toml) or PIP_INDEX_URL name it.",
+        )

@@ -1,4 +1,4 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What is made in the account, who may do what there, and whether all is well."""
+"""The AWS resources of a stack, the policies for them, and the checks of `doctor`."""

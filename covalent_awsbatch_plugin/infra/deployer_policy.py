@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the person who makes and removes the infrastructure may do, and no more.
+"""The IAM policy of the deployer, who creates and deletes the infrastructure.
 
-The network's actions know no names: what has none yet can't be named. Everything else is bound to what the stack is
-called.
+The network's actions accept no names, because a network that does not exist yet has no id. All other statements are
+limited to the names of the stack.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _NEW_NETWORK = (
 )
 
 
-def deployer(infra: InfraSettings, names: Names, made: Mapping[str, str]) -> list[Statement]:
-    """`made` are the names of `stack.names`."""
+def deployer(infra: InfraSettings, names: Names, resources: Mapping[str, str]) -> list[Statement]:
+    """Return the deployer's statements; `resources` are the names of `stack_names.names`."""
     on_instances = not infra.compute.startswith("FARGATE")
     return [
         *_storage(infra, names),
-        *_identities(names, made, on_instances),
+        *_identities(names, resources, on_instances),
         *_batch(infra, names),
         allow("LookAtNetwork", "ec2:DescribeNetworkInterfaces DescribeSecurityGroupRules DescribeSecurityGroups"
               " DescribeSubnets DescribeVpcAttribute DescribeVpcs", EVERYTHING),
@@ -49,7 +49,7 @@ def deployer(infra: InfraSettings, names: Names, made: Mapping[str, str]) -> lis
 
 
 def allowing(action: str, resource: str = "") -> list[str]:
-    """The Sids of the statements that allow an action; where several do, those that name the resource."""
+    """Return the Sids of the statements that allow an action; of several, those that name the resource."""
     stack = names_of("*", "*", "*", {})
     everything = infra_settings({"new_network": True, "delete_data": True})
     having = [
@@ -94,9 +94,9 @@ def _storage(infra: InfraSettings, names: Names) -> list[Statement]:
     ]
 
 
-def _identities(names: Names, made: Mapping[str, str], on_instances: bool) -> list[Statement]:
-    roles = [names.role(made[kind]) for kind in ("execution_role", "job_role", "service_role")]
-    instance = names.role(made["instance_role"])
+def _identities(names: Names, resources: Mapping[str, str], on_instances: bool) -> list[Statement]:
+    roles = [names.role(resources[kind]) for kind in ("execution_role", "job_role", "service_role")]
+    instance = names.role(resources["instance_role"])
     iam = f"arn:{names.partition}:iam::{names.account}"
     statements = [
         allow("MakeRoles", _ROLES, *roles, *([instance] if on_instances else [])),
@@ -104,12 +104,12 @@ def _identities(names: Names, made: Mapping[str, str], on_instances: bool) -> li
             "MakeDispatcherPolicy",
             "iam:CreatePolicy CreatePolicyVersion DeletePolicy DeletePolicyVersion GetPolicy GetPolicyVersion"
             " ListPolicyVersions TagPolicy UntagPolicy",
-            f"{iam}:policy/{made['dispatcher']}",
+            f"{iam}:policy/{resources['dispatcher']}",
         ),
         allow(
             "GiveRoleToBatch",
             "iam:PassRole",
-            names.role(made["service_role"]),
+            names.role(resources["service_role"]),
             StringEquals={"iam:PassedToService": "batch.amazonaws.com"},
         ),
     ]
@@ -119,7 +119,7 @@ def _identities(names: Names, made: Mapping[str, str], on_instances: bool) -> li
                 "MakeInstanceProfile",
                 "iam:AddRoleToInstanceProfile CreateInstanceProfile DeleteInstanceProfile GetInstanceProfile"
                 " RemoveRoleFromInstanceProfile TagInstanceProfile UntagInstanceProfile",
-                f"{iam}:instance-profile/{made['instance_role']}",
+                f"{iam}:instance-profile/{resources['instance_role']}",
             ),
             allow(
                 "GiveRoleToInstances",

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Everything a task will need, looked at before one fails: a line each, and none hides another."""
+"""Check everything that a task needs at AWS; one failed check does not hide another."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Look = Callable[[], Awaitable[Finding | Sequence[Finding]]]
 
 
 class Doctor:
-    """Looks at one account with one set of settings."""
+    """Checks one account with one set of settings."""
 
     def __init__(self, services: Services, settings: Settings) -> None:
         self._services, self._settings = services, settings
@@ -35,10 +35,10 @@ class Doctor:
         self._arn, self._who, self._region = "", Identity("", "aws"), ""
 
     async def findings(self) -> AsyncIterator[Finding]:
-        """Line by line. Without credentials there is only one."""
-        async for found in self._told("credentials", self._credentials):
-            yield found
-            if found.name == "credentials" and not self._arn:
+        """Yield the findings in order; without credentials there is only one."""
+        async for finding in self._checked("credentials", self._credentials):
+            yield finding
+            if finding.name == "credentials" and not self._arn:
                 return
         looks: dict[str, Look] = {
             "bucket": self._bucket,
@@ -55,25 +55,25 @@ class Doctor:
             "subnets": self._subnets,
             "permissions": self._permissions,
         }
-        there: set[str] = set()
+        names_ok: set[str] = set()
         for name, look in looks.items():
-            if name in _NEED_A_QUEUE and "queue" not in there:
-                yield Finding(name, UNKNOWN, "not looked at: it is the queue's")
+            if name in _NEED_A_QUEUE and "queue" not in names_ok:
+                yield Finding(name, UNKNOWN, "not checked: it depends on the queue")
                 continue
-            async for found in self._told(name, look):
-                there |= {found.name} if found.state == OK else set()
-                yield found
+            async for finding in self._checked(name, look):
+                names_ok |= {finding.name} if finding.state == OK else set()
+                yield finding
 
-    async def _told(self, name: str, look: Look) -> AsyncIterator[Finding]:
+    async def _checked(self, name: str, look: Look) -> AsyncIterator[Finding]:
         try:
-            found = await look()
-        except NotAllowed as error:  # what only the doctor asks is no task's need
-            state = UNKNOWN if name in _COURTESIES else WRONG
-            found = Finding(name, state, f"{error.happened} {error.says}".strip(), error.advice)
+            findings = await look()
+        except NotAllowed as error:  # requests that only the doctor makes: a task does not need them
+            state = UNKNOWN if name in _DOCTOR_ONLY else WRONG
+            findings = Finding(name, state, f"{error.happened} {error.says}".strip(), error.advice)
         except AWSBatchError as error:
             state = UNKNOWN if name == "permissions" else WRONG
-            found = Finding(name, state, f"{error.happened} {error.says}".strip(), error.advice)
-        for each in [found] if isinstance(found, Finding) else found:
+            findings = Finding(name, state, f"{error.happened} {error.says}".strip(), error.advice)
+        for each in [findings] if isinstance(findings, Finding) else findings:
             yield each
 
     async def _credentials(self) -> list[Finding]:
@@ -98,11 +98,11 @@ class Doctor:
 
     async def _writable(self) -> Finding:
         await self._ask.write(self._settings.s3_bucket_name)
-        return Finding("bucket writable", OK, "its part covalent-awsbatch/ takes objects")
+        return Finding("bucket writable", OK, "objects can be written to covalent-awsbatch/")
 
     async def _repository(self) -> Finding:
-        found = await self._services.ecr.repository(self._settings.ecr_repo_name)
-        return Finding("repository", OK, f"{found.host}/{found.name}, with a login")
+        repository = await self._services.ecr.repository(self._settings.ecr_repo_name)
+        return Finding("repository", OK, f"{repository.host}/{repository.name}, with a login")
 
     async def _base_image(self) -> Finding:
         repository = await self._services.ecr.repository(self._settings.ecr_repo_name)
@@ -122,20 +122,22 @@ class Doctor:
     # ---- where it runs --------------------------------------------------------------------------------------------
     async def _queue(self) -> Finding:
         queue = await self._services.batch.queue(self._settings.batch_queue)
-        self._settings, said = fitted(self._settings, fargate=queue.fargate, platform=queue.platform)
+        self._settings, adjustments = fitted(self._settings, fargate=queue.fargate, platform=queue.platform)
         kind = "Fargate" if queue.fargate else "EC2"
-        return Finding("queue", OK, f"{self._settings.batch_queue}, enabled and valid, on {kind}. {said}".strip())
+        return Finding(
+            "queue", OK, f"{self._settings.batch_queue}, enabled and valid, on {kind}. {adjustments}".strip()
+        )
 
     async def _environments(self) -> list[Finding]:
         environments = await self._services.batch.environments(self._settings.batch_queue)
-        found = [
+        faults = [
             Finding("compute environments", WRONG, fault)
             for env in environments
             for fault in lacks(env, self._settings)
         ]
         names = ", ".join(f"{env['computeEnvironmentName']} ({_kind(env)})" for env in environments)
-        fit = [] if found else [Finding("compute environments", OK, names)]
-        return [*found, *fit, checks.architecture(self._settings.platform, environments)]
+        fit = [] if faults else [Finding("compute environments", OK, names)]
+        return [*faults, *fit, checks.architecture(self._settings.platform, environments)]
 
     async def _machines(self) -> list[Finding]:
         environments = await self._services.batch.environments(self._settings.batch_queue)
@@ -149,30 +151,30 @@ class Doctor:
         environments = await self._services.batch.environments(self._settings.batch_queue)
         ids = sorted({subnet for env in environments for subnet in env.get("computeResources", {}).get("subnets", ())})
         fargate = any(_kind(env).startswith("FARGATE") for env in environments)
-        found = []
+        findings = []
         for subnet in await self._ask.subnets(ids):
             public = fargate or bool(subnet.get("MapPublicIpOnLaunch"))  # a Fargate task asks for an address itself
             routes, endpoints = await self._ask.routes(subnet), await self._ask.endpoints(subnet["VpcId"])
-            found.append(checks.way_out(subnet["SubnetId"], routes, public, endpoints, self._region))
-        return found
+            findings.append(checks.way_out(subnet["SubnetId"], routes, public, endpoints, self._region))
+        return findings
 
     # ---- what we may do -------------------------------------------------------------------------------------------
     async def _permissions(self) -> list[Finding]:
         names = configured_names(self._settings, self._who.account, self._region, self._who.partition)
         roles = {"execution": names.role(names.execution_role), "job": names.role(names.job_role)}
-        found = []
+        findings = []
         for role, arn in {"dispatcher": self._arn, **roles}.items():
             missing = {
                 sid: await self._ask.denied(arn, actions, resources)
                 for sid, actions, resources in checks.wanted_permissions(role, names)
             }
-            found += checks.permissions(role, arn, missing)
-        return found
+            findings += checks.permissions(role, arn, missing)
+        return findings
 
 
 _NEED_A_QUEUE = {"compute environments", "machines", "subnets"}
-# Looked at for the doctor's sake: a task does without.
-_COURTESIES = {
+# Checks whose requests only the doctor makes; a task does not need their permissions.
+_DOCTOR_ONLY = {
     "bucket encryption", "batch_execution_role_name", "batch_job_role_name", "log group", "machines", "subnets",
     "permissions",
 }  # fmt: skip

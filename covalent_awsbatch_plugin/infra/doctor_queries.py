@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The questions of `doctor`, one call each."""
+"""The requests of `doctor`, one call each."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from ..runner.protocol import layout
 
 
 class Checkup:
-    """Asks; the one thing it writes it deletes again."""
+    """Sends requests; it deletes the one object that it writes."""
 
     def __init__(self, aws: AWS) -> None:
         self._aws = aws
 
     async def caller(self) -> tuple[str, float]:
-        """Our ARN, and how many seconds this machine's clock is ahead of AWS's."""
+        """Return the caller's ARN, and the seconds by which this machine's clock is ahead of AWS's."""
         answer = await self._aws.call("sts", "GetCallerIdentity", of="the AWS account")
-        told = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-        skew = (datetime.now(UTC) - parsedate_to_datetime(told)).total_seconds() if told else 0.0
+        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        skew = (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds() if date else 0.0
         return str(answer["Arn"]), skew
 
     async def encryption(self, bucket: str) -> list[Mapping[str, Any]]:
-        """The bucket's rules; none where there are none."""
+        """Return the bucket's default encryption rules; an empty list if it has none."""
         try:
             answer = await self._aws.call("s3", "GetBucketEncryption", of=f"bucket `{bucket}`", Bucket=bucket)
         except Refused as error:
@@ -40,63 +40,59 @@ class Checkup:
         return list(answer["ServerSideEncryptionConfiguration"]["Rules"])
 
     async def write(self, bucket: str) -> None:
-        """Writes an empty object where arguments go, and deletes it."""
+        """Write an empty object to the folder of inputs, and delete it."""
         key, of = layout.object_key(f"doctor-{uuid.uuid4().hex}"), f"bucket `{bucket}`"
         await self._aws.call("s3", "PutObject", of=of, Bucket=bucket, Key=key, Body=b"")
         await self._aws.call("s3", "DeleteObject", of=of, Bucket=bucket, Key=key)
 
     async def trust(self, role: str) -> Mapping[str, Any]:
-        """A role's trust policy."""
+        """Return a role's trust policy."""
         name = role.rpartition("/")[2]
         answer = await self._aws.call("iam", "GetRole", of=f"role `{name}`", RoleName=name)
-        told: Mapping[str, Any] = answer["Role"]["AssumeRolePolicyDocument"]
-        return told
+        document: Mapping[str, Any] = answer["Role"]["AssumeRolePolicyDocument"]
+        return document
 
     async def subnets(self, ids: Sequence[str]) -> list[Mapping[str, Any]]:
-        """DescribeSubnets."""
+        """Return subnets as DescribeSubnets gives them."""
         answer = await self._aws.call("ec2", "DescribeSubnets", of="the subnets", SubnetIds=list(ids))
         return list(answer["Subnets"])
 
     async def routes(self, subnet: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        """Of the subnet's own route table, or else its VPC's."""
-        tables = await self._aws.call("ec2", "DescribeRouteTables", of="the route tables", Filters=_in(subnet["VpcId"]))
+        """Return the routes of the subnet's own route table, or else of its VPC's main one."""
+        of, filters = "the route tables", _in(subnet["VpcId"])
         own: list[Mapping[str, Any]] = []
         main = own
-        for table in tables["RouteTables"]:
+        async for table in self._aws.items("ec2", "DescribeRouteTables", "RouteTables", of=of, Filters=filters):
             for link in table.get("Associations", ()):
                 own = table["Routes"] if link.get("SubnetId") == subnet["SubnetId"] else own
                 main = table["Routes"] if link.get("Main") else main
         return own or main
 
     async def endpoints(self, vpc: str) -> list[str]:
-        """The services that have an endpoint in a VPC."""
-        answer = await self._aws.call("ec2", "DescribeVpcEndpoints", of="the VPC endpoints", Filters=_in(vpc))
-        return [endpoint["ServiceName"] for endpoint in answer["VpcEndpoints"]]
+        """Return the services that have an endpoint in a VPC."""
+        of = "the VPC endpoints"
+        endpoints = self._aws.items("ec2", "DescribeVpcEndpoints", "VpcEndpoints", of=of, Filters=_in(vpc))
+        return [endpoint["ServiceName"] async for endpoint in endpoints]
 
     async def instance_types(self, patterns: Sequence[str]) -> list[Mapping[str, Any]]:
-        """DescribeInstanceTypes of types and families, such as `g5.*`."""
-        found: list[Mapping[str, Any]] = []
-        told: dict[str, Any] = {"Filters": [{"Name": "instance-type", "Values": list(patterns)}]}
-        while True:
-            page = await self._aws.call("ec2", "DescribeInstanceTypes", of="the instance types", **told)
-            found += page["InstanceTypes"]
-            if not page.get("NextToken"):
-                return found
-            told["NextToken"] = page["NextToken"]
+        """Return the types that match names or patterns such as `g5.*`, as DescribeInstanceTypes gives them."""
+        of, filters = "the instance types", [{"Name": "instance-type", "Values": list(patterns)}]
+        types = self._aws.items("ec2", "DescribeInstanceTypes", "InstanceTypes", of=of, Filters=filters)
+        return [each async for each in types]
 
     async def denied(self, arn: str, actions: Sequence[str], resources: Sequence[str]) -> list[str]:
-        """The actions that our own policies do not allow, as IAM simulates them."""
-        answer = await self._aws.call(
+        """Return the actions that the caller's policies do not allow, as IAM simulates them."""
+        results = self._aws.items(
             "iam",
             "SimulatePrincipalPolicy",
-            of="our own permissions",
+            "EvaluationResults",
+            of="the caller's permissions",
             PolicySourceArn=_source(arn),
             ActionNames=list(actions),
             ResourceArns=list(resources),
             ContextEntries=[_PASSED],
         )
-        results = answer["EvaluationResults"]
-        return sorted({found["EvalActionName"] for found in results if found["EvalDecision"] != "allowed"})
+        return sorted({result["EvalActionName"] async for result in results if result["EvalDecision"] != "allowed"})
 
 
 _PASSED = {
@@ -111,7 +107,7 @@ def _in(vpc: str) -> list[dict[str, Any]]:
 
 
 def _source(arn: str) -> str:
-    """IAM simulates users and roles, not a role's sessions."""
+    """Return the ARN that IAM can simulate: a role's for a session of it, else the same."""
     if ":assumed-role/" not in arn:
         return arn
     before, _, after = arn.partition(":assumed-role/")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""How what is made is called: one table, for Terraform and for the policies of whoever runs it."""
+"""The names of a stack's resources: one table, for Terraform and for the policies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from ..iam import Names
 from ..settings import Settings
 
-# A bucket's name is the whole world's, a role's the whole account's; the others are the Region's own.
+# A bucket's name is unique in a partition, a role's in an account; the others are unique in a Region.
 PATTERNS = {
     "bucket": "{prefix}-batch-{account}-{region}",
     "repository": "{prefix}-batch-job-images",
@@ -24,7 +24,7 @@ PATTERNS = {
     "service_role": "{prefix}-batch-service-{region}",
     "dispatcher": "{prefix}-batch-dispatcher-{region}",
 }
-# The settings that give a name of their own.
+# The settings that replace a pattern.
 SETTINGS = {
     "bucket": "s3_bucket_name",
     "repository": "ecr_repo_name",
@@ -36,14 +36,16 @@ SETTINGS = {
 }
 
 
-def names(prefix: str, account: str, region: str, given: Mapping[str, Any]) -> dict[str, str]:
-    """The names of all that is made; `given` are settings, those that are None or "" left to the pattern."""
-    made = {kind: pattern.format(prefix=prefix, account=account, region=region) for kind, pattern in PATTERNS.items()}
-    return made | {kind: given[name] for kind, name in SETTINGS.items() if given.get(name)}
+def names(prefix: str, account: str, region: str, settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the names of all resources; `settings` that are None or "" leave the pattern's name."""
+    defaults = {
+        kind: pattern.format(prefix=prefix, account=account, region=region) for kind, pattern in PATTERNS.items()
+    }
+    return defaults | {kind: settings[name] for kind, name in SETTINGS.items() if settings.get(name)}
 
 
 def names_tf() -> str:
-    """The same as Terraform's `local.names`."""
+    """Return the names as Terraform's `local.names`."""
     width = max(map(len, PATTERNS))
     there = {"prefix": "${var.prefix}", "account": "${local.account}", "region": "${local.region}"}
     lines = []
@@ -56,5 +58,5 @@ def names_tf() -> str:
 
 def configured_names(settings: Settings, account: str, region: str, partition: str = "aws") -> Names:
     """Return the names that the executor's settings give, for the policies of `iam`."""
-    given = {kind: getattr(settings, name) for kind, name in SETTINGS.items()}
-    return Names.made(given, account, region, partition)
+    values = {kind: getattr(settings, name) for kind, name in SETTINGS.items()}
+    return Names.made(values, account, region, partition)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""One stack of infrastructure: which it is, what it is made with, and what in it holds data."""
+"""A stack of AWS resources: its identity, its variables, and the data in it."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from .stack_settings import InfraSettings, infra_settings
 from .terraform import Say, Terraform
 
 COST = (
-    "While no job runs none of this costs money, but what lies in the bucket, the repository and the log group does"
-    " a little, until it is deleted after {keep_days} days (logs: {log_retention_days})."
+    "While no job runs, only stored data costs money: objects, images and logs. Objects and images are deleted after"
+    " {keep_days} days, logs after {log_retention_days}."
 )
-# Which of Terraform's addresses belong to a place that holds data.
+# Terraform's addresses of the resources that hold data.
 _PLACES = {"bucket": "aws_s3_bucket", "repository": "aws_ecr_", "log group": "aws_cloudwatch_log_group"}
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Where a stack is: two with the same three are the same."""
+    """The identity of a stack: account, Region and prefix."""
 
     account: str
     region: str
@@ -35,35 +35,42 @@ class Stack:
 
     @property
     def name(self) -> str:
-        """What its folder and state are called."""
+        """Name of the stack's folder and of its state."""
         return f"{self.account}-{self.region}-{self.prefix}"
 
     def terraform(self, say: Say) -> Terraform:
-        """Its Terraform."""
+        """Return the stack's Terraform."""
         return Terraform(self.name, say)
 
 
 async def stack(services: Services, prefix: str) -> Stack:
-    """The stack of that prefix in the account and Region that we are connected to."""
+    """Return the stack of a prefix in the account and Region of the connection."""
     identity = await services.account.identity()
     return Stack(identity.account, await services.aws.region(), prefix)
 
 
 def connection(settings: Settings) -> dict[str, str]:
-    """The variables that lead Terraform to the account."""
+    """Return the variables with which Terraform connects to the account."""
     path = settings.credentials and str(Path(settings.credentials).expanduser().absolute())  # it runs elsewhere
     return {"credentials": path, "profile": settings.profile}
 
 
-def variables(stack: Stack, known: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Terraform's variables: those of last time, with what is given now. Raises SettingError for a wrong one."""
-    chosen = {**known, **{name: value for name, value in given.items() if value is not None}}
-    infra = infra_settings({name: value for name, value in chosen.items() if name in InfraSettings.model_fields})
-    return {**chosen, **infra.model_dump(), "region": stack.region}
+def variables(stack: Stack, last_run: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return Terraform's variables: those of the last run, replaced by options that are not None.
+
+    Raises SettingError for a wrong one.
+    """
+    values = {**last_run, **{name: value for name, value in options.items() if value is not None}}
+    infra = infra_settings({name: value for name, value in values.items() if name in InfraSettings.model_fields})
+    return {**values, **infra.model_dump(), "region": stack.region}
 
 
 def write_settings(settings: Mapping[str, Any]) -> None:
-    """The config section leads to the stack, and no longer to an offline AWS's base image."""
+    """Write the stack's names to the config section.
+
+    If the section named another account's credentials before, for example those of an offline AWS, their settings are
+    removed.
+    """
     values = {name: value for name, value in settings.items() if value not in (None, "")}
     before = section()
     elsewhere = before.get("credentials", "") != values.get("credentials", "")
@@ -72,22 +79,22 @@ def write_settings(settings: Mapping[str, Any]) -> None:
 
 
 def forget_settings(settings: Mapping[str, Any]) -> None:
-    """The config section no longer names what was removed."""
+    """Remove the stack's names from the config section."""
     names = {name: value for name, value in settings.items() if name.startswith(("s3_", "ecr_", "batch_"))}
     write_section({}, drop={name for name, value in section().items() if names.get(name) == value})
 
 
 async def held(services: Services, settings: Mapping[str, Any]) -> dict[str, str]:
-    """What lies in the stack's places, a sentence each; a place with nothing in it is not among them."""
+    """Return a sentence about the data in each of the stack's places; an empty place has none."""
     places = DataPlaces(services.aws)
-    found = {
+    sentences = {
         "bucket": await places.in_bucket(settings["s3_bucket_name"]),
         "repository": await places.in_repository(settings["ecr_repo_name"]),
         "log group": await places.in_log_group(settings["batch_job_log_group_name"]),
     }
-    return {kind: sentence for kind, sentence in found.items() if sentence}
+    return {kind: sentence for kind, sentence in sentences.items() if sentence}
 
 
 def is_kept(address: str, kinds: Mapping[str, str]) -> bool:
-    """Whether an address belongs to a place that is kept."""
+    """Return whether an address belongs to a place that is kept."""
     return address.startswith(tuple(_PLACES[kind] for kind in kinds))

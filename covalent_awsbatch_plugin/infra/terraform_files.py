@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Terraform's share of the settings, as text that is written into assets/infra and held there by a test."""
+"""The parts of assets/infra and of the docs that are generated from the settings; a test compares the files."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ TYPES = {"string": "string", "integer": "number", "number": "number", "boolean":
 
 
 def variables_tf() -> str:
-    """variables.tf: what is made, then the executor's own settings, which are null where nobody said more."""
+    """Return variables.tf: the settings of the stack, then those of the executor, which default to null."""
     infra, executor = properties(InfraSettings), properties(ExecutorPluginDefaults)
-    given = {name: f"var.{name}" for name in executor}
-    width = max(map(len, given))
-    lines = "\n".join(f"    {name:<{width}} = {value}" for name, value in given.items())
+    variables = {name: f"var.{name}" for name in executor}
+    width = max(map(len, variables))
+    lines = "\n".join(f"    {name:<{width}} = {value}" for name, value in variables.items())
     return "\n".join(
         [
             HEADER,
-            "# ---- what is made",
-            *(_variable(name, told) for name, told in infra.items()),
-            "# ---- the executor's settings; those that name something name what is made",
-            *(_variable(name, told) for name, told in executor.items()),
+            "# ---- the resources",
+            *(_variable(name, field) for name, field in infra.items()),
+            "# ---- the executor's settings; a name replaces the name of a resource",
+            *(_variable(name, field) for name, field in executor.items()),
             f"locals {{\n  given = {{\n{lines}\n  }}\n\n{names_tf()}}}\n",
         ]
     )
 
 
 def properties(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
-    """Each field as JSON schema tells of it, an optional one as what it is when it is there."""
-    told: dict[str, dict[str, Any]] = model.model_json_schema()["properties"]
-    return {name: _flat(field) for name, field in told.items()}
+    """Return the JSON schema of each field; an optional field has the schema of its value."""
+    schemas: dict[str, dict[str, Any]] = model.model_json_schema()["properties"]
+    return {name: _flat(field) for name, field in schemas.items()}
 
 
 def _flat(field: dict[str, Any]) -> dict[str, Any]:
@@ -53,15 +53,15 @@ def _flat(field: dict[str, Any]) -> dict[str, Any]:
     return {**field, **kinds[0]} if kinds else field
 
 
-def _variable(name: str, told: Mapping[str, Any]) -> str:
+def _variable(name: str, schema: Mapping[str, Any]) -> str:
     lines = [
         f'variable "{name}" {{',
-        f"  description = {json.dumps(told['description'])}",
-        f"  type        = {TYPES[told['type']]}",
-        f"  default     = {json.dumps(told['default'])}",
+        f"  description = {json.dumps(schema['description'])}",
+        f"  type        = {TYPES[schema['type']]}",
+        f"  default     = {json.dumps(schema['default'])}",
     ]
-    unset = f"var.{name} == null ? true : " if told["default"] is None else ""
-    for condition, sentence in _rules(name, told):
+    unset = f"var.{name} == null ? true : " if schema["default"] is None else ""
+    for condition, sentence in _rules(name, schema):
         lines += [
             "",
             "  validation {",
@@ -72,20 +72,20 @@ def _variable(name: str, told: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "}", ""])
 
 
-def _rules(name: str, told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Conditions in Terraform's words, each with the end of the sentence that tells of it."""
+def _rules(name: str, schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield conditions in Terraform's language, each with the end of its error message."""
     value = f"var.{name}"
-    if "enum" in told:
-        yield f"contains({json.dumps(told['enum'])}, {value})", f"be one of {', '.join(told['enum'])}"
-    if "pattern" in told:
-        yield f"can(regex({json.dumps(told['pattern'])}, {value}))", f"match {told['pattern']}"
-    if "minimum" in told:
-        least, most = _number(told["minimum"]), _number(told["maximum"])
+    if "enum" in schema:
+        yield f"contains({json.dumps(schema['enum'])}, {value})", f"be one of {', '.join(schema['enum'])}"
+    if "pattern" in schema:
+        yield f"can(regex({json.dumps(schema['pattern'])}, {value}))", f"match {schema['pattern']}"
+    if "minimum" in schema:
+        least, most = _number(schema["minimum"]), _number(schema["maximum"])
         yield f"{value} >= {least} && {value} <= {most}", f"be from {least} to {most}"
-    if "one_of" in told:
-        yield f"contains({json.dumps(told['one_of'])}, {value})", f"be one of {', '.join(map(str, told['one_of']))}"
-    if "zero_or_least" in told:
-        least = told["zero_or_least"]
+    if "one_of" in schema:
+        yield f"contains({json.dumps(schema['one_of'])}, {value})", f"be one of {', '.join(map(str, schema['one_of']))}"
+    if "zero_or_least" in schema:
+        least = schema["zero_or_least"]
         yield f"{value} == 0 || {value} >= {least}", f"be 0 or at least {least}"
 
 
@@ -93,7 +93,7 @@ def _number(value: float) -> str:
     return f"{value:.12g}"
 
 
-# What the names come to, in Terraform's words; main.tf has these locals.
+# The names as Terraform expressions; main.tf defines these locals.
 IN_TERRAFORM = Names(
     partition="${local.partition}",
     account="${local.account}",
@@ -110,15 +110,15 @@ MADE_BY_TERRAFORM = ("dispatcher", "execution", "job")
 
 
 def policies_tf() -> str:
-    """policies.tf.json: the policies of the roles that Terraform makes, and the one for whoever runs the server."""
-    made = {role: policy(role, IN_TERRAFORM) for role in MADE_BY_TERRAFORM}
-    whence = "Made by `python tools/infra.py` from covalent_awsbatch_plugin/iam.py: change it there."
-    return json.dumps({"//": whence, "locals": {"policies": made}}, indent=2) + "\n"
+    """Return policies.tf.json: the policies of the roles and of the Covalent server's user."""
+    policies = {role: policy(role, IN_TERRAFORM) for role in MADE_BY_TERRAFORM}
+    note = "Made by `python tools/infra.py` from covalent_awsbatch_plugin/iam.py: change it there."
+    return json.dumps({"//": note, "locals": {"policies": policies}}, indent=2) + "\n"
 
 
 def settings_table() -> str:
-    """The table of docs/infrastructure.md."""
-    rows = [f"| `{name}` | {_shown(told['default'])} | {told['description']} |" for name, told in _described()]
+    """Return the table of docs/infrastructure.md."""
+    rows = [f"| `{name}` | {_shown(schema['default'])} | {schema['description']} |" for name, schema in _described()]
     return "\n".join(["| setting | default | meaning |", "|---|---|---|", *rows])
 
 

@@ -137,9 +137,10 @@ class Batch:
         """
         wanted = [{"name": "JOB_NAME", "values": [request["jobName"]]}]
         of = f"job queue `{request['jobQueue']}`"
-        answer = await self._aws.call("batch", "ListJobs", of=of, jobQueue=request["jobQueue"], filters=wanted)
+        of_queue = {"jobQueue": request["jobQueue"], "filters": wanted}
+        jobs = self._aws.items("batch", "ListJobs", "jobSummaryList", of=of, **of_queue)
         since = (since_s - CLOCK_SKEW_SECONDS) * 1000
-        recent = {job["jobId"]: job["createdAt"] for job in answer["jobSummaryList"] if job["createdAt"] >= since}
+        recent = {job["jobId"]: job["createdAt"] async for job in jobs if job["createdAt"] >= since}
         if recent and (mine := request.get("tags", {}).get(TAG_SUBMISSION)):
             told = await self._aws.call("batch", "DescribeJobs", of="the jobs", jobs=list(recent)[:IDS_PER_CALL])
             for job in told["jobs"]:  # what it does not know yet is so young that it is this one
@@ -149,16 +150,10 @@ class Batch:
 
     async def live_jobs(self, queue: str, beginning: str) -> list[Mapping[str, Any]]:
         """JobDetails of the queue's jobs that have not ended and whose name begins so; not an array's children."""
-        found: list[str] = []
-        more: dict[str, Any] = {}
         filters = [{"name": "JOB_NAME", "values": [f"{beginning}*"]}]
         of = f"job queue `{queue}`"
-        while True:
-            page = await self._aws.call("batch", "ListJobs", of=of, jobQueue=queue, filters=filters, **more)
-            found += [job["jobId"] for job in page["jobSummaryList"] if job["status"] not in ENDED]
-            if not page.get("nextToken"):
-                break
-            more = {"nextToken": page["nextToken"]}
+        jobs = self._aws.items("batch", "ListJobs", "jobSummaryList", of=of, jobQueue=queue, filters=filters)
+        found = [job["jobId"] async for job in jobs if job["status"] not in ENDED]
         details: list[Mapping[str, Any]] = []
         for start in range(0, len(found), IDS_PER_CALL):
             ids = found[start : start + IDS_PER_CALL]
@@ -196,16 +191,8 @@ class Batch:
 
     async def failed_children(self, parent: str) -> list[str]:
         """The ids of an array's children that have failed so far."""
-        failed: list[str] = []
-        more: dict[str, Any] = {}
-        while True:
-            answer = await self._aws.call(
-                "batch", "ListJobs", of=f"array job `{parent}`", arrayJobId=parent, jobStatus="FAILED", **more
-            )
-            failed += [summary["jobId"] for summary in answer["jobSummaryList"]]
-            if not answer.get("nextToken"):
-                return failed
-            more = {"nextToken": answer["nextToken"]}
+        of, failed = f"array job `{parent}`", {"arrayJobId": parent, "jobStatus": "FAILED"}
+        return [job["jobId"] async for job in self._aws.items("batch", "ListJobs", "jobSummaryList", of=of, **failed)]
 
     async def terminate(self, job_id: str, reason: str) -> None:
         """Ends a job in any state; one that has ended, or that AWS Batch has forgotten, is fine too."""

@@ -5,23 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
 
+from ..core.fargate_sizes import FARGATE_GIB
 from ..errors import SettingError
 from ..settings import Settings
 
-# vCPU: GiB. https://docs.aws.amazon.com/batch/latest/userguide/fargate.html
-FARGATE: dict[float, Sequence[float]] = {
-    0.25: (0.5, 1, 2),
-    0.5: range(1, 5),
-    1: range(2, 9),
-    2: range(4, 17),
-    4: range(8, 31),
-    8: range(16, 61, 4),
-    16: range(32, 121, 8),
-}
 
-
+@functools.lru_cache(maxsize=1024)
 def fitted(settings: Settings, *, fargate: bool, platform: str = "") -> tuple[Settings, str]:
     """The settings with a size and a platform that the queue's machines have, and what was changed, or "".
 
@@ -64,11 +55,11 @@ def _check_ec2(settings: Settings) -> None:
 
 def _next_pair(settings: Settings) -> tuple[float, float]:
     """The smallest pair that has both; vCPUs first, for they cost more."""
-    for vcpu, memories in FARGATE.items():
+    for vcpu, memories in FARGATE_GIB.items():
         enough = [memory for memory in memories if memory >= settings.memory]
         if vcpu >= settings.vcpu and enough:
             return vcpu, float(enough[0])
-    most, memories = list(FARGATE.items())[-1]
+    most, memories = list(FARGATE_GIB.items())[-1]
     raise SettingError(
         f"The setting vcpu={settings.vcpu:g} with memory={settings.memory:g} (GiB) can't be had: the queue "
         f"`{settings.batch_queue}` is on Fargate.",

@@ -31,11 +31,6 @@ def again(settings: Settings, failures: Sequence[Failure], tries: int) -> Settin
     return settings if named else None
 
 
-def may_go_again(settings: Settings) -> bool:
-    """Whether any failure could lead to another submission: only then is the packed task kept."""
-    return bool(settings.retry_exceptions.strip()) or settings.max_memory > settings.memory
-
-
 def _is_named(settings: Settings, failure: Failure) -> bool:
     """By its full name, or by the class's alone."""
     if not isinstance(failure.error, Raised) or not failure.exception_type:

@@ -53,7 +53,7 @@ def _now() -> datetime:
 
 
 def before_all(keys: Keys, control_token: str, app: Wsgi, clock: Clock = _now) -> Wsgi:
-    """The same application for requests that are signed with one of the keys; its own paths want the token."""
+    """Return the application behind a check: requests need a signature by one of the keys, its own paths the token."""
 
     def guarded(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
@@ -76,7 +76,7 @@ def before_all(keys: Keys, control_token: str, app: Wsgi, clock: Clock = _now) -
 
 
 def _authenticate(environ: dict[str, Any], keys: Keys, now: datetime) -> None:
-    """Raises NotAccepted. A body that the signature covers is read, and put back."""
+    """Check a request's signature. A body that the signature covers is read and put back. Raises NotAccepted."""
     sent = _sent(environ)
     claim = claim_of(sent)
     key = keys.find(claim.access_key_id)
@@ -132,7 +132,7 @@ def _refused(environ: dict[str, Any], why: Fault | str, start_response: Any) -> 
 
 
 def _service(environ: Mapping[str, Any]) -> str:
-    """The service whose form the sender reads: the one that the request is signed for, else the one it looks like."""
+    """Return the service in whose form to refuse: the one that the request is signed for, or else looks like."""
     try:
         claim: Claim = claim_of(_sent(environ))
     except NotAccepted:

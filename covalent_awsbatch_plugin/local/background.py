@@ -9,6 +9,7 @@ Who runs one holds a lock on its folder for as long as it lives; a process id al
 from __future__ import annotations
 
 import fcntl
+import importlib.util
 import json
 import os
 import shutil
@@ -21,11 +22,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..core.user_dirs import data_dir
+
 STATE_FILE, LOCK_FILE, LOG_FILE = "state.json", "lock", "server.log"
 READY = "ready"
 CALLS_PATH, STORM_PATH = "/_local/calls", "/_local/storm"  # of the endpoint: what was asked, and a throttle storm
 FAULTS_PATH = "/_local/faults"  # of the endpoint: what shall go wrong
 ENDS_WITHIN_S = 60.0
+EXTRA_MODULES = ("moto", "flask", "flask_cors")  # of requirements-local.txt
 Progress = Callable[[str], None]
 
 
@@ -51,8 +55,7 @@ class Status:
 
 def home() -> Path:
     """Where named ones live: `$XDG_DATA_HOME/covalent-awsbatch/local`."""
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(data) / "covalent-awsbatch" / "local"
+    return data_dir() / "local"
 
 
 def status(name: str = "default") -> Status | None:
@@ -118,8 +121,15 @@ def flags(options: dict[str, Any]) -> list[str]:
     return [word for name, value in told.items() for word in (f"--{name}", str(value))]
 
 
+def require_extra() -> None:
+    """Raise LocalAWSFailed, with the command that installs it, where the extra `local` is not installed."""
+    if not all(importlib.util.find_spec(module) for module in EXTRA_MODULES):
+        raise LocalAWSFailed("The offline AWS needs the extra `local`: pip install 'covalent-awsbatch-plugin[local]'")
+
+
 def spawn(folder: Path, options: list[str], progress: Progress, stdin: int) -> subprocess.Popen[bytes]:
     """Starts one in `folder` and returns when it is ready; raises LocalAWSFailed with its last words."""
+    require_extra()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = [sys.executable, "-m", __package__, "--state-dir", str(folder), *options]
     with (folder / LOG_FILE).open("wb") as log:

@@ -10,12 +10,13 @@ takes 0.3 s to load.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import botocore.session
+
+from ..core.files import atomic_write
 
 PROFILE = "local"
 PROVISIONER = "provisioner"  # the access key id of who fills a fresh offline AWS, good for so long
@@ -125,13 +126,14 @@ class Provisioner:
         iam.create_user(UserName="covalent")
         iam.put_user_policy(UserName="covalent", PolicyName="all", PolicyDocument=_policy(_ANY | {"Action": "*"}))
         key = iam.create_access_key(UserName="covalent")["AccessKey"]
-        write_private(
+        atomic_write(
             credentials_file,
             f"[{PROFILE}]\n"
             f"aws_access_key_id = {key['AccessKeyId']}\n"
             f"aws_secret_access_key = {key['SecretAccessKey']}\n"
             f"region = {self._region}\n"
             f"endpoint_url = {self._endpoint_url}\n",
+            mode=0o600,
         )
 
 
@@ -141,15 +143,6 @@ def make_way_out(ec2: Any, vpc_id: str) -> None:
     ec2.attach_internet_gateway(gateway.id, vpc_id)
     for table in ec2.describe_route_tables(filters={"vpc-id": [vpc_id]}):
         ec2.create_route(table.id, "0.0.0.0/0", gateway_id=gateway.id)
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only this user can read: a new one in place of what was there, whole or not at all."""
-    partial = path.with_name(f"{path.name}.part")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    partial.replace(path)
 
 
 def section(credentials_file: Path, region: str, base_image: str) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from moto.utilities.utils import get_partition
 from werkzeug.serving import make_server
 
+from ..core.files import atomic_write
 from . import logs
 from .access import before_all
 from .base_image.build import BaseImage, make_base_image
@@ -43,7 +44,7 @@ from .iam import enforcement as iam
 from .iam.keys import Keys
 from .iam.origin import only_own
 from .iam.task_credentials import CredentialsEndpoint
-from .provision import BASE_REPOSITORY, PROVISIONER, Network, Provisioner, make_way_out, section, write_private
+from .provision import BASE_REPOSITORY, PROVISIONER, Network, Provisioner, make_way_out, section
 
 HOST = "127.0.0.1"
 CREDENTIALS_FILE = "credentials"
@@ -187,4 +188,4 @@ def _moto(gate: Gate, keys: Keys, control_token: str) -> str:
 
 def write_state(folder: Path, state: dict[str, Any]) -> None:
     """Written whole or not at all: its presence says that everything answers."""
-    write_private(folder / STATE_FILE, json.dumps(state, indent=2))
+    atomic_write(folder / STATE_FILE, json.dumps(state, indent=2), mode=0o600)

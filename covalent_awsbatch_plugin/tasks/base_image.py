@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 FOR_A_WARNING_BYTES = 512 * 1024 * 1024  # a bigger image is not read whole only to compare versions
 MOST_REMEMBERED = 4096  # functions
+CHECKED_SECONDS = 60  # time for which a base that fitted is not looked at again
 
 
 def last_seen(settings: Settings, python: str) -> BaseImageFacts:
@@ -41,6 +42,7 @@ class BaseImages:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._probe = Probe()
+        self._cloudpickle = our_cloudpickle()
         self._inside: dict[str, BaseImageFacts] = {}
         self._modules: dict[str, frozenset[str]] = {}
         self._warned: set[tuple[str, str]] = set()
@@ -52,18 +54,30 @@ class BaseImages:
 
         Raises ImageError, PythonMismatch, NotPicklable, SettingError, ServiceError, StagingError.
         """
-        name = base_image(settings, package.python)
-        base = await self._resolved(settings, resources, name)
-        told = facts_of_config(base.image)
-        if told.python is None or (packs and told.libc is None):
-            told = await self._looked(settings, resources, base)
-        check_python(told, name, package)
-        check_libc(told, name)
-        if package.cloudpickle != our_cloudpickle():
+        name, repository = base_image(settings, package.python), resources.repository.uri
+        base = await self._services.cached(
+            ("base", name, settings.platform, settings.builder, repository, package.python, packs),
+            lambda: self._checked(settings, resources, package, packs=packs),
+            CHECKED_SECONDS,
+        )
+        if package.cloudpickle != self._cloudpickle:
             await self._check_pickles(group, package)
         if settings.container_image_uri and not packs:
             await self._compare(settings, resources, base, group, package)
-        base = replace(base, inside=told)
+        return base
+
+    async def _checked(
+        self, settings: Settings, resources: ResolvedResources, package: Package, *, packs: bool
+    ) -> Base:
+        """Return the base with the facts about it, after Python and C library were found to fit."""
+        name = base_image(settings, package.python)
+        base = await self._resolved(settings, resources, name)
+        facts = facts_of_config(base.image)
+        if facts.python is None or (packs and facts.libc is None):
+            facts = await self._looked(settings, resources, base)
+        check_python(facts, name, package)
+        check_libc(facts, name)
+        base = replace(base, inside=facts)
         if packs:
             self._note_seen(settings, base)
         return base

@@ -39,10 +39,9 @@ class JobCanceller:
         self._given_up: set[str] = set()  # such jobs with a task that was cancelled, and may still run
         self._flushes: dict[str, asyncio.Task[None]] = {}
 
-    def submitted(self, job_id: str, member: int | None) -> None:
-        """A task that may share its container with others."""
-        if member is not None:
-            self._members.setdefault(job_id, set()).add(member)
+    def submitted(self, job_id: str, member: int) -> None:
+        """Note a task that shares its job's container with others."""
+        self._members.setdefault(job_id, set()).add(member)
 
     async def ended(self, job_id: str, reason: str, member: int | None) -> None:
         """A task has ended. If those that shared its container were all cancelled or have ended, so does the job."""

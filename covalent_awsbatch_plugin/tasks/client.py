@@ -26,7 +26,7 @@ from ..aws.session import AWS, Connection, shared
 from ..errors import AWSBatchError, Cancelled, NeverStarted
 from ..jobs.description import JobState
 from ..jobs.resources import fitted
-from ..jobs.resubmit import again, may_go_again
+from ..jobs.resubmit import again
 from ..settings import Settings
 from .base_image import BaseImages
 from .batching import MIB, Batcher
@@ -35,6 +35,8 @@ from .cleanup import Cleanup
 from .dependency_layers import DependencyLayerBuilder, without_pip
 from .inflight import Task
 from .job_handle import JobHandle
+from .late_jobs import LateJobs
+from .ledger import Entry, LedgerRecord
 from .packing import Package, pack
 from .reattach import EarlierJob, artifacts_of, left_behind
 from .result_key import result_key
@@ -58,6 +60,7 @@ class Client:
         self.canceller = JobCanceller(services, self.cleanup)
         self.base_images = BaseImages(services)
         self.dependency_layers = DependencyLayerBuilder(services)
+        self.late_jobs = LateJobs(services)
         self.submitter = Submitter(services, self.cleanup, self.canceller)
         self.batcher = Batcher(self.submitter.submit, self.canceller)
 
@@ -90,26 +93,35 @@ class Client:
             _warn_once(adjustment)
         await asyncio.gather(*map(self.cleanup.hold, package.uploads))
         try:
-            earlier = await left_behind(self.services, settings, group, package.content)
-            if earlier and not may_go_again(settings):
+            ledger = self.services.ledger
+            records = await self.services.in_thread(ledger.left, group.dispatch_id, group.node_ids)
+            earlier, unsettled = None, list[tuple[LedgerRecord, Entry]]()
+            if records:
+                earlier, unsettled = await left_behind(self.services, settings, records, package.content)
+            if earlier and not settings.may_resubmit:
                 return await self._take_over(settings, earlier, package, task)
             packs = bool(settings.environment or requirements)
-            base = await self.base_images.find(settings, resources, group, package, packs=packs)
+            task.base = await self.base_images.find(settings, resources, group, package, packs=packs)
             _raise_if_cancelled(task)
-            packing = self.dependency_layers.pack(settings, group, requirements, base, package.python)
-            task.dependencies = await _unless_cancelled(task, packing)
-            _raise_if_cancelled(task)
+            if packs:
+                packing = self.dependency_layers.pack(settings, group, requirements, task.base, package.python)
+                task.dependencies = await _unless_cancelled(task, packing)
+                _raise_if_cancelled(task)
             task.package = package
+            if unsettled:  # packing took its time: a job may have come of them
+                earlier, unsettled = await left_behind(self.services, settings, records, package.content)
             if earlier:
                 return await self._take_over(settings, earlier, package, task)
             await asyncio.gather(*(self._upload(resources, key, path) for key, path in package.uploads.items()))
             _raise_if_cancelled(task)
             handle = await self.batcher.enqueue(settings, task)
+            if unsettled:
+                self.late_jobs.submitted_anew(settings, unsettled)
         except BaseException:
             for key in package.uploads:
                 self.cleanup.release(key)
             raise
-        if not may_go_again(settings):
+        if not settings.may_resubmit:
             task.release()
         return handle
 
@@ -183,7 +195,8 @@ class Client:
         store = await results_store(self.services, settings, handle)
         artifacts = artifacts_of(settings, store, handle, tuple(package.uploads))
         await self.cleanup.taken_over(earlier.result_ids, artifacts)
-        self.canceller.submitted(handle.job_id, handle.member)
+        if handle.member is not None:
+            self.canceller.submitted(handle.job_id, handle.member)
         task.handle = handle
         if task.cancelled:
             await bounded(self.canceller.end(handle.job_id, CANCEL_REASON, handle.member))

@@ -43,13 +43,10 @@ LOOKED_AT_BYTES = 256 * 1024 * 1024  # a bigger argument is of a kind that the f
 
 @dataclass(frozen=True)
 class DependencyLayers:
-    """Layers, lower first, and a name: tasks with the same may share an image."""
+    """Layers, lower first, and their name: tasks with the same name may share an image."""
 
     layers: tuple[Layer, ...] = ()
-
-    @property
-    def name(self) -> str:
-        return content_id([layer.digest for layer in self.layers]) if self.layers else ""
+    name: str = ""
 
 
 NO_DEPENDENCIES = DependencyLayers()
@@ -81,7 +78,7 @@ class DependencyLayerBuilder:
         if time.monotonic() - self._pruned_at > PRUNED_EVERY_S or not self._pruned_at:
             self._pruned_at = time.monotonic()
             self._services.in_background(_prune, self._environments, settings.max_cache_gib)
-        return DependencyLayers(layers)
+        return DependencyLayers(layers, content_id([layer.digest for layer in layers]) if layers else "")
 
     async def _made(self, asked: EnvironmentSpec, target: Target, found: References) -> tuple[Layer, ...]:
         """When nobody waits for it any more, nothing of it is left running."""

@@ -18,6 +18,7 @@ from ..jobs import definition as jobs
 from ..jobs import names
 from ..runner.protocol import layout
 from ..settings import Settings
+from .cache_folder import cache_folder
 from .packing import Package, image_files, pack, payload_of
 from .services import base_image
 from .staging import stage_call
@@ -64,7 +65,7 @@ def _image(settings: Settings) -> list[str]:
 
 def _runner(settings: Settings) -> str:
     try:
-        files = runner_files(settings.platform, Path(settings.cache_dir).expanduser())
+        files = runner_files(settings.platform, cache_folder(settings.cache_dir))
     except ImageError as error:  # for another platform it takes a download, and this command needs no network
         return _line("runner", f"for {settings.platform}. {error.happened}")
     return _sized(layer(files, "runner"))

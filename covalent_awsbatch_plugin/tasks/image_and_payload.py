@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..images.builders.builder import PushedImage
+from ..images.builders.builder import Base, PushedImage
 from ..images.builders.registry_builder import OF_ENVIRONMENT, OF_TASKS
 from ..images.layer import Layer, layer
 from ..settings import Settings
@@ -17,7 +16,7 @@ from .cleanup import Cleanup
 from .dependency_layers import DependencyLayers
 from .packing import Package, image_files, payload_of
 from .payload_object import Payload
-from .services import ResolvedResources, Services, base_image
+from .services import ResolvedResources, Services
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,7 @@ class ImageMaker:
         self,
         settings: Settings,
         resources: ResolvedResources,
+        base: Base,
         packages: Sequence[Package],
         dispatch_ids: Sequence[str],
         dependencies: DependencyLayers,
@@ -65,8 +65,8 @@ class ImageMaker:
             tasks = await self._services.in_thread(lambda: layer(image_files(packages, dispatch_ids), "task"))
             # Layers that change least lie lowest.
             layers = [*dependencies.layers, tasks]
-            return ImageAndPayload(await self._image(settings, resources, packages[0], layers, OF_TASKS))
-        image = await self._image(settings, resources, packages[0], dependencies.layers, OF_ENVIRONMENT)
+            return ImageAndPayload(await self._image(settings, resources, base, layers, OF_TASKS))
+        image = await self._image(settings, resources, base, dependencies.layers, OF_ENVIRONMENT)
         payload = await self._services.in_thread(payload_of, packages, dispatch_ids, settings.tasks_per_job)
         parts = ImageAndPayload(image, payload)
         await self._cleanup.hold(payload.key)
@@ -78,16 +78,13 @@ class ImageMaker:
         return parts
 
     async def _image(
-        self, settings: Settings, resources: ResolvedResources, package: Package, layers: Sequence[Layer], kind: str
+        self, settings: Settings, resources: ResolvedResources, base: Base, layers: Sequence[Layer], kind: str
     ) -> PushedImage:
         """Push base, runner and these layers as one image, and hold it."""
         builder = await self._services.builder(settings)
 
         async def push() -> PushedImage:
-            base, runner = await asyncio.gather(
-                builder.resolve_base(base_image(settings, package.python), settings.platform, resources.repository),
-                self._services.runner_layer(settings.platform, settings.cache_dir),
-            )
+            runner = await self._services.runner_layer(settings.platform, settings.cache_dir)
             return await builder.push(base, [runner, *layers], resources.repository, kind)
 
         image = await push()

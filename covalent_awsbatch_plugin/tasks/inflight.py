@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from ..images.builders.builder import Base
 from .dependency_layers import NO_DEPENDENCIES, DependencyLayers
 from .job_handle import JobHandle
 from .packing import Package, StagedGroup
@@ -20,14 +21,15 @@ Node = tuple[str, int]  # dispatch id, node id
 class Task:
     """One task group under way: what it is, what it needs, and which job runs it.
 
-    `package` and `dependencies` are known once the task is packed, and only kept after the submission while the task
-    may have to be submitted again. `handle` is known once its job is submitted. `cancelled` is set by whoever cancels
-    any of its nodes. `tries` counts the submissions, from 1.
+    `package`, `base` and `dependencies` are known once the task is packed, and only kept after the submission while the
+    task may have to be submitted again. `handle` is known once its job is submitted. Whoever cancels any of its nodes
+    sets `cancelled`. `tries` counts the submissions, from 1.
     """
 
     nodes: tuple[Node, ...]
     group: StagedGroup | None = None
     package: Package | None = None
+    base: Base | None = None
     dependencies: DependencyLayers = NO_DEPENDENCIES
     tries: int = 1
     handle: JobHandle | None = None
@@ -51,9 +53,15 @@ class Task:
         assert self.package is not None, "this task is not packed"
         return self.package
 
+    @property
+    def checked_base(self) -> Base:
+        """The base image that fits the task; it is there between packing and submission."""
+        assert self.base is not None, "this task's base image is not known yet"
+        return self.base
+
     def release(self) -> None:
         """Drop the packed bytes once nothing can submit them again."""
-        self.package, self.dependencies = None, NO_DEPENDENCIES
+        self.package, self.base, self.dependencies = None, None, NO_DEPENDENCIES
 
     def cancel(self) -> None:
         """Mark the task as cancelled and call every callback of `on_cancel`."""

@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import UnknownFormat
 from ..runner.protocol import layout
 
-VERSION = 2  # added `dispatch_id`; handles of version 1 name no version
+VERSION = 2  # added `submission` and `dispatch_id`; handles of version 1 name no version
 READABLE_VERSIONS = (1, VERSION)
 
 
@@ -23,7 +23,7 @@ class JobHandle:
 
     `job_id` is the child's id `parent:index` where the job is an array. `member` is the task's number in the whole job
     where several tasks share a container, else None. `name` is the name of the first electron, `names` holds the names
-    of the others by node id. `dispatch_id` is empty in a handle of version 1.
+    of the others by node id. `submission` and `dispatch_id` are empty in a handle of version 1.
     """
 
     job_id: str
@@ -36,6 +36,7 @@ class JobHandle:
     definition: str = ""
     payload: str = ""  # key of the object that the task came in; "": it came in the image
     names: dict[str, str] = field(default_factory=dict, hash=False)
+    submission: str = ""  # value of the job's tag TAG_SUBMISSION, which no other job has
     dispatch_id: str = ""
 
     def is_at(self, here: tuple[str, str]) -> bool:
@@ -77,7 +78,7 @@ class JobHandle:
 
 _REQUIRED = ("job_id", "name", "content", "bucket", "prefix", "image")
 _TYPES: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys((*_REQUIRED, "definition", "payload", "dispatch_id"), (str,)),
+    **dict.fromkeys((*_REQUIRED, "definition", "payload", "submission", "dispatch_id"), (str,)),
     "member": (int, NoneType),
     "names": (dict,),
 }

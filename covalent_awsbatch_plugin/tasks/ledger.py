@@ -13,7 +13,6 @@ import contextlib
 import functools
 import json
 import logging
-import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core.files import atomic_write
 from ..core.user_dirs import data_dir
 from ..errors import StagingError, UnknownFormat
 from .job_handle import JobHandle
@@ -31,9 +31,12 @@ VERSION = 2  # an object with a version; version 1 was the list of entries alone
 _UNSENT = "unsent-"
 
 
-def unsent(job_name: str) -> str:
-    """By what a job goes that may not have been submitted. In its entries' handles `job_id` is only what follows it."""
-    return f"{_UNSENT}{job_name}"
+def unsent(job_name: str, submission: str) -> str:
+    """By what a job goes that may not have been submitted. In its entries' handles `job_id` is only what follows it.
+
+    Another process that submits the same task, by the same name, has another `submission`, and a file of its own.
+    """
+    return f"{_UNSENT}{job_name}.{submission}"
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ class LedgerRecord:
     @property
     def unsent_name(self) -> str | None:
         """The job's name where it may not have been submitted, else None: then `key` is its id."""
-        return self.key.removeprefix(_UNSENT) if self.key.startswith(_UNSENT) else None
+        name, _, _ = self.key.removeprefix(_UNSENT).partition(".")  # job names have no dots
+        return name if self.key.startswith(_UNSENT) else None
 
 
 class Ledger:
@@ -92,9 +96,8 @@ class Ledger:
             self._ours.add(path.name)
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fresh = path.with_suffix(f".{os.getpid()}")
-            fresh.write_text(json.dumps({"version": VERSION, "entries": [entry.to_json() for entry in entries]}))
-            fresh.replace(path)
+            content = {"version": VERSION, "entries": [entry.to_json() for entry in entries]}
+            atomic_write(path, json.dumps(content))
         except OSError as error:
             raise StagingError(f"The file {path} can't be written: {error.strerror}.") from error
 

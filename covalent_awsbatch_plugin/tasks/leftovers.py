@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from ..aws.session import AWS
 
@@ -32,7 +31,7 @@ class Leftovers:
     async def images(self, repository: str) -> list[Leftover]:
         """Every image with a tag of ours."""
         of, found = f"ECR repository `{repository}`", []
-        async for image in self._pages("ecr", "DescribeImages", "imageDetails", of=of, repositoryName=repository):
+        async for image in self._aws.items("ecr", "DescribeImages", "imageDetails", of=of, repositoryName=repository):
             tag = next(iter(image.get("imageTags") or ()), "")
             found.append(
                 Leftover(image["imageDigest"], tag, image.get("imageSizeInBytes", 0), image.get("imagePushedAt"))
@@ -41,33 +40,14 @@ class Leftovers:
 
     async def objects(self, bucket: str, prefix: str) -> list[Leftover]:
         """Every object below a prefix."""
-        of, found, more = f"bucket `{bucket}`", list[Leftover](), dict[str, Any]()
-        while True:
-            page = await self._aws.call("s3", "ListObjectsV2", of=of, Bucket=bucket, Prefix=prefix, **more)
-            found += [
-                Leftover(item["Key"], item["Key"], item["Size"], item["LastModified"])
-                for item in page.get("Contents", ())
-            ]
-            if not page.get("IsTruncated"):
-                return found
-            more = {"ContinuationToken": page["NextContinuationToken"]}
+        of = f"bucket `{bucket}`"
+        items = self._aws.items("s3", "ListObjectsV2", "Contents", of=of, Bucket=bucket, Prefix=prefix)
+        return [Leftover(item["Key"], item["Key"], item["Size"], item["LastModified"]) async for item in items]
 
     async def definitions(self) -> list[tuple[Leftover, Mapping[str, str]]]:
         """Every active job definition of the account and Region, with its tags."""
         of, found = "the job definitions", []
-        async for each in self._pages("batch", "DescribeJobDefinitions", "jobDefinitions", of=of, status="ACTIVE"):
+        async for each in self._aws.items("batch", "DescribeJobDefinitions", "jobDefinitions", of=of, status="ACTIVE"):
             left = Leftover(each["jobDefinitionArn"], each["jobDefinitionName"], 0, None)
             found.append((left, each.get("tags") or {}))
         return found
-
-    async def _pages(
-        self, service: str, operation: str, key: str, *, of: str, **parameters: Any
-    ) -> AsyncIterator[Mapping[str, Any]]:
-        more: dict[str, Any] = {}
-        while True:
-            page = await self._aws.call(service, operation, of=of, **parameters, **more)
-            for item in page[key]:
-                yield item
-            if not page.get("nextToken"):
-                return
-            more = {"nextToken": page["nextToken"]}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,8 +23,8 @@ from ..jobs.watched import FORGOTTEN_SECONDS
 from ..settings import Settings
 from .cleanup import JobArtifacts
 from .job_handle import JobHandle
-from .ledger import Entry, LedgerRecord, unsent
-from .packing import StagedGroup
+from .late_jobs import job_of
+from .ledger import Entry, LedgerRecord
 from .results import newest_envelope, results_store
 from .services import Services
 from .submit import ON_ITS_WAY_SECONDS
@@ -41,26 +42,30 @@ class EarlierJob:
     result_ids: tuple[str, ...]
 
 
-async def left_behind(services: Services, settings: Settings, group: StagedGroup, content: str) -> EarlierJob | None:
-    """The newest job of this very task that runs or has left a value; None where there is none.
+async def left_behind(
+    services: Services, settings: Settings, records: Sequence[tuple[LedgerRecord, Entry]], content: str
+) -> tuple[EarlierJob | None, list[tuple[LedgerRecord, Entry]]]:
+    """Return the newest job of this very task that runs or has left a value, or None; and its unsettled submissions.
 
-    All of an array's tasks may be asked for at once, so one of them looks at no other's entry.
+    `records` are the ledger's for the dispatch and the nodes; `content` is the digest of the task. A job may still come
+    of an unsettled submission: `LateJobs` ends it once the task was submitted anew. All of an array's tasks may be
+    asked for at once, so one of them looks at no other's entry.
     """
-    here = await services.here()
-    for noted, entry in await services.in_thread(services.ledger.left, group.dispatch_id, group.node_ids):
+    here, unsettled = await services.here(), list[tuple[LedgerRecord, Entry]]()
+    for record, entry in records:
         handle = entry.handle
         if handle.content != content or not handle.is_at(here):
             continue
-        there = await services.once(("settled", noted.key), partial(settled, services, settings, noted))
+        there = await services.once(("settled", record.key), partial(settled, services, settings, record))
         if there is None:
+            unsettled.append((record, entry))
             continue
-        if noted.unsent_name is not None:
+        if record.unsent_name is not None:
             handle = replace(handle, job_id=there.key + handle.job_id)
         if await _is_worth_it(services, settings, there, handle):
-            return EarlierJob(
-                handle, await services.cached(("tasks of", there.key), partial(_result_ids, there), FRESH_SECONDS)
-            )
-    return None
+            ids = await services.cached(("tasks of", there.key), partial(_result_ids, there), FRESH_SECONDS)
+            return EarlierJob(handle, ids), unsettled
+    return None, unsettled
 
 
 async def _result_ids(noted: LedgerRecord) -> tuple[str, ...]:
@@ -69,16 +74,15 @@ async def _result_ids(noted: LedgerRecord) -> tuple[str, ...]:
 
 async def settled(services: Services, settings: Settings, noted: LedgerRecord) -> LedgerRecord | None:
     """A job whose submission may have been cut off, looked for by its name; None while there is none."""
-    name = noted.unsent_name
-    if name is None:
+    if noted.unsent_name is None:
         return noted
     await asyncio.sleep(max(0.0, noted.since + ON_ITS_WAY_SECONDS - time.time()))
-    job_id = await services.batch.named({"jobName": name, "jobQueue": settings.batch_queue}, noted.since)
+    job_id = await job_of(services, settings.batch_queue, noted)
     if job_id is None:
         return None
     entries = tuple(_with_job_id(entry, job_id) for entry in noted.entries)
     await services.in_thread(lambda: services.ledger.note(job_id, entries, ours=False))
-    services.ledger.forget(unsent(name))
+    services.ledger.forget(noted.key)
     return LedgerRecord(job_id, noted.since, entries)
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-import os
 import secrets
 from pathlib import Path
 
+from ..core.files import atomic_write
+from ..core.private_files import OTHERS, open_own
 from ..core.user_dirs import data_dir
 from ..errors import StagingError
 
@@ -32,11 +33,12 @@ def _secret(path: Path) -> bytes:
     except OSError as error:
         raise StagingError(
             f"The file {path} can't be read or made: {error.strerror}.",
-            advice="Give its owner access and its disk room, or set XDG_DATA_HOME to another folder.",
+            advice="It must belong to the user who runs Covalent and have mode 0600; if others could write to it, "
+            "remove it, and a new one is made. Else give its disk room, or set XDG_DATA_HOME to another folder.",
         ) from None
     if len(secret) != SECRET_BYTES:
         raise StagingError(
-            f"The file {path} has {len(secret)} bytes instead of {SECRET_BYTES}.",
+            f"The file {path} does not have {SECRET_BYTES} bytes.",
             advice="Remove it: a new one is made. Results of jobs that run now can't be checked without the old one.",
         )
     return secret
@@ -44,20 +46,14 @@ def _secret(path: Path) -> bytes:
 
 def _read_or_made(path: Path) -> bytes:
     with contextlib.suppress(FileNotFoundError):
-        return path.read_bytes()
+        return _read(path)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _make(path)
-    return path.read_bytes()
+    # of two processes that begin at once, one wins, and both read its secret
+    atomic_write(path, secrets.token_bytes(SECRET_BYTES), mode=0o600, durable=True, overwrite=False)
+    return _read(path)
 
 
-def _make(path: Path) -> None:
-    """Written whole under another name first, then linked: of two processes that begin at once, one wins."""
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(SECRET_BYTES))
-        with contextlib.suppress(FileExistsError):
-            os.link(fresh, path)
-    finally:
-        fresh.unlink()
+def _read(path: Path) -> bytes:
+    """Return the secret. Whoever can read it can forge results, so no other user may. Raises OSError."""
+    with open_own(path, forbidden=OTHERS) as file:
+        return file.read(SECRET_BYTES + 1)

@@ -6,16 +6,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
+import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from .. import errors
 from ..aws.logs import Logs, link
 from ..aws.s3 import Store
 from ..core.files import staged
+from ..core.private_files import create_own, open_own
 from ..jobs.attempts import above_stderr
 from ..jobs.description import SUCCEEDED, JobState
 from ..jobs.outcomes import errors as outcome
@@ -35,11 +40,32 @@ LATE_LOG_LOOKS_S = (0.5, 1.0, 2.0, 4.0)  # pauses; Docker's awslogs driver sends
 
 @dataclass(frozen=True)
 class NodeResult:
-    """How one electron ended. `error` is None for a value; `files` are what it left, by `envelope.PARTS`."""
+    """How one electron ended. `error` is None for a value; `files` are what it left, by `envelope.PARTS`.
+
+    `digests` are the SHA-256 that the authenticated envelope names for them.
+    """
 
     node_id: int
     error: errors.JobFailed | None
     files: dict[str, Path] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @contextlib.contextmanager
+    def opened(self, name: str) -> Iterator[IO[bytes]]:
+        """Open a part to unpickle it: the open file is the one whose bytes the envelope names. Raises StagingError, and
+        Lost where the file was changed meanwhile.
+        """
+        path = self.files[name]
+        with staged(path, "read"):
+            file = open_own(path)
+        with file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != self.digests.get(name):  # type: ignore[arg-type]
+                raise errors.Lost(
+                    f"The file {path} is not the {name} that node {self.node_id} left.",
+                    advice="Look at who may write to cache_dir, then collect the result again.",
+                )
+            file.seek(0)
+            yield file
 
 
 @dataclass(frozen=True)
@@ -162,10 +188,13 @@ class _Folder:
 
 def _is(path: Path, part: env.Part) -> bool:
     """Whether the file holds the part."""
-    if not path.exists() or path.stat().st_size != part.size:
+    try:
+        with open_own(path) as file:
+            if os.fstat(file.fileno()).st_size != part.size:
+                return False
+            return hashlib.file_digest(file, "sha256").hexdigest() == part.sha256  # type: ignore[arg-type]
+    except OSError:
         return False
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == part.sha256
 
 
 async def _node_result(
@@ -178,7 +207,7 @@ async def _node_result(
         _tell(error, files, folder.path, task.node_id)
     if above:
         await folder.services.in_thread(_put_above, above, files, folder.path, task.node_id)
-    return NodeResult(task.node_id, error, files)
+    return NodeResult(task.node_id, error, files, {name: part.sha256 for name, part in task.parts.items()})
 
 
 async def _complete(services: Services, settings: Settings, ended: Ended, error: errors.JobFailed) -> None:
@@ -194,7 +223,7 @@ async def _complete(services: Services, settings: Settings, ended: Ended, error:
 def _put_above(words: str, files: dict[str, Path], into: Path, node_id: int) -> None:
     """At the top of stderr, in a file of its own: the part stays as it is, to be known again."""
     path = into / f"{env.STDERR}-{node_id}.whole"
-    with staged(path, "written"), path.open("wb") as whole:
+    with staged(path, "written"), create_own(path) as whole:
         whole.write(words.encode())
         if env.STDERR in files:
             with files[env.STDERR].open("rb") as part:
@@ -244,6 +273,6 @@ async def _log_tail(services: Services, settings: Settings, job: JobState) -> st
 
 
 def _written(path: Path, data: bytes) -> Path:
-    with staged(path, "written"):
-        path.write_bytes(data)
+    with staged(path, "written"), create_own(path) as file:
+        file.write(data)
     return path

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Coroutine, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from ..aws.ecr import ECR
@@ -20,7 +19,6 @@ from ..aws.s3 import Store
 from ..aws.session import AWS
 from ..core.gather_errors import SideBySide
 from ..core.single_flight import Once
-from ..errors import StagingError
 from ..images.builders import Builder, Repository, builder
 from ..images.layer import Layer, layer
 from ..images.runner_layer import runner_files
@@ -28,6 +26,7 @@ from ..jobs.api import Batch
 from ..jobs.definition import JobPlacement
 from ..jobs.watcher import Watcher
 from ..settings import Settings
+from .cache_folder import cache_folder
 from .event_log import EventLog
 from .ledger import Ledger
 
@@ -36,18 +35,6 @@ RESOURCES_SECONDS = 300  # how long an answer about queue, roles, bucket and rep
 DEFAULT_BASE = "public.ecr.aws/docker/library/python:{minor}-slim"  # Docker's official image, where nobody counts pulls
 
 T = TypeVar("T")
-
-
-def _cache_folder(cache_dir: str) -> Path:
-    """Create the folder `cache_dir` where it is missing and return it. Raises StagingError."""
-    folder = Path(cache_dir).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise StagingError(
-            f"The folder {folder} can't be made: {error.strerror}.", advice="Set cache_dir to another."
-        ) from error
-    return folder
 
 
 def base_image(settings: Settings, python: str) -> str:
@@ -116,7 +103,7 @@ class Services:
         """Return the builder that the settings name, opened once with the cache folder of the first task."""
 
         async def open_builder() -> Builder:
-            folder = await self.in_thread(_cache_folder, settings.cache_dir)
+            folder = await self.in_thread(cache_folder, settings.cache_dir)
             return await self.aws.keep(builder(settings.builder, folder))
 
         return await self.cached(("builder", settings.builder), open_builder, seconds=float("inf"))
@@ -125,7 +112,7 @@ class Services:
         """Return the layer of the runner, which is the same for all tasks of a platform."""
 
         async def make_layer() -> Layer:
-            return await self.in_thread(lambda: layer(runner_files(platform, Path(cache_dir).expanduser()), "runner"))
+            return await self.in_thread(lambda: layer(runner_files(platform, cache_folder(cache_dir)), "runner"))
 
         return await self.cached(("runner", platform), make_layer, seconds=float("inf"))
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,9 @@ def stage_call(
 
 
 def value_of(result: NodeResult) -> Any:
-    """The value that came back. Its envelope was authenticated when it was collected."""
-    return archive.load(result.files[envelope.OUTPUT])
+    """The value that came back: of the bytes that the authenticated envelope names."""
+    with result.opened(envelope.OUTPUT) as file:
+        return pickle.load(archive.pickled(file))
 
 
 def _archived(value: Any, path: Path, save: Archive) -> Path:

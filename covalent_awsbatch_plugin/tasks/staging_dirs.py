@@ -3,13 +3,14 @@
 
 """Files on their way that arrived long ago. Covalent copies results and does not say when; a crash leaves inputs.
 
-They lie in `cache_dir` as DISPATCH/GROUP/out and DISPATCH/GROUP/in; whatever else is there is not touched.
+They lie in `cache_folder()` as DISPATCH/GROUP/out and DISPATCH/GROUP/in; whatever else is there is not touched.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import re
 import shutil
 import threading
@@ -22,11 +23,9 @@ _WAYS = re.compile(r"out|in(-[0-9a-f]{8})?")
 
 
 @functools.cache
-def remove_old_soon(cache_dir: str) -> threading.Thread:
+def remove_old_soon(folder: Path) -> threading.Thread:
     """Once a process, beside it: no task waits for this."""
-    thread = threading.Thread(
-        target=remove_old, args=(Path(cache_dir).expanduser(), time.time() - OLD_SECONDS), daemon=True
-    )
+    thread = threading.Thread(target=remove_old, args=(folder, time.time() - OLD_SECONDS), daemon=True)
     thread.start()
     return thread
 
@@ -42,10 +41,17 @@ def remove_old(cache_dir: Path, before: float) -> None:
 
 
 def _ways(cache_dir: Path) -> Iterator[Path]:
-    for folder in sorted(cache_dir.glob("*/*/*")):
-        ours = folder.parent.name.isdigit() and _WAYS.fullmatch(folder.name)
-        if ours and folder.is_dir() and not folder.is_symlink():
-            yield folder
+    for dispatch in _folders(cache_dir):
+        for group in _folders(dispatch):
+            if group.name.isdigit():
+                yield from (folder for folder in _folders(group) if _WAYS.fullmatch(folder.name))
+
+
+def _folders(parent: Path) -> list[Path]:
+    """Those in a folder that are no links, by name."""
+    with contextlib.suppress(OSError), os.scandir(parent) as entries:  # gone, or not ours
+        return sorted(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
+    return []
 
 
 def _written(folder: Path) -> float:

@@ -43,8 +43,9 @@ class Submitter:
         """Submit one job for all tasks and return their handles in order. Tasks cancelled meanwhile are ended."""
         resources = await self._services.resources(settings)
         packages, dispatch_ids = [task.packed for task in tasks], [task.staged.dispatch_id for task in tasks]
+        base, dependencies = tasks[0].checked_base, tasks[0].dependencies  # the same for all tasks of a kind
         began = time.monotonic()
-        parts = await self._images.make(settings, resources, packages, dispatch_ids, tasks[0].dependencies)
+        parts = await self._images.make(settings, resources, base, packages, dispatch_ids, dependencies)
         record_pushed(self._services.events, tasks, parts, time.monotonic() - began)
         try:
             return await self._register_and_submit(settings, resources, tasks, parts)
@@ -57,7 +58,8 @@ class Submitter:
     ) -> list[JobHandle]:
         definition = jobs.job_definition(settings, resources.placement, parts.image.uri)
         arn = await self._services.batch.define(definition)
-        request = _request(settings, resources, tasks, parts, arn)
+        submission = uuid.uuid4().hex
+        request = _request(settings, resources, tasks, parts, arn, submission)
         prefix = _prefix(tasks)
 
         def handles_of(job_id: str) -> list[JobHandle]:
@@ -74,13 +76,14 @@ class Submitter:
                     definition=request["jobDefinition"],
                     payload=parts.key,
                     names={str(spec.node_id): spec.name for spec in task.packed.task.tasks[1:]},
+                    submission=submission,
                     dispatch_id=task.staged.dispatch_id,
                 )
                 for (child, member), task in zip(addresses, tasks, strict=True)
             ]
 
-        unsent_name = unsent(request["jobName"])
-        await self._note(unsent_name, tasks, handles_of(""))
+        unsent_key = _unsent_key(request)
+        await self._note(unsent_key, tasks, handles_of(""))
         job_id = await self._submit(request, definition)
         handles = handles_of(job_id)
         record_submitted(self._services.events, settings, tasks, parts, job_id)
@@ -96,7 +99,7 @@ class Submitter:
         self._cleanup.submitted([handle.result_id for handle in handles], artifacts)
         try:
             await self._note(job_id, tasks, handles)
-            self._services.ledger.forget(unsent_name)
+            self._services.ledger.forget(unsent_key)
             await self._end_cancelled(tasks, handles)
         except asyncio.CancelledError:  # nobody has a handle yet, so nobody else would end the job
             await bounded(self._services.batch.terminate(job_id, STOP_REASON))
@@ -106,9 +109,12 @@ class Submitter:
     async def _end_cancelled(self, tasks: Sequence[Task], handles: Sequence[JobHandle]) -> None:
         """End the tasks whose cancel came during the submission; from here on a cancel finds the job by its task."""
         for task, handle in zip(tasks, handles, strict=True):
-            self._canceller.submitted(handle.job_id, handle.member)
+            if handle.member is not None:
+                self._canceller.submitted(handle.job_id, handle.member)
             task.handle = handle
         late = [handle for task, handle in zip(tasks, handles, strict=True) if task.cancelled]
+        if not late:
+            return
         await asyncio.gather(*(bounded(self._canceller.end(each.job_id, CANCEL_REASON, each.member)) for each in late))
 
     async def _note(self, job_id: str, tasks: Sequence[Task], handles: Sequence[JobHandle]) -> None:
@@ -128,7 +134,7 @@ class Submitter:
             return await asyncio.shield(submission)
         except AWSBatchError as error:
             if not error.retry_may_help:  # otherwise nobody knows whether there is a job now
-                self._services.ledger.forget(unsent(request["jobName"]))
+                self._services.ledger.forget(_unsent_key(request))
             raise
         except asyncio.CancelledError:
             await bounded(self._end_submitted(request, submission, began))
@@ -154,7 +160,7 @@ class Submitter:
         job_id = await batch.named(request, began) if submission.cancelled() else submission.result()
         if job_id:
             await batch.terminate(job_id, STOP_REASON)
-        self._services.ledger.forget(unsent(request["jobName"]))
+        self._services.ledger.forget(_unsent_key(request))
 
 
 def _prefix(tasks: Sequence[Task]) -> str:
@@ -162,8 +168,18 @@ def _prefix(tasks: Sequence[Task]) -> str:
     return layout.results_prefix(first.dispatch_id, first.task_group_id)
 
 
+def _unsent_key(request: Mapping[str, Any]) -> str:
+    """Return the ledger's key of a submission that has no job yet."""
+    return unsent(request["jobName"], request["tags"][names.TAG_SUBMISSION])
+
+
 def _request(
-    settings: Settings, resources: ResolvedResources, tasks: Sequence[Task], parts: ImageAndPayload, definition: str
+    settings: Settings,
+    resources: ResolvedResources,
+    tasks: Sequence[Task],
+    parts: ImageAndPayload,
+    definition: str,
+    submission: str,
 ) -> dict[str, Any]:
     """Return the SubmitJob request of one job for these tasks."""
     first = tasks[0].staged
@@ -178,5 +194,5 @@ def _request(
         environment=jobs.environment(first.dispatch_id, settings.s3_bucket_name, region, _prefix(tasks))
         | jobs.sharing(settings, len(tasks))
         | parts.environment,
-        tags=tags | {names.TAG_SUBMISSION: uuid.uuid4().hex},
+        tags=tags | {names.TAG_SUBMISSION: submission},
     )

@@ -15,7 +15,7 @@ import covalent as ct
 import pytest
 
 from tests.dependencies.index import write_package
-from tests.server.covalent_world import CovalentWorld, covalent_world
+from tests.server.covalent_world import TERMINAL, CovalentWorld, covalent_world, wait_until
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 DOCKER = pytest.param("docker", marks=pytest.mark.engine)
@@ -121,6 +121,9 @@ def test_a_module_imported_at_the_top_of_a_script_travels_with_its_task(world: C
     command = [sys.executable, str(tmp_path / "script.py"), world.server.address]
     client = subprocess.run(command, env=world.server.environment, capture_output=True, text=True, timeout=120)
     assert client.returncode == 0, client
-    ended = world.end_of(client.stdout.strip())
+    dispatch_id, server = client.stdout.strip(), world.server
+    # The lattice's value is put together on AWS Batch too, whose environment then has Covalent in it.
+    wait_until(lambda: world.status(dispatch_id) in TERMINAL, f"the end of {dispatch_id}", server.last_words, 600)
+    ended = world.end_of(dispatch_id)
     assert ended.node("double").output == 42, ended
     assert (ended.status, ended.value) == ("COMPLETED", 42), ended

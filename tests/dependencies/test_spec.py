@@ -20,7 +20,6 @@ from covalent_awsbatch_plugin.dependencies.spec import (
     anchored,
     environment_spec,
     shares,
-    without_passwords,
 )
 from covalent_awsbatch_plugin.dependencies.user_code_rules import is_left_out, is_secret
 from covalent_awsbatch_plugin.errors import EnvironmentFailed, SettingError
@@ -67,10 +66,6 @@ def test_paths_are_of_the_folder_where_they_were_given() -> None:
     assert given == {"environment": "/home/me/requirements.txt\nnumpy\n/a/lib\n~/lib", "vcpu": 1}
 
 
-def test_passwords_are_taken_out_of_what_is_told() -> None:
-    assert without_passwords("at https://me:secret@host/simple, and") == "at https://***@host/simple, and"
-
-
 # ---- layers ----------------------------------------------------------------------------------------------------------
 def test_big_packages_stand_alone_and_small_ones_share() -> None:
     mib = 1024 * 1024
@@ -85,10 +80,10 @@ def test_two_hundred_big_packages_still_fit_an_image() -> None:
 # ---- locks -----------------------------------------------------------------------------------------------------------
 def entry(*files: str, more: str = "") -> str:
     wheels = ", ".join(f'{{ url = "https://a/{file}", hashes = {{ sha256 = "{file}" }} }}' for file in files)
-    return f'[[packages]]\nname = "Thing"\nversion = "1"\n{more}\nwheels = [{wheels}]\n'
+    return f'[[packages]]\nname = "thing"\nversion = "1"\n{more}\nwheels = [{wheels}]\n'
 
 
-LOCK = 'lock-version = "1.0"\n'
+LOCK = 'lock-version = "1.0"\ncreated-by = "a test"\n'
 MANY = (
     "thing-1-cp311-cp311-manylinux_2_28_x86_64.whl",
     "thing-1-cp311-cp311-manylinux_2_17_aarch64.manylinux2014_aarch64.whl",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from covalent_awsbatch_plugin.dependencies.uv import advice_on, environment_of
+from covalent_awsbatch_plugin.dependencies.uv import advice_on
 
 
 @pytest.mark.parametrize(
@@ -27,8 +27,3 @@ from covalent_awsbatch_plugin.dependencies.uv import advice_on, environment_of
 )
 def test_each_failure_has_its_advice(says: str, advice: str) -> None:
     assert advice in advice_on(says)
-
-
-def test_pips_settings_are_uvs_where_it_has_none() -> None:
-    assert environment_of({"PIP_INDEX_URL": "https://a"})["UV_DEFAULT_INDEX"] == "https://a"
-    assert "UV_DEFAULT_INDEX" not in environment_of({"PIP_INDEX_URL": "https://a", "UV_INDEX": "https://b"})

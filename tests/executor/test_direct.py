@@ -27,6 +27,7 @@ from covalent.executor.utils.wrappers import wrapper_fn
 
 from covalent_awsbatch_plugin.errors import NotPicklable, Raised, SettingError
 from covalent_awsbatch_plugin.local import LocalAWS
+from covalent_awsbatch_plugin.tasks.cache_folder import cache_folder
 from covalent_awsbatch_plugin.tasks.staging_dirs import remove_old_soon
 
 
@@ -85,16 +86,18 @@ async def test_two_runs_side_by_side_do_not_mix(executor: Any) -> None:
 async def test_run_leaves_nothing_staged(executor: Any, tmp_path: Path) -> None:
     await executor.run(max, [1, 2], {}, META)
 
-    assert list(tmp_path.glob("direct/0/in*")) == []
+    assert list(tmp_path.glob("*/direct/0/out"))
+    assert list(tmp_path.glob("*/direct/0/in*")) == []
 
 
 async def test_a_run_has_what_is_a_day_old_removed(executor: Any) -> None:
-    old = Path(executor.settings().cache_dir) / "an-old-dispatch" / "0" / "out"
+    folder = cache_folder(executor.settings().cache_dir)
+    old = folder / "an-old-dispatch" / "0" / "out"
     old.mkdir(parents=True)
     os.utime(old, (0, 0))
     remove_old_soon.cache_clear()
     await executor.run(lambda: None, [], {}, {"dispatch_id": "d", "node_id": 0})
-    remove_old_soon(executor.settings().cache_dir).join()
+    remove_old_soon(folder).join()
     assert not old.parent.parent.exists()
 
 
@@ -194,7 +197,7 @@ async def test_hooks_need_the_managed_path_and_run_says_so(executor: Any) -> Non
     hook = DepsCall(print, args=["before"])
     wrapped = partial(wrapper_fn, TransportableObject(len), [hook], [])
 
-    with pytest.raises(SettingError, match="`run` takes no hooks"):
+    with pytest.raises(SettingError, match="`run` does not run an electron's hooks"):
         await executor.run(wrapped, [TransportableObject("abc")], {}, META)
 
 

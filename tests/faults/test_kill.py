@@ -33,9 +33,9 @@ async def test_killed_before_its_job_was_submitted_nothing_runs_and_nothing_is_c
     before = client.jobs()
     await client.killed(step)
     assert client.jobs() == before
-    assert "There are none." in await client.says("jobs")
+    assert "No job is active." in await client.says("jobs")
     told = await client.says("collect", "--into", str(client.folder / "collected"))
-    assert "There is nothing to collect." in told
+    assert "There are no results to collect." in told
 
 
 @pytest.mark.parametrize("step", A_JOB)
@@ -47,22 +47,22 @@ async def test_killed_after_that_its_result_is_fetched_and_nothing_is_double(cli
     assert len(client.jobs()) == before + 1
     if not (client.folder / "go").exists():
         assert "covalent-killed-0" in await client.says("jobs")
-        assert "Not ended yet: 1." in await client.says("collect", "--into", str(into))
+        assert "Tasks that have not ended: 1." in await client.says("collect", "--into", str(into))
         client.may_go_on()
     await client.until_all_ended()
-    assert "Collected 1, into " in await client.says("collect", "--into", str(into))
+    assert "Collected 1 results into " in await client.says("collect", "--into", str(into))
     assert archive.load(into / DISPATCH / "0" / "output-0") == "x" * 400_000
     assert client.ran == b"1"
     assert len(client.jobs()) == before + 1
-    assert "There are none." in await client.says("jobs")
-    assert "There is nothing to collect." in await client.says("collect", "--into", str(into))
+    assert "No job is active." in await client.says("jobs")
+    assert "There are no results to collect." in await client.says("collect", "--into", str(into))
 
 
 async def test_what_a_killed_client_left_running_is_reaped(client: Client) -> None:
     await client.killed("before batch:DescribeJobs ran")
-    assert "Ended 1." in await client.says("reap", "--yes")
+    assert "Terminated 1 jobs." in await client.says("reap", "--yes")
     await client.until_all_ended()
-    assert "There are none." in await client.says("jobs")
+    assert "No job is active." in await client.says("jobs")
     told = await client.says("collect", "--into", str(client.folder / "collected"))
-    assert "ended on request" in told
+    assert "was cancelled or terminated" in told
     assert client.ran == b"1"

@@ -62,9 +62,9 @@ ENDS = [
     End("a value", tasks.answer),
     End("an exception", tasks.fail, error=errors.Raised, words=("raised ZeroDivisionError",), remote="line "),
     End("no pickle", tasks.unpicklable, error=errors.Unpicklable, words=("can't be pickled",), remote="generator"),
-    End("sys exit", tasks.leave, (3,), error=errors.Exited, words=("exit with code 3",)),
-    End("os exit", tasks.leave_at_once, (5,), error=errors.Exited, words=("exit with code 5",)),
-    End("sys exit 0", tasks.leave, (0,), error=errors.Exited, words=("exit with code 0", "returned no value")),
+    End("sys exit", tasks.leave, (3,), error=errors.Exited, words=("exited with code 3",)),
+    End("os exit", tasks.leave_at_once, (5,), error=errors.Exited, words=("exited with code 5",)),
+    End("sys exit 0", tasks.leave, (0,), error=errors.Exited, words=("exited with code 0", "returned no value")),
     End("SIGKILL", tasks.killed, (9,), error=errors.Killed, words=("SIGKILL", "memory")),
     End("SIGSEGV", tasks.killed, (11,), error=errors.Killed, words=("SIGSEGV",)),
     End(
@@ -78,7 +78,10 @@ ENDS = [
     End("one host lost", tasks.slowly, (4,), once(faults.HOST_LOST, once_heard=True), attempts=2, ran=2),
     End(
         "every host lost", tasks.slowly, (30,), always(faults.HOST_LOST, once_heard=True), errors.HostLost,
-        ("lost its machine", f"AWS says: {HOST}", "Attempt 3: no exit code", "retry_attempts"), attempts=3, ran=3,
+        (
+            "failed because its instance was terminated or failed", f"AWS says: {HOST}", "Attempt 3: no exit code",
+            "retry_attempts",
+        ), attempts=3, ran=3,
     ),
     End("one Spot notice", tasks.slowly, (2,), once(faults.SPOT, once_heard=True), attempts=2, ran=2),
     End(
@@ -99,7 +102,7 @@ ENDS = [
     ),
     End(
         "no role", tasks.answer, (), always(faults.NOT_STARTED, text=faults.ROLE), errors.RoleNotAssumable,
-        ("a role could not be used", "unable to assume the role", "ecs-tasks.amazonaws.com"), attempts=3, ran=0,
+        ("a role could not be assumed", "unable to assume the role", "ecs-tasks.amazonaws.com"), attempts=3, ran=0,
     ),
     *(
         End(
@@ -122,7 +125,7 @@ ENDS = [
         ("SIGKILL",),
     ),
     End("not known at first", tasks.answer, (), once(faults.UNSEEN, times=4)),
-    End("cancelled", tasks.slowly, (60,), error=errors.Cancelled, words=("ended on request",), cancelled=True),
+    End("cancelled", tasks.slowly, (60,), error=errors.Cancelled, words=("was cancelled",), cancelled=True),
 ]  # fmt: skip
 
 
@@ -202,7 +205,7 @@ def test_what_a_user_reads(table: Table, end: End) -> None:
         return
     letter = seen.error.text()
     (mib,) = (each["value"] for each in seen.job["container"]["resourceRequirements"] if each["type"] == "MEMORY")
-    for word in (*end.words, seen.job["jobId"], f"It asked for {int(mib) / 1024:g} GiB of memory"):
+    for word in (*end.words, seen.job["jobId"], f"Memory: {int(mib) / 1024:g} GiB"):
         assert word in letter, letter
     assert end.error in (errors.Raised, errors.Cancelled) or seen.error.advice, letter
     assert seen.error_text.startswith(letter) or isinstance(seen.error, errors.NeverStarted), seen.error_text

@@ -46,7 +46,9 @@ async def test_whatever_the_step_the_job_is_taken_over_and_the_task_runs_once(cl
     assert value_of(result) == MUCH
     assert client.ran == b"1"
     assert len(client.jobs()) == before + 1
-    assert "There is nothing to collect." in await client.says("collect", "--into", str(client.folder / "collected"))
+    assert "There are no results to collect." in await client.says(
+        "collect", "--into", str(client.folder / "collected")
+    )
 
 
 @pytest.mark.parametrize("step", NOTHING)
@@ -109,11 +111,13 @@ async def test_one_of_another_account_is_not_looked_for_in_this_one(client: Clie
     text = noted.read_text()
     account = client.world.client("sts").get_caller_identity()["Account"]
     noted.write_text(text.replace(f":{account}:", ":210987654321:"))
-    assert "There is nothing to collect." in await client.says("collect", "--into", str(client.folder / "collected"))
+    assert "There are no results to collect." in await client.says(
+        "collect", "--into", str(client.folder / "collected")
+    )
     (result,) = await client.reads(await client.asks_again())
     assert (value_of(result), client.ran, len(client.jobs())) == (MUCH, b"11", before + 2)
     noted.write_text(text)
-    assert "Collected 1, into " in await client.says("collect", "--into", str(client.folder / "collected"))
+    assert "Collected 1 results into " in await client.says("collect", "--into", str(client.folder / "collected"))
 
 
 async def test_results_are_collected_where_the_queue_is_gone(client: Client) -> None:
@@ -121,7 +125,7 @@ async def test_results_are_collected_where_the_queue_is_gone(client: Client) -> 
     client.may_go_on()
     await client.until_all_ended()
     client.options += ["--batch-queue", "gone", "--ecr-repo-name", "gone"]
-    assert "Collected 1, into " in await client.says("collect", "--into", str(client.folder / "collected"))
+    assert "Collected 1 results into " in await client.says("collect", "--into", str(client.folder / "collected"))
 
 
 async def test_another_dispatch_takes_nothing_from_this_one(client: Client) -> None:

@@ -223,7 +223,7 @@ async def test_a_token_that_has_expired_is_replaced(http: RegistryHttp, local: S
 
 async def test_a_token_that_opens_nothing_is_told(http: RegistryHttp, local: Site, tokens: TokenServer) -> None:
     local.trouble = failing(100, lambda _: web.Response(status=401, headers={"WWW-Authenticate": _bearer(tokens)}))
-    with pytest.raises(NotAuthenticated, match="lets nobody in without a login"):
+    with pytest.raises(NotAuthenticated, match="requires a login"):
         await Registry(http, local.host, "nothing").manifest("latest")
     assert len(tokens.asked) == 1
 
@@ -487,7 +487,7 @@ def body(code: str, message: str) -> bytes:
         (403, body("DENIED", "Your authorization token has expired"), PUSH, NotAuthenticated, "token has expired"),
         (403, body("DENIED", "User is not authorized"), PUSH, NotAllowed, "`ecr:PutImage`"),
         (403, body("DENIED", "User is not authorized"), PULL, NotAllowed, "`ecr:BatchGetImage`"),
-        (404, body("MANIFEST_UNKNOWN", "x"), PULL, NotFound, "There is no image host/python:3"),
+        (404, body("MANIFEST_UNKNOWN", "x"), PULL, NotFound, "The image host/python:3"),
         (404, body("NAME_UNKNOWN", "x"), PUSH, NotFound, "Create the repository, or correct `ecr_repo_name`"),
         (404, body("BLOB_UNKNOWN", "x"), PUSH, MissingBlobs, "refused a push"),
         (400, body("MANIFEST_BLOB_UNKNOWN", "x"), PUSH, MissingBlobs, "MANIFEST_BLOB_UNKNOWN: x"),

@@ -54,7 +54,7 @@ WRONGS: list[tuple[dict[str, Any], str, str]] = [
     ({"batch_job_role_name": "AWSBatchServiceRole"}, "batch_job_role_name", "ecs-tasks.amazonaws.com"),
     ({"batch_job_log_group_name": "nobodys"}, "log group", "aws logs create-log-group"),
     ({"vcpu": 1000}, "compute environments", "256"),
-    ({"credentials": "/nowhere"}, "session", "shared-credentials file"),
+    ({"credentials": "/nowhere"}, "session", "shared credentials file"),
     ({"profile": "nobodys"}, "credentials", "aws configure --profile"),
     ({"container_image_uri": "127.0.0.1:1/python:3.11-slim"}, "base image", "127.0.0.1:1"),
     ({"memory": 2000}, "machines of covalent-batch-environment", "768 GiB"),
@@ -63,7 +63,7 @@ WRONGS: list[tuple[dict[str, Any], str, str]] = [
     ({"batch_queue": "shut"}, "compute environments", "update-compute-environment --compute-environment shut --state"),
     ({"batch_queue": "serverless", "num_gpus": 1}, "queue", "Set num_gpus to 0"),
     ({"batch_queue": "serverless", "vcpu": 17}, "queue", "at most vcpu 16"),
-    ({"batch_queue": "mixed"}, "architecture", "of one processor"),
+    ({"batch_queue": "mixed"}, "architecture", "of one architecture"),
     ({"batch_queue": "walled"}, "subnet", "Give it a route to a NAT gateway"),
     ({"s3_bucket_name": "plain"}, "bucket encryption", "aws s3api put-bucket-encryption --bucket plain"),
     (
@@ -118,7 +118,7 @@ async def test_each_wrong_thing_is_told_with_what_mends_it(
         return
     found = await findings(world.settings(**changed))
     wrong = [each for each in found.values() if each.name.startswith(name) and each.state == WRONG]
-    assert [each for each in wrong if mend in f"{each.told} {each.mend}"], list(found.values())
+    assert [each for each in wrong if mend in f"{each.text} {each.advice}"], list(found.values())
     others = {each.name for each in found.values() if each.state == WRONG} - {each.name for each in wrong}
     assert others <= FOLLOW.get(name, set()), "nothing else is blamed"
 
@@ -137,14 +137,14 @@ FOLLOW = {
 async def test_the_processor_of_the_queues_machines_counts(world: World, broken_world: None) -> None:
     found = await findings(world.settings(batch_queue="arm64", platform="linux/amd64"))
     assert found["queue"].state == OK
-    assert "run linux/arm64: the image is made for that" in found["queue"].told
+    assert "run linux/arm64: the image is made for that" in found["queue"].text
     assert found["architecture"].state == OK
-    assert "linux/arm64" in found["base image"].told + found["base image"].mend, "the one here is amd64's alone"
+    assert "linux/arm64" in found["base image"].text + found["base image"].advice, "the one here is amd64's alone"
 
 
 async def test_on_fargate_the_nearest_legal_size_is_told(world: World, broken_world: None) -> None:
     found = await findings(world.settings(batch_queue="serverless", vcpu=3, memory=9))
-    assert (found["queue"].state, "the task gets vcpu=4 and memory=9" in found["queue"].told) == (OK, True)
+    assert (found["queue"].state, "the task gets vcpu=4 and memory=9" in found["queue"].text) == (OK, True)
 
 
 async def test_a_missing_permission_is_told_with_the_statement_that_allows_it(world: World, people: People) -> None:
@@ -152,8 +152,8 @@ async def test_a_missing_permission_is_told_with_the_statement_that_allows_it(wo
     statements = [*without(whole, "GiveRolesToJobs"), PULL_BASE, SIMULATE]
     settings = world.settings(credentials=people.user("patient", statements))
     found = await findings(settings)
-    assert found["permissions"].told == "IAM does not allow iam:PassRole"
-    assert "`GiveRolesToJobs`" in found["permissions"].mend
+    assert found["permissions"].text == "IAM does not allow iam:PassRole"
+    assert "`GiveRolesToJobs`" in found["permissions"].advice
     assert found["log group"].state == OK, "whoever may not look is believed"
     assert found["batch_job_role_name"].state == UNKNOWN
 
@@ -229,4 +229,4 @@ ALL = [f"com.amazonaws.us-east-1.{service}" for service in checks.SERVICES]
 def test_a_subnet_needs_one_way_out(routes: list[Any], public: bool, endpoints: list[str], mend: str) -> None:
     found = checks.way_out("subnet-1", routes, public, endpoints, "us-east-1")
     assert found.state == (WRONG if mend else OK)
-    assert mend in found.mend
+    assert mend in found.advice

@@ -71,8 +71,8 @@ def test_every_setting_is_an_option_of_up() -> None:
     ("wrong", "words"),
     [
         ({"compute": "EC2,FARGATE"}, "compute='EC2,FARGATE'"),
-        ({"compute": "EC2,EC2"}, "each kind may stand in it once"),
-        ({"log_retention_days": 31}, "CloudWatch knows 1, 3, 5"),
+        ({"compute": "EC2,EC2"}, "each type may appear once"),
+        ({"log_retention_days": 31}, "CloudWatch Logs allows 1, 3, 5"),
         ({"stuck_after": 60}, "0 or at least 600"),
         ({"prefix": "Team A"}, "prefix='Team A'"),
         ({"tags": "no equals sign"}, "tags"),

@@ -3,16 +3,17 @@
 
 """From nothing to a working queue and back, as users who may do just what `iam --role deployer` prints.
 
-Two companies' stacks go through all kinds of compute, in the order of the tests and beside each other: AWS's provider
+Two companies' stacks go through all kinds of compute, in one test of many steps and beside each other: AWS's provider
 waits a minute for a bucket's rules and half of one for each queue, whatever it is told.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from covalent_awsbatch_plugin.local.iam.enforcement import of_statement
 from tests.infra.company import ACCOUNT, Company
 from tests.infra.people import Asked
 
-pytestmark = [pytest.mark.terraform, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.terraform, pytest.mark.timeout(2400)]
 
 PASSED = {"iam:PassedToService": "batch.amazonaws.com"}, {"iam:PassedToService": "ec2.amazonaws.com"}, {}
 DIFFERENT = ("--scan-images", "--keep-days", "7", "--log-retention-days", "7", "--max-vcpus", "64")
@@ -47,9 +48,7 @@ def other(guarded_aws: LocalAWS, tmp_path_factory: pytest.TempPathFactory) -> It
     company.close()
 
 
-def test_a_run_that_is_interrupted_leaves_the_config_file_alone_and_can_be_run_again(
-    ours: Company, other: Company
-) -> None:
+def a_run_that_is_interrupted_leaves_the_config_file_alone_and_can_be_run_again(ours: Company, other: Company) -> None:
     process = ours.begin("up", "--compute", "FARGATE", "--yes")
     assert process.stdout is not None
     for line in process.stdout:
@@ -66,7 +65,7 @@ def test_a_run_that_is_interrupted_leaves_the_config_file_alone_and_can_be_run_a
     assert ours.section["batch_queue"] == ours.made["queue"]
 
 
-def test_what_is_made_is_called_as_python_says(ours: Company) -> None:
+def what_is_made_is_called_as_python_says(ours: Company) -> None:
     settings = {
         "bucket": "s3_bucket_name",
         "repository": "ecr_repo_name",
@@ -85,24 +84,24 @@ def may_send(company: Company) -> None:
     """Whoever runs the server has the policy that Terraform made, and runs a task with it."""
     policy = f"arn:aws:iam::{ACCOUNT}:policy/{company.made['dispatcher']}"
     company.people.admin.attach_user_policy(UserName=company.user("server"), PolicyArn=policy)
-    assert "It answers: Hello" in company.hello()
+    assert "Result: Hello" in company.hello()
 
 
-def test_a_task_runs_with_the_policy_that_terraform_made(ours: Company) -> None:
+def a_task_runs_with_the_policy_that_terraform_made(ours: Company) -> None:
     may_send(ours)
 
 
-def test_a_second_run_changes_nothing(ours: Company) -> None:
-    assert "There is nothing to change." in ours.infra("plan")
+def a_second_run_changes_nothing(ours: Company) -> None:
+    assert "Nothing to change." in ours.infra("plan")
 
 
-def test_terraforms_warnings_are_not_taken_for_its_answers(ours: Company) -> None:
+def terraforms_warnings_are_not_taken_for_its_answers(ours: Company) -> None:
     well = ours.infra("status")
     with_warnings = Company(ours.prefix, ours.people, ours.shell.where(TF_CLI_CONFIG_FILE="/nowhere"), ours.credentials)
     assert with_warnings.infra("status") == well
 
 
-def test_a_queue_of_fargates_spot_first_in_a_network_of_its_own_runs_a_task(ours: Company, other: Company) -> None:
+def a_queue_of_fargates_spot_first_in_a_network_of_its_own_runs_a_task(ours: Company, other: Company) -> None:
     definition = ("--batch-job-definition-name", "elsewhere")  # it is in the dispatcher's policy
     ours.begin("up", "--compute", "SPOT,EC2", *DIFFERENT, *definition, "--yes")
     assert "costs money" in other.finish()
@@ -112,10 +111,10 @@ def test_a_queue_of_fargates_spot_first_in_a_network_of_its_own_runs_a_task(ours
     ]
     assert limits == [("RUNNABLE", "CANCEL", 3600)] * 3
     may_send(other)
-    assert "There is nothing to change." in other.infra("plan")
+    assert "Nothing to change." in other.infra("plan")
 
 
-def test_all_that_takes_tags_has_them(other: Company) -> None:
+def all_that_takes_tags_has_them(other: Company) -> None:
     wanted = {"covalent:plugin": "awsbatch", "covalent:infra": "other", "team": "vision", "cost": "42"}
     state = json.loads((other.folder / "terraform.tfstate").read_text())
     tagged = {
@@ -137,8 +136,7 @@ def networks(company: Company) -> list[Any]:
 GIVEN_BEFORE_MACHINES = ["GiveRoleToInstances", "GiveRoleToBatch"]  # in the order in which they are needed
 
 
-@pytest.mark.parametrize("sid", GIVEN_BEFORE_MACHINES)
-def test_without_a_statement_machines_are_not_made_and_the_missing_action_is_told(other: Company, sid: str) -> None:
+def without_a_statement_machines_are_not_made_and_the_missing_action_is_told(other: Company, sid: str) -> None:
     told_of(sid, other.refused(sid, "up", "--compute", "EC2", "--yes"), other)
     if sid == "GiveRoleToInstances":  # AWS's provider made a profile, could not finish it, and forgot it
         other.people.admin.delete_instance_profile(InstanceProfileName=other.made["instance_role"])
@@ -151,7 +149,7 @@ def told_of(sid: str, told: str, company: Company) -> None:
     assert f"`{sid}`" in told
 
 
-def test_a_queue_of_spot_first_runs_a_task_where_everything_was_changed(ours: Company, other: Company) -> None:
+def a_queue_of_spot_first_runs_a_task_where_everything_was_changed(ours: Company, other: Company) -> None:
     vpc, subnets = a_network(other)
     network = ("--no-new-network", "--vpc-id", vpc, "--subnet-ids", ",".join(subnets))
     other.begin("up", "--compute", "EC2", "--gpu", *network, "--stuck-after", "0", "--yes")
@@ -160,8 +158,8 @@ def test_a_queue_of_spot_first_runs_a_task_where_everything_was_changed(ours: Co
     assert (spot["type"], on_demand["type"]) == ("SPOT", "EC2")
     for each in spot, on_demand:
         assert (each["minvCpus"], each["maxvCpus"], set(each["instanceTypes"])) == (0, 64, {"optimal"})
-    assert "It answers: Hello" in ours.hello()
-    assert "There is nothing to change." in ours.infra("plan")
+    assert "Result: Hello" in ours.hello()
+    assert "Nothing to change." in ours.infra("plan")
 
 
 def a_network(company: Company) -> tuple[str, list[str]]:
@@ -172,7 +170,7 @@ def a_network(company: Company) -> tuple[str, list[str]]:
     return vpc["VpcId"], sorted(each["SubnetId"] for each in found)[:2]
 
 
-def test_what_holds_data_is_private_encrypted_and_does_not_stay_for_ever(ours: Company) -> None:
+def what_holds_data_is_private_encrypted_and_does_not_stay_for_ever(ours: Company) -> None:
     s3, bucket, made = ours.client("s3"), ours.made["bucket"], ours.made
     assert set(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values()) == {True}
     (rule,) = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
@@ -207,12 +205,11 @@ TO_LOOK_AT_IT = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("sid", [*TO_LOOK_AT_IT, *NEEDED_FOR])
-def test_without_a_statement_the_missing_action_is_told(ours: Company, sid: str) -> None:
+def without_a_statement_the_missing_action_is_told(ours: Company, sid: str) -> None:
     told_of(sid, ours.refused(sid, *NEEDED_FOR.get(sid, LOOK)), ours)
 
 
-def test_a_queue_of_gpus_in_a_given_network_runs_a_task(other: Company) -> None:
+def a_queue_of_gpus_in_a_given_network_runs_a_task(other: Company) -> None:
     other.finish()
     (machines,) = other.machines()
     assert machines["type"] == "EC2"
@@ -220,11 +217,11 @@ def test_a_queue_of_gpus_in_a_given_network_runs_a_task(other: Company) -> None:
     assert [each["imageType"] for each in machines["ec2Configuration"]] == ["ECS_AL2023_NVIDIA"]
     assert sorted(machines["subnets"]) == a_network(other)[1]
     assert other.queue.get("jobStateTimeLimitActions", []) == []
-    assert "It answers: Hello" in other.hello()
-    assert "There is nothing to change." in other.infra("plan")
+    assert "Result: Hello" in other.hello()
+    assert "Nothing to change." in other.infra("plan")
 
 
-def test_machines_become_arm64s_and_tags_can_be_taken_away(other: Company) -> None:
+def machines_become_arm64s_and_tags_can_be_taken_away(other: Company) -> None:
     told = other.infra("plan", "--platform", "linux/arm64", code=1)
     assert "name one with image_id" in told, "AWS Batch knows no image for these with GPUs"
     other.infra("up", "--platform", "linux/arm64", "--no-gpu", "--tags", "", "--yes")
@@ -236,22 +233,22 @@ def test_machines_become_arm64s_and_tags_can_be_taken_away(other: Company) -> No
     other.begin("down", "--data", "--yes")
 
 
-def test_terraforms_own_checks_pass(ours: Company) -> None:
+def terraforms_own_checks_pass(ours: Company) -> None:
     ours.shell.terraform(ours.folder, "fmt", "-check", "-diff")
     ours.shell.terraform(ours.folder, "validate")
 
 
-def test_a_name_that_can_not_be_is_refused_before_anything_is_asked(ours: Company) -> None:
+def a_name_that_can_not_be_is_refused_before_anything_is_asked(ours: Company) -> None:
     told = ours.infra("plan", "--compute", "EC2,FARGATE", code=1)
     assert "SettingError" in told
     assert "compute" in told
 
 
-def test_down_keeps_what_holds_data_and_removes_the_rest(ours: Company) -> None:
+def down_keeps_what_holds_data_and_removes_the_rest(ours: Company) -> None:
     ours.client("s3").put_object(Bucket=ours.made["bucket"], Key="covalent-awsbatch/results/late", Body=b"")
     told = ours.infra("down", "--yes")
-    assert f"Kept, for something lies in it: the bucket {ours.made['bucket']}" in told
-    assert f"Kept, for something lies in it: the repository {ours.made['repository']}" in told
+    assert f"Will be kept with its data: the bucket {ours.made['bucket']}" in told
+    assert f"Will be kept with its data: the repository {ours.made['repository']}" in told
     assert ours.client("batch").describe_job_queues(jobQueues=[ours.made["queue"]])["jobQueues"] == []
     assert ours.client("ecr").describe_repositories(repositoryNames=[ours.made["repository"]])["repositories"]
     assert "batch_queue" not in ours.section
@@ -260,20 +257,19 @@ def test_down_keeps_what_holds_data_and_removes_the_rest(ours: Company) -> None:
 TO_EMPTY_THE_BUCKET = ["FindObjects", "EmptyBucket"]
 
 
-@pytest.mark.parametrize("sid", TO_EMPTY_THE_BUCKET)
-def test_without_a_statement_data_stays_and_the_missing_action_is_told(ours: Company, sid: str) -> None:
+def without_a_statement_data_stays_and_the_missing_action_is_told(ours: Company, sid: str) -> None:
     told = ours.refused(sid, "down", "--data", "--yes")
     told_of(sid, told, ours)
     assert ours.client("s3").list_objects_v2(Bucket=ours.made["bucket"])["KeyCount"]
 
 
-def test_every_statement_was_missed(ours: Company) -> None:
+def every_statement_was_missed(ours: Company) -> None:
     missed = {*GIVEN_BEFORE_MACHINES, *TO_LOOK_AT_IT, *NEEDED_FOR, *TO_EMPTY_THE_BUCKET}
     assert missed == {each["Sid"] for each in ours.statements}
 
 
-def test_down_with_data_leaves_nothing(ours: Company, other: Company) -> None:
-    assert "All of it is removed." in ours.infra("down", "--data", "--yes")
+def down_with_data_leaves_nothing(ours: Company, other: Company) -> None:
+    assert "The stack is deleted." in ours.infra("down", "--data", "--yes")
     other.finish()
     client = ours.client
     left = [
@@ -294,7 +290,7 @@ def test_down_with_data_leaves_nothing(ours: Company, other: Company) -> None:
     assert "No stack ours" in ours.infra("status", code=1)
 
 
-def test_the_builders_were_never_refused_and_need_every_statement_and_action(ours: Company, other: Company) -> None:
+def the_builders_were_never_refused_and_need_every_statement_and_action(ours: Company, other: Company) -> None:
     asked = [*ours.people.asked(ours.user("builder")), *as_if_of(ours, other)]
     assert [found for found in asked if not found.allowed] == []
     for statement in ours.statements:
@@ -315,3 +311,36 @@ def permits(statement: Statement, asked: Asked) -> bool:
     """Whether a statement allows what was asked, whoever a role was to be passed to."""
     results = {of_statement(statement, asked.action, asked.resource, context) for context in PASSED}
     return PermissionResult.PERMITTED in results
+
+
+# In this order: a step needs what the steps before it left at AWS.
+STEPS: list[tuple[Callable[..., None], str | None]] = [
+    (a_run_that_is_interrupted_leaves_the_config_file_alone_and_can_be_run_again, None),
+    (what_is_made_is_called_as_python_says, None),
+    (a_task_runs_with_the_policy_that_terraform_made, None),
+    (a_second_run_changes_nothing, None),
+    (terraforms_warnings_are_not_taken_for_its_answers, None),
+    (a_queue_of_fargates_spot_first_in_a_network_of_its_own_runs_a_task, None),
+    (all_that_takes_tags_has_them, None),
+    *((without_a_statement_machines_are_not_made_and_the_missing_action_is_told, sid) for sid in GIVEN_BEFORE_MACHINES),
+    (a_queue_of_spot_first_runs_a_task_where_everything_was_changed, None),
+    (what_holds_data_is_private_encrypted_and_does_not_stay_for_ever, None),
+    *((without_a_statement_the_missing_action_is_told, sid) for sid in TO_LOOK_AT_IT),
+    *((without_a_statement_the_missing_action_is_told, sid) for sid in NEEDED_FOR),
+    (a_queue_of_gpus_in_a_given_network_runs_a_task, None),
+    (machines_become_arm64s_and_tags_can_be_taken_away, None),
+    (terraforms_own_checks_pass, None),
+    (a_name_that_can_not_be_is_refused_before_anything_is_asked, None),
+    (down_keeps_what_holds_data_and_removes_the_rest, None),
+    *((without_a_statement_data_stays_and_the_missing_action_is_told, sid) for sid in TO_EMPTY_THE_BUCKET),
+    (every_statement_was_missed, None),
+    (down_with_data_leaves_nothing, None),
+    (the_builders_were_never_refused_and_need_every_statement_and_action, None),
+]
+
+
+def test_two_companies_stacks_from_nothing_and_back(ours: Company, other: Company, subtests: pytest.Subtests) -> None:
+    for step, sid in STEPS:
+        given = {"ours": ours, "other": other, "sid": sid}
+        with subtests.test(step.__name__, sid=sid):
+            step(**{name: given[name] for name in inspect.signature(step).parameters})

@@ -31,6 +31,6 @@ def test_the_state_moves_to_a_bucket(guarded_aws: LocalAWS, tmp_path: Path) -> N
     assert not (company.folder / "terraform.tfstate").read_text()
     assert "has 1 resources" in company.infra("status", by="admin")
 
-    assert "All of it is removed." in company.infra("down", "--yes", by="admin")
+    assert "The stack is deleted." in company.infra("down", "--yes", by="admin")
     state = json.loads(s3.get_object(Bucket="states", Key=key)["Body"].read())
     assert state["resources"] == []

@@ -49,7 +49,7 @@ BLAMED = [
     ("creating Security Group (g): api error InvalidGroup.Duplicate: there is one", ["--prefix"]),
     ("creating S3 Bucket (b): BucketAlreadyExists", ["--prefix"]),
     ("Error acquiring the state lock resource temporarily unavailable", ["wait for its end"]),
-    ("Error: Failed to query available provider packages", ["Mend what it names.\n"]),
+    ("Error: Failed to query available provider packages", ["Correct what Terraform names.\n"]),
 ]
 
 
@@ -58,7 +58,7 @@ def test_what_is_blamed_is_told_with_what_mends_it(blamed: str, words: list[str]
     error = failed("apply", [blamed])
     assert blamed in error.says
     assert [word for word in words if word not in error.advice] == []
-    assert error.advice.endswith("it goes on where it stopped.")
+    assert error.advice.endswith("it continues where it stopped.")
 
 
 def test_what_is_missing_twice_is_told_once() -> None:

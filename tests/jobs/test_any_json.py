@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from covalent_awsbatch_plugin.jobs.outcomes.causes import Blame, Cause, Detail
 from covalent_awsbatch_plugin.jobs.outcomes.classify import why
-from covalent_awsbatch_plugin.jobs.outcomes.errors import letter
+from covalent_awsbatch_plugin.jobs.outcomes.errors import error_text
 from covalent_awsbatch_plugin.jobs.outcomes.records import Unreadable, records_of
 from tests.jobs.records import RECORDS
 
@@ -68,7 +68,7 @@ def test_an_outcome_for_any_record(detail: dict[str, Any]) -> None:
     assert body["retry_may_help"] in (True, False, None)
     assert isinstance(body["says"], str)
     assert isinstance(body["advice"], str)
-    letter(outcome).encode()  # nothing in it that a terminal's encoding refuses
+    error_text(outcome).encode()  # nothing in it that a terminal's encoding refuses
 
 
 @QUICK

@@ -99,7 +99,7 @@ def test_an_earlier_attempt_speaks_where_the_last_is_silent() -> None:
 def test_a_success_after_lost_hosts_is_a_success() -> None:
     attempts = [attempt(status_reason="Host EC2 (instance i-1) terminated."), attempt()]
     outcome = why({"status": "SUCCEEDED", "statusReason": EXITED, "attempts": attempts})
-    assert (outcome.cause, outcome.advice.split(":")[0]) == (Cause.SUCCESS, "Look whether the work is done")
+    assert (outcome.cause, outcome.advice.split(":")[0]) == (Cause.SUCCESS, "Check whether the work is done")
 
 
 def test_the_containers_reason_fills_an_attempt_that_lacks_it() -> None:
@@ -109,7 +109,7 @@ def test_the_containers_reason_fills_an_attempt_that_lacks_it() -> None:
 
 def test_a_job_that_runs_has_not_ended() -> None:
     outcome = why({"status": "RUNNING", "attempts": [attempt(137)]})
-    assert (outcome.cause, outcome.happened) == (Cause.UNKNOWN, "has not ended: it is RUNNING")
+    assert (outcome.cause, outcome.happened) == (Cause.UNKNOWN, "has not ended: its status is RUNNING")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.jobs.description import state_of
 from covalent_awsbatch_plugin.jobs.outcomes.causes import Blame, Cause
 from covalent_awsbatch_plugin.jobs.outcomes.classify import why
-from covalent_awsbatch_plugin.jobs.outcomes.errors import JobRequest, failure, letter, task_failure
+from covalent_awsbatch_plugin.jobs.outcomes.errors import JobRequest, error_text, failure, task_failure
 from covalent_awsbatch_plugin.runner.protocol import envelope
 from covalent_awsbatch_plugin.runner.protocol.envelope import TaskResult
 from tests.jobs.records import EVERY_RECORD, RECORDS, Record
@@ -64,7 +64,7 @@ def test_an_error_is_a_short_letter(record: Record) -> None:
 
 @EVERY_RECORD
 def test_the_commands_letter_tells_cause_blame_and_whether_to_try_again(record: Record) -> None:
-    text = letter(why(record.detail))
+    text = error_text(why(record.detail))
     last = text.splitlines()[-1]
     assert last.startswith(f"Cause: {record.cause}")
     assert f"blame: {record.blame}" in last
@@ -78,12 +78,12 @@ def test_the_whole_letter() -> None:
         "Attempt 1: exit code 137; OutOfMemoryError: Container killed due to memory usage\n"
         "Raise memory (now 3.75 GiB)."
     )
-    assert letter(why(RECORDS["exit 1"].bare)) == (
+    assert error_text(why(RECORDS["exit 1"].bare)) == (
         "Exited: This job ended with exit code 1.\n"
         "AWS says: Essential container in task exited\n"
         "Attempt 1: exit code 1\n"
-        "Read the log: its last lines say why.\n"
-        "Cause: user_error; blame: user; trying again does not help."
+        "Read the last lines of the log: they name the reason.\n"
+        "Cause: user_error; blame: user; another try does not help."
     )
 
 
@@ -133,7 +133,7 @@ def test_whoever_killed_a_task_is_named_where_aws_batch_knows(
 
 def test_a_killer_that_nobody_knows_is_told_so() -> None:
     error = task_failure(TaskResult(0, envelope.KILLED, signal=9), state_of(RECORDS["sigkill"].detail), ASKED)
-    assert "was killed by SIGKILL, and nobody says by whom." in str(error)
+    assert "was killed by SIGKILL; AWS does not say why." in str(error)
 
 
 def test_only_infrastructure_is_worth_trying_again_for_sure() -> None:

@@ -65,7 +65,7 @@ def test_a_record_with_nothing_in_it_is_still_a_record() -> None:
         (b"", "it is empty"),
         (b"{", "it is not JSON"),
         (b"\xff\xfe{}", "it is not UTF-8 text"),
-        (b"[" * 100_000, "it is no JSON that a job record could be"),
+        (b"[" * 100_000, "it is not the JSON of a job record"),
         (b"null", "it holds null where a job record should be"),
         (b'[{}, "x"]', "it holds a string where a job record should be"),
         (b'{"jobs": []}', "it lists no jobs"),

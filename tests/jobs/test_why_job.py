@@ -50,7 +50,7 @@ def test_the_last_lines_of_its_log(world: World, definition: str) -> None:
 def test_an_array_tells_what_its_children_died_of(world: World, definition: str) -> None:
     parent = world.ended(world.submit(definition, "leave", "3", arrayProperties={"size": 3}))["jobId"]
     told = why(world, parent)
-    assert told.stdout.splitlines()[0].endswith("failed because a child of its array did.")
+    assert told.stdout.splitlines()[0].endswith("failed because a child job of its array failed.")
     assert "3 failed children: user_error (" in told.stdout
     children = json.loads(why(world, parent, "--json").stdout)["children"]
     assert sorted(children["user_error"]) == [f"{parent}:{index}" for index in range(3)]

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,9 +35,23 @@ def script(world: World) -> str:
     return compose(world, files, Entrypoint=["python3", "-s", "/task/script.py"], Cmd=["say", "nothing to do"])
 
 
+@pytest.fixture(scope="session")
+def opened() -> Iterator[Callable[..., World]]:
+    """Opens each world once, when a test first asks for it; the order in which tests ask is open."""
+    with ExitStack() as closing:
+
+        @cache
+        def one(engine: str, **options: float) -> World:
+            each = worlds(engine, **options)
+            closing.callback(next, each, None)
+            return next(each)
+
+        yield one
+
+
 @pytest.fixture(scope="session", params=["process", DOCKER])
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    yield from worlds(request.param)
+def world(request: pytest.FixtureRequest, opened: Callable[..., World]) -> World:
+    return opened(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -49,9 +65,9 @@ def definition(world: World, image: str) -> str:
 
 
 @pytest.fixture(scope="session", params=["process", DOCKER])
-def short(request: pytest.FixtureRequest) -> Iterator[World]:
+def short(request: pytest.FixtureRequest, opened: Callable[..., World]) -> World:
     """A world where a minute lasts a second."""
-    yield from worlds(request.param, minute_s=1)
+    return opened(request.param, minute_s=1)
 
 
 @pytest.fixture(scope="session")

@@ -368,13 +368,13 @@ def test_the_files_with_secrets_are_the_users_alone(guarded: World) -> None:
 
 
 def test_a_credentials_file_that_others_made_before_is_replaced(tmp_path: Path) -> None:
-    from covalent_awsbatch_plugin.local.provision import write_private
+    from covalent_awsbatch_plugin.core.files import atomic_write
 
     file = tmp_path / "credentials"
     file.write_text("theirs")
     file.chmod(0o666)
     with file.open() as theirs:
-        write_private(file, "a secret")
+        atomic_write(file, "a secret", mode=0o600)
         assert theirs.read() == "theirs"
     assert (file.read_text(), file.stat().st_mode & 0o777) == ("a secret", 0o600)
 

@@ -20,7 +20,7 @@ from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.local.base_image.build import BaseImage, make_base_image
 from covalent_awsbatch_plugin.local.base_image.files import closure, entries
 from covalent_awsbatch_plugin.local.engines import choice as engines
-from covalent_awsbatch_plugin.local.engines.base import Container
+from covalent_awsbatch_plugin.local.engines.base import Container, PullFailed, reference_of
 from covalent_awsbatch_plugin.local.engines.docker import DockerEngine
 from covalent_awsbatch_plugin.local.engines.image_cache import _extract, _merge
 from covalent_awsbatch_plugin.local.logs import EVENT_BYTES, cut
@@ -160,3 +160,20 @@ async def test_a_container_has_its_secret_whether_or_not_the_engine_sees_our_fil
         assert list(folder.iterdir()) == [], "nothing of it is left when its container is gone"
     finally:
         await engine.close()
+
+
+@pytest.mark.parametrize(
+    ("image", "name", "version"),
+    [
+        ("127.0.0.1:5000/tasks:one", "127.0.0.1:5000/tasks", "one"),
+        (f"127.0.0.1:5000/tasks:one@sha256:{'a' * 64}", "127.0.0.1:5000/tasks", f"sha256:{'a' * 64}"),
+        ("python", "docker.io/library/python", "latest"),
+    ],
+)
+def test_reference_of_an_image_is_what_an_engine_pulls(image: str, name: str, version: str) -> None:
+    assert (reference_of(image).name, reference_of(image).version) == (name, version)
+
+
+def test_reference_of_no_image_fails_as_an_engine_does() -> None:
+    with pytest.raises(PullFailed, match="invalid reference format"):
+        reference_of("Not An Image")

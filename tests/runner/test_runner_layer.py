@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import subprocess
 import sys
+import venv
 import zipfile
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -17,11 +20,13 @@ import pytest
 
 from covalent_awsbatch_plugin.errors import ImageError
 from covalent_awsbatch_plugin.images import runner_layer
-from covalent_awsbatch_plugin.images.runner_layer import OBSTORE_VERSION, WHEELS, Wheel, runner_files
+from covalent_awsbatch_plugin.images.runner_layer import OBSTORE_VERSION, WHEELS, Wheel, files_digest, runner_files
 from covalent_awsbatch_plugin.runner.protocol import layout
 
 HERE = "linux/arm64" if platform.machine() in ("aarch64", "arm64") else "linux/amd64"
 OTHER = next(name for name in sorted(WHEELS) if name != HERE)
+NAMES = ("obstore/__init__.py", "obstore/store.py", "obstore/_obstore.abi3.so")
+USED = {name: f"content of {name}".encode() for name in NAMES}
 ELF_MACHINE = {"linux/amd64": 62, "linux/arm64": 183}
 
 
@@ -66,22 +71,28 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package index that is a folder, with an obstore of our own making; nothing else is found."""
     shelf = tmp_path / "shelf"
     shelf.mkdir()
-    path = shelf / f"obstore-{OBSTORE_VERSION}-cp311-abi3-{WHEELS[OTHER].tag}.whl"
+    tag = f"cp311-abi3-manylinux_2_17_{WHEELS[OTHER].platform.partition('-')[0]}"
+    path = shelf / f"obstore-{OBSTORE_VERSION}-{tag}.whl"
     info = f"obstore-{OBSTORE_VERSION}.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
-        for name in ("obstore/__init__.py", "obstore/store.py", "obstore/_obstore.abi3.so", "obstore/other.pyi"):
-            archive.writestr(name, f"content of {name}")
+        for name, data in {**USED, "obstore/other.pyi": b""}.items():
+            archive.writestr(name, data)
         archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: obstore\nVersion: {OBSTORE_VERSION}\n")
-        archive.writestr(f"{info}/WHEEL", f"Wheel-Version: 1.0\nTag: cp311-abi3-{WHEELS[OTHER].tag}\n")
+        archive.writestr(f"{info}/WHEEL", f"Wheel-Version: 1.0\nTag: {tag}\n")
         archive.writestr(f"{info}/RECORD", "")
-    for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(shelf), "CONFIG_FILE": "/dev/null"}.items():
+    for name in [name for name in os.environ if name.startswith(("UV_", "PIP_"))]:
+        monkeypatch.delenv(name)
+    cache = str(tmp_path / "uv-cache")
+    for name, value in {"UV_NO_CONFIG": "1", "UV_CACHE_DIR": cache, "UV_HTTP_RETRIES": "0"}.items():
+        monkeypatch.setenv(name, value)
+    for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(shelf)}.items():
         monkeypatch.setenv(f"PIP_{name}", value)
     return path
 
 
-def offered(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def offered(wheel: Path, monkeypatch: pytest.MonkeyPatch, files: Mapping[str, bytes] = USED) -> None:
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    monkeypatch.setitem(WHEELS, OTHER, Wheel(WHEELS[OTHER].tag, digest))
+    monkeypatch.setitem(WHEELS, OTHER, Wheel(WHEELS[OTHER].platform, digest, files_digest(files)))
 
 
 def test_the_client_is_fetched_once(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,28 +101,46 @@ def test_the_client_is_fetched_once(shelf: Path, tmp_path: Path, monkeypatch: py
     shelf.unlink()
     assert runner_files(OTHER, tmp_path / "cache") == first
     assert first[f"{layout.RUNNER_DIR}/obstore/store.py"] == b"content of obstore/store.py"
-    assert [path.suffix for path in (tmp_path / "cache" / "wheels").iterdir()] == [".whl"]
+    (folder,) = (tmp_path / "cache" / "wheels").iterdir()
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == set(USED)
 
 
 def test_a_spoiled_cache_is_fetched_again(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     offered(shelf, monkeypatch)
     first = runner_files(OTHER, tmp_path / "cache")
-    next((tmp_path / "cache" / "wheels").iterdir()).write_bytes(b"half a wheel")
+    next((tmp_path / "cache" / "wheels").rglob("store.py")).write_bytes(b"half a file")
     assert runner_files(OTHER, tmp_path / "cache") == first
 
 
 @pytest.mark.usefixtures("shelf")
 def test_another_wheel_than_the_published_one_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="another obstore") as caught:
+        runner_files(OTHER, tmp_path / "cache")
+    assert "Hash mismatch" in caught.value.says
+    assert not (tmp_path / "cache").exists()
+
+
+def test_other_files_than_the_published_ones_are_refused(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered(shelf, monkeypatch, {**USED, "obstore/store.py": b"as published"})
     with pytest.raises(ImageError, match="another obstore"):
         runner_files(OTHER, tmp_path / "cache")
-    assert list((tmp_path / "cache" / "wheels").iterdir()) == []
+    assert not (tmp_path / "cache").exists()
 
 
-def test_pips_words_are_passed_on(shelf: Path, tmp_path: Path) -> None:
+def test_uvs_words_are_passed_on(shelf: Path, tmp_path: Path) -> None:
     shelf.unlink()
-    with pytest.raises(ImageError, match="No matching distribution") as caught:
+    with pytest.raises(ImageError, match="obstore was not found") as caught:
         runner_files(OTHER, tmp_path / "cache")
     assert "could not be downloaded" in caught.value.happened
+
+
+def test_no_pip_is_needed_to_fetch_the_client(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    offered(shelf, monkeypatch)
+    venv.create(tmp_path / "venv", with_pip=False)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "venv" / "bin" / "python"))
+    assert f"{layout.RUNNER_DIR}/obstore/store.py" in runner_files(OTHER, tmp_path / "cache")
 
 
 def test_changed_files_of_an_installed_distribution_are_not_taken(tmp_path: Path) -> None:

@@ -134,20 +134,20 @@ def test_a_killed_server_loses_nothing_doubles_nothing_and_leaves_nothing_to_rea
     listed = crash.says("jobs")
     assert all(f"covalent-{crash.dispatches[step]}" in listed for step in ("running", "queued")), listed
     assert not any(f"covalent-{crash.dispatches[step]}" in listed for step in ("ended", "not submitted"))
-    assert "Ended 1." in crash.says("reap", "--yes", "--dispatch", crash.dispatches["queued"])
+    assert "Terminated 1 jobs." in crash.says("reap", "--yes", "--dispatch", crash.dispatches["queued"])
     (crash.folder / "go").touch()
     crash.until_none_is_alive()
 
-    assert "Collected 4, into " in crash.says("collect", "--into", str(into))
+    assert "Collected 4 results into " in crash.says("collect", "--into", str(into))
     for step in ("ended", "running", "being submitted"):
         assert archive.load(into / crash.dispatches[step] / "0" / "output-0") == f"a value of {step}"
         assert crash.ran(step) == 1
-    assert "ended on request" in (into / crash.dispatches["queued"] / "0" / "error-0").read_text()
+    assert "was cancelled or terminated" in (into / crash.dispatches["queued"] / "0" / "error-0").read_text()
     assert crash.ran("queued") == crash.ran("not submitted") == 0
 
     assert len(world.jobs()) == len(submitted)
-    assert "There are none." in crash.says("jobs") and "There are none." in crash.says("reap", "--yes")
-    assert "There is nothing to collect." in crash.says("collect", "--into", str(into))
+    assert "No job is active." in crash.says("jobs") and "No job is active." in crash.says("reap", "--yes")
+    assert "There are no results to collect." in crash.says("collect", "--into", str(into))
 
 
 def test_the_server_in_its_place_works_as_before(crash: Crash) -> None:

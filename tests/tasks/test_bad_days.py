@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -190,7 +190,7 @@ async def test_everything_wrong_is_told_in_one_letter(world: World) -> None:
     with pytest.raises(errors.NotFound) as caught:
         await world.run(wrong, shout, "a")
     holds(
-        caught.value, "bucket `nobodys`", "Also: AWS does not find ECR repository `nobodys`", "Also: There is no job q"
+        caught.value, "bucket `nobodys`", "Also: AWS did not find ECR repository `nobodys`", "Also: There is no job q"
     )
 
 
@@ -202,7 +202,7 @@ async def test_a_profile_without_keys_says_there_are_no_credentials(world: World
     credentials = Path(world.profile(**NO_KEYS))
     with pytest.raises(errors.NotAuthenticated) as caught:
         await world.run(world.settings(credentials=str(credentials)), shout, "a")
-    holds(caught.value, "no AWS credentials", "Unable to locate credentials", "aws configure", "aws sso login")
+    holds(caught.value, "No AWS credentials", "Unable to locate credentials", "aws configure", "aws sso login")
     credentials.write_text(Path(world.profile()).read_text())  # signed in meanwhile; the server was not restarted
     assert await world.value(world.settings(credentials=str(credentials)), shout, "a") == "A"
 
@@ -352,7 +352,7 @@ async def test_no_network_is_told_within_seconds(world: World) -> None:
     settings = world.settings(credentials=world.profile(endpoint_url=nowhere))
     with pytest.raises(errors.Unreachable) as caught:
         await world.run(settings, shout, "a")
-    holds(caught.value, "No answer from AWS to sts:GetCallerIdentity", nowhere, "network", "region")
+    holds(caught.value, "AWS did not answer sts:GetCallerIdentity", nowhere, "network", "region")
     assert caught.value.retry_may_help
 
 
@@ -504,7 +504,7 @@ async def test_a_disk_that_is_full_when_the_function_is_written_is_told(world: W
 
 @pytest.mark.parametrize("size", [10, 1_000_000], ids=["in the envelope", "in an object of its own"])
 async def test_a_disk_that_is_full_when_the_result_is_written_is_told_and_with_room_it_is_read(
-    world: World, size: int
+    world: World, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, group = world.settings(), world.stage(double, b"x" * (size // 2))
     async with connect(settings) as client:
@@ -512,13 +512,18 @@ async def test_a_disk_that_is_full_when_the_result_is_written_is_told_and_with_r
         ended = await client.wait(settings, handle)
         full = world.folder / "full"
         full.mkdir()
-        (full / "output-0").symlink_to("/dev/full")
-        with pytest.raises(errors.StagingError) as caught:
-            await client.results(settings, ended, group.node_ids, full)
+        with monkeypatch.context() as patch:
+            for module in ("tasks.results", "aws.s3"):
+                patch.setattr(f"covalent_awsbatch_plugin.{module}.create_own", lambda _: full_disk())
+            with pytest.raises(errors.StagingError) as caught:
+                await client.results(settings, ended, group.node_ids, full)
         holds(caught.value, str(full / "output-0"), "No space left on device", "cache_dir")
-        (full / "output-0").unlink()
         (result,) = await client.results(settings, ended, group.node_ids, full)
         assert value_of(result) == b"x" * size
+
+
+def full_disk() -> IO[bytes]:
+    return Path("/dev/full").open("wb")  # whoever asked for a new file closes it
 
 
 async def test_a_home_that_cannot_be_written_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Handles and ledger files of the last version are read; odd ones are refused or left out, and fail nothing."""
+"""Handles and ledger files of the last version are read; odd ones are refused or left out, and no task fails."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_ledger_file_of_version_1_is_read(tmp_path: Path) -> None:
 def test_ledger_file_keeps_what_was_noted(tmp_path: Path) -> None:
     entry = Entry("d1", (0, 1), HANDLE)
     Ledger(tmp_path).note("job-1", [entry])
-    Ledger(tmp_path).note(unsent("name"), [entry])
+    Ledger(tmp_path).note(unsent("name", "tag"), [entry])
     ledger = Ledger(tmp_path)
     assert [record.entries for record in ledger.jobs()] == [(entry,)]
     assert [record.unsent_name for record in ledger.perhaps_sent()] == ["name"]
@@ -111,7 +111,7 @@ ODD = {
 def test_odd_ledger_file_is_left_out_and_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
 ) -> None:
-    for name in ("odd", unsent("odd")):
+    for name in ("odd", unsent("odd", "tag")):
         (tmp_path / f"{name}.json").write_bytes(content)
     Ledger(tmp_path).note("job-1", [Entry("d1", (0,), HANDLE)], ours=False)
     for ledger in (Ledger(tmp_path), Ledger(tmp_path)):
@@ -120,7 +120,7 @@ def test_odd_ledger_file_is_left_out_and_told_once(
         assert [entry.handle for _, entry in ledger.left("d1", (0,))] == [HANDLE]
     texts = [record.getMessage() for record in caplog.records]
     assert sorted(text.split()[3] for text in texts) == [
-        str(tmp_path / f"{name}.json") for name in ("odd", "unsent-odd")
+        str(tmp_path / f"{name}.json") for name in ("odd", "unsent-odd.tag")
     ]
     assert all("Delete it if no job" in text or "Use the version of covalent-awsbatch-plugin" in text for text in texts)
 
@@ -132,8 +132,8 @@ def test_ledger_file_that_is_a_folder_is_left_out(tmp_path: Path) -> None:
 
 
 def test_ledger_file_from_the_future_counts_as_of_now(tmp_path: Path) -> None:
-    Ledger(tmp_path).note(unsent("name"), [Entry("d1", (0,), HANDLE)])
-    os.utime(tmp_path / "unsent-name.json", times=(2**33, 2**33))
+    Ledger(tmp_path).note(unsent("name", "tag"), [Entry("d1", (0,), HANDLE)])
+    os.utime(tmp_path / "unsent-name.tag.json", times=(2**33, 2**33))
     (record,) = Ledger(tmp_path).perhaps_sent()
     assert record.since <= time.time()
 

@@ -125,7 +125,7 @@ async def test_a_job_without_a_result_is_told_with_its_log_and_where_that_is(wor
     bucket.delete(envelope_key(electron))
     result = await electron.end()
     assert isinstance(result.error, errors.Lost)
-    assert "succeeded, AWS Batch says, but left no result" in result.error.happened
+    assert "succeeded according to AWS Batch, but there is no result" in result.error.happened
     assert "shouting loud" in stdout_of(result)
     assert "console.aws.amazon.com/cloudwatch" in result.error.facts
     assert told(result).startswith("Lost: `shout` (Batch job ")

@@ -61,15 +61,24 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     assert elsewhere.exists()
 
 
+@pytest.mark.parametrize("link", ["d", "d/0"])
+def test_a_link_on_the_way_is_not_followed(tmp_path: Path, link: str) -> None:
+    elsewhere = made(tmp_path, "elsewhere/0/out/file", 10 * OLD_SECONDS)
+    (tmp_path / "cache" / link).parent.mkdir(parents=True)
+    (tmp_path / "cache" / link).symlink_to(tmp_path / "elsewhere" / ("0" if link == "d/0" else ""))
+    remove_old(tmp_path / "cache", BEFORE)
+    assert elsewhere.exists()
+
+
 def test_it_is_done_once_a_process_and_beside_it(tmp_path: Path) -> None:
     old = made(tmp_path, "dispatch/0/out/output-0", -1.0)
     os.utime(old, (0, 0))
     os.utime(old.parent, (0, 0))
-    thread = remove_old_soon(str(tmp_path))
+    thread = remove_old_soon(tmp_path)
     assert thread is not threading.current_thread()
     thread.join()
     assert not old.exists()
-    assert remove_old_soon(str(tmp_path)) is thread
+    assert remove_old_soon(tmp_path) is thread
 
 
 def test_no_folder_is_no_work(tmp_path: Path) -> None:

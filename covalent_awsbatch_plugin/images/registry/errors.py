@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What a registry's refusals mean: the one translator at this border."""
+"""Translate a registry's error responses into this package's errors."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _MISSING_BLOB = ("BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN", "LayersNotFound")
 
 
 class MissingBlobs(Refused):
-    """The manifest names a blob that the repository has no more."""
+    """The manifest names a blob that the repository no longer has."""
 
 
 @dataclass(frozen=True)
 class About:
-    """What a request was for: `subject` is an image to pull, or a repository to push to."""
+    """The purpose of a request: `subject` is an image to pull, or a repository to push to."""
 
     registry: str
     subject: str
@@ -35,7 +35,7 @@ class About:
 
 
 def error_of(status: int, body: bytes, about: About) -> ServiceError:
-    """The error that this answer is."""
+    """Return the error for a response with this status."""
     says = _words(status, body)
     expired = status in (400, 403) and "token has expired" in says  # ECR says so by 403, not by 401
     if status == 401 or expired:
@@ -46,22 +46,27 @@ def error_of(status: int, body: bytes, about: About) -> ServiceError:
         case 404 if not (about.push and any(code in says for code in _MISSING_BLOB)):
             return _not_found(about, says)
         case 429:
-            return Throttled(f"The registry {about.registry} was asked too often.", says=says, advice=_later(about))
+            happened = f"The registry {about.registry} throttled {_deed(about)}."
+            return Throttled(happened, says=says, advice=_later(about))
         case 408 | 500 | 502 | 503 | 504:
-            return Unreachable(f"The registry {about.registry} failed.", says=says, advice="Try again later.")
+            happened = f"The registry {about.registry} failed to answer {_deed(about)}."
+            return Unreachable(happened, says=says, advice="Try again later.")
     missing = any(code in says for code in _MISSING_BLOB)
     kind = MissingBlobs if missing else Refused
     return kind(f"The registry {about.registry} refused {_deed(about)}.", says=says)
 
 
 def retry_after_s(status: int, headers: Mapping[str, str]) -> float:
-    """How long a registry that is asked too often wants to be left alone. Its other form, a date, no registry sends."""
-    said = headers.get("Retry-After", "").strip()
-    return float(said) if status in (429, 503) and said.isascii() and said.isdigit() else 0
+    """Return the seconds to wait that the response asks for, or 0.
+
+    Retry-After may also be a date; no registry sends one.
+    """
+    seconds = headers.get("Retry-After", "").strip()
+    return float(seconds) if status in (429, 503) and seconds.isascii() and seconds.isdigit() else 0
 
 
 def unreachable(about: About, error: BaseException) -> Unreachable:
-    """No answer came."""
+    """Return the error for a request without a response."""
     return Unreachable(
         f"The registry {about.registry} could not be reached for {_deed(about)}.",
         says=f"{type(error).__name__}: {error}".rstrip(": "),
@@ -76,12 +81,15 @@ def _deed(about: About) -> str:
 def _not_authenticated(about: About, says: str) -> NotAuthenticated:
     if about.login:
         happened = f"The registry {about.registry} did not accept the login for {_deed(about)}."
-        return NotAuthenticated(happened, says=says, advice="The login may have expired, or be of another registry.")
+        return NotAuthenticated(
+            happened, says=says, advice="Log in again: the login may have expired, or belong to another registry."
+        )
     return NotAuthenticated(
-        f"The registry {about.registry} lets nobody in without a login for {_deed(about)}.",
+        f"The registry {about.registry} requires a login for {_deed(about)}.",
         says=says,
-        advice="Check the image's name: many registries say this of an image that does not exist. A private image must "
-        "first be copied to your own repository.",
+        advice="Check the image's name: many registries answer so for an image that does not exist. Copy a private"
+        " image to"
+        " your own repository first.",
     )
 
 
@@ -90,15 +98,17 @@ def _not_allowed(about: About, says: str) -> NotAllowed:
     return NotAllowed(
         f"The registry {about.registry} does not allow {_deed(about)}.",
         says=says,
-        advice=f"For a repository in ECR, give your credentials {actions} on it{remedy('ecr:PutImage')}.",
+        advice=f"For an ECR repository, grant your credentials {actions} on it{remedy('ecr:PutImage')}.",
     )
 
 
 def _not_found(about: About, says: str) -> NotFound:
     if about.push:
         advice = "Create the repository, or correct `ecr_repo_name`."
-        return NotFound(f"There is no repository {about.subject}.", says=says, advice=advice)
-    return NotFound(f"There is no image {about.subject}.", says=says, advice="Correct the base image's name or tag.")
+        return NotFound(f"The repository {about.subject} does not exist.", says=says, advice=advice)
+    return NotFound(
+        f"The image {about.subject} does not exist.", says=says, advice="Correct the base image's name or tag."
+    )
 
 
 def _later(about: About) -> str:
@@ -108,7 +118,7 @@ def _later(about: About) -> str:
 
 
 def _words(status: int, body: bytes) -> str:
-    """The registry's own words; a HEAD has none, and then its status must do."""
+    """Return the registry's own words; a HEAD response has none, so its status stands in."""
     try:
         errors = json.loads(body)["errors"]
         return "; ".join(f"{error['code']}: {error.get('message', '')}".rstrip(": ") for error in errors)

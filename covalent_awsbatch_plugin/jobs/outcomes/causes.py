@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Every cause that a job can end of: who is to blame, whether trying again may help, and the words for it."""
+"""The causes of a job's end, with their side, the chance of a retry, and their words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Cause(StrEnum):
-    """What ended a job, or keeps it from starting."""
+    """The cause of a job's end, or of its waiting."""
 
     SUCCESS = "success"
     USER_ERROR = "user_error"
@@ -38,7 +38,7 @@ class Cause(StrEnum):
 
 
 class Detail(StrEnum):
-    """What AWS says of an image that could not be pulled. It is not always true: see `pulls`."""
+    """AWS's reason for a failed image pull. It can be wrong: see `image_pulls`."""
 
     NOT_FOUND = "not_found"
     DENIED = "denied"
@@ -49,7 +49,7 @@ class Detail(StrEnum):
 
 
 class Blame(StrEnum):
-    """Whose side has to change for the job to end well."""
+    """The side that has to change so that the job ends well."""
 
     INFRASTRUCTURE = "infrastructure"
     USER = "user"
@@ -60,7 +60,7 @@ class Blame(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """One cause with its facts. `retry_may_help` None: nobody can know.
+    """A cause with its facts. `retry_may_help` is None if that cannot be known.
 
     `happened` follows the job's name; `advice` is one next step. Both may hold {code}, {status}, {signal}, {memory} and
     {time_limit}, of which the last three are empty where they are not known.
@@ -79,17 +79,18 @@ _INFRA, _USER, _CONFIG, _UNKNOWN = Blame.INFRASTRUCTURE, Blame.USER, Blame.CONFI
 _FACTS = {
     each.cause: each
     for each in (
-        Verdict(Cause.SUCCESS, _UNKNOWN, False, "succeeded, AWS Batch says", ""),
+        Verdict(Cause.SUCCESS, _UNKNOWN, False, "succeeded according to AWS Batch", ""),
         Verdict(
-            Cause.USER_ERROR, _USER, False, "ended with exit code {code}", "Read the log: its last lines say why."
+            Cause.USER_ERROR, _USER, False, "ended with exit code {code}",
+            "Read the last lines of the log: they name the reason."
         ),
         Verdict(
             Cause.COMMAND_NOT_RUNNABLE, _CONFIG, False, "could not run its command",
-            "See that the image has that command, executable, with its interpreter, and look at its ENTRYPOINT.",
+            "Check that the image has this command, executable and with its interpreter, and check its ENTRYPOINT.",
         ),
         Verdict(
-            Cause.KILLED_BY_SIGNAL, _UNKNOWN, None, "was killed{signal}, and nobody says by whom",
-            "If it may have run out of memory, raise memory{memory}; else read the last lines of the log.",
+            Cause.KILLED_BY_SIGNAL, _UNKNOWN, None, "was killed{signal}; AWS does not say why",
+            "If it may have run out of memory, raise memory{memory}; otherwise read the last lines of the log.",
         ),
         Verdict(Cause.OUT_OF_MEMORY, _USER, False, "needed more memory than it was given", "Raise memory{memory}."),
         Verdict(
@@ -97,71 +98,74 @@ _FACTS = {
             "Raise time_limit{time_limit}, or make the task smaller.",
         ),
         Verdict(
-            Cause.HOST_LOST, _INFRA, True, "lost its machine",
-            "Run it again; more retry_attempts ride out more losses, on-demand capacity has fewer.",
+            Cause.HOST_LOST, _INFRA, True, "failed because its instance was terminated or failed",
+            "Run it again. Raise retry_attempts, or use On-Demand capacity, which is lost less often than Spot.",
         ),
         Verdict(
-            Cause.FARGATE_SPOT_INTERRUPTED, _INFRA, True, "lost its Fargate Spot capacity",
-            "Run it again, raise retry_attempts, or use a queue with on-demand capacity.",
+            Cause.FARGATE_SPOT_INTERRUPTED, _INFRA, True, "was interrupted: AWS reclaimed its Fargate Spot capacity",
+            "Run it again, raise retry_attempts, or use a queue with On-Demand capacity.",
         ),
         Verdict(
             Cause.IMAGE_PULL, _UNKNOWN, None, "did not start: its image could not be pulled",
-            "Look whether the image exists, whether the execution role may pull it, and whether there is a way to it.",
+            "Check that the image exists, that the execution role may pull it, and that the network reaches it.",
             Detail.UNCLEAR,
         ),
         Verdict(
-            Cause.WRONG_ARCHITECTURE, _CONFIG, False, "has an image for another processor than its machine",
-            "Build the image for the machine's processor (linux/amd64 or linux/arm64), or use a queue that fits it.",
+            Cause.WRONG_ARCHITECTURE, _CONFIG, False, "has an image for another processor than its instance has",
+            "Build the image for the instance's processor (linux/amd64 or linux/arm64), or use another queue.",
         ),
         Verdict(
-            Cause.AGENT, _INFRA, True, "lost the machine's container agent",
-            "Look whether its work is done all the same, else run it again; many at once overload a machine's disk.",
+            Cause.AGENT, _INFRA, True, "lost the connection to its instance's container agent",
+            "Check whether its work is done, else run it again; many jobs at once can overload an instance's disk.",
         ),
         Verdict(
-            Cause.CONTAINER_START, _UNKNOWN, None, "did not start: its container could not be made",
-            "AWS's words name what failed: a device, a mount, a driver. Compare them with the job definition.",
+            Cause.CONTAINER_START, _UNKNOWN, None, "did not start: its container could not be created",
+            "AWS's message names what failed: a device, a mount, a driver. Compare it with the job definition.",
         ),
         Verdict(
-            Cause.RESOURCE_INIT, _CONFIG, False, "did not start: what its container needs could not be set up",
-            "See that the execution role may use, and the network reaches, ECR, the secrets and CloudWatch Logs.",
+            Cause.RESOURCE_INIT, _CONFIG, False, "did not start: the resources of its container could not be"
+                                                 " initialized",
+            "Check that the execution role may use ECR, the secrets and CloudWatch Logs, and that the network reaches"
+            " them.",
         ),
         Verdict(
-            Cause.ROLE, _CONFIG, False, "did not start: a role could not be used",
-            "Let ecs-tasks.amazonaws.com assume the execution role and the job role, and see that both exist.",
+            Cause.ROLE, _CONFIG, False, "did not start: a role could not be assumed",
+            "Check that the execution role and the job role exist and that ecs-tasks.amazonaws.com may assume them.",
         ),
-        Verdict(Cause.CANCELLED, Blame.CANCELLED, False, "was ended on request", ""),
+        Verdict(Cause.CANCELLED, Blame.CANCELLED, False, "was cancelled or terminated", ""),
         Verdict(
-            Cause.STOPPED_BY_POLICY, _CONFIG, None, "was ended by a rule of its queue or service",
-            "Look at the queue's jobStateTimeLimitActions, or what else ends jobs there.",
+            Cause.STOPPED_BY_POLICY, _CONFIG, None, "was terminated by a rule of its queue or of AWS",
+            "Check the queue's jobStateTimeLimitActions, and what else terminates jobs in this account.",
         ),
         Verdict(
             Cause.DEPENDENCY_FAILED, _UNKNOWN, False, "ended because a job it depends on failed",
-            "Ask `covalent-awsbatch why` about that job.",
+            "Run `covalent-awsbatch why` for that job.",
         ),
         Verdict(
-            Cause.QUEUE_GONE, _CONFIG, False, "ended because its queue is gone or closed",
+            Cause.QUEUE_GONE, _CONFIG, False, "ended because its queue was deleted or disabled",
             "Submit it to a queue that exists and is ENABLED.",
         ),
         Verdict(
-            Cause.NEVER_STARTED, _UNKNOWN, None, "did not get a machine",
-            "Look at the queue: whether its compute environments are ENABLED and VALID, and what they hold.",
+            Cause.NEVER_STARTED, _UNKNOWN, None, "was not placed on an instance",
+            "Check that the queue's compute environments are ENABLED and VALID, and that their instances are big"
+            " enough.",
         ),
         Verdict(
-            Cause.REQUEST_REJECTED, _CONFIG, False, "was not accepted as it was asked for",
-            "Correct what AWS's words name, then submit it again.",
+            Cause.REQUEST_REJECTED, _CONFIG, False, "was rejected by AWS",
+            "Correct what AWS's message names, then submit it again.",
         ),
         Verdict(
-            Cause.THROTTLED, _INFRA, True, "met a limit on how often AWS can be asked",
+            Cause.THROTTLED, _INFRA, True, "failed because of a rate limit of AWS",
             "Run it again, with fewer at once.",
         ),
         Verdict(
-            Cause.UNKNOWN, _UNKNOWN, None, "ended, and nobody says how",
-            "Read its log, and keep this record: it tells nothing of the cause.",
+            Cause.UNKNOWN, _UNKNOWN, None, "ended, and AWS Batch does not say how",
+            "Read its log; the job's record does not name the cause.",
         ),
     )
 }  # fmt: skip
 
 
 def verdict(cause: Cause, **facts: Any) -> Verdict:
-    """A cause's usual facts, with `facts` in place of those that are different this time."""
+    """Return a cause's usual facts, with those of `facts` replaced."""
     return replace(_FACTS[cause], **facts)

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Why a job ended as it did, or does not start: from what DescribeJobs says of it to one Outcome.
+"""Compute the Outcome of a job, why it ended or does not start, from its DescribeJobs record.
 
-Only named fields are read, never the whole record, which quotes its own retry rules.
+Only named fields are read, never the whole record, because it quotes its own retry rules.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from .status_reasons import is_awss_own, is_free_words, reason_verdict, runs_to_
 
 WAITING = ("SUBMITTED", "PENDING", "RUNNABLE")
 
-# A container that ends well while its machine is being taken away was told to stop: it did not finish its work.
+# A container that exits with 0 while its instance is terminated was stopped: it did not finish its work.
 _UNDOES_SUCCESS = (Cause.FARGATE_SPOT_INTERRUPTED, Cause.HOST_LOST, Cause.OUT_OF_MEMORY)
-# These are AWS's even on a job that somebody has cancelled; other words of a cancelled job are that somebody's.
+# Reasons that AWS also gives for a cancelled job; any other reason of a cancelled job is the text of its CancelJob.
 _OUTLIVES_CANCEL = (
     Cause.TIMED_OUT, Cause.HOST_LOST, Cause.FARGATE_SPOT_INTERRUPTED, Cause.NEVER_STARTED, Cause.STOPPED_BY_POLICY,
     Cause.DEPENDENCY_FAILED, Cause.QUEUE_GONE,
@@ -30,7 +30,7 @@ _OUTLIVES_CANCEL = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one job ended. `says` has AWS's words of every attempt; `retry_may_help` None: nobody can know."""
+    """The result of one job. `says` has AWS's words of every attempt; `retry_may_help` is None if unknown."""
 
     job_id: str
     name: str
@@ -43,7 +43,7 @@ class Outcome:
     advice: str
 
     def to_json(self) -> dict[str, Any]:
-        """For programs: the same keys always."""
+        """Return the outcome for programs, always with the same keys."""
         return {
             "job_id": self.job_id or None,
             "cause": str(self.cause),
@@ -57,14 +57,17 @@ class Outcome:
 
 
 def why(detail: Mapping[str, Any], log: str = "") -> Outcome:
-    """The outcome of a JobDetail. `log` is what is known of its output; a bare record may bring it as `logTail`."""
+    """Return the outcome of a JobDetail.
+
+    `log` is the end of its output, if known; a record from a file may have it as `logTail`.
+    """
     tail = detail.get("logTail")
     return outcome_of(state_of(detail), log or (tail if isinstance(tail, str) else ""))
 
 
 def outcome_of(job: JobState, log: str = "") -> Outcome:
-    """The same, of a job already read. The words name its memory and its time limit where the record does."""
-    attempt, found = _deciding(job, log)
+    """Return the outcome of a job. Its words name the memory and the time limit if the record has them."""
+    attempt, deciding = _deciding(job, log)
     signal = signal_name(attempt.exit_code)
     words = {
         "code": attempt.exit_code,
@@ -74,13 +77,16 @@ def outcome_of(job: JobState, log: str = "") -> Outcome:
         "status": job.status,
     }
     return Outcome(
-        job.job_id, job.name, found.cause, found.detail, found.blame, found.retry_may_help,
-        found.happened.format(**words), said(job), found.advice.format(**words),
+        job.job_id, job.name, deciding.cause, deciding.detail, deciding.blame, deciding.retry_may_help,
+        deciding.happened.format(**words), said(job), deciding.advice.format(**words),
     )  # fmt: skip
 
 
 def _deciding(job: JobState, log: str) -> tuple[Attempt, Verdict]:
-    """The newest attempt that tells something: records have holes, and earlier attempts died of the same more often."""
+    """Return the newest attempt whose record names a cause, else the last one.
+
+    Records have gaps, and earlier attempts of a job mostly ended of the same cause.
+    """
     newest = _verdict(job, job.last, job.status_reason or job.last.status_reason, log)
     if job.status == SUCCEEDED or not _tells_little(newest):
         return job.last, newest
@@ -91,8 +97,8 @@ def _deciding(job: JobState, log: str) -> tuple[Attempt, Verdict]:
     return job.last, newest
 
 
-def _tells_little(found: Verdict) -> bool:
-    return found.blame == Blame.UNKNOWN and found.cause in (Cause.UNKNOWN, Cause.USER_ERROR)
+def _tells_little(candidate: Verdict) -> bool:
+    return candidate.blame == Blame.UNKNOWN and candidate.cause in (Cause.UNKNOWN, Cause.USER_ERROR)
 
 
 def _verdict(job: JobState, attempt: Attempt, status_reason: str, log: str) -> Verdict:
@@ -113,20 +119,27 @@ def _verdict(job: JobState, attempt: Attempt, status_reason: str, log: str) -> V
 
 
 def _success(job: JobState) -> Verdict:
-    """Batch's word for it; an attempt that found the work still claimed by a killed one ends well and has done none."""
+    """Return Batch's own verdict, with advice where an earlier attempt failed.
+
+    An attempt that finds the work still claimed by a killed attempt ends with 0 and has done nothing.
+    """
     if all(attempt.exit_code == 0 or attempt is job.last for attempt in job.attempts):
         return verdict(Cause.SUCCESS)
-    return verdict(Cause.SUCCESS, advice="Look whether the work is done: an earlier attempt was cut short.")
+    return verdict(Cause.SUCCESS, advice="Check whether the work is done: an earlier attempt was cut short.")
 
 
 def _not_ended(job: JobState) -> Verdict:
     if job.status in WAITING:
-        return verdict(Cause.NEVER_STARTED, happened="has not begun: it is {status}")
-    return verdict(Cause.UNKNOWN, happened="has not ended: it is {status}", advice="Wait for its end.")
+        return verdict(Cause.NEVER_STARTED, happened="has not started: its status is {status}")
+    return verdict(Cause.UNKNOWN, happened="has not ended: its status is {status}", advice="Wait for its end.")
 
 
 def _named(attempt: Attempt, status_reason: str) -> Verdict | None:
-    """What the reasons name. The status reason's whole sentences outweigh the container's reason, that its own rest."""
+    """Return what the reasons name.
+
+    A whole sentence in the status reason outweighs the container's reason, which outweighs the rest of the status
+    reason.
+    """
     from_status = reason_verdict(status_reason) or reason_verdict(attempt.status_reason)
     from_container = reason_verdict(attempt.reason)
     if from_status and (from_status.cause in _OUTLIVES_CANCEL or not from_container):
@@ -144,7 +157,7 @@ def _was_cancelled(job: JobState, status_reason: str) -> bool:
 
 
 def said(job: JobState) -> str:
-    """AWS's own words, of every attempt."""
+    """Return AWS's own words about every attempt."""
     lines = [f"AWS says: {job.status_reason}"] if job.status_reason else []
     for number, attempt in enumerate(job.attempts, 1):
         words = [attempt.status_reason if attempt.status_reason != job.status_reason else "", attempt.reason]

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""From how a job or a task ended to the error its user reads, and to the error_text that the command line prints.
+"""The error that a user reads for a job or a task that failed, and the text of `covalent-awsbatch why`.
 
-What AWS Batch says is read in one place, `why`; here its causes get the names of our errors.
+`classify` reads what AWS Batch says; this file gives each cause its error class.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .classify import Outcome, outcome_of, said
 from .exit_codes import signal_name
 
 _ERRORS: dict[Cause, type[errors.JobFailed]] = {
-    Cause.SUCCESS: errors.Lost,  # a job that succeeded with a result in the bucket never comes here
+    Cause.SUCCESS: errors.Lost,  # a job that succeeded and has a result is no failure
     Cause.USER_ERROR: errors.Exited,
     Cause.COMMAND_NOT_RUNNABLE: errors.CommandNotRunnable,
     Cause.KILLED_BY_SIGNAL: errors.Killed,
@@ -42,13 +42,16 @@ _ERRORS: dict[Cause, type[errors.JobFailed]] = {
     Cause.THROTTLED: errors.NeverStarted,
     Cause.UNKNOWN: errors.Lost,
 }
-# What the task itself tells is more than these tell of its job.
-_TELLS_LESS_THAN_THE_TASK = (Cause.SUCCESS, Cause.USER_ERROR, Cause.KILLED_BY_SIGNAL, Cause.AGENT, Cause.UNKNOWN)
+# Causes of the job that say less than the result that the task itself committed.
+_LESS_THAN_THE_TASK_SAYS = (Cause.SUCCESS, Cause.USER_ERROR, Cause.KILLED_BY_SIGNAL, Cause.AGENT, Cause.UNKNOWN)
 
 
 @dataclass(frozen=True)
 class JobRequest:
-    """What was asked for, for an error's words: `who` names job and task; memory in GiB, time limit in seconds."""
+    """The request that an error describes.
+
+    `who` names the task and its job; `memory` is in GiB and `time_limit` in seconds.
+    """
 
     who: str
     memory: float
@@ -56,101 +59,107 @@ class JobRequest:
 
 
 _AGAIN = {
-    True: "trying again may help",
-    False: "trying again does not help",
-    None: "whether trying again helps is open",
+    True: "another try may help",
+    False: "another try does not help",
+    None: "it is not known whether another try helps",
 }
 
 
 def facts(error: errors.JobFailed, memory: float) -> str:
-    """One line, for any failure: the memory that was asked for, in GiB, and whether trying again may help."""
-    asked = f"It asked for {memory:g} GiB of memory"
-    return f"{asked}." if isinstance(error, errors.Cancelled) else f"{asked}; {_AGAIN[error.retry_may_help]}."
+    """Return one line for any failure: the requested memory, in GiB, and whether another try may help."""
+    request = f"Memory: {memory:g} GiB"
+    return f"{request}." if isinstance(error, errors.Cancelled) else f"{request}; {_AGAIN[error.retry_may_help]}."
 
 
-def task_failure(task: TaskResult, job: JobState, asked: JobRequest) -> errors.JobFailed | None:
-    """The error of a task whose result is committed, None when it returned a value.
+def task_failure(task: TaskResult, job: JobState, request: JobRequest) -> errors.JobFailed | None:
+    """Return the error of a task with a committed result; None if it returned a value.
 
-    Its own words win over AWS Batch's: what is committed happened, whatever the job's status says.
+    The committed result wins over AWS Batch's words, because it did happen, whatever the job's status is.
     """
     match task.outcome:
         case envelope.RETURNED:
             return None
         case envelope.RAISED:
-            return errors.Raised(f"{asked.who} raised {task.exception_type}.")
+            return errors.Raised(f"{request.who} raised {task.exception_type}.")
         case envelope.UNPICKLABLE:
             return errors.Unpicklable(
-                f"{asked.who} ran, but what it returned can't be pickled.", advice="Return plain data instead."
+                f"{request.who} ran, but its return value can't be pickled.", advice="Return plain data instead."
             )
         case envelope.EXITED:
             return errors.Exited(
-                f"{asked.who} left by exit with code {task.exit_code}, so it returned no value.",
+                f"{request.who} exited with code {task.exit_code} and returned no value.",
                 advice="Return a value instead of calling sys.exit or os._exit.",
             )
         case envelope.NOT_RUN:
-            return errors.Cancelled(f"Node {task.node_id} was not run: a node packed with it, which it needs, failed.")
+            return errors.Cancelled(
+                f"Node {task.node_id} was not run: it needs a node of the same job, and that node failed."
+            )
         case envelope.NO_INPUT:
-            return _input_lost(asked, "The text below says which.")
+            return _input_lost(request, "The text below names it.")
         case envelope.TIMED_OUT:
             return errors.TimedOut(
-                f"{asked.who} ran longer than its time limit of {asked.time_limit} s, and was ended.",
+                f"{request.who} ran longer than its time limit of {request.time_limit} s and was stopped.",
                 advice="Raise time_limit (seconds), or make the task shorter.",
             )
         case envelope.OUT_OF_MEMORY:
             return errors.OutOfMemory(
-                f"{asked.who} needed more memory than it was given.",
+                f"{request.who} needed more memory than it was given.",
                 says=said(job),
-                advice=f"Raise memory (now {asked.memory:g} GiB).",
+                advice=f"Raise memory (now {request.memory:g} GiB).",
             )
-    return _ended_from_outside(task, job, asked)
+    return _ended_from_outside(task, job, request)
 
 
-def _ended_from_outside(task: TaskResult, job: JobState, asked: JobRequest) -> errors.JobFailed:
-    """A signal's work. AWS Batch often says whose it was: a timeout's, a lost host's, somebody's who cancelled."""
-    if outcome_of(job).cause not in _TELLS_LESS_THAN_THE_TASK:
-        return failure(job, asked)
+def _ended_from_outside(task: TaskResult, job: JobState, request: JobRequest) -> errors.JobFailed:
+    """Return the error of a task that a signal ended.
+
+    AWS Batch often names the sender: a timeout, a lost instance, a cancel.
+    """
+    if outcome_of(job).cause not in _LESS_THAN_THE_TASK_SAYS:
+        return failure(job, request)
     name = signal_name(128 + task.signal) if task.signal else ""
     by = f" by {name}" if name else f" by signal {task.signal}" if task.signal else ""
-    did = "was told to stop" if task.outcome == envelope.TERMINATED else "was killed"
+    verb = "received a stop signal" if task.outcome == envelope.TERMINATED else "was killed"
     return errors.Killed(
-        f"{asked.who} {did}{by}, and nobody says by whom.",
+        f"{request.who} {verb}{by}; AWS does not say why.",
         says=said(job),
-        advice=f"If it may have run out of memory, raise memory (now {asked.memory:g} GiB).",
+        advice=f"If it may have run out of memory, raise memory (now {request.memory:g} GiB).",
     )
 
 
-def failure(job: JobState, asked: JobRequest, log: str = "") -> errors.JobFailed:
-    """The error of a job that committed no result, or was told to stop; its `retry_may_help` is this job's own.
+def failure(job: JobState, request: JobRequest, log: str = "") -> errors.JobFailed:
+    """Return the error of a job without a result; its `retry_may_help` is that of this job.
 
-    `log` is what is known of its output, which tells what AWS Batch does not: a wrong processor, a missing command.
+    `log` is the end of its output, if known: it can name what AWS Batch does not, such as a wrong processor or a
+    missing command.
     """
-    memory_mib = job.memory_mib or round(asked.memory * 1024)
-    outcome = outcome_of(replace(job, memory_mib=memory_mib, time_limit_s=job.time_limit_s or asked.time_limit), log)
+    memory_mib = job.memory_mib or round(request.memory * 1024)
+    outcome = outcome_of(replace(job, memory_mib=memory_mib, time_limit_s=job.time_limit_s or request.time_limit), log)
     if outcome.cause == Cause.SUCCESS:
         return errors.Lost(
-            f"{asked.who} succeeded, AWS Batch says, but left no result.",
+            f"{request.who} succeeded according to AWS Batch, but there is no result in the bucket.",
             says=outcome.says,
-            advice="Look whether something deletes objects in the bucket, then run it again.",
+            advice="Check whether something deletes objects in the bucket, then run it again.",
         )
     kind = _ERRORS[outcome.cause]
     if kind is errors.Exited and job.last.exit_code == layout.NO_INPUT.code:  # the runner's: a task's own is committed
-        return _input_lost(asked, "The last lines of its log say which.")
+        return _input_lost(request, "The last lines of its log name it.")
     if kind is errors.Exited and job.last.exit_code is None:
         kind = errors.Lost
-    error = kind(f"{asked.who} {outcome.happened}.", says=outcome.says, advice=outcome.advice)
+    error = kind(f"{request.who} {outcome.happened}.", says=outcome.says, advice=outcome.advice)
     error.retry_may_help = outcome.retry_may_help
     return error
 
 
-def _input_lost(asked: JobRequest, where: str) -> errors.JobFailed:
+def _input_lost(request: JobRequest, where: str) -> errors.JobFailed:
     return errors.InputLost(
-        f"{asked.who} could not read its function or an argument, so it did not begin.",
-        advice=f"{where} The job role needs s3:GetObject on what is not in the image.",
+        f"{request.who} did not start: it could not read its function or an argument.",
+        advice=f"{where} The job role needs s3:GetObject on objects that are not in the image.",
     )
 
 
 def error_text(outcome: Outcome) -> str:
-    """What `covalent-awsbatch why` prints: what happened, AWS's words, what to do, whose side it is on."""
+    """Return the text that `covalent-awsbatch why` prints: what happened, AWS's words, what to do, the cause."""
     job = f"Batch job {outcome.job_id}" if outcome.job_id else "This job"
     who = f"`{outcome.name}` ({job})" if outcome.name else job
     name = "Success" if outcome.cause == Cause.SUCCESS else _ERRORS[outcome.cause].__name__

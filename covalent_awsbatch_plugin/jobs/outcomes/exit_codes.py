@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What an exit code and the last lines of a log tell, where no reason tells more."""
+"""The meaning of an exit code and of a log's last lines, where no reason of AWS says more."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIGNAL_BASE = 128  # a shell's and Docker's code for death by signal N is 128 + 
 NOT_RUNNABLE = (126, 127)  # found but not executable, not found: POSIX, and `docker run`
 LAST_LINES = 12
 
-# Signals that a process brings on itself; the others come from outside, and a code does not say from whom.
+# Signals that a process's own fault causes; the others come from outside, and a code does not name the sender.
 _OWN_FAULTS = {4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 11: "SIGSEGV", 13: "SIGPIPE"}
 _FROM_OUTSIDE = {1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 9: "SIGKILL", 15: "SIGTERM", 24: "SIGXCPU", 25: "SIGXFSZ"}
 _SIGNALS = _OWN_FAULTS | _FROM_OUTSIDE
@@ -33,31 +33,33 @@ _LOG_RULES = tuple(
 
 
 def signal_of(code: int | None) -> int | None:
-    """The signal that an exit code tells of."""
+    """Return the signal number that an exit code stands for, or None."""
     return code - SIGNAL_BASE if code is not None and code - SIGNAL_BASE in _SIGNALS else None
 
 
 def signal_name(code: int | None) -> str:
-    """Such as SIGKILL; "" where the code tells of none."""
+    """Return a signal's name, such as SIGKILL, or "" if the code stands for none."""
     return _SIGNALS.get(signal_of(code) or 0, "")
 
 
 def log_verdict(log: str) -> Verdict | None:
-    """What the last lines of a log say beyond doubt; most say nothing."""
+    """Return what the last lines of a log name beyond doubt; None for most logs."""
     lines = "\n".join(line.strip() for line in log[-20_000:].lower().splitlines()[-LAST_LINES:])
     return next((verdict(cause) for pattern, cause in _LOG_RULES if pattern.search(lines)), None)
 
 
 def exit_verdict(code: int | None, log: str) -> Verdict:
-    """Of a container that ended by itself, as far as AWS's reasons go. A missing code is not 0."""
+    """Return the verdict on a container that ended by itself. A missing code is not 0."""
     if code == 0:
-        return verdict(Cause.UNKNOWN, happened="failed, AWS Batch says, though its container ended with exit code 0")
+        return verdict(
+            Cause.UNKNOWN, happened="failed according to AWS Batch, although its container ended with exit code 0"
+        )
     if code in NOT_RUNNABLE:
-        told = log_verdict(log)
-        arch = told if told and told.cause == Cause.WRONG_ARCHITECTURE else None
+        from_log = log_verdict(log)
+        arch = from_log if from_log and from_log.cause == Cause.WRONG_ARCHITECTURE else None
         return arch or verdict(Cause.COMMAND_NOT_RUNNABLE)
-    if told := log_verdict(log):
-        return told
+    if from_log := log_verdict(log):
+        return from_log
     if signal := signal_of(code):
         return _killed(signal)
     if code is None:
@@ -72,6 +74,6 @@ def _killed(signal: int) -> Verdict:
         Cause.KILLED_BY_SIGNAL,
         blame=Blame.USER,
         retry_may_help=False,
-        happened="was killed{signal}, which a process brings on itself",
-        advice="Look for a crash in its native code; right at the start, for an image of another processor.",
+        happened="was killed{signal} because of a fault of its own process",
+        advice="Look for a crash in native code. If it crashed at the start, the image may be for another processor.",
     )

@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Why an image could not be pulled, as far as the registry's words tell.
+"""Classify a failed image pull by the registry's words.
 
-They lie in known ways: "denied" is also said of names that do not exist, "not found" of repositories one may not see.
-The detail is what was said; the advice lists what it can mean.
+Registries are known to be inexact: "denied" is also the answer for names that do not exist, "not found" for
+repositories without permission. The detail is the answer; the advice lists its possible meanings.
+
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_cannot_pull_image.html
 """
 
@@ -25,7 +26,7 @@ IS_A_PULL = re.compile(
 
 
 def _code(codes: str) -> str:
-    """An HTTP status that stands alone, not as a part of a digest, an address or a request's id."""
+    """Return a pattern of an HTTP status that is not a part of a digest, an address or a request id."""
     return rf"(?<![\w.:/@-])({codes})(?![\w.:/@-]|\.\d)"
 
 
@@ -33,45 +34,51 @@ def _pull(detail: Detail, blame: Blame, retry: bool | None, advice: str) -> Verd
     return verdict(Cause.IMAGE_PULL, detail=detail, blame=blame, retry_may_help=retry, advice=advice)
 
 
-_ALLOW = "Give the execution role (on EC2 also the instance's) `ecr:BatchGetImage` and its kin on that repository"
-_EITHER_WAY = f"Check the image's name, tag and Region first, for a missing image is told the same way. {_ALLOW}."
+_ALLOW = (
+    "Give the execution role (on EC2 also the instance's) `ecr:BatchGetImage` and `ecr:GetDownloadUrlForLayer` on the"
+    " repository"
+)
+_EITHER_WAY = f"Check the image's name, tag and Region first: the answer for a missing image is the same. {_ALLOW}."
 _WAY_OUT = (
-    "Give the machines a way to the registry: a public address, a NAT gateway, or VPC endpoints for ECR and S3;"
-    " where others got through at the same time, run it again."
+    "Give the instances a route to the registry: a public address, a NAT gateway, or VPC endpoints for ECR and S3;"
+    " if other jobs reached it at the same time, run it again."
 )
 _INFRA, _CONFIG = Blame.INFRASTRUCTURE, Blame.CONFIGURATION
 
 _RULES = tuple(
-    (re.compile(pattern), said)
-    for pattern, said in (
+    (re.compile(pattern), meaning)
+    for pattern, meaning in (
         (
             r"no space left",
-            _pull(Detail.DISK_FULL, _INFRA, True, "Give the machines a bigger disk, or fewer jobs and images at once."),
+            _pull(Detail.DISK_FULL, _INFRA, True, "Give the instances a bigger disk, or run fewer jobs and images at"
+                                                  " once."),
         ),
         (
             rf"toomanyrequests|too many requests|rate limit|rate exceeded|throttl|slow ?down|{_code('429')}",
             _pull(
                 Detail.RATE_LIMITED, _INFRA, True,
-                "Run it again later; keep a copy of the image in ECR, or log in to its registry, to be limited less.",
+                "Run it again later. A copy of the image in ECR, or a login to its registry, raises the limit.",
             ),
         ),
-        # Docker says this one sentence of both: https://docs.docker.com/engine/reference/commandline/pull/
+        # Docker answers both with this sentence: https://docs.docker.com/engine/reference/commandline/pull/
         (
             r"may require 'docker login'|pull access denied|no pull access",
             _pull(Detail.UNCLEAR, _CONFIG, False, _EITHER_WAY),
         ),
         (
             rf"denied|not authorized|unauthorized|forbidden|basic auth|authentication required|{_code('401|403')}",
-            _pull(Detail.DENIED, _CONFIG, False, f"{_ALLOW}, or correct the image's name: it may be another's."),
+            _pull(Detail.DENIED, _CONFIG, False, f"{_ALLOW}, or correct the image's name: it may belong to another"
+                                                 f" account."),
         ),
         (
             r"context cancell?ed|device ?mapper|dm_task|invalid argument",
-            _pull(Detail.UNCLEAR, _INFRA, True, "Run it again; a slow or full disk ends many pulls at once like this."),
+            _pull(Detail.UNCLEAR, _INFRA, True, "Run it again; a slow or full disk fails many pulls at once."),
         ),
         # ECS itself turned the tag into this digest once, so the image was there and the tag has moved since.
         (
             r":[\w.-]+@sha256:.*not found",
-            _pull(Detail.NOT_FOUND, _INFRA, None, "The digest is gone from the repository: push it again, keep it."),
+            _pull(Detail.NOT_FOUND, _INFRA, None, "The digest was deleted from the repository: push it again and keep"
+                                                  " it."),
         ),
         (
             rf"no such host|connection refused|no route|unreachable|i/o ?timeout|dial tcp|x509|waiting for connection"
@@ -81,13 +88,14 @@ _RULES = tuple(
         (
             r"reset|eof\b|tls handshake|broken pipe|timed? ?out|deadline exceeded|send request failed"
             rf"|server error|bad gateway|unavailable|verification failed|{_code('50[0-4]')}",
-            _pull(Detail.NETWORK, _INFRA, True, "Run it again; if it stays, look at the machines' way to it."),
+            _pull(Detail.NETWORK, _INFRA, True, "Run it again; if it fails again, check the instances' route to it."),
         ),
         (
             rf"not found|unknown|does not exist|no such (image|manifest)|invalid ?(reference|image)|{_code('404')}",
             _pull(
                 Detail.NOT_FOUND, _CONFIG, False,
-                f"Check the image's name, tag and Region, and that it is pushed. {_ALLOW}: it is told the same way.",
+                f"Check the image's name, tag and Region, and that it is pushed. {_ALLOW}: without them, the answer"
+                f" is the same.",
             ),
         ),
     )
@@ -95,5 +103,5 @@ _RULES = tuple(
 
 
 def pull_verdict(text: str) -> Verdict:
-    """From the text in lower case."""
-    return next((said for pattern, said in _RULES if pattern.search(text)), verdict(Cause.IMAGE_PULL))
+    """Return the verdict on a failed pull from its reason in lower case."""
+    return next((meaning for pattern, meaning in _RULES if pattern.search(text)), verdict(Cause.IMAGE_PULL))

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Job records out of a file: as `aws batch describe-jobs` prints them, as EventBridge sends them, or bare."""
+"""Read job records from a file: output of `aws batch describe-jobs`, EventBridge events, or single records."""
 
 from __future__ import annotations
 
@@ -17,30 +17,33 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True)
 class Records:
-    """What a file held; `one` when it was a single record, not a list of them."""
+    """The job records of a file; `one` if the file has a single record and not a list."""
 
     details: tuple[Mapping[str, Any], ...]
     one: bool
 
 
 def records_of(data: bytes) -> Records:
-    """From JSON: a JobDetail, a response of DescribeJobs or ListJobs, an EventBridge event, or a list of any.
+    """Return the records in a JSON text.
 
+    The text is a JobDetail, a response of DescribeJobs or ListJobs, an EventBridge event, or a list of any of these.
     Raises Unreadable.
     """
     try:
-        held = json.loads(data.decode("utf-8-sig"))
+        content = json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise Unreadable("it is not UTF-8 text") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise Unreadable(f"it is not JSON: {error.msg} at {where}" if data.strip() else "it is empty") from error
     except (RecursionError, ValueError) as error:  # nested or numbered beyond what Python reads
-        raise Unreadable("it is no JSON that a job record could be") from error
-    details = tuple(detail for record in (held if isinstance(held, list) else [held]) for detail in _details(record))
+        raise Unreadable("it is not the JSON of a job record") from error
+    details = tuple(
+        detail for record in (content if isinstance(content, list) else [content]) for detail in _details(record)
+    )
     if not details:
-        raise Unreadable("it lists no jobs; AWS Batch forgets them a week after their end")
-    return Records(details, one=len(details) == 1 and not isinstance(held, list))
+        raise Unreadable("it lists no jobs; AWS Batch keeps a job for seven days after its end")
+    return Records(details, one=len(details) == 1 and not isinstance(content, list))
 
 
 def _details(record: Any) -> list[Mapping[str, Any]]:

@@ -1,13 +1,14 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the reasons of AWS Batch, ECS, Docker and the kubelet mean: one text in, one verdict out.
+"""The meaning of the reasons of AWS Batch, ECS, Docker and the kubelet: a verdict for a text.
 
 Texts come in either case, cut at 255 characters, with and without a final dot, with a dash, an en dash or a colon
-between their parts, one error's name inside another's. So what is named decides before the error that names it: a log
-group that does not exist is the same trouble in a ResourceInitializationError and in a CannotStartContainerError.
+between their parts, one error's name inside another's. So the thing that a text names decides before the error that
+names it: a missing log group is the same problem in a ResourceInitializationError and in a CannotStartContainerError.
+
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
-https://docs.aws.amazon.com/batch/latest/userguide/job_stuck_in_runnable.html
+ https://docs.aws.amazon.com/batch/latest/userguide/job_stuck_in_runnable.html
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import re
 from .causes import Blame, Cause, Verdict, verdict
 from .image_pulls import IS_A_PULL, pull_verdict
 
-MATCHED_CHARACTERS = 2000  # reasons have 255; nobody waits for a pattern to walk through more
+MATCHED_CHARACTERS = 2000  # reasons have 255; longer texts would cost time only
 
 _INFRA, _CONFIG, _UNKNOWN = Blame.INFRASTRUCTURE, Blame.CONFIGURATION, Blame.UNKNOWN
 _STATE_LIMIT = r"^(canceled by jobstatetimelimit action due to reason: ?)?"
@@ -36,8 +37,8 @@ def _waits(blame: Blame, retry: bool | None, advice: str) -> Verdict:
     return verdict(Cause.NEVER_STARTED, blame=blame, retry_may_help=retry, advice=advice)
 
 
-_FITS = "Ask for less vCPU, memory or GPU, or give the compute environment bigger instances and more maxvCpus."
-_LIMIT = "Raise the account's quota for these machines, or ask for fewer at once."
+_FITS = "Use less vcpu, memory or num_gpus, or give the compute environment bigger instances and more maxvCpus."
+_LIMIT = "Raise the account's quota for these instances, or run fewer jobs at once."
 _QUEUE = r"job ?queue\b.{0,200}?"
 _REFUSED = r"denied|not permitted|invalid|no such|not found|not exist|unknown|given by server|unsupported|not supported"
 _PASSING = (
@@ -45,10 +46,10 @@ _PASSING = (
     r"|already allocated|input/output|too many open|shim .*(closed|died)"
 )
 
-# The first that fits decides. Whole sentences of AWS's come first, then what is named, then the error's own name.
+# The first match decides. Whole sentences of AWS come first, then named things, then the error's own name.
 _RULES = tuple(
-    (re.compile(pattern), said)
-    for pattern, said in (
+    (re.compile(pattern), meaning)
+    for pattern, meaning in (
         (r"^job attempt duration exceeded|^deadlineexceeded|longer than (the )?specified deadline",
          verdict(Cause.TIMED_OUT)),
         (r"^your spot task was interrupted|^spotinterruption", verdict(Cause.FARGATE_SPOT_INTERRUPTED)),
@@ -57,8 +58,8 @@ _RULES = tuple(
          verdict(Cause.HOST_LOST)),
         (r"^dependent job|^dependency", verdict(Cause.DEPENDENCY_FAILED)),
         (r"^array child job",
-         verdict(Cause.DEPENDENCY_FAILED, happened="failed because a child of its array did",
-                 advice="Ask `covalent-awsbatch why` about its failed children.")),
+         verdict(Cause.DEPENDENCY_FAILED, happened="failed because a child job of its array failed",
+                 advice="Run `covalent-awsbatch why` for its failed child jobs.")),
         (rf"^([a-z]+(exception|error):? *|[^:]{{0,80}} operation: )?{_QUEUE}"
          r"(delet|disabled|not exist|not found|n[o']t be found|inactive|invalid|not in)",
          verdict(Cause.QUEUE_GONE)),
@@ -72,9 +73,9 @@ _RULES = tuple(
          _waits(_CONFIG, False, "Allow instance types that the environment's Region, zones and template have.")),
         (_STATE_LIMIT + r"misconfigur(ation|ed):", _waits(_CONFIG, False, _FITS)),
         (_STATE_LIMIT + r"(invalid - )?(action_required|client_error)\b",
-         _waits(_CONFIG, False, "Look at the compute environment: its status is INVALID and says why.")),
+         _waits(_CONFIG, False, "Check the compute environment: its status is INVALID and its statusReason says why.")),
         (_STATE_LIMIT + r"undetermined\b", verdict(Cause.NEVER_STARTED, retry_may_help=True)),
-        (_STATE_LIMIT + r"internal_error\b", _waits(_INFRA, True, "Wait, and look at the compute environment.")),
+        (_STATE_LIMIT + r"internal_error\b", _waits(_INFRA, True, "Wait, and check the compute environment.")),
         (r"^cancell?ed by jobstatetimelimit", verdict(Cause.STOPPED_BY_POLICY)),
         # ---- what is named, in whichever error
         (r"outofmemory|oom-?_?kill|killed due to memory|out of memory", verdict(Cause.OUT_OF_MEMORY)),
@@ -90,23 +91,25 @@ _RULES = tuple(
          r"|exec: .*(no such|stat |not found|denied|is a directory)|\bexec /\S+: (no such|permission)|chdir to cwd",
          verdict(Cause.COMMAND_NOT_RUNNABLE)),
         (r"logging driver|logger arg|log ?group|log ?stream|awslogs|logs:(create|put)|cloudwatch",
-         _init(_CONFIG, False, "Make the log group, give the execution role (on EC2 the instance's)"
-                               " `logs:CreateLogStream` and `logs:PutLogEvents` on it, and give the network a way to"
-                               " CloudWatch Logs: all three are told the same way.")),
+         _init(_CONFIG, False, "Create the log group, give the execution role (on EC2 the instance's)"
+                               " `logs:CreateLogStream` and `logs:PutLogEvents` on it, and give the network a route to"
+                               " CloudWatch Logs: AWS gives the same reason for all three.")),
         (r"\befs\b|mount\.nfs|\bnfs4?\b", _start(_CONFIG, False)),
         (rf"(volume|mount|chown|copy-up).*({_PASSING})", _start(_INFRA, True)),
         (rf"(volume|mount|chown|copy-up|device).*({_REFUSED})", _start(_CONFIG, False)),
         (r"secret|\bssm\b|\basm\b|parameter store|registry auth|environment file|\bkms:",
-         _init(_CONFIG, False, "Let the execution role read them, and give the network a way to ECR, Secrets Manager"
+         _init(_CONFIG, False, "Let the execution role read them, and give the network a route to ECR, Secrets Manager"
                                " and Systems Manager: a public address, a NAT gateway or VPC endpoints.")),
         (r"^timeout waiting for|attempting to attach network interface|configure eni|netplugin"
          r"|(network interface|\beni\b|ephemeral ?storage).*(timeout|timed out|internal|authfailure)",
          _init(_INFRA, True, "Run it again, with fewer at once.")),
         (r"(network interface|\beni\b).*(violation|unauthorized|not authorized|denied|not exist|invalid|not found)",
-         _init(_CONFIG, False, "Correct what AWS's words name: a right, a tag policy, a subnet or a security group.")),
+         _init(_CONFIG, False, "Correct what AWS's message names: a permission, a tag policy, a subnet or a security"
+                               " group.")),
         (r"^internalerror\b", _init(_INFRA, True, "Run it again.")),
         (r"network interface|\beni\b|free ?addresses",
-         _init(_CONFIG, None, "Look at the subnet's free addresses, its security groups and the service's rights.")),
+         _init(_CONFIG, None, "Check the subnet's free addresses, its security groups and the service role's"
+                              " permissions.")),
         # ---- machines that could not be had
         (r"vcpulimitexceeded|spotinstancecount|limit on the number|reached the (limit|maximum)"
          r"|limitexceeded.*(vcpu|inst)",
@@ -134,7 +137,8 @@ _RULES = tuple(
          r"(exception|error|parameter|request|operation)?[):]|length must be|overrides? (length|exceed)"
          r"|not authorized to perform|no fargate configuration", verdict(Cause.REQUEST_REJECTED)),
         (r"^internal ?(server|failure)|serverexception|service ?unavailable",
-         verdict(Cause.UNKNOWN, blame=_INFRA, retry_may_help=True, happened="met an error inside AWS",
+         verdict(Cause.UNKNOWN, blame=_INFRA, retry_may_help=True, happened="failed because of an internal error of"
+                                                                            " AWS",
                  advice="Run it again.")),
         (r"^scaling activity|health ?checks?\b|^preempt", verdict(Cause.STOPPED_BY_POLICY, blame=_UNKNOWN)),
         (r"^task failed to start\W*$", _start(_UNKNOWN, True)),
@@ -143,22 +147,22 @@ _RULES = tuple(
 
 
 def plain(text: str) -> str:
-    """As rules read it: lower case, one kind of dash and quote, single spaces."""
+    """Return a text as the rules read it: lower case, one kind of dash and quote, single spaces."""
     text = text[:MATCHED_CHARACTERS].lower().replace("–", "-").replace("—", "-").replace("’", "'")
     return " ".join(text.replace('\\"', '"').split())
 
 
 def reason_verdict(text: str) -> Verdict | None:
-    """What a reason names; None where it names nothing, as `Essential container in task exited` does."""
+    """Return what a reason names; None where it names nothing, as "Essential container in task exited" does."""
     words = plain(text)
     words = re.sub(r"^task failed to start( due to)?[ :-]+", "", words) or words
-    for pattern, said in _RULES:
+    for pattern, meaning in _RULES:
         if pattern.search(words):
-            return said or pull_verdict(words)
+            return meaning or pull_verdict(words)
     return None
 
 
-# ---- cancel reasons are anybody's words, and hold trap words such as "capacity" --------------------------------------
+# ---- a cancel reason is free text and may have misleading words such as "capacity"------------------------------------
 _AWS_OPENS = re.compile(
     r"essential container|task failed to start|host ec2|your spot task|job attempt duration|dependent job|array child"
     r"|job ?queue|cancell?ed by jobstatetimelimit|(misconfiguration|capacity):[a-z]+_|undetermined -|action_required"
@@ -171,7 +175,7 @@ _A_PERSON_ENDS = re.compile(
     r"|\b(request(ed)? (by|of)|user request|on request|by user|manual|clean ?(up|ing)"
     r"|(no longer|not) (need|requir|want))"
 )
-_AN_ERROR_IS_TOLD = re.compile(
+_NAMES_AN_ERROR = re.compile(
     r"error|exception|fail|unable|cannot|can't|could not|invalid|denied|not (found|authorized|permitted)|exceed|expired"
     r"|time(d)? ?out|unavailable|unexpected|unknown|missing|unsupported|refused|throttl|insufficient|does not"
     r"|[a-z]_[a-z]"
@@ -179,20 +183,23 @@ _AN_ERROR_IS_TOLD = re.compile(
 
 
 def runs_to_an_end(text: str) -> bool:
-    """Whether the status reason only says that the container ended, as it also does of successes."""
+    """Return whether the status reason only says that the container ended, as for a success."""
     return plain(text).startswith("essential container")
 
 
 def is_awss_own(text: str) -> bool:
-    """Whether a status reason opens as AWS's do. Whoever cancels a job can write anything, so the opening counts."""
+    """Return whether a status reason opens as AWS's do.
+
+    Whoever cancels a job can write any text, so only the opening counts.
+    """
     return bool(_AWS_OPENS.match(plain(text)))
 
 
 def says_that_somebody_ended_it(text: str) -> bool:
-    """Whether a status reason is what somebody gave to TerminateJob or CancelJob, in words that say so."""
+    """Return whether a status reason is the text of a TerminateJob or CancelJob that says so."""
     return not is_awss_own(text) and bool(_A_PERSON_ENDS.search(plain(text)))
 
 
 def is_free_words(text: str) -> bool:
-    """Whether a status reason tells of no error at all: then it can only be what somebody gave to CancelJob."""
-    return bool(text.strip()) and not is_awss_own(text) and not _AN_ERROR_IS_TOLD.search(plain(text))
+    """Return whether a status reason names no error at all, so that it can only be the text of a CancelJob."""
+    return bool(text.strip()) and not is_awss_own(text) and not _NAMES_AN_ERROR.search(plain(text))

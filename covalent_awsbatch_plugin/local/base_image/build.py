@@ -9,7 +9,6 @@ import gzip
 import hashlib
 import io
 import json
-import os
 import platform
 import shutil
 import tarfile
@@ -20,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
 
+from ...core.user_dirs import cache_home
 from ...images.base_facts import LABEL_LIBC
 from .files import Entry, compiled, entries
 
@@ -51,7 +51,7 @@ def make_base_image(
 ) -> BaseImage:
     """`whole`: one that runs, with these distributions; else one that only says what it would be."""
     wanted = entries(distributions) if whole else [NOTHING]
-    folder = (cache or cache_folder()) / _key(wanted)
+    folder = (cache or cache_home() / "base-images") / _key(wanted)
     if not (folder / "manifest.json").exists():
         if whole:
             report(f"making a base image of Python {platform.python_version()}: some seconds, once")
@@ -61,11 +61,6 @@ def make_base_image(
     told = json.loads(manifest)
     digests = [told["config"]["digest"], told["layers"][0]["digest"]]
     return BaseImage(manifest, {digest: folder / digest.partition(":")[2] for digest in digests})
-
-
-def cache_folder() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "covalent-awsbatch" / "base-images"
 
 
 def _key(wanted: list[Entry]) -> str:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from moto.iam.exceptions import NotFoundException
 from moto.iam.models import IAMBackend, iam_backends
 from moto.logs.models import LogsBackend, logs_backends
 
-from ..engines.base import Container
+from ..engines.base import Container, PullFailed, reference_of
 from ..iam.enforcement import Guard, Role, denial
 from ..iam.required_actions import ANY, Need
 from ..iam.task_credentials import CredentialsEndpoint
@@ -75,13 +74,17 @@ class Host:
         if role is None or guard is None:
             return None
         who = Role(self.account_id, role)
-        denied = (need for need in self._needs(job) if not guard.allows(who, need))
+        try:
+            needs = list(self._needs(job))
+        except PullFailed as failed:
+            return f"CannotPullContainerError: {failed}"
+        denied = (need for need in needs if not guard.allows(who, need))
         return next((CANT[need.action[:3]].format(denial(who, need)) for need in denied), None)
 
     def _needs(self, job: Job) -> Iterator[Need]:
         """https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html"""
         where = f"{self.region}:{self.account_id}"
-        repository = re.split("[:@]", job.request.properties["image"].partition("/")[2])[0]
+        repository = reference_of(job.request.properties["image"]).repository
         yield Need("ecr:GetAuthorizationToken", ANY)
         for action in ("BatchCheckLayerAvailability", "GetDownloadUrlForLayer", "BatchGetImage"):
             yield Need(f"ecr:{action}", f"arn:aws:ecr:{where}:repository/{repository}")

@@ -14,6 +14,7 @@ from typing import Any
 
 from moto.batch.exceptions import ClientException
 
+from ...core.fargate_sizes import FARGATE_GIB
 from .retry import MAX_ATTEMPTS, MAX_RULES
 
 MIN_TIMEOUT_S = 60
@@ -22,15 +23,6 @@ PAYLOAD_BYTES = 30 * 1024
 DEFINITION_BYTES = 24 * 1024
 OVERRIDES_CHARACTERS = 8192
 RESERVED = "AWS_BATCH"
-FARGATE_GB = {  # vCPU: memory in GB, https://docs.aws.amazon.com/batch/latest/userguide/fargate.html
-    0.25: (0.5, 1, 2),
-    0.5: range(1, 5),
-    1: range(2, 9),
-    2: range(4, 17),
-    4: range(8, 31),
-    8: range(16, 61, 4),
-    16: range(32, 121, 8),
-}
 
 
 def check_definition(container: Mapping[str, Any] | None, platforms: list[str] | None) -> None:
@@ -50,7 +42,7 @@ def _check_fargate(container: Mapping[str, Any]) -> None:
     wants = {each["type"]: float(each["value"]) for each in container.get("resourceRequirements") or ()}
     if "GPU" in wants:
         raise ClientException("GPU resource requirement is not supported on Fargate")
-    if wants.get("MEMORY", 0) / 1024 not in FARGATE_GB.get(wants.get("VCPU", 0), ()):
+    if wants.get("MEMORY", 0) / 1024 not in FARGATE_GIB.get(wants.get("VCPU", 0), ()):
         raise ClientException(f"Fargate resource requirements (VCPU, MEMORY) {wants} are not a supported pair")
 
 

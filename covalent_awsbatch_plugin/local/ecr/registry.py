@@ -19,15 +19,12 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from ...images.manifest import INDEXES
 from ..iam.required_actions import registry_actions
 from .blobs import BlobRefused, BlobStore, Upload
 
 MANIFEST_BYTES = 4 * 1024 * 1024  # the distribution specification asks registries to take at least this much
 CHUNK = 1 << 20
-INDEXES = (
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 

@@ -9,6 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from ...errors import SettingError
+from ...images.reference import Reference, parse
+
 
 @dataclass(frozen=True)
 class Container:
@@ -39,6 +42,14 @@ class Exit:
 
 class PullFailed(Exception):
     """The image could not be had; the text is what follows `CannotPullContainerError: `."""
+
+
+def reference_of(image: str) -> Reference:
+    """Return what an image's name names. Raises PullFailed, as an engine does where it is no name."""
+    try:
+        return parse(image)
+    except SettingError as error:
+        raise PullFailed("Error response from daemon: invalid reference format") from error
 
 
 class StartFailed(Exception):

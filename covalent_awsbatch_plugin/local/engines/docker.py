@@ -27,7 +27,7 @@ from docker.models.containers import Container as DockerContainer
 from docker.types import LogConfig, Mount
 
 from ...images.builders.docker_client import docker_client
-from .base import Container, Exit, PullFailed, StartFailed
+from .base import Container, Exit, PullFailed, StartFailed, reference_of
 
 SECRET_FOLDER = "run/covalent-awsbatch-local"  # noqa: S105 - a name
 SECRET_NAME = "authorization-token"  # noqa: S105 - a file's name
@@ -67,11 +67,8 @@ class DockerEngine:
 
     def _pull(self, image: str) -> None:
         login = self._login if image.startswith(f"{self._registry}/") else {}
-        repository, separator, reference = image.partition("@")
-        if not separator:
-            head, separator, last = image.rpartition(":")
-            repository, reference = (head, last) if separator and "/" not in last else (image, "latest")
-        self._client.images.pull(repository, tag=reference, auth_config=login)
+        named = reference_of(image)
+        self._client.images.pull(named.name, tag=named.version, auth_config=login)
         self._pulled.add(image)
 
     async def keep(self, image: str) -> None:

@@ -17,16 +17,10 @@ from typing import Any
 
 import aiohttp
 
-from .base import PullFailed
+from ...images.manifest import LABEL_BASE_LAYERS, MANIFESTS
+from .base import PullFailed, reference_of
 
-# On a composed image: how many of its layers are the base image's, which a process on this machine has no use for.
-BASE_LAYERS_LABEL = "covalent.awsbatch.base.layers"
-ACCEPT = ", ".join(
-    (
-        "application/vnd.docker.distribution.manifest.v2+json",
-        "application/vnd.oci.image.manifest.v1+json",
-    )
-)
+ACCEPT = ", ".join(MANIFESTS)
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
 
@@ -66,14 +60,10 @@ class ImageCache:
             raise PullFailed(f"Error response from daemon: {error}") from error
 
     def _parse(self, image: str) -> tuple[str, str]:
-        host, _, rest = image.partition("/")
-        if host != self._registry or not rest:
+        named = reference_of(image)
+        if named.registry != self._registry:
             raise PullFailed(f"Error response from daemon: {image}: only the registry {self._registry} can be reached")
-        if "@" in rest:
-            repository, _, digest = rest.partition("@")
-            return repository.partition(":")[0], digest
-        repository, _, tag = rest.partition(":")
-        return repository, tag or "latest"
+        return named.repository, named.version
 
     def _get(self, path: str, image: str) -> _Checked:
         if self._session is None:
@@ -86,7 +76,8 @@ class ImageCache:
             raise PullFailed(f"Error response from daemon: {image}: an image index has no layers of its own")
         async with self._get(f"{repository}/blobs/{manifest['config']['digest']}", image) as answer:
             config = json.loads(await answer.read()).get("config") or {}
-        skipped = int((config.get("Labels") or {}).get(BASE_LAYERS_LABEL, 0))
+        # of a composed image: the base image's layers are of no use to a process on this machine
+        skipped = int((config.get("Labels") or {}).get(LABEL_BASE_LAYERS, 0))
         layers = [await self._layer(repository, each["digest"], image) for each in manifest["layers"][skipped:]]
         root = self._images / digest.replace(":", "-")
         await asyncio.to_thread(_merge, layers, root)

@@ -51,7 +51,7 @@ def _netloc(origin: str) -> str:
 
 
 def only_own(refusal: Callable[[str], web.Response]) -> Any:
-    """A middleware that answers `refusal` to what is addressed to another host or comes from a foreign page."""
+    """Return a middleware that answers `refusal` to what is addressed to another host or comes from a foreign page."""
 
     @web.middleware
     async def own(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -102,7 +102,7 @@ class Claim:
 
 
 def wsgi_name(name: str) -> str:
-    """The name of a header in capitals, with underscores."""
+    """Return the name of a header in capitals, with underscores."""
     return name.upper().replace("-", "_")
 
 
@@ -166,8 +166,9 @@ def _claim(
 
 
 def check(sent: Sent, claim: Claim, key: Key, now: datetime, body_digest: str) -> None:
-    """Check that who sent a request holds the key. `body_digest` is the hexadecimal SHA-256 of its body, or what S3
-    takes in its place. Raises NotAccepted.
+    """Check that the sender of a request holds the key.
+
+    `body_digest` is the hexadecimal SHA-256 of its body, or what S3 takes in its place. Raises NotAccepted.
     """
     _check_time(claim, now)
     if not hmac.compare_digest((claim.token or "").encode(), (key.token or "").encode()):
@@ -224,7 +225,7 @@ def _encoded(text: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _signing_key(secret: str, date: str, region: str, service: str) -> bytes:
-    """The same for a key's whole day."""
+    """Return the signing key of a day, Region and service."""
     key = f"AWS4{secret}".encode()
     for part in (date, region, service, "aws4_request"):
         key = hmac.digest(key, part.encode("latin-1"), "sha256")
