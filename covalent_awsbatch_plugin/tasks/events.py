@@ -245,13 +245,13 @@ def _lines(path: Path) -> Iterator[Event]:
 
 def _once(events: Iterable[Event]) -> Iterator[Event]:
     """Yield events without the tasks of which the same change has been told before."""
-    seen: set[Hashable] = set()
+    changes: set[Hashable] = set()
     for event in events:
         if event.kind not in _REPORTED_AGAIN:
             yield event
             continue
         change = event.kind, event.figures.get("job_id"), event.figures.get("attempt")
-        fresh = tuple(node for node in event.node_ids if (change, node) not in seen)
-        seen.update((change, node) for node in fresh)
+        fresh = tuple(node for node in event.node_ids if (change, node) not in changes)
+        changes.update((change, node) for node in fresh)
         if fresh:
             yield replace(event, node_ids=fresh)

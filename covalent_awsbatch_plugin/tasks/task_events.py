@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What is recorded at each step of a task's life: from the objects of that step to events."""
+"""The events of each step of a task's life, made from the objects of that step."""
 
 from __future__ import annotations
 
@@ -159,16 +159,16 @@ def _record_envelope(
     events: EventLog, dispatch_id: str, envelope: Envelope, job_id: str, attempts: Sequence[Attempt]
 ) -> None:
     """Record the attempt that left a result, task by task."""
-    known: Figures = {"job_id": job_id, "attempt": envelope.attempt}
+    origin: Figures = {"job_id": job_id, "attempt": envelope.attempt}
     stream = attempts[envelope.attempt - 1].log_stream if envelope.attempt <= len(attempts) else None
     for task in envelope.tasks:
         nodes, usage = (task.node_id,), task.usage
         if usage and usage.started is not None:
-            started: Figures = {**known, "log_stream": stream} if stream else known
+            started: Figures = {**origin, "log_stream": stream} if stream else origin
             events.record(Kind.STARTED, dispatch_id, nodes, at=usage.started, **started)
         figures = asdict(usage) if usage else {}
         at = figures.pop("ended", None)
-        ended: Figures = {**known, "outcome": task.outcome, "exit_code": task.exit_code, "signal": task.signal}
+        ended: Figures = {**origin, "outcome": task.outcome, "exit_code": task.exit_code, "signal": task.signal}
         if task.exception_type:
             ended["error"] = task.exception_type[:MAX_TEXT]
         events.record(Kind.ATTEMPT_ENDED, dispatch_id, nodes, at=at, **{**ended, **figures})
