@@ -236,7 +236,7 @@ class Client:
             if not done and not self.services.watcher.has_begun(handle.job_id):
                 error = await never_started(self.services, settings, handle)
                 reason = f"It did not start within {settings.start_patience:g} s"
-                await self.services.batch.terminate(handle.job_id, reason)
+                await self.services.backend.terminate(handle.job_id, reason)
                 raise error
             return await watching
         finally:
