@@ -123,7 +123,7 @@ def test_packages_are_there_for_the_task_and_its_children_and_not_in_somebodys_p
 
 def test_packages_come_from_a_requirements_file(container: Container, shelf: Path, tmp_path: Path) -> None:
     listed = tmp_path / "requirements.txt"
-    listed.write_text(f"--no-index\n--find-links {shelf}\nparcel == 1.0\n")
+    listed.write_text(f"--no-index\n--find-links {shelf}\nsamplepackage == 1.0\n")
     assert with_pip(container, DepsPip(reqs_path=str(listed))).value() == ("a present", "a present")
 
 
