@@ -15,6 +15,7 @@ import functools
 import hashlib
 import json
 import pickle
+import shutil
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -30,8 +31,8 @@ from covalent_awsbatch_plugin.local.engines.base import Container, Exit
 from covalent_awsbatch_plugin.local.engines.image_cache import ImageCache
 from covalent_awsbatch_plugin.runner.bucket import Store
 from covalent_awsbatch_plugin.runner.protocol import archive, envelope, layout
-from covalent_awsbatch_plugin.runner.protocol.payload import JobPayload, bring
 from covalent_awsbatch_plugin.runner.protocol.task import TaskFile
+from covalent_awsbatch_plugin.runner.unpack import JobPayload, bring, unpack_image
 
 PYTHON = "3.11.0"
 _SCRATCH = TemporaryDirectory()
@@ -56,7 +57,9 @@ class Instant:
     async def start(self, container: Container, on_output: Callable[[bytes], None]) -> Ended:
         environment = container.environment
         if layout.ENV_RESULTS_PREFIX in environment:
-            _ours(await self._tasks_at(container), environment)
+            folder = await self._tasks_at(container)
+            _ours(folder, environment)
+            shutil.rmtree(folder)
         elif "COVALENT_TASK_FUNC_FILENAME" in environment:
             _old_plugin(environment)
         elif "__LITHOPS_PAYLOAD" in environment:
@@ -64,11 +67,12 @@ class Instant:
         return Ended()
 
     async def _tasks_at(self, container: Container) -> Path:
-        """Where its tasks lie: in its image, unpacked, or in its part of the payload."""
+        """Where its tasks lie: in its part of the payload, which is in its image or in the bucket."""
         environment = container.environment
         payload = JobPayload.of(environment, lambda: Path(mkdtemp(dir=_SCRATCH.name)))
-        if payload is None:
-            return await self._root(container.image)
+        if not payload.digest:
+            unpack_image(payload, await self._root(container.image))
+            return payload.folder
         assert bring(payload, lambda: _Bucket(environment[layout.ENV_BUCKET])) == 0, payload.complaint.read_text()
         return payload.folder
 
@@ -125,8 +129,8 @@ def _ours(root: Path, environment: dict[str, str]) -> None:
     file = TaskFile.from_json((root / layout.task_file(int(environment.get(layout.ENV_ARRAY_INDEX, 0)))).read_bytes())
     job, attempt = environment[layout.ENV_JOB_ID], int(environment[layout.ENV_JOB_ATTEMPT])
     (task,) = file.tasks
-    args = [_load(str(root / layout.object_file(file.inputs[node].sha256))) for node in task.args]
-    output = _archived(_function(str(root / layout.object_file(task.function.sha256)))(*args))
+    args = [_load(root / layout.object_file(file.inputs[node].sha256)) for node in task.args]
+    output = _archived(_function(root, task.function.sha256)(*args))
     parts = {
         envelope.OUTPUT: envelope.Part(len(output), hashlib.sha256(output).hexdigest(), 0),
         envelope.STDOUT: envelope.Part(0, hashlib.sha256(b"").hexdigest(), len(output)),
@@ -138,11 +142,17 @@ def _ours(root: Path, environment: dict[str, str]) -> None:
     _put(environment[layout.ENV_BUCKET], key, sealed)
 
 
-def _load(path: str) -> Any:
-    return archive.load(Path(path))
+def _load(path: Path) -> Any:
+    return pickle.loads(path.read_bytes())
 
 
-_function = functools.lru_cache(1000)(_load)
+_functions: dict[str, Any] = {}  # by sha256, so that each is unpickled once
+
+
+def _function(root: Path, sha256: str) -> Any:
+    if sha256 not in _functions:
+        _functions[sha256] = _load(root / layout.object_file(sha256))
+    return _functions[sha256]
 
 
 def _archived(value: Any) -> bytes:

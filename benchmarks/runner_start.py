@@ -59,8 +59,8 @@ def _image(folder: Path) -> Path:
     staged.mkdir()
     group = stage_call(tuple, (), {}, staged, dispatch_id="bench", node_id=0)
     package = pack(group, 1 << 20, lambda _content: KEY)
-    files = runner_files("linux/amd64", folder) | image_files([package], ["bench"])
-    for name, data in files.items():
+    tasks = {name: b"".join(file.chunks) for name, file in image_files([package], ["bench"], 1).items()}
+    for name, data in (runner_files("linux/amd64", folder) | tasks).items():
         path = folder / "root" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)

@@ -240,7 +240,7 @@ class Settings(BaseModel):
 
     @property
     def may_resubmit(self) -> bool:
-        """Whether any failure could lead to another submission: only then is the packed task kept."""
+        """True if a failure could lead to another submission: only then the packed task is stored."""
         return bool(self.retry_exceptions.strip()) or self.max_memory > self.memory
 
     @property

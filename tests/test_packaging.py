@@ -139,4 +139,4 @@ def test_runner_runs_under_another_name(built: Built, tmp_path: Path) -> None:
     program = "import covalent_awsbatch_runner.protocol.layout as layout; print(layout.object_file('ab'))"
     command = [sys.executable, "-c", program]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
-    assert run.stdout == "covalent/objects/ab\n"
+    assert run.stdout == "objects/ab\n"

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""ECR: where the repository is and how to log in there, from ECR's own answers."""
+"""ECR: the repository's address and the login for it, from ECR's own answers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ..images.builders.builder import Login, Repository
 from .session import AWS
 
 IMAGES_PER_CALL = 100  # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html
-EARLY = timedelta(minutes=30)  # a push that begins with a token's last minutes would end without it
+EARLY = timedelta(minutes=30)  # a push must not outlive its token
 
 
 class ECR:
-    """Repositories of one account and Region. A token is asked for once and used for its life (12 h at AWS)."""
+    """The repositories of one account and Region. A token is requested once and used for its life (12 h at AWS)."""
 
     def __init__(self, aws: AWS) -> None:
         self._aws = aws
@@ -27,7 +27,10 @@ class ECR:
         self._asking = asyncio.Lock()
 
     async def repository(self, name: str) -> Repository:
-        """The repository, with a login that is good for half an hour at least. Raises NotFound with what to do."""
+        """Return the repository, with a login that is valid for at least half an hour.
+
+        Raises NotFound with the command that creates it.
+        """
         try:
             answer = await self._aws.call(
                 "ecr", "DescribeRepositories", of=f"ECR repository `{name}`", repositoryNames=[name]
@@ -37,11 +40,11 @@ class ECR:
                 f"Correct ecr_repo_name or region, or run `aws ecr create-repository --repository-name {name}`."
             )
             raise
-        found = answer["repositories"][0]
-        return Repository.at(found["repositoryUri"], await self._login(found["registryId"]))
+        description = answer["repositories"][0]
+        return Repository.at(description["repositoryUri"], await self._login(description["registryId"]))
 
     async def delete_images(self, repository: str, digests: Sequence[str]) -> None:
-        """Deletes images, 100 a call; those that are gone already are fine."""
+        """Delete images, 100 per request; an image that does not exist is no error."""
         for start in range(0, len(digests), IMAGES_PER_CALL):
             ids = [{"imageDigest": digest} for digest in digests[start : start + IMAGES_PER_CALL]]
             of = f"ECR repository `{repository}`"
@@ -49,10 +52,10 @@ class ECR:
 
     async def _login(self, registry: str) -> Login:
         async with self._asking:
-            known = self._logins.get(registry)
-            if known is None or known[0] - EARLY < datetime.now(UTC):
+            cached = self._logins.get(registry)
+            if cached is None or cached[0] - EARLY < datetime.now(UTC):
                 answer = await self._aws.call("ecr", "GetAuthorizationToken", of="the ECR registry")
                 token = answer["authorizationData"][0]
                 user, password = base64.b64decode(token["authorizationToken"]).decode().split(":", 1)
-                known = self._logins[registry] = (token["expiresAt"], Login(user, password))
-        return known[1]
+                cached = self._logins[registry] = (token["expiresAt"], Login(user, password))
+        return cached[1]

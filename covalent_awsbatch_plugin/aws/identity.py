@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Who we are at AWS, and the ARNs behind the names that the settings give."""
+"""The identity of the credentials, and the ARNs of the roles that the settings name."""
 
 from __future__ import annotations
 
@@ -20,22 +20,25 @@ class Identity:
 
 
 class Account:
-    """STS and IAM, asked as little as possible."""
+    """STS and IAM, with as few requests as possible."""
 
     def __init__(self, aws: AWS) -> None:
         self._aws = aws
 
     async def identity(self) -> Identity:
-        """Raises NotAuthenticated, before anything else could fail with less clear words."""
+        """Return the account and the partition of the credentials.
+
+        It is the first request of all, so that its NotAuthenticated comes before less clear errors.
+        """
         answer = await self._aws.call("sts", "GetCallerIdentity", of="the AWS account")
         return Identity(answer["Account"], answer["Arn"].split(":")[1])
 
     async def role_arn(self, role: str, setting: str, identity: Identity) -> str:
-        """The ARN of a role given by name or ARN; `setting` is the name that an error gives."""
+        """Return the ARN of a role given by name or ARN; `setting` is the setting's name for errors."""
         name = role.rpartition("/")[2] if role.startswith("arn:") else role
         try:
             answer = await self._aws.call("iam", "GetRole", of=f"role `{name}` ({setting})", RoleName=name)
-        except NotAllowed:  # looking is a courtesy; whoever may not look can still name it
+        except NotAllowed:  # the check is optional; without the permission the name is trusted
             return role if role != name else f"arn:{identity.partition}:iam::{identity.account}:role/{role}"
         except (NotFound, Refused) as error:
             error.advice = f"Correct {setting} in [executors.awsbatch], or create the role."

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""CloudWatch Logs: the last lines a job printed, for when it left no result."""
+"""CloudWatch Logs: the last lines that a job printed, for a job without a result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ class Logs:
         self._aws, self.group = aws, group
 
     async def check(self) -> None:
-        """Raises NotFound when there is no such group: no job of it would start. Whoever may not look is believed."""
+        """Raise NotFound if the log group does not exist, because then no job can start.
+
+        Without the permission to look, the group is assumed to exist.
+        """
         try:
             of, prefix = f"log group `{self.group}`", self.group
             groups = self._aws.items("logs", "DescribeLogGroups", "logGroups", of=of, logGroupNamePrefix=prefix)
@@ -30,13 +33,13 @@ class Logs:
             raise
         if self.group not in names:
             raise NotFound(
-                f"There is no log group `{self.group}` in this account and Region.",
+                f"The log group `{self.group}` does not exist in this account and Region.",
                 advice="Correct batch_job_log_group_name, or run `aws logs create-log-group --log-group-name "
                 f"{self.group}`.",
             )
 
     async def tail(self, stream: str, lines: int = 100) -> str:
-        """The stream's last lines, "" while it has none."""
+        """Return the last lines of a stream; "" if it does not exist."""
         try:
             answer = await self._aws.call(
                 "logs",
@@ -53,7 +56,7 @@ class Logs:
 
 
 def link(region: str, group: str, stream: str) -> str:
-    """The console's page of a log stream; it wants its names encoded twice, with $ for %."""
+    """Return the console's page of a log stream; it needs its names encoded twice, with $ for %."""
 
     def twice(name: str) -> str:
         return quote(quote(name, safe=""), safe="").replace("%", "$")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The bucket: functions and arguments that are not in the image go in, results come out."""
+"""The S3 bucket: functions and arguments that are not in the image, and results."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from .session import AWS
 
 KEYS_PER_CALL = 1000  # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 CHUNK_BYTES = 1024 * 1024
-BODY_TRIES = 5  # botocore tries again until an answer begins; a body that breaks off is ours to ask for again
+BODY_TRIES = 5  # botocore retries until a response starts; a body that breaks off is requested again here
 
 T = TypeVar("T")
 
 
 class Store:
-    """One bucket, which must belong to `account`: a bucket's name is global, and a stranger may have taken it."""
+    """One bucket, which must belong to `account`: bucket names are global, and another account may own this one."""
 
     def __init__(self, aws: AWS, bucket: str, account: str) -> None:
         self._aws, self.bucket, self._account = aws, bucket, account
@@ -38,22 +38,24 @@ class Store:
         return await self._aws.call("s3", operation, of=f"bucket `{self.bucket}`", **self._of, **parameters)
 
     async def check(self) -> None:
-        """Raises NotFound or NotAllowed, which say what to do, when the bucket can't be used."""
+        """Raise NotFound or NotAllowed, with advice, if the bucket cannot be used."""
         try:
             await self._call("HeadBucket")
         except (NotFound, Refused) as error:
-            if "AWS says: 400" not in error.says:  # S3 has no words for a HEAD; there the advice has them
+            if "AWS says: 400" not in error.says:  # S3 gives no message for a HEAD; the advice then has the cause
                 error.advice = f"Correct s3_bucket_name, or run `aws s3 mb s3://{self.bucket}`."
             raise
         except NotAllowed as error:
             error.advice = (
-                f"Buckets' names are global: if this is not account {self._account}'s, name one that is; "
-                f"if it is, give the user or role that runs Covalent `s3:ListBucket` on it{remedy('s3:ListBucket')}."
+                f"Bucket names are global: if the bucket is not account {self._account}'s, set s3_bucket_name to one"
+                " that is. "
+                "If it is, grant `s3:ListBucket` on it to the user or role of the Covalent server"
+                f"{remedy('s3:ListBucket')}."
             )
             raise
 
     async def has(self, key: str) -> bool:
-        """Whether an object lies there."""
+        """Return whether the object exists."""
         try:
             await self._call("HeadObject", Key=key)
         except NotFound:
@@ -61,11 +63,14 @@ class Store:
         return True
 
     async def put(self, key: str, data: bytes) -> None:
-        """Uploads bytes, in parts where they are many."""
+        """Upload bytes, in parts if they are many."""
         await self._upload(key, io.BytesIO(data))
 
     async def put_file(self, key: str, path: Path) -> None:
-        """Uploads a file of any size in parts, never wholly in memory. Raises StagingError when it can't be read."""
+        """Upload a file of any size in parts, without holding it in memory.
+
+        Raises StagingError if the file cannot be read.
+        """
         with staged(path, "read"):
             file = path.open("rb")
         with file:
@@ -84,7 +89,7 @@ class Store:
         await self._aws.newly_signed_in(put)
 
     async def get(self, key: str) -> bytes | None:
-        """The object's bytes, None where there is none."""
+        """Return the object's bytes; None if it does not exist."""
         try:
             with translated("s3:GetObject", f"bucket `{self.bucket}`"):
                 return await self._fast_get.get(self.bucket, key, self._account)
@@ -92,7 +97,10 @@ class Store:
             return await self._read(key, self._chunk)
 
     async def get_file(self, key: str, path: Path) -> bool:
-        """Streams the object into a file; False where there is none. Raises StagingError when it can't be written."""
+        """Stream the object to a file; return False if it does not exist.
+
+        Raises StagingError if the file cannot be written.
+        """
 
         async def save(body: Any) -> bool:
             with staged(path, "written"), create_own(path) as file:
@@ -103,7 +111,7 @@ class Store:
         return bool(await self._read(key, save))
 
     async def _read(self, key: str, use: Callable[[Any], Awaitable[T]]) -> T | None:
-        """What `use` makes of the object's body, None where there is no object."""
+        """Return the result of `use` for the object's body; None if the object does not exist."""
         for tries_left in reversed(range(BODY_TRIES)):
             async with self._body(key) as body:
                 if body is None:
@@ -120,13 +128,13 @@ class Store:
             return bytes(await body.read(size))
 
     async def keys(self, prefix: str) -> list[str]:
-        """Every key below a prefix."""
+        """Return every key below a prefix."""
         of = f"bucket `{self.bucket}`"
         items = self._aws.items("s3", "ListObjectsV2", "Contents", of=of, **self._of, Prefix=prefix)
         return [item["Key"] async for item in items]
 
     async def delete(self, keys: Sequence[str]) -> None:
-        """Deletes objects, 1,000 a call; those that are gone already are fine."""
+        """Delete objects, 1,000 per request; an object that does not exist is no error."""
         for start in range(0, len(keys), KEYS_PER_CALL):
             objects = [{"Key": key} for key in keys[start : start + KEYS_PER_CALL]]
             await self._call("DeleteObjects", Delete={"Objects": objects, "Quiet": True})
@@ -140,5 +148,5 @@ class Store:
                 raise
             yield None
             return
-        async with answer["Body"]:  # which gives aiohttp's response, that reads no part
+        async with answer["Body"]:  # its value would be aiohttp's response, which cannot read a part
             yield answer["Body"]

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""AWS: one session for an event loop and its connection settings, one door for every call."""
+"""AWS sessions: one for an event loop and its connection settings; all requests go through it."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from ..core.rate_limit import Pace
 from ..errors import AWSBatchError, NotAllowed, NotAuthenticated, Refused, SettingError, Unreachable
 from .errors import is_throttle, translated
 
-# botocore retries throttling, 5xx and lost connections with jitter; ten tries ride out about a minute. Its adaptive
+# botocore retries throttling, 5xx and lost connections with jitter; ten tries cover about a minute. Its adaptive
 # mode also slows each client down when AWS throttles it; `pace` does so for all calls of a quota.
 CLIENT_CONFIG = AioConfig(retries={"mode": "adaptive", "total_max_attempts": 10}, max_pool_connections=50)
 ONCE_CONFIG = AioConfig(retries={"mode": "standard", "total_max_attempts": 1})
-# Who we are is asked first of all: three tries, so that no network or a Region that is none shows in seconds.
+# The identity is requested first: three tries, so that a missing network or a wrong Region shows within seconds.
 FIRST_CONFIG = AioConfig(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=10)
 IDLE_SECONDS = 60  # an unused session is closed after this; opening one again costs about 0.1 s of CPU
 
 _CONFIGS = {"sts": FIRST_CONFIG}
 
-# The parameter that asks for the next page, by the answer's member that leads there: Batch, ECR, Logs; EC2; S3; IAM.
+# The request's parameter for the next page, by the response's member: Batch, ECR, Logs; EC2; S3; IAM.
 _PAGE_TOKENS = {
     "nextToken": "nextToken",
     "NextToken": "NextToken",
@@ -49,7 +49,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Connection:
-    """Which AWS, as whom: the settings that make two sessions different."""
+    """The settings that distinguish two sessions."""
 
     credentials: str = ""
     profile: str = ""
@@ -80,18 +80,18 @@ class AWS:
         await self._stack.aclose()
 
     async def keep(self, context: contextlib.AbstractAsyncContextManager[T]) -> T:
-        """Enters a context that is left when this AWS is closed."""
+        """Enter a context that is left when this AWS is closed."""
         return await self._stack.enter_async_context(context)
 
     def on_close(self, close: Callable[[], Awaitable[None]]) -> None:
-        """Something to await when this AWS is closed, before its clients are."""
+        """Add a coroutine function to await when this AWS is closed, before its clients are."""
         self._closers.append(close)
 
     async def call(self, service: str, operation: str, *, of: str, once: bool = False, **parameters: Any) -> Any:
-        """One request, such as `call("batch", "SubmitJob", of="the queue `q`", ...)`; `of` names the thing for errors.
+        """Send one request, such as `call("batch", "SubmitJob", of="the queue `q`", ...)`.
 
-        With `once` botocore does not try again, for calls that must not take effect twice. Raises one of the
-        ServiceError family, or SettingError when the session can't be made of the settings.
+        `of` names the resource for errors. With `once` botocore does not retry, for calls that must not take effect
+        twice. Raises one of the ServiceError family, or SettingError if the settings do not make a session.
         """
 
         async def ask() -> Any:
@@ -106,49 +106,51 @@ class AWS:
     async def items(
         self, service: str, operation: str, key: str, *, of: str, **parameters: Any
     ) -> AsyncIterator[Mapping[str, Any]]:
-        """Yield what a list operation has under `key`, page after page to the end; one `call` a page.
+        """Yield the items under `key` of a list operation, from all pages; one `call` per page.
 
-        Raises as `call` does, and Unreachable for a page that says that there are more and does not lead to the next.
+        Raises the errors of `call`, and Unreachable for a truncated page without a token for the next one.
         """
         token: dict[str, Any] = {}
         while True:
             page = await self.call(service, operation, of=of, **parameters, **token)
             for item in page.get(key, ()):
                 yield item
-            last, token = token, {name: page[told] for told, name in _PAGE_TOKENS.items() if page.get(told)}
+            last, token = token, {name: page[member] for member, name in _PAGE_TOKENS.items() if page.get(member)}
             if not token and not page.get("IsTruncated"):
                 return
             if not token or token == last:
-                raise Unreachable(f"A page of the answer to {service}:{operation} ({of}) leads to no next page.")
+                raise Unreachable(
+                    f"AWS answered {service}:{operation} for {of} with a page that does not lead to the next one."
+                )
 
     async def newly_signed_in(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """What `ask` gives; asked again where AWS refused it and there are other credentials by now.
+        """Return the result of `ask`; repeat it if AWS refused it and the credentials have changed.
 
-        Not only where it says that they have expired: S3 has no words for a HEAD, be it of that or of a lack of rights.
+        Any refusal counts, not only expired credentials: S3 gives no message for a HEAD.
         """
         while True:
             asked_by = self._session
             try:
                 return await ask()
             except (NotAuthenticated, NotAllowed, Refused, SettingError):
-                if self._session is asked_by and not await self._renewed():  # others may have found out meanwhile
+                if self._session is asked_by and not await self._renewed():  # another call may have renewed it
                     raise
 
     async def _renewed(self) -> bool:
-        """Whether files or environment hold other credentials by now: a server outlives many of somebody's sign-ins."""
+        """Load the credentials again; return whether they have changed, for example by a new sign-in."""
         assert self._session is not None, "AWS is an async context manager"
-        old, used = self._session, self._used
+        old, used_keys = self._session, self._used
         try:
             new = _session(self.connection)
-            changed = await _keys(new) not in (None, used)
+            changed = await _keys(new) not in (None, used_keys)
         except AWSBatchError:
             return False
-        if changed and self._session is old:  # what calls under way still use is closed with the rest
+        if changed and self._session is old:  # clients that calls still use are closed with the others
             self._session, self._clients = new, {}
         return changed
 
     async def client(self, service: str, config: AioConfig = CLIENT_CONFIG) -> Any:
-        """The aiobotocore client; prefer `call`, which counts and translates."""
+        """Return the aiobotocore client; prefer `call`, which counts and translates."""
         key = service, config
         async with self._opening:
             if key not in self._clients:
@@ -161,24 +163,24 @@ class AWS:
         return self._clients[key]
 
     def _answered(self, service: str, response: Any = None, operation: Any = None, **_: Any) -> None:
-        """botocore tells of each try, also of those that it makes again by itself."""
+        """Lower the rate if a try was throttled; botocore calls this for its own retries too."""
         if response and is_throttle(response[1]):
             self.pace.throttled(service, operation.name)
 
     async def keys(self) -> Any:
-        """The access key, secret and token in use, fresh where they end; None where there are none."""
+        """Return the access key, secret and token in use, renewed if they expire; None if there are none."""
         assert self._session is not None, "AWS is an async context manager"
         return await _keys(self._session)
 
     async def credentials_end(self) -> datetime | None:
-        """When the credentials in use end, None where they don't."""
+        """Return the time when the credentials expire; None if they do not."""
         assert self._session is not None, "AWS is an async context manager"
         with translated("sts:GetCallerIdentity", "the AWS account"):
-            found = await self._session.get_credentials()
-        return getattr(found, "_expiry_time", None)  # botocore tells it in no other way
+            credentials = await self._session.get_credentials()
+        return getattr(credentials, "_expiry_time", None)  # botocore has no public attribute for it
 
     async def region(self) -> str:
-        """The Region that this connection ends up with."""
+        """Return the Region of this connection."""
         with translated("sts:GetCallerIdentity", "the AWS account"):
             return str((await self.client("sts", FIRST_CONFIG)).meta.region_name)
 
@@ -191,41 +193,41 @@ def _session(connection: Connection) -> aioboto3.Session:
         core.set_config_variable("credentials_file", str(_readable(connection.credentials)))
     with translated("the AWS session", "the AWS account"):
         session = aioboto3.Session(botocore_session=core, region_name=connection.region or None)
-    _models().search_paths[:] = dict.fromkeys(_models().search_paths)  # each session adds boto3's folder once more
+    _models().search_paths[:] = dict.fromkeys(_models().search_paths)  # each session adds boto3's folder again
     return session
 
 
 def _timestamp(value: Any) -> datetime:
-    """As botocore reads it; its own way takes 0.1 ms, which makes most of the cost of a long ListObjectsV2."""
+    """Parse a time as botocore does; its own parser takes 0.1 ms, most of the time of a long ListObjectsV2."""
     try:
         return datetime.fromisoformat(value)
     except (TypeError, ValueError):
-        told: datetime = parse_timestamp(value)  # Any, where botocore's stubs are not installed
-        return told
+        parsed: datetime = parse_timestamp(value)  # Any, where botocore's stubs are not installed
+        return parsed
 
 
 @functools.cache
 def _models() -> Loader:
-    """The files that describe AWS's services, parsed once in a process: most of what a client costs."""
+    """Return the loader of AWS's service descriptions, which are parsed once in a process."""
     return create_loader()
 
 
 def _readable(credentials: str) -> Path:
-    """The file that the setting names; botocore would take one that it can't read for an empty one."""
+    """Return the path of the credentials file; botocore treats one that it cannot read as empty."""
     path = Path(credentials).expanduser()
     try:
         path.open("rb").close()
     except OSError as error:
         raise SettingError(
             f"The setting credentials={credentials!r} names a file that can't be read: {error.strerror}.",
-            advice="Give the path of a shared-credentials file on the machine where the Covalent server runs,"
-            " or leave it empty for AWS's usual places.",
+            advice="Set the path of a shared credentials file on the machine of the Covalent server,"
+            " or leave it empty for boto3's usual search.",
         ) from None
     return path
 
 
 async def _keys(session: aioboto3.Session) -> object:
-    """What tells two sets of credentials apart; None where there are none."""
+    """Return the keys of a session, which distinguish two sets of credentials; None if there are none."""
     with translated("sts:GetCallerIdentity", "the AWS account"):
         credentials = await session.get_credentials()
         return credentials and await credentials.get_frozen_credentials()
@@ -234,7 +236,7 @@ async def _keys(session: aioboto3.Session) -> object:
 # ---- sharing: every task of an event loop uses the same clients --------------------------------------------------
 @dataclass(eq=False)
 class _Shared:
-    """An AWS, how many use it now, and the timer that closes it when nobody has for a while."""
+    """An AWS, the number of its users, and the timer that closes it when it has none."""
 
     aws: AWS
     users: int = 0
@@ -242,17 +244,20 @@ class _Shared:
 
 
 _open: dict[tuple[asyncio.AbstractEventLoop, Connection], _Shared] = {}
-_closers: set[asyncio.Task[None]] = set()  # asyncio itself would forget a task that nobody holds
+_closers: set[asyncio.Task[None]] = set()  # asyncio keeps only weak references to tasks
 
 
 @contextlib.asynccontextmanager
 async def shared(connection: Connection, idle_seconds: float = IDLE_SECONDS) -> AsyncIterator[AWS]:
-    """The AWS of this event loop and connection: opened by its first user, closed when unused for `idle_seconds`."""
+    """Provide the AWS of this event loop and connection.
+
+    The first user opens it; it is closed after `idle_seconds` without a user.
+    """
     loop = asyncio.get_running_loop()
     for stale in [key for key in _open if key[0].is_closed()]:
-        del _open[stale]  # its loop is gone, and its sockets with it
+        del _open[stale]  # its loop and its sockets are closed
     entry = _open.get((loop, connection))
-    if entry is None:  # opening makes no request, so nobody else gets a turn in between
+    if entry is None:  # opening sends no request, so no other coroutine runs in between
         entry = _open[loop, connection] = _Shared(await AWS(connection).__aenter__())
     entry.users += 1
     if entry.closing:
@@ -275,7 +280,7 @@ def _close_later(loop: asyncio.AbstractEventLoop, connection: Connection, entry:
 
 
 async def close_shared() -> None:
-    """Closes what this loop shares now, for whoever ends a loop on purpose: the CLI, tests, benchmarks."""
+    """Close all AWS objects of this loop, for callers that end a loop: the CLI, tests, benchmarks."""
     loop = asyncio.get_running_loop()
     for key in [key for key in _open if key[0] is loop]:
         entry = _open.pop(key)

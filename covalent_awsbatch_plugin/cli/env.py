@@ -75,8 +75,7 @@ def prune_store(**options: Any) -> None:
 
     Layers used within the last hour stay. Tasks do the same automatically; repositories at AWS are not changed.
     """
-    from ..dependencies.prune import prune
-    from ..dependencies.store import LayerStore
+    from ..dependencies.store import LayerStore, prune
 
     store = LayerStore()
     pruned = prune(store, resolved(options).max_cache_gib * 1024**3)

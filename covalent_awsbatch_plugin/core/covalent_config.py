@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Covalent's config file, read and written without importing Covalent."""
+"""Read and write Covalent's config file without importing Covalent."""
 
 from __future__ import annotations
 
@@ -20,31 +20,35 @@ LOCK_SECONDS = 10  # Covalent holds it for milliseconds
 
 
 def config_file() -> Path:
-    """Where Covalent keeps its settings: `covalent/_shared_files/defaults.py` of 0.240 (its XDG name is misspelt)."""
+    """Return the path of Covalent's config file.
+
+    The rule is that of `covalent/_shared_files/defaults.py` of Covalent 0.240, whose XDG variable is misspelt.
+    """
     folder = os.environ.get("COVALENT_CONFIG_DIR")
     base = os.environ.get("XDG_CONFIG_DIR") or Path.home() / ".config"
     return Path(folder or Path(base) / "covalent") / "covalent.conf"
 
 
 def section() -> dict[str, Any]:
-    """The `[executors.awsbatch]` section, empty where there is none. Raises SettingError for a file that is no TOML.
+    """Return the `[executors.awsbatch]` section; an empty one if it is missing.
 
-    Covalent rewrites the file in place, under its lock: without it one may see half a file, and half may be TOML too.
+    Covalent rewrites the file in place under its lock: a reader without the lock may see half a file, which may be
+    valid TOML. Raises SettingError for a file that is not TOML.
     """
     path = config_file()
     if not path.exists():
         return {}
     try:
-        with _lock(path) if os.access(path.parent, os.W_OK) else nullcontext():  # as it is, where no lock can be made
+        with _lock(path) if os.access(path.parent, os.W_OK) else nullcontext():  # without a lock in a read-only folder
             return dict(tomllib.loads(path.read_text()).get("executors", {}).get("awsbatch", {}))
     except (OSError, AttributeError, TypeError, ValueError) as error:  # tomllib's is a ValueError
         raise _unreadable(path, error) from error
 
 
 def write_section(values: Mapping[str, Any], drop: Collection[str] = ()) -> None:
-    """Sets keys of `[executors.awsbatch]`, and drops some; everything else in the file stays, comments too.
+    """Set keys of `[executors.awsbatch]` and remove others; the rest of the file stays, comments too.
 
-    Raises SettingError when the file is no TOML or can't be written.
+    Raises SettingError if the file is not TOML or cannot be written.
     """
     import tomlkit
 
@@ -64,14 +68,14 @@ def write_section(values: Mapping[str, Any], drop: Collection[str] = ()) -> None
 
 
 def _lock(path: Path) -> Any:
-    """The lock that Covalent takes. Waiting in vain raises an OSError."""
+    """Return the lock that Covalent takes. Waiting for it raises an OSError after LOCK_SECONDS."""
     from filelock import FileLock
 
     return FileLock(f"{path}.lock", timeout=LOCK_SECONDS)
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write the file with its own permissions, and behind a link if it is one."""
+    """Write the file whole or not at all, with its own permissions, and behind a link if it is one."""
     path = path.resolve()
     mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
     atomic_write(path, text, mode=mode, durable=True)
@@ -79,6 +83,6 @@ def _replace(path: Path, text: str) -> None:
 
 def _unreadable(path: Path, error: Exception) -> SettingError:
     return SettingError(
-        f"Covalent's config file {path} can't be used: {error}.",
-        advice="Mend it, or move it away: Covalent makes a new one.",
+        f"Covalent's config file {path} can't be read or written: {error}.",
+        advice="Correct it, or move it away: Covalent creates a new one.",
     )

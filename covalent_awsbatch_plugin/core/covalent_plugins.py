@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Other plugins in this environment that claim our name: Covalent takes the last one it finds, and says nothing."""
+"""Find other installed plugins with this executor name: Covalent silently uses the last one it finds."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ OURS = ("covalent-awsbatch-plugin", __version__)
 
 
 def other_awsbatch_plugins() -> list[str]:
-    """Name, version and folder of each distribution but ours whose executor Covalent would call `awsbatch`."""
-    found = {_named(dist): dist for dist in distributions() if _claims_awsbatch(dist)}
-    return sorted(text for text, dist in found.items() if (dist.name, dist.version) != OURS)
+    """Return name, version and folder of each other distribution with an executor named `awsbatch`."""
+    claims = {_named(dist): dist for dist in distributions() if _claims_awsbatch(dist)}
+    return sorted(text for text, dist in claims.items() if (dist.name, dist.version) != OURS)
 
 
 def _claims_awsbatch(dist: Distribution) -> bool:

@@ -55,7 +55,7 @@ def _sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def staged(path: Path, done: str) -> Iterator[None]:
-    """OSErrors inside become StagingError; `done` is "read" or "written"."""
+    """Translate an OSError inside the block into StagingError; `done` is "read" or "written"."""
     try:
         yield
     except OSError as error:
@@ -63,7 +63,7 @@ def staged(path: Path, done: str) -> Iterator[None]:
 
 
 def staging_error(path: Path, done: str, error: OSError) -> StagingError:
-    """What happened to the file, and what to look at."""
+    """Return the error for a file that cannot be read or written."""
     return StagingError(
         f"The file {error.filename or path} can't be {done}: {error.strerror}.",
         advice="Look at cache_dir in [executors.awsbatch]: its free space, its permissions.",
@@ -72,7 +72,7 @@ def staging_error(path: Path, done: str, error: OSError) -> StagingError:
 
 @contextlib.contextmanager
 def writable(folder: Path) -> Iterator[None]:
-    """Turns a full or missing disk into a StagingError."""
+    """Translate an OSError of a full or missing disk into StagingError."""
     try:
         yield
     except OSError as error:

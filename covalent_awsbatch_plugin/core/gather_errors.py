@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Looking at several things at once, and telling of all that is wrong in one error."""
+"""Run several checks at once and report all that fail in one error."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ T = TypeVar("T")
 
 
 class SideBySide:
-    """`async with` it, start looks by `at`, and take their results after the block, which has waited for all of them.
+    """A context manager that runs checks at once; its end waits for all of them.
 
-    Leaving the block raises the error of the look that was started first, whichever failed first; what the others found
-    wrong is added to its advice.
+    `at` starts a check. Leaving the block raises the error of the check that was started first, whichever failed first;
+    the errors of the other checks are added to its advice.
     """
 
     def __init__(self) -> None:
-        self._looks: list[asyncio.Task[Any]] = []
+        self._checks: list[asyncio.Task[Any]] = []
 
-    def at(self, look: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Starts a look."""
-        task = asyncio.get_running_loop().create_task(look)
-        self._looks.append(task)
+    def at(self, check: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start a check; its result can be read after the block."""
+        task = asyncio.get_running_loop().create_task(check)
+        self._checks.append(task)
         return task
 
     async def __aenter__(self) -> SideBySide:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        found = await asyncio.gather(*self._looks, return_exceptions=True)  # one that is cancelled cancels the looks
-        wrong = [error for error in found if isinstance(error, BaseException)]
+        results = await asyncio.gather(*self._checks, return_exceptions=True)  # a cancelled gather cancels the checks
+        wrong = [error for error in results if isinstance(error, BaseException)]
         if wrong:
             raise _all_in_one(wrong)
 
 
 def _all_in_one(wrong: list[BaseException]) -> BaseException:
-    unforeseen = [error for error in wrong if not isinstance(error, AWSBatchError)]
-    if unforeseen:
-        return unforeseen[0]
+    unexpected = [error for error in wrong if not isinstance(error, AWSBatchError)]
+    if unexpected:
+        return unexpected[0]
     first, *others = [error for error in wrong if isinstance(error, AWSBatchError)]
     also = dict.fromkeys(f"Also: {error.happened}" for error in others if error.happened != first.happened)
     first.advice = "\n".join(filter(None, (first.advice, *also)))

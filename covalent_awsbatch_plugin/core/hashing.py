@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-FORMAT = 1  # of layers made of packages; another number makes all anew
+FORMAT = 1  # version of the package layers; another number rebuilds them all
 
 
 def content_id(*parts: object) -> str:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Work that many coroutines of one event loop want at the same time, done once."""
+"""Run work once that several coroutines of an event loop request at the same time."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class _Flight(Generic[V]):
 
 
 class Once(Generic[V]):
-    """Whoever asks for a key while it is worked on gets the same result, or the same error.
+    """A cache of running work: callers with the same key share its result or its error.
 
-    One that is cancelled leaves the others their result; when nobody waits any more, the work is cancelled.
+    A cancelled caller does not affect the others; when no caller waits any more, the work is cancelled.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Once(Generic[V]):
     def _landed(self, key: Hashable, flight: _Flight[V]) -> None:
         self._forget(key, flight)
         if not flight.task.cancelled():
-            flight.task.exception()  # asked for here: with nobody left to raise it to, asyncio would complain
+            flight.task.exception()  # read here: asyncio logs an exception that no caller reads
 
     def _forget(self, key: Hashable, flight: _Flight[V]) -> None:
         if self._flights.get(key) is flight:
@@ -57,7 +57,7 @@ class Once(Generic[V]):
 
 
 async def together(*work: Coroutine[Any, Any, Any]) -> None:
-    """Do all side by side; the first error ends the others and is raised by itself, not in a group."""
+    """Run all coroutines at once; the first error cancels the others and is raised itself, not in a group."""
     try:
         async with asyncio.TaskGroup() as group:
             for each in work:

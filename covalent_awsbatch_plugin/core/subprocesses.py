@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Work that takes a while and is done by child processes: it tells how far it is, and can be ended from any thread."""
+"""Work in child processes that reports its progress and can be ended from any thread."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Done:
-    """How a child process ended; negative `code` is a signal."""
+    """The end of a child process; a negative `code` is a signal."""
 
     code: int
     output: str
-    said: str  # on standard error
+    stderr: str
 
 
 class Work:
-    """One piece of work. `say` hears of its progress, on the thread that does it."""
+    """A piece of work. `say` gets its progress, on the thread that does the work."""
 
     def __init__(self, say: Say = lambda _: None) -> None:
         self.say = say
@@ -39,16 +39,16 @@ class Work:
         self._ended = False
 
     def end(self) -> None:
-        """Kills what runs, with all that it started, and lets nothing more begin."""
+        """Kill the running children with all their descendants, and start no more."""
         with self._lock:
             self._ended = True
             for child in self._children:
                 _kill(child)
 
     def go_on(self) -> None:
-        """Raises Cancelled when it was ended."""
+        """Raise Cancelled if the work was ended."""
         if self._ended:
-            raise Cancelled("Cancelled while its environment was made.")
+            raise Cancelled("The task was cancelled while its environment was built.")
 
     def run(
         self,
@@ -56,19 +56,22 @@ class Work:
         *,
         folder: Path | None = None,
         environment: Mapping[str, str] | None = None,
-        given: str = "",
-        heard: Say = lambda _: None,
+        stdin_text: str = "",
+        on_line: Say = lambda _: None,
     ) -> Done:
-        """A child that is `given` a text, each line of its standard error `heard` as it comes. Raises Cancelled."""
+        """Run a command with `stdin_text` as its input; `on_line` gets each line of its standard error.
+
+        Raises Cancelled.
+        """
         with tempfile.TemporaryFile("w+") as stdin, tempfile.TemporaryFile("w+", errors="replace") as stdout:
-            stdin.write(given)
+            stdin.write(stdin_text)
             stdin.seek(0)
             with self._started(command, folder, environment, stdin.fileno(), stdout.fileno()) as child:
-                said = "".join(_each_heard(child, heard))
+                stderr = "".join(_lines(child, on_line))
                 child.wait()
             self.go_on()
             stdout.seek(0)
-            return Done(child.returncode, stdout.read(), said)
+            return Done(child.returncode, stdout.read(), stderr)
 
     @contextlib.contextmanager
     def _started(
@@ -83,7 +86,7 @@ class Work:
             self.go_on()
             child = subprocess.Popen(
                 command, cwd=folder, env=environment, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE,
-                text=True, errors="replace", start_new_session=True,  # a group of its own: what it starts ends with it
+                text=True, errors="replace", start_new_session=True,  # a process group of its own, killed as a whole
             )  # fmt: skip
             self._children.add(child)
         try:
@@ -98,15 +101,15 @@ class Work:
                 self._children.discard(child)
 
 
-def _each_heard(child: subprocess.Popen[str], heard: Say) -> Iterator[str]:
+def _lines(child: subprocess.Popen[str], on_line: Say) -> Iterator[str]:
     assert child.stderr
     for line in child.stderr:
-        heard(line.rstrip())
+        on_line(line.rstrip())
         yield line
 
 
 def _kill(child: subprocess.Popen[str]) -> None:
-    """Only while nobody has waited for it: until then its number is its own."""
+    """Kill the child's process group, if the child was not waited for: until then its id is not reused."""
     if child.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)

@@ -13,10 +13,15 @@ APP = "covalent-awsbatch"
 
 
 def data_dir() -> Path:
-    """Return the folder of what can't be made again: `$XDG_DATA_HOME/covalent-awsbatch`."""
+    """Return the folder of data that cannot be made again: `$XDG_DATA_HOME/covalent-awsbatch`."""
     return Unix(APP).user_data_path
 
 
 def cache_home() -> Path:
-    """Return the folder of what can be made again: `$XDG_CACHE_HOME/covalent-awsbatch`."""
+    """Return the folder of data that can be made again: `$XDG_CACHE_HOME/covalent-awsbatch`."""
     return Unix(APP).user_cache_path
+
+
+def state_dir() -> Path:
+    """Return the folder of records that outlive a restart and that nothing depends on, below `$XDG_STATE_HOME`."""
+    return Unix(APP).user_state_path

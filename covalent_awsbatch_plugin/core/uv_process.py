@@ -46,31 +46,31 @@ class UvRun(NamedTuple):
 
 
 def run_uv(
-    work: Work, words: Sequence[str], *, folder: Path | None = None, given: str = "", indexes: Sequence[str] = ()
+    work: Work, words: Sequence[str], *, folder: Path | None = None, stdin_text: str = "", indexes: Sequence[str] = ()
 ) -> UvRun:
-    """Run uv in `folder`, with `given` on its standard input and `indexes` added to the user's. Raises Cancelled."""
+    """Run uv in `folder`, with `stdin_text` as its input and `indexes` added to the user's. Raises Cancelled."""
 
-    def heard(line: str) -> None:
+    def report(line: str) -> None:
         if _NEWS.fullmatch(line):
             work.say(without_passwords(f"uv: {line.strip()}"))
 
     environment = uv_environment(os.environ)
     command = [find_uv_bin(), *words, "--color", "never", *_no_index(environment)]
-    if indexes:  # not as words: those can be read by every user of this machine
+    if indexes:  # not as arguments, which every user of this machine can read
         environment["UV_INDEX"] = " ".join(filter(None, (environment.get("UV_INDEX"), *indexes)))
-    done = work.run(command, folder=folder, environment=environment, given=given, heard=heard)
+    done = work.run(command, folder=folder, environment=environment, stdin_text=stdin_text, on_line=report)
     if not done.code:
         return UvRun(done.output, "")
-    lines = [line for line in done.said.strip().splitlines() if not _PROGRESS.fullmatch(line)]
+    lines = [line for line in done.stderr.strip().splitlines() if not _PROGRESS.fullmatch(line)]
     ended = f"ended by signal {-done.code}" if done.code < 0 else f"ended with code {done.code}"
     return UvRun(done.output, without_passwords("\n".join(lines[:_LINES])) or ended)
 
 
-def uv_environment(given: Mapping[str, str]) -> dict[str, str]:
+def uv_environment(user_variables: Mapping[str, str]) -> dict[str, str]:
     """Return uv's environment variables: the user's, pip's where uv has none; uv may not download a Python."""
-    variables = {**given, "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
-    if not any(name in given for name in INDEXES):
-        variables |= {ours: given[pips] for pips, ours in _PIPS.items() if given.get(pips)}
+    variables = {**user_variables, "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
+    if not any(name in user_variables for name in INDEXES):
+        variables |= {ours: user_variables[pips] for pips, ours in _PIPS.items() if user_variables.get(pips)}
     variables.pop("VIRTUAL_ENV", None)  # uv warns of one that is not used
     return variables
 
@@ -81,9 +81,9 @@ def _no_index(environment: Mapping[str, str]) -> list[str]:
     return [] if value in ("", "0", "false", "no", "off", "n", "f") else ["--no-index"]
 
 
-def index_variables(given: Mapping[str, str]) -> dict[str, str]:
+def index_variables(user_variables: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that name indexes, without passwords: another index may give another answer."""
-    variables = uv_environment(given)
+    variables = uv_environment(user_variables)
     return {name: without_passwords(variables[name]) for name in INDEXES if variables.get(name)}
 
 

@@ -1,4 +1,4 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The user's packages and code, made into layers on this machine."""
+"""The user's packages and code, turned into layers on this machine."""

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""From which folders this process imports the user's own modules: those of sys.path that no installer fills.
+"""The folders of sys.path from which this process imports the user's own modules, not an installer's.
 
 Only the process that pickles a function knows them. A pickle need not name its script: cloudpickle 3.1.3 does not.
 """
@@ -37,7 +37,7 @@ def _source_folder(function: Any) -> list[Path]:
 
 
 def _is_own(folder: Path) -> bool:
-    """Whether a folder is neither the standard library's nor an installer's."""
+    """Return whether a folder is neither the standard library's nor an installer's."""
     library = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
     return (
         folder.is_dir()

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""From a folder into which packages were installed to the files of layers: each package's own, as on every machine."""
+"""Turn a folder of installed packages into the files of layers, the same on every machine."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from ..core.subprocesses import Work
 from ..errors import EnvironmentFailed
 from ..images.layer import Entry, File
 
-# What an installer notes about this machine: of no use elsewhere, and different every time.
+# An installer's notes about this machine: they are useless elsewhere and differ each time.
 _OF_THIS_MACHINE = {"INSTALLER", "REQUESTED", "RECORD", "direct_url.json", "uv_cache.json", "uv_build.json"}
-_TESTS = r"[/\\]tests?[/\\]"  # half of numpy and pandas, and never imported by a task
+_TESTS = r"[/\\]tests?[/\\]"  # half of numpy and pandas, and not imported by tasks
 _LOCAL_PYTHON = re.compile(rb"\A#!(/bin/sh\n'''exec' .*?\n' '''\n|[^\n]*python[^\n]*\n)", re.DOTALL)
 _ANY_PYTHON = b"#!/usr/bin/env python3\n"
 
 
 class DiskFiles(Mapping[str, Entry]):
-    """Files of this machine by their path in the image, read one at a time and only when asked for."""
+    """Files of this machine by their path in the image, each read only when it is accessed."""
 
     def __init__(self, places: Mapping[str, Path]) -> None:
         self._places = dict(places)
@@ -49,12 +49,15 @@ class DiskFiles(Mapping[str, Entry]):
 
     @property
     def size(self) -> int:
-        """Bytes of all."""
+        """Bytes of all files."""
         return sum(place.stat().st_size for place in self._places.values())
 
 
 def read_entry(path: Path) -> Entry:
-    """A file as it goes into a layer: a script starts with the image's Python, a big file is not read into memory."""
+    """Return a file as a layer has it.
+
+    The first line of a script names the image's Python, and a big file is mapped, not read into memory.
+    """
     if path.name == "RECORD" and path.parent.name.endswith(".dist-info"):
         return _record(path)
     with path.open("rb") as file:
@@ -67,11 +70,11 @@ def read_entry(path: Path) -> Entry:
 
 
 def _record(path: Path) -> bytes:
-    """The list of a package's files without those that stay here. Metadata tools read it; digests are no use there."""
+    """Return a package's RECORD without local files and digests, for tools that read metadata."""
     rows = (row[0] for row in csv.reader(path.read_text(encoding="utf-8").splitlines()) if row)
-    kept = sorted(row for row in rows if not _stays(row) and not row.endswith(".pyc"))
+    names = sorted(row for row in rows if not _stays(row) and not row.endswith(".pyc"))
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([row, "", ""] for row in [*kept, f"{path.parent.name}/RECORD"])
+    csv.writer(text, lineterminator="\n").writerows([row, "", ""] for row in [*names, f"{path.parent.name}/RECORD"])
     return text.getvalue().encode()
 
 
@@ -82,19 +85,19 @@ def _stays(row: str) -> bool:
 
 @dataclass(frozen=True)
 class Installed:
-    """One package of a folder, its files by their path in that folder."""
+    """A package of a folder; the keys of `files` are paths in the image."""
 
     name: str
     files: DiskFiles
 
 
 def installed(folder: Path, prefix: str) -> dict[str, Installed]:
-    """The packages of a folder by name; their files will lie under `prefix` in the image."""
-    found: dict[str, Installed] = {}
+    """Return the packages of a folder by name; their files get paths below `prefix` in the image."""
+    packages: dict[str, Installed] = {}
     for info in sorted(folder.glob("*.dist-info")):
         name = canonicalize_name(info.name.removesuffix(".dist-info").rpartition("-")[0])
-        found[name] = Installed(name, DiskFiles(_places(folder, info, prefix)))
-    return found
+        packages[name] = Installed(name, DiskFiles(_places(folder, info, prefix)))
+    return packages
 
 
 def _places(folder: Path, info: Path, prefix: str) -> dict[str, Path]:
@@ -113,12 +116,15 @@ def _places(folder: Path, info: Path, prefix: str) -> dict[str, Path]:
 
 
 def compile_bytecode(folder: Path, prefix: str, work: Work) -> None:
-    """Byte-code for this Python's minor version beside every module but tests; sources that don't compile have none.
+    """Compile byte-code for this Python's minor version, except for tests; sources with errors get none.
 
-    It is believed unchecked: every file of a layer has time 0. In a process of its own: it takes seconds.
+    Python uses it unchecked, because every file of a layer has time 0. It runs in a process of its own and takes
+    seconds.
     """
     words = ["-m", "compileall", "-q", "-q", "-j", str(os.cpu_count() or 1), "--invalidation-mode", "unchecked-hash"]
     words += ["-x", _TESTS, "-s", str(folder), "-p", f"/{prefix}", str(folder)]
     done = work.run([sys.executable, "-I", "-W", "ignore", *words])
     if done.code < 0:
-        raise EnvironmentFailed("Byte-code could not be made.", says=f"Python ended by signal {-done.code}.")
+        raise EnvironmentFailed(
+            "The byte-code of the packages could not be compiled.", says=f"Python ended by signal {-done.code}."
+        )

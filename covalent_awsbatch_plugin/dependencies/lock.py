@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A locked environment as text (PEP 751, `pylock.toml`): which packages are for a platform, and which file of each.
+"""A locked environment as text (PEP 751, `pylock.toml`): the packages for a platform, and the file of each.
 
 Format: https://packaging.python.org/en/latest/specifications/pylock-toml/
 """
@@ -44,7 +44,7 @@ _MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 
 @dataclass(frozen=True)
 class Target:
-    """Where an environment will run: a platform like `linux/amd64`, a Python's minor version like `3.11`, a glibc."""
+    """An environment's platform, such as `linux/amd64`, its Python's minor version, such as `3.11`, and its glibc."""
 
     platform: str
     python: str
@@ -56,12 +56,12 @@ class Target:
 
     @property
     def for_uv(self) -> str:
-        """The platform in uv's words."""
+        """Platform as uv names it."""
         major, minor = max((version for version in _UVS if version <= self.glibc), default=_UVS[0])
         return f"{self.machine}-manylinux_{major}_{minor}"
 
     def tags(self) -> list[Tag]:
-        """What a wheel may be tagged with to run there, best first."""
+        """Return the tags of wheels that run on the target, best first."""
         version = tuple(map(int, self.python.split(".")[:2]))
         platforms = [*_platforms(self.machine, self.glibc)]
         interpreter = "cp" + "".join(map(str, version))
@@ -71,7 +71,7 @@ class Target:
         ]
 
     def markers(self) -> Environment:
-        """The values of PEP 508's environment markers there."""
+        """Return the values of PEP 508's environment markers on the target."""
         full = self.python if self.python.count(".") == 2 else f"{self.python}.0"
         return {
             "implementation_name": "cpython",
@@ -102,9 +102,9 @@ def _platforms(machine: str, glibc: tuple[int, int]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Package:
-    """One package of a lock. `artifact` names by content what is installed: a wheel, an sdist, a commit.
+    """A package of a lock. `artifact` names the installed content: a wheel, an sdist, a commit.
 
-    `folder` is the path of a local package, which has no content that stays; `wheel` says that nothing is built.
+    `folder` is the path of a local package, whose content may change; `wheel` says that nothing is built.
     """
 
     name: str
@@ -136,35 +136,36 @@ class Lock:
 
     @property
     def digest(self) -> str:
-        """Changes with any file that is installed, with platform and Python, and with nothing else."""
+        """Digest that changes with any installed file, with platform and Python, and with nothing else."""
         return content_id(self.target.platform, self.target.python, [self.key(package) for package in self.packages])
 
     def key(self, package: Package) -> str:
-        """Names what is made of a package: the same in every environment that has it."""
+        """Return the key of a package's layer, which is the same in every environment with the package."""
         python = ".".join(self.target.python.split(".")[:2])
         return content_id(package.name, package.version, package.artifact, self.target.platform, python)
 
 
 def read_lock(text: str, target: Target, origin: str, folder: PurePath) -> Lock:
-    """`origin` is named in errors, and `folder` is what paths in the lock are relative to.
+    """Return the packages of a lock for a target.
 
-    Raises EnvironmentFailed for what is no lock, or has nothing for the target.
+    `origin` is named in errors, and paths in the lock are relative to `folder`. Raises EnvironmentFailed for a text
+    that is not a lock, or has nothing for the target.
     """
     try:
         lock = Pylock.from_dict(_placed(tomllib.loads(text), folder))
     except (ValueError, PylockValidationError) as error:
         raise EnvironmentFailed(f"{origin} can't be read as a lock (PEP 751): {error}.") from error
     try:
-        chosen = list(lock.select(environment=target.markers(), tags=target.tags()))
+        selection = list(lock.select(environment=target.markers(), tags=target.tags()))
     except PylockSelectError as error:
         raise _nothing_for(target, lock, origin, error) from error
-    packages = sorted((_package(*each) for each in chosen), key=lambda package: (package.name, package.version))
+    packages = sorted((_package(*each) for each in selection), key=lambda package: (package.name, package.version))
     fixed = tuple(package for package in packages if package.folder is None)
     return Lock(target, fixed, tuple(package for package in packages if package.folder is not None), folder)
 
 
 def _placed(value: Any, folder: PurePath) -> Any:
-    """With every path absolute."""
+    """Return the value with every path made absolute."""
     if isinstance(value, list):
         return [_placed(each, folder) for each in value]
     if not isinstance(value, dict):

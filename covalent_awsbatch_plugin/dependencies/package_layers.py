@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Environments as layers: resolved once for each content, each package made into a layer once, all kept by content."""
+"""Turn environments into layers: each spec is resolved once, each package becomes a layer once, both are cached."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ MIB = 1024 * 1024
 
 
 class Environments:
-    """What was asked for once is answered from memory; what was made once, from the store."""
+    """A cache of locks and layers, in memory and in the store."""
 
     def __init__(self, store: LayerStore | None = None) -> None:
         self.store = store or LayerStore()
@@ -59,9 +59,9 @@ class Environments:
         anew: bool = False,
         work: Work | None = None,
     ) -> Lock:
-        """The packages that fulfil a spec, resolved when nobody asked for the same before, or `anew`.
+        """Return the packages that fulfil a spec, resolved if it is new, or if `anew`.
 
-        Raises SettingError for a file that is not there, EnvironmentFailed, StagingError.
+        Raises SettingError for a file that does not exist, EnvironmentFailed, StagingError.
         """
         work = work or Work()
         files = [existing(Path(name)) for name in spec.files]
@@ -92,10 +92,10 @@ class Environments:
         folder = files[0].parent if files else self.store.folder
         with writable(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        told = [content_of(file) for file in files], [content_of_line(line, folder) for line in sorted(lines)]
-        asked = index_variables(os.environ)
+        contents = [content_of(file) for file in files], [content_of_line(line, folder) for line in sorted(lines)]
+        sources = index_variables(os.environ)
         key = content_id(
-            "lock", told, sorted(constraints), target.platform, target.python, target.glibc, asked, str(folder)
+            "lock", contents, sorted(constraints), target.platform, target.python, target.glibc, sources, str(folder)
         )
         text = self.store.text(key, lambda: uv.compile_lock(files, lines, constraints, target, folder, work), anew=anew)
         return read_lock(text, target, "what uv resolved", folder)
@@ -110,11 +110,11 @@ class Environments:
 
     # ---- their layers -----------------------------------------------------------------------------------------------
     def missing(self, lock: Lock) -> list[Package]:
-        """The packages of which nothing is kept yet."""
+        """Return the packages that are not in the store yet."""
         return [package for package in lock.packages if self.store.find(lock.key(package)) is None]
 
     def layers(self, lock: Lock, work: Work | None = None) -> tuple[Layer, ...]:
-        """One for each big package, one for all small ones, made where nothing was kept.
+        """Return one layer for each big package and one for all small ones, built if they are not stored.
 
         Raises EnvironmentFailed, StagingError.
         """
@@ -128,26 +128,26 @@ class Environments:
             labels = ", ".join(package.label for package in missing)
             work.say(f"Fetching {len(missing)} of {len(lock.packages)} packages, {size / MIB:.1f} MiB: {labels}.")
             self._make(lock, missing, work)
-        kept = [self._kept(lock.key(package)) for package in lock.packages]
-        for part in self.parts(kept):
+        stored = [self._kept(lock.key(package)) for package in lock.packages]
+        for part in self.parts(stored):
             yield self.store.layer(part)
 
-    def parts(self, kept: Sequence[StoredLayer]) -> list[StoredLayer]:
-        """What becomes a layer each."""
-        by_key = {each.key: each for each in kept if each.bytes}
+    def parts(self, stored: Sequence[StoredLayer]) -> list[StoredLayer]:
+        """Return the stored layers: one for each big package and one for all small ones."""
+        by_key = {each.key: each for each in stored if each.bytes}
         alone, together = shares([(key, each.bytes) for key, each in by_key.items()])
-        found = [self._as_layer(by_key[key]) for key in alone]
+        layers = [self._as_layer(by_key[key]) for key in alone]
         if together:
-            found.append(self._shared([by_key[key] for key in together]))
-        return found
+            layers.append(self._shared([by_key[key] for key in together]))
+        return layers
 
-    def _as_layer(self, kept: StoredLayer) -> StoredLayer:
-        return kept if kept.digest else self._shared([kept])
+    def _as_layer(self, stored: StoredLayer) -> StoredLayer:
+        return stored if stored.digest else self._shared([stored])
 
     def _shared(self, small: Sequence[StoredLayer]) -> StoredLayer:
         key = content_id("shared", [each.key for each in small])
-        if found := self.store.find(key):
-            return found
+        if stored := self.store.find(key):
+            return stored
         places: dict[str, Path] = {}
         for each in small:
             places |= self.store.files(each).places
@@ -156,12 +156,14 @@ class Environments:
         return self.store.keep_layer(key, label, files, files.size)
 
     def _kept(self, key: str) -> StoredLayer:
-        if found := self.store.find(key):
-            return found
-        raise EnvironmentFailed(f"A layer that was just made is gone from {self.store.folder}.", advice="Run it again.")
+        if stored := self.store.find(key):
+            return stored
+        raise EnvironmentFailed(
+            f"A layer that was just built is missing from {self.store.folder}.", advice="Run it again."
+        )
 
     def _make(self, lock: Lock, packages: Sequence[Package], work: Work) -> None:
-        """Installs these packages into one folder, and keeps each one's files or layer."""
+        """Install the packages into one folder, and store the files or the layer of each."""
         with self.store.draft() as draft:
             into, listed = draft / "installed", draft / "pylock.toml"
             listed.write_text(write_lock(packages, lock.target.python), encoding="utf-8")
@@ -169,29 +171,29 @@ class Environments:
             if _compiles_for(lock.target):
                 work.say("Compiling byte-code.")
                 compile_bytecode(into, ENV_DIR, work)
-            found = installed(into, ENV_DIR)
+            by_name = installed(into, ENV_DIR)
             _warn_of_newer_glibc(into, lock.target, [package for package in packages if not package.wheel])
-            with ThreadPoolExecutor(os.cpu_count()) as threads:  # zlib and sha256 let others run
-                made = threads.map(lambda package: self._keep(lock, package, found, work), packages)
-                for number, kept in enumerate(made, 1):
-                    work.say(f"Packed {kept.label}, {kept.bytes / MIB:.1f} MiB ({number} of {len(packages)}).")
+            with ThreadPoolExecutor(os.cpu_count()) as threads:  # zlib and sha256 release the GIL
+                stored_layers = threads.map(lambda package: self._keep(lock, package, by_name, work), packages)
+                for number, stored in enumerate(stored_layers, 1):
+                    work.say(f"Packed {stored.label}, {stored.bytes / MIB:.1f} MiB ({number} of {len(packages)}).")
 
-    def _keep(self, lock: Lock, package: Package, found: dict[str, Installed], work: Work) -> StoredLayer:
+    def _keep(self, lock: Lock, package: Package, by_name: dict[str, Installed], work: Work) -> StoredLayer:
         work.go_on()
         key = lock.key(package)
-        if package.name not in found:
-            raise EnvironmentFailed(f"{package.label} was installed, and left no metadata by that name.")
-        files = found[package.name].files
+        if package.name not in by_name:
+            raise EnvironmentFailed(f"{package.label} was installed, but has no metadata under that name.")
+        files = by_name[package.name].files
         size = files.size
         if shares([(key, size)])[0]:
             return self.store.keep_layer(key, package.label, files, size)
         return self.store.keep_files(key, package.label, files)
 
 
-def _warn_of_newer_glibc(folder: Path, target: Target, built: Iterable[Package]) -> None:
-    """What was compiled here is for the C library here: one that is newer than the base's may be missed there."""
+def _warn_of_newer_glibc(folder: Path, target: Target, compiled: Iterable[Package]) -> None:
+    """Warn of packages that were compiled here for a newer glibc than the base image has."""
     here = platform.libc_ver()[1]
-    for package in built if here and tuple(map(int, here.split(".")[:2])) > target.glibc else ():
+    for package in compiled if here and tuple(map(int, here.split(".")[:2])) > target.glibc else ():
         tags = [path.read_text(encoding="utf-8") for path in folder.glob(f"{package.name.replace('-', '_')}-*/WHEEL")]
         if any("-linux_" in text for text in tags):
             log.warning(
@@ -201,13 +203,13 @@ def _warn_of_newer_glibc(folder: Path, target: Target, built: Iterable[Package])
 
 
 def _compiles_for(target: Target) -> bool:
-    """Byte-code is of one minor version, and the one here is the running Python's."""
+    """Return whether the target has the running Python's minor version, which byte-code needs."""
     return target.python.split(".")[:2] == [str(part) for part in sys.version_info[:2]]
 
 
 def _with_folders(lock: Lock, files: Iterable[Path], others: Iterable[Lock]) -> Lock:
-    """And the projects themselves whose pyproject.toml was read, where they are packages, and those of other locks."""
+    """Return the lock with the folders of other locks, and of the projects whose pyproject.toml was read."""
     own = [file.parent for file in files if file.name == "pyproject.toml" and is_package(file.parent)]
     more = [Package(path.name, "", "", False, str(path)) for path in own]
-    found = [*lock.folders, *more, *(package for other in others for package in other.folders)]
-    return replace(lock, folders=tuple({package.folder: package for package in reversed(found)}.values()))
+    folders = [*lock.folders, *more, *(package for other in others for package in other.folders)]
+    return replace(lock, folders=tuple({package.folder: package for package in reversed(folders)}.values()))

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Files that say which packages are wanted: what in them matters, which hashes bind, which indexes they name."""
+"""Files that name packages: their relevant content, their hashes, and their indexes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DESCRIBES_A_PACKAGE = ("pyproject.toml", "setup.py", "setup.cfg")
 
 
 def is_package(folder: Path) -> bool:
-    """Whether a folder is one that an installer can make a wheel of."""
+    """Return whether an installer can build a wheel of a folder."""
     if (folder / "setup.py").exists():
         return True
     described = folder / "pyproject.toml"
@@ -34,23 +34,23 @@ def is_package(folder: Path) -> bool:
 
 
 def existing(path: Path) -> Path:
-    """The path, `~` expanded. Raises SettingError when nothing is there."""
-    found = path.expanduser()
-    if not found.is_absolute() or not found.exists():
-        why = "does not exist" if found.is_absolute() else "is relative, and to what is not known on this machine"
-        raise SettingError(f"The setting environment names {path}, which {why}.", advice="Give an absolute path.")
-    return found
+    """Return the path with `~` expanded. Raises SettingError if it does not exist."""
+    place = path.expanduser()
+    if not place.is_absolute() or not place.exists():
+        why = "does not exist" if place.is_absolute() else "is relative to an unknown folder"
+        raise SettingError(f"The setting environment names {path}, which {why}.", advice="Use an absolute path.")
+    return place
 
 
 def is_locked(file: Path) -> bool:
-    """Whether a file says exactly which packages are meant: a lock, or a project that has one."""
+    """Return whether a file names exact packages: a lock, or a project that has one."""
     if file.name == "pyproject.toml":
         return uv_lock(file.parent) is not None
     return re.fullmatch(r"pylock(\.[^.]+)?\.toml", file.name) is not None
 
 
 def uv_lock(project: Path) -> Path | None:
-    """The project's own lock, else that of the workspace it is a member of."""
+    """Return the project's own uv.lock, or else that of its workspace; None if there is none."""
     if (project / "uv.lock").exists():
         return project / "uv.lock"
     for folder in project.parents:
@@ -61,24 +61,27 @@ def uv_lock(project: Path) -> Path | None:
 
 
 def indexes_of(files: Iterable[Path]) -> Iterator[str]:
-    """Those that lists of requirements name, with variables like ${PASSWORD} put in as an installer does."""
+    """Yield the indexes in lists of requirements, with variables like ${PASSWORD} replaced as by an installer."""
     for file in files:
         for line in plain_requirements(file.read_text(encoding="utf-8")) if file.suffix != ".toml" else ():
-            if found := _INDEX.fullmatch(line):
-                yield _VARIABLE.sub(lambda name: os.environ.get(name[1], name[0]), found[1])
+            if index := _INDEX.fullmatch(line):
+                yield _VARIABLE.sub(lambda name: os.environ.get(name[1], name[0]), index[1])
             elif (included := _INCLUDED.fullmatch(line)) and (file.parent / included[1].strip()).is_file():
                 yield from indexes_of([file.parent / included[1].strip()])
 
 
 def check_hashes(lock: Lock, files: Iterable[Path]) -> None:
-    """Hashes in lists of requirements bind: uv's resolver writes the index's own. Raises EnvironmentFailed."""
+    """Check the locked files against the hashes in lists of requirements.
+
+    uv's resolver writes the index's hashes instead. Raises EnvironmentFailed for a difference.
+    """
     bound = {name: hashes for file in files if file.suffix != ".toml" for name, hashes in _hashes(file)}
     for package in lock.packages:
         allowed = bound.get(package.name)
         if allowed and not any(each in package.artifact for each in allowed):
             raise EnvironmentFailed(
-                f"{package.label}: the index gives another file for {lock.target.platform} than the hashes allow.",
-                advice=f"It is {package.artifact}. Ask who changed it, or add its hash if it was left out.",
+                f"{package.label}: the index's file for {lock.target.platform} has none of the required hashes.",
+                advice=f"It is {package.artifact}. Find out why it changed, or add its hash if that was left out.",
             )
 
 
@@ -89,7 +92,7 @@ def _hashes(file: Path) -> Iterator[tuple[str, set[str]]]:
 
 
 def content_of(file: Path) -> Any:
-    """The content of a file that matters: no comments, and what it includes."""
+    """Return the relevant content of a file: without comments, with the files it includes."""
     if file.suffix == ".toml" or file.name == "uv.lock":
         body = tomllib.loads(file.read_text(encoding="utf-8"))
         return {name: body[name] for name in sorted(body) if name not in ("tool", "build-system")} | {
@@ -99,7 +102,7 @@ def content_of(file: Path) -> Any:
 
 
 def content_of_line(line: str, folder: Path) -> Any:
-    """A line of a list of requirements that lies in that folder, with what it points to."""
+    """Return a line of a list of requirements in `folder`, with the content of a file it refers to."""
     if included := _INCLUDED.fullmatch(line):
         file = folder / included[1].strip()
         return [line, content_of(file) if file.is_file() else None]

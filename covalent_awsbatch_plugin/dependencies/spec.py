@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the setting `environment` asks for, and what has to be the same for two environments to be one."""
+"""The parsed setting `environment`, and the rules for its layers and for the store."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[^\]]*\]\s*)?($|[<>=
 
 @dataclass(frozen=True)
 class EnvironmentSpec:
-    """What somebody wants an environment made of; paths as they were given.
+    """A parsed `environment`; paths are as in the setting.
 
     `files` are lists of requirements, `pyproject.toml` or `pylock.toml`; `folders` are local packages or folders of
-    modules; `auto` adds what the tasks themselves refer to.
+    modules; `auto` adds the packages and modules that the tasks refer to.
     """
 
     requirements: tuple[str, ...] = ()
@@ -39,17 +39,17 @@ class EnvironmentSpec:
         return bool(self.requirements or self.files or self.folders or self.auto)
 
     def plus(self, requirements: Iterable[str]) -> EnvironmentSpec:
-        """The same and these requirements."""
+        """Return this spec with more requirements."""
         return replace(self, requirements=tuple(dict.fromkeys((*self.requirements, *requirements))))
 
 
 def one_text(value: Any) -> Any:
-    """A list of parts as one text, with a line for each: settings travel as plain values."""
+    """Return a list of parts as one text with a line for each; other values stay as they are."""
     return "\n".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 def environment_spec(text: str) -> EnvironmentSpec:
-    """Reads the setting: parts separated by commas or line ends. Raises SettingError for a part that can't be read.
+    """Parse the setting: parts separated by commas or line ends. Raises SettingError for an unreadable part.
 
     A part is `auto`, a requirement as in PEP 508, a file (`requirements.txt`, `pyproject.toml`, `pylock.toml`), or a
     folder, which has a slash in it.
@@ -57,13 +57,13 @@ def environment_spec(text: str) -> EnvironmentSpec:
     kinds = [(_kind(part), part) for part in _parts(text)]
 
     def of(kind: str) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(part for found, part in kinds if found == kind))
+        return tuple(dict.fromkeys(part for part_kind, part in kinds if part_kind == kind))
 
     return EnvironmentSpec(of("requirement"), of("file"), of("folder"), auto=bool(of(AUTO)))
 
 
 def anchored(settings: Mapping[str, Any], folder: PurePath) -> dict[str, Any]:
-    """Settings as given in a folder, the paths in `environment` made absolute: who reads them works in another.
+    """Return settings with the paths in `environment` made absolute, because they are read in another folder.
 
     Raises SettingError.
     """
@@ -84,7 +84,7 @@ def _parts(text: str) -> list[str]:
 
 
 def _split(text: str) -> Iterator[str]:
-    hidden = _SHELTERED.sub(lambda found: "_" * len(found[0]), text)
+    hidden = _SHELTERED.sub(lambda match: "_" * len(match[0]), text)
     start = 0
     for border in _BORDER.finditer(hidden):
         yield text[start : border.start()]
@@ -108,46 +108,53 @@ def _kind(part: str) -> str:
 
 
 def plain_requirements(text: str) -> list[str]:
-    """The lines of a list of requirements that say something: comments gone, continued lines joined."""
+    """Return the lines of a list of requirements without comments, with continued lines joined."""
     joined = re.sub(r"\\\r?\n", " ", text)
     lines = (_COMMENT.sub("", line) for line in joined.splitlines())
     return [" ".join(line.split()) for line in lines if line.strip()]
 
 
 # ---- which package goes into which layer ---------------------------------------------------------------------------
-MOST_LAYERS = 48  # of an environment: a base has up to some 20, and dockerd starts no image of more than 125
+MOST_LAYERS = 48  # of an environment: a base has up to about 20, and dockerd refuses images with more than 125
 ALONE_BYTES = 2 * 1024 * 1024  # a package of more than this has a layer of its own
 
 
 def shares(sizes: Sequence[tuple[str, int]]) -> tuple[list[str], list[str]]:
-    """From (key, bytes): the keys that get a layer each, biggest first, and those that share one, in order of keys."""
-    by_size = sorted(sizes, key=lambda found: (-found[1], found[0]))
+    """Return the keys that get a layer each, largest first, and those that share one, sorted.
+
+    `sizes` are (key, bytes).
+    """
+    by_size = sorted(sizes, key=lambda pair: (-pair[1], pair[0]))
     alone = [key for key, size in by_size if size > ALONE_BYTES][: MOST_LAYERS - 1]
     return alone, sorted(key for key, _ in sizes if key not in set(alone))
 
 
-# ---- what is forgotten -----------------------------------------------------------------------------------------------
-IN_USE_S = 3600  # what was asked for so recently may be on its way to a registry
-FORGOTTEN_S = 60 * 24 * 3600  # what nobody asked for in so long is not waited for
+# ---- pruning of the store
+# -----------------------------------------------------------------------------------------------
+IN_USE_S = 3600  # an entry used so recently may be being pushed
+FORGOTTEN_S = 60 * 24 * 3600  # an entry unused for so long is deleted at any size
 
 
 @dataclass(frozen=True)
 class StoreUsage:
-    """Something kept: when it was last asked for, in Unix seconds, and its size."""
+    """An entry of the store, the Unix time of its last use, and its size."""
 
     key: str
     at: float
     bytes: int
 
 
-def to_forget(kept: Iterable[StoreUsage], most_bytes: float, now: float) -> list[StoreUsage]:
-    """What goes, so that the rest has at most that many bytes: the longest unused first, nothing that is in use."""
-    gone: list[StoreUsage] = []
-    left = sorted(kept, key=lambda used: (used.at, used.key))
-    size = sum(used.bytes for used in left)
-    for used in left:
-        if now - used.at < IN_USE_S or (size <= most_bytes and now - used.at < FORGOTTEN_S):
+def to_forget(entries: Iterable[StoreUsage], most_bytes: float, now: float) -> list[StoreUsage]:
+    """Return the entries to delete so that the rest has at most `most_bytes`: the least recently used.
+
+    Entries in use stay.
+    """
+    stale: list[StoreUsage] = []
+    candidates = sorted(entries, key=lambda entry: (entry.at, entry.key))
+    size = sum(entry.bytes for entry in candidates)
+    for entry in candidates:
+        if now - entry.at < IN_USE_S or (size <= most_bytes and now - entry.at < FORGOTTEN_S):
             break
-        gone.append(used)
-        size -= used.bytes
-    return gone
+        stale.append(entry)
+        size -= entry.bytes
+    return stale

@@ -1,15 +1,15 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What was made of packages, kept on this machine by name: a layer, or the files of a small package.
+"""The local store of dependency layers: a layer, or the files of a small package, by key.
 
-A folder under its name is whole: it is made beside its place and then moved there, so nothing half made is believed.
+An entry's folder is complete: it is written beside its place and then renamed, so that half written entries are not
+used.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import mmap
 import os
@@ -23,17 +23,22 @@ from tempfile import TemporaryDirectory
 
 from ..core.files import atomic_write, writable
 from ..core.user_dirs import cache_home
-from ..images.layer import Entry, Layer, deflated_gzip, hashed, pieces, tar
+from ..images.layer import Entry, Layer, tar, write_deflated
 from .installed_files import DiskFiles
+from .spec import StoreUsage, to_forget
 
 RECORD, LAYER, FILES = "record.json", "layer", "files"
 DRAFT = "making-"
-NOTED_EVERY_S = 600  # when something was used is written down no more often than that
+DAY_S = 24 * 3600
+NOTED_EVERY_S = 600  # shortest time between two updates of an entry's last use
 
 
 @dataclass(frozen=True)
 class StoredLayer:
-    """One thing in the store. `bytes` are unpacked; `digest`, `diff_id` and `size` are a layer's, else empty."""
+    """An entry of the store.
+
+    `bytes` is the unpacked size; `digest`, `diff_id` and `size` are a layer's, else empty.
+    """
 
     key: str
     label: str
@@ -44,36 +49,36 @@ class StoredLayer:
 
 
 class LayerStore:
-    """Every verb raises StagingError when the folder can't be used."""
+    """The store in a folder. Every method raises StagingError if the folder cannot be used."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or cache_home() / "environments"
 
     def find(self, key: str) -> StoredLayer | None:
-        """What is kept under that name, if all of it is there."""
+        """Return the complete entry with this key; None if there is none."""
         place = self._place(key)
         try:
-            kept = StoredLayer(**json.loads((place / RECORD).read_text()))
-            if kept.digest and (place / LAYER).stat().st_size != kept.size:
+            stored = StoredLayer(**json.loads((place / RECORD).read_text()))
+            if stored.digest and (place / LAYER).stat().st_size != stored.size:
                 return None
         except (OSError, ValueError, TypeError):
             return None
         _note_use(place)
-        return kept
+        return stored
 
-    def files(self, kept: StoredLayer) -> DiskFiles:
-        """The files of a small package, by path in the image."""
-        root = self._place(kept.key) / FILES
+    def files(self, stored: StoredLayer) -> DiskFiles:
+        """Return the files of a small package, by path in the image."""
+        root = self._place(stored.key) / FILES
         return DiskFiles({path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()})
 
-    def layer(self, kept: StoredLayer) -> Layer:
-        """The layer, its bytes still on disk."""
-        with writable(self.folder), (self._place(kept.key) / LAYER).open("rb") as file:
+    def layer(self, stored: StoredLayer) -> Layer:
+        """Return the entry as a layer; its bytes stay on disk."""
+        with writable(self.folder), (self._place(stored.key) / LAYER).open("rb") as file:
             data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        return Layer(kept.digest, kept.size, kept.diff_id, kept.label, data)
+        return Layer(stored.digest, stored.size, stored.diff_id, stored.label, data)
 
     def keep_files(self, key: str, label: str, files: DiskFiles) -> StoredLayer:
-        """Copies, or links, of files that will share a layer with others'."""
+        """Store copies, or hard links, of files that will share a layer with those of other packages."""
 
         def fill(draft: Path) -> StoredLayer:
             for path, source in files.places.items():
@@ -85,29 +90,25 @@ class LayerStore:
         return self._keep(key, fill)
 
     def keep_layer(self, key: str, label: str, files: Mapping[str, Entry], size: int) -> StoredLayer:
-        """A compressed layer of the files, which have `size` bytes in all."""
+        """Store a compressed layer of the files, which have `size` bytes in all."""
 
         def fill(draft: Path) -> StoredLayer:
-            diff, whole = hashlib.sha256(), hashlib.sha256()
             with (draft / LAYER).open("wb") as file:
-                for chunk in deflated_gzip(hashed(pieces(tar(files)), diff)):
-                    whole.update(chunk)
-                    file.write(chunk)
-                packed = file.tell()
-            return StoredLayer(key, label, size, f"sha256:{whole.hexdigest()}", f"sha256:{diff.hexdigest()}", packed)
+                packed = write_deflated(tar(files), file)
+            return StoredLayer(key, label, size, packed.digest, packed.diff_id, packed.size)
 
         return self._keep(key, fill)
 
     @contextmanager
     def draft(self) -> Iterator[Path]:
-        """A folder to work in, on the same disk; gone afterwards."""
+        """Provide a temporary folder on the store's disk."""
         with writable(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             with TemporaryDirectory(dir=self.folder, prefix=DRAFT) as name:
                 yield Path(name)
 
     def text(self, key: str, make: Callable[[], str], *, anew: bool = False) -> str:
-        """A text kept under that name, made when it is not there, or `anew`."""
+        """Return the text with this key, made if it does not exist, or if `anew`."""
         place = self.folder / "locks" / f"{key}.toml"
         if place.exists() and not anew:
             with suppress(OSError):
@@ -124,31 +125,31 @@ class LayerStore:
         with self.draft() as folder:
             draft = folder / "kept"
             draft.mkdir()
-            kept = fill(draft)
-            (draft / RECORD).write_text(json.dumps(asdict(kept)))
+            stored = fill(draft)
+            (draft / RECORD).write_text(json.dumps(asdict(stored)))
             place.parent.mkdir(parents=True, exist_ok=True)
             try:
                 draft.rename(place)
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
-                if found := self.find(key):  # somebody else made it meanwhile
-                    return found
+                if other := self.find(key):  # another process stored it meanwhile
+                    return other
                 shutil.rmtree(place)
                 draft.rename(place)
-        return kept
+        return stored
 
     def _place(self, key: str) -> Path:
         return self.folder / "made" / key
 
 
 def used_at(place: Path) -> float:
-    """When a kept thing was last asked for, in Unix seconds, give or take `NOTED_EVERY_S`."""
+    """Return the time of an entry's last use, in Unix seconds, with an error up to `NOTED_EVERY_S`."""
     return (place / RECORD).stat().st_mtime
 
 
 def _note_use(place: Path) -> None:
-    with suppress(OSError):  # a store that can only be read is as good
+    with suppress(OSError):  # a read-only store works too
         if time.time() - used_at(place) > NOTED_EVERY_S:
             os.utime(place / RECORD)
 
@@ -158,3 +159,46 @@ def _link_or_copy(source: Path, place: Path) -> None:
         os.link(source, place)
     except OSError:
         shutil.copy2(source, place)
+
+
+# ---- kept small ------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Pruned:
+    """What went, and what is left, in bytes."""
+
+    entries: int
+    freed: int
+    left: int
+
+
+def prune(store: LayerStore, most_bytes: float, now: float | None = None) -> Pruned:
+    """Also of other processes: what was used within the hour stays, whatever its size. `now` is in Unix seconds.
+
+    Raises StagingError.
+    """
+    now = time.time() if now is None else now
+    kept = list(_kept(store))
+    gone = to_forget(kept, most_bytes, now)
+    with store.draft() as bin_:  # moved first: what is half removed is not believed
+        for used in gone:
+            with suppress(FileNotFoundError):  # another process does the same
+                (store.folder / "made" / used.key).rename(bin_ / used.key)
+    _forget_drafts_and_locks(store.folder, now)
+    freed = sum(used.bytes for used in gone)
+    return Pruned(len(gone), freed, sum(used.bytes for used in kept) - freed)
+
+
+def _kept(store: LayerStore) -> Iterator[StoreUsage]:
+    for place in (store.folder / "made").glob("*"):
+        with suppress(OSError, ValueError, KeyError):
+            told = json.loads((place / RECORD).read_text())
+            yield StoreUsage(place.name, used_at(place), told["size"] or told["bytes"])
+
+
+def _forget_drafts_and_locks(folder: Path, now: float) -> None:
+    """Drafts of processes that were killed, and locks that nobody asked for in two months."""
+    for pattern, age_s in ((f"{DRAFT}*", DAY_S), ("locks/*", 60 * DAY_S)):
+        for path in folder.glob(pattern):
+            with suppress(OSError):
+                if path.stat().st_mtime < now - age_s:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The user's own code as a layer: modules as they lie on this machine now, and local packages built as wheels."""
+"""The user's own code as a layer: modules as they are on this machine now, and local packages built as wheels."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from .user_code_rules import is_left_out, is_left_out_folder, is_secret, is_secr
 
 log = logging.getLogger(__name__)
 
-MOST_BYTES = 256 * 1024 * 1024  # of one task's own code: more is data in the wrong place
+MOST_BYTES = 256 * 1024 * 1024  # limit of one task's own code: more is data
 
 
 @dataclass
 class OwnCode:
-    """Files by path in the layer; what was `skipped` for being called like a secret; `packages` to build."""
+    """Files by path in the layer; `skipped` files whose names suggest secrets; local `packages` to build."""
 
     files: dict[str, Path] = field(default_factory=dict)
     skipped: list[Path] = field(default_factory=list)
@@ -41,12 +41,12 @@ class OwnCode:
         return bool(self.files or self.packages)
 
     def add_folder(self, folder: Path, below: str = "") -> None:
-        """All of a folder that may travel."""
+        """Add all files of a folder but the excluded ones."""
         for path, name in _walk(folder, self.skipped):
             self._add(path, f"{below}{name}")
 
     def add_module(self, place: Path) -> None:
-        """A module: one file, or the folder of a package."""
+        """Add a module: one file, or the folder of a package."""
         if place.is_dir():
             self.add_folder(place, f"{place.name}/")
         else:
@@ -59,7 +59,10 @@ class OwnCode:
             self.files[name] = path
 
     def layer(self, store: LayerStore, target: Target, work: Work | None = None) -> Layer | None:
-        """Raises EnvironmentFailed, SettingError, StagingError."""
+        """Return the layer; None if there are no files.
+
+        Raises EnvironmentFailed, SettingError, StagingError.
+        """
         files = dict(self.files)
         for project in sorted(self.packages):
             files |= _built(project, store, target, self.skipped, work or Work())
@@ -68,16 +71,16 @@ class OwnCode:
         size = sum(path.stat().st_size for path in files.values())
         if size > MOST_BYTES:
             raise SettingError(
-                f"Your own code has {size >> 20} MiB in {len(files)} files, and {MOST_BYTES >> 20} may travel.",
-                advice="Name the folders of code alone in `environment`, and pass data as arguments or by a bucket.",
+                f"Your own code has {size >> 20} MiB in {len(files)} files; {MOST_BYTES >> 20} MiB are allowed.",
+                advice="List only folders of code in `environment`; pass data as arguments or in a bucket.",
             )
         for path in self.skipped:
-            log.warning("%s does not travel with the task: it is called like what keeps a secret.", path)
+            log.warning("%s is not sent with the task: its name suggests that it holds a secret.", path)
         return layer(DiskFiles({f"{CODE_DIR}/{name}": path for name, path in files.items()}), "own code")
 
 
 def _walk(folder: Path, skipped: list[Path]) -> Iterator[tuple[Path, str]]:
-    """Files and their paths in the folder; folders that keep secrets are added to `skipped`."""
+    """Yield files with their paths in the folder; folders of secrets are added to `skipped`."""
     for root, folders, names in os.walk(folder):
         skipped += [Path(root, name) for name in sorted(folders) if is_secret_folder(name)]
         folders[:] = sorted(name for name in folders if not (is_left_out_folder(name) or is_secret_folder(name)))
@@ -89,12 +92,12 @@ def _walk(folder: Path, skipped: list[Path]) -> Iterator[tuple[Path, str]]:
 
 
 def _built(project: Path, store: LayerStore, target: Target, skipped: list[Path], work: Work) -> dict[str, Path]:
-    """The files of a local package, built anew when one of its own has changed."""
-    lying = list(_walk(project, []))
-    seen = [(name, path.stat().st_size, path.stat().st_mtime_ns) for path, name in lying]
-    key = content_id("folder", str(project), seen, target.platform, target.python)
-    kept = store.find(key)
-    if kept is None:
+    """Return the files of a local package, built again if one of its sources has changed."""
+    sources = list(_walk(project, []))
+    versions = [(name, path.stat().st_size, path.stat().st_mtime_ns) for path, name in sources]
+    key = content_id("folder", str(project), versions, target.platform, target.python)
+    stored = store.find(key)
+    if stored is None:
         with store.draft() as draft:
             into = draft / "installed"
             into.mkdir()
@@ -102,16 +105,17 @@ def _built(project: Path, store: LayerStore, target: Target, skipped: list[Path]
             places: dict[str, Path] = {}
             for each in installed(into, "").values():
                 places |= {name.lstrip("/"): path for name, path in each.files.places.items()}
-            kept = store.keep_files(key, project.name, DiskFiles(places))
-    found = dict(store.files(kept).places)
-    skipped += [path for name, path in found.items() if is_secret(name)]
-    return {name: path for name, path in found.items() if not is_secret(name)}
+            stored = store.keep_files(key, project.name, DiskFiles(places))
+    files = dict(store.files(stored).places)
+    skipped += [path for name, path in files.items() if is_secret(name)]
+    return {name: path for name, path in files.items() if not is_secret(name)}
 
 
-# ---- `auto`: what tasks refer to ------------------------------------------------------------------------------------
+# ---- `auto`: references of the tasks
+# ----------------------------------------------------------------------------------
 @dataclass
 class Dependencies:
-    """What tasks need of this machine: `pins` of installed packages, `own` code, and modules that are `nowhere`."""
+    """The needs of tasks: `pins` of installed packages, `own` code, and modules found `nowhere`."""
 
     pins: set[str] = field(default_factory=set)
     own: OwnCode = field(default_factory=OwnCode)
@@ -119,28 +123,28 @@ class Dependencies:
     projects: set[Path] = field(default_factory=set)  # editable installs: their dependencies are resolved too
 
 
-def needed(found: References, here: Running) -> Dependencies:
-    """From what tasks refer to, through the imports of their own modules, to packages and files."""
-    told = Dependencies()
+def needed(references: References, here: Running) -> Dependencies:
+    """Return the packages and files for the references of tasks, including the imports of their own modules."""
+    dependencies = Dependencies()
     beside = [
-        *map(Path, found.folders),
-        *sorted({Path(file).parent for file in found.files if Path(file).is_absolute()}),
+        *map(Path, references.folders),
+        *sorted({Path(file).parent for file in references.files if Path(file).is_absolute()}),
     ]
-    waiting, seen = set(found.modules), set[str]()
+    waiting, visited = set(references.modules), set[str]()
     while waiting:
         module = waiting.pop()
-        seen.add(module)
+        visited.add(module)
         if distribution := here.by_module.get(module):
             if distribution.folder is None:
-                told.pins.add(distribution.pin)
+                dependencies.pins.add(distribution.pin)
             else:
-                told.projects.add(distribution.folder)
+                dependencies.projects.add(distribution.folder)
         elif place := _beside(module, beside):
-            told.own.add_module(place)
-            waiting |= _imports(place) - seen
+            dependencies.own.add_module(place)
+            waiting |= _imports(place) - visited
         else:
-            told.nowhere.add(module)
-    return told
+            dependencies.nowhere.add(module)
+    return dependencies
 
 
 def _beside(module: str, folders: Iterable[Path]) -> Path | None:
@@ -152,10 +156,10 @@ def _beside(module: str, folders: Iterable[Path]) -> Path | None:
 
 
 def _imports(place: Path) -> set[str]:
-    """What the sources of a module import."""
+    """Return the modules that the sources of a module import."""
     files = [path for path, _ in _walk(place, [])] if place.is_dir() else [place]
-    found = References()
+    references = References()
     for path in files:
         if path.suffix == ".py":
-            found.merge(of_source(path.read_text(encoding="utf-8", errors="replace")))
-    return found.modules - ({place.name} if place.is_dir() else {place.stem})
+            references.merge(of_source(path.read_text(encoding="utf-8", errors="replace")))
+    return references.modules - ({place.name} if place.is_dir() else {place.stem})

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from tarfile import DIRTYPE, PAX_FORMAT, SYMTYPE, TarInfo
+from typing import BinaryIO, NamedTuple
 
 Chunk = bytes | bytearray | memoryview
 
 _TAR_BLOCK = 512
+TAR_END = bytes(2 * _TAR_BLOCK)
 _GZIP_HEADER = bytes.fromhex("1f8b08000000000000ff")  # deflate; no flags, no time, any system (RFC 1952)
 _PIECE_BYTES = 1024 * 1024
 _STORED_BYTES = 65535  # the most a stored block of deflate holds (RFC 1951, 3.2.4)
@@ -35,7 +37,15 @@ class Link:
     target: str
 
 
-Entry = bytes | File | Link
+@dataclass(frozen=True)
+class Pieces:
+    """A regular file of mode 644 whose `size` bytes are in several pieces."""
+
+    size: int
+    chunks: Sequence[Chunk] = field(repr=False)
+
+
+Entry = bytes | File | Link | Pieces
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,16 @@ def layer(files: Mapping[str, Entry], comment: str = "") -> Layer:
     return Layer(digest_of(data), len(data), f"sha256:{diff.hexdigest()}", comment, data)
 
 
+def compressed_layer(files: Mapping[str, Entry], comment: str = "") -> Layer:
+    """Return the same layer as `layer`, compressed: for what is this installation's own, and made anew each time.
+
+    The same files give the same bytes with the same zlib. Raises ValueError as `layer` does.
+    """
+    diff = hashlib.sha256()
+    data = b"".join(deflated_gzip(hashed(pieces(tar(files)), diff)))
+    return Layer(digest_of(data), len(data), f"sha256:{diff.hexdigest()}", comment, data)
+
+
 def digest_of(data: Chunk) -> str:
     """The digest by which a registry names these bytes."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
@@ -71,7 +91,7 @@ def tar(files: Mapping[str, Entry]) -> Iterator[Chunk]:
     """The bytes of a tar file: entries sorted, folders before what is in them, time 0, owner 0."""
     for path in sorted(_folders(files) | set(files)):
         yield from _member(path, files.get(path))
-    yield bytes(2 * _TAR_BLOCK)
+    yield TAR_END
 
 
 def _folders(files: Mapping[str, Entry]) -> set[str]:
@@ -90,6 +110,12 @@ def _member(path: str, entry: Entry | None) -> Iterator[Chunk]:
     info = TarInfo(path)
     data: Chunk = b""
     match entry:
+        case Pieces(size, chunks):
+            info.size, info.mode = size, 0o644
+            yield info.tobuf(PAX_FORMAT)
+            yield from chunks
+            yield bytes(-size % _TAR_BLOCK)
+            return
         case None:
             info.type, info.mode = DIRTYPE, 0o755
         case Link(target):
@@ -98,6 +124,11 @@ def _member(path: str, entry: Entry | None) -> Iterator[Chunk]:
             data, info.mode = content, 0o755 if executable else 0o644
         case _:
             data, info.mode = entry, 0o644
+    yield from tar_member(info, data)
+
+
+def tar_member(info: TarInfo, data: Chunk) -> Iterator[Chunk]:
+    """Yield one entry of a tar file, with the size of its data."""
     info.size = len(data)
     yield info.tobuf(PAX_FORMAT)
     yield data
@@ -139,6 +170,23 @@ def deflated_gzip(chunks: Iterable[Chunk]) -> Iterator[bytes]:
         if packed := packer.compress(piece):
             yield packed
     yield packer.flush()
+
+
+class Written(NamedTuple):
+    """A compressed layer in a file: its digest and size in bytes, and the digest of the tar in it."""
+
+    digest: str
+    size: int
+    diff_id: str
+
+
+def write_deflated(chunks: Iterable[Chunk], file: BinaryIO) -> Written:
+    """Write the chunks of a tar as `deflated_gzip` into a file, never wholly in memory."""
+    diff, whole, size = hashlib.sha256(), hashlib.sha256(), 0
+    for packed in deflated_gzip(hashed(pieces(chunks), diff)):
+        whole.update(packed)
+        size += file.write(packed)
+    return Written(f"sha256:{whole.hexdigest()}", size, f"sha256:{diff.hexdigest()}")
 
 
 def pieces(chunks: Iterable[Chunk]) -> Iterator[Chunk]:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Looks into a base image's layers, without an engine, for what its config does not tell; keeps the answer."""
+"""Read facts of a base image from its layers, without an engine, and cache them."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from .base_facts import BaseImageFacts, Files
 from .manifest import Image
 from .registry.blob import Blob
 
-MOST_READ = 4 * 1024 * 1024  # of one file: a C library has two
+MOST_READ = 4 * 1024 * 1024  # read of one file; a C library has 2 MiB
 
 
 class Probe:
-    """Raises StagingError when its folder can't be used, ServiceError when a layer can't be read."""
+    """A cache of image facts. Raises StagingError if its folder cannot be used, ServiceError for unreadable layers."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or cache_home() / "images"
 
     def known(self, *parts: object) -> BaseImageFacts | None:
-        """What was kept under these parts of a name."""
+        """Return the cached facts with this key; None if there are none."""
         try:
             return BaseImageFacts.from_json(self._place(parts).read_text())
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def keep(self, inside: BaseImageFacts, *parts: object) -> None:
-        """For the next process too."""
+        """Cache facts, for later processes too."""
         with writable(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             atomic_write(self._place(parts), inside.to_json())
@@ -49,13 +49,13 @@ class Probe:
         return self.folder / f"{content_id(*parts)[:40]}.json"
 
     async def look(self, image: Image, layers: Sequence[Blob]) -> BaseImageFacts:
-        """Reads every layer, lowest first, one at a time through a temporary file; asked once for each image."""
-        if known := self.known("image", image.digest):
-            return known
+        """Return the facts of an image; read every layer, lowest first, through a temporary file, once per image."""
+        if cached := self.known("image", image.digest):
+            return cached
         files = Files()
         for blob in layers:
             if not await self._read(blob, files):
-                return BaseImageFacts()  # an upper layer may change what lower ones say
+                return BaseImageFacts()  # an upper layer may change lower ones
         inside = files.inside(image)
         self.keep(inside, "image", image.digest)
         return inside
@@ -75,7 +75,7 @@ class Probe:
 
 
 def read_layer(file: IO[bytes], files: Files) -> bool:
-    """Notes the files of a layer that matter; False for one that is packed in a way that can't be read here."""
+    """Add the relevant files of a layer; return False for a compression that cannot be read here."""
     with contextlib.suppress(tarfile.TarError, EOFError, zlib.error), tarfile.open(fileobj=file, mode="r|*") as tar:
         for member in tar:
             _note(tar, member, files)

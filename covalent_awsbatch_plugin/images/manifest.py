@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""An image as bytes: read a base's manifest and config, put layers on top, say which Python is in it.
+"""Images as bytes: parse a base's manifest and config, add layers, find its Python version.
 
-Formats: https://github.com/opencontainers/image-spec (OCI) and https://distribution.github.io/distribution/spec/manifest-v2-2/
-(Docker). A new image stays in the family of its base, so the base's layers keep their descriptors.
+Formats: https://github.com/opencontainers/image-spec (OCI) and
+https://distribution.github.io/distribution/spec/manifest-v2-2/ (Docker). A new image has the media types of its base,
+so the base's layers keep their descriptors.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from .layer import Layer, digest_of
 
 Json = dict[str, Any]
 
-MAX_LAYERS = 125  # dockerd starts an image of 125 layers, and says `max depth exceeded` of one with 126
-EPOCH = "1970-01-01T00:00:00Z"  # a real time would give every build a digest of its own
+MAX_LAYERS = 125  # dockerd refuses an image with 126 layers: `max depth exceeded`
+EPOCH = "1970-01-01T00:00:00Z"  # a real time would change the digest with each build
 LABEL_BASE_LAYERS = "covalent.awsbatch.base.layers"
 LABEL_PYTHON = "covalent.awsbatch.python"
 ENVIRONMENT = {"COVALENT_PLUGIN_LOAD": "false"}  # a covalent in the image must not load executor plugins to run a task
@@ -57,7 +58,7 @@ MANIFESTS = tuple(family.manifest for family in FAMILIES)
 
 @dataclass(frozen=True)
 class Descriptor:
-    """What a manifest or an index says of a blob or a manifest: where to find it, how long it is (bytes)."""
+    """A reference to a blob or a manifest: media type, digest, size (bytes)."""
 
     media_type: str
     digest: str
@@ -74,7 +75,7 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A manifest as the registry keeps it: its bytes are its identity."""
+    """A manifest as the registry stores it: its bytes are its identity."""
 
     body: bytes
     media_type: str
@@ -105,12 +106,12 @@ class Image:
 
     @property
     def digest(self) -> str:
-        """What a job definition names the image by."""
+        """Digest by which a job definition names the image."""
         return self.manifest.digest
 
     @property
     def platform(self) -> str:
-        """What it is made for, like `linux/amd64`."""
+        """Platform that the image is built for, such as `linux/amd64`."""
         return _platform(json.loads(self.config)) or "unknown"
 
     @property
@@ -119,17 +120,17 @@ class Image:
 
 
 def read_manifest(body: bytes, media_type: str) -> Manifest:
-    """The manifest of one image; raises ImageError for what no container can run from."""
+    """Parse the manifest of one image. Raises ImageError if no container can run from it."""
     if media_type not in MANIFESTS:
         raise ImageError(
-            f"The manifest is of type {media_type or 'unknown'}, which is no image that can be built upon.",
+            f"The manifest has the type {media_type or 'unknown'}, which is not supported for base images.",
             advice="Push the image again with a current tool, or choose another one.",
         )
     manifest = Manifest(body, media_type)
     with _readable("manifest", body):
         config, layers = manifest.config, manifest.layers
     if config.media_type not in (OCI.config, DOCKER.config):
-        raise ImageError(f"{manifest.digest} is no container image: its config is a {config.media_type}.")
+        raise ImageError(f"{manifest.digest} is not a container image: its config has the type {config.media_type}.")
     if foreign := [d for d in layers if "foreign" in d.media_type or "nondistributable" in d.media_type]:
         raise ImageError(f"Layer {foreign[0].digest} of {manifest.digest} may not be pushed to another registry.")
     return manifest
@@ -144,25 +145,28 @@ def _readable(what: str, body: bytes) -> Iterator[None]:
 
 
 def select_platform(index: bytes, platform: str) -> Descriptor:
-    """The manifest of an index that is for `platform`, like `linux/amd64`; raises ImageError naming those there are."""
+    """Return the manifest for `platform`, such as `linux/amd64`, from an index.
+
+    Raises ImageError, which names the platforms in the index.
+    """
     with _readable("index", index):
         manifests = [Descriptor.of(m) for m in json.loads(index)["manifests"]]
     for manifest in manifests:
         if manifest.platform == _plain(platform):
             return manifest
-    # Build attestations are listed beside the images, for a platform `unknown/unknown`.
+    # Build attestations are listed with the images, for the platform `unknown/unknown`.
     there = sorted({m.platform for m in manifests if m.platform and not m.platform.startswith("unknown")})
     raise ImageError(
-        f"The image is not made for {platform}; it is there for {', '.join(there) or 'no platform at all'}.",
+        f"The image is not available for {platform}, only for {', '.join(there) or 'no platform at all'}.",
         advice="Choose another base image, or a job queue whose instances have one of these platforms.",
     )
 
 
 def check_platform(image: Image, platform: str) -> None:
-    """Raises ImageError when an image that is not listed in an index is made for another platform."""
+    """Raise ImageError if an image that is not listed in an index has another platform."""
     if image.platform != _plain(platform):
         raise ImageError(
-            f"The image is made for {image.platform}, and the job needs {platform}.",
+            f"The image is built for {image.platform}, and the job needs {platform}.",
             advice="Choose another base image, or a job queue whose instances have that platform.",
         )
 
@@ -174,12 +178,15 @@ def _platform(body: Json | None) -> str | None:
 
 
 def _plain(platform: str) -> str:
-    """v8 is what arm64 means when it says no more."""
+    """Return the platform without arm64's default variant, v8."""
     return platform.removesuffix("/v8") if platform.startswith("linux/arm64") else platform
 
 
 def python_version(config: Json) -> str | None:
-    """The Python in an image, like `3.11.7`: from our label, else from the `PYTHON_VERSION` of the official images."""
+    """Return the version of an image's Python, such as `3.11.7`.
+
+    The source is this package's label, else `PYTHON_VERSION` of the official images.
+    """
     runtime = config.get("config") or {}
     label = (runtime.get("Labels") or {}).get(LABEL_PYTHON)
     return label or _environment(runtime).get("PYTHON_VERSION") or None
@@ -191,15 +198,15 @@ def _environment(runtime: Json) -> dict[str, str]:
 
 
 def compose(base: Image, layers: Sequence[Layer], environment: Mapping[str, str] = ENVIRONMENT) -> Image:
-    """The base with `layers` on top, that runs a task when started; same input, same bytes.
+    """Return the base with `layers` on top, which runs a task when started; same input, same bytes.
 
-    User, working directory and environment stay the base's. Raises ImageError when there are too many layers.
+    User, working directory and environment stay the base's. Raises ImageError if there are too many layers.
     """
     below = base.manifest.layers
     if len(below) + len(layers) > MAX_LAYERS:
         raise ImageError(
-            f"The base image has {len(below)} layers, and {len(layers)} more make it over {MAX_LAYERS}, "
-            "the most that a Docker engine starts.",
+            f"The base image has {len(below)} layers; with {len(layers)} more it exceeds {MAX_LAYERS}, "
+            "the limit of a Docker engine.",
             advice="Build the base image with fewer layers, for example with `docker build --squash`.",
         )
     family = base.manifest.family
@@ -209,7 +216,7 @@ def compose(base: Image, layers: Sequence[Layer], environment: Mapping[str, str]
 
 
 def assemble(family: Family, config: bytes, layers: Sequence[Descriptor]) -> Image:
-    """The image of this config and these layers, bottom up."""
+    """Return the image of this config and these layers, bottom up."""
     manifest = {
         "schemaVersion": 2,
         "mediaType": family.manifest,
@@ -219,16 +226,16 @@ def assemble(family: Family, config: bytes, layers: Sequence[Descriptor]) -> Ima
     return Image(Manifest(_json(manifest), family.manifest), config)
 
 
-# What an old engine noted about the container an image was committed from.
+# Fields of old engines about the container from which an image was committed.
 _OF_THE_BUILD = {"id", "parent", "container", "container_config", "docker_version"}
 
 
 def _config(base: Json, below: int, layers: Sequence[Layer], environment: Mapping[str, str]) -> Json:
     diff_ids = base.get("rootfs", {}).get("diff_ids", [])
     if len(diff_ids) != below:
-        raise ImageError(f"The base image is broken: {below} layers in its manifest, {len(diff_ids)} in its config.")
-    kept = {key: value for key, value in base.items() if key not in _OF_THE_BUILD}
-    return kept | {
+        raise ImageError(f"The base image is damaged: {below} layers in its manifest, {len(diff_ids)} in its config.")
+    fields = {key: value for key, value in base.items() if key not in _OF_THE_BUILD}
+    return fields | {
         "created": EPOCH,
         "config": _runtime(base.get("config") or {}, below, environment),
         "rootfs": {"type": "layers", "diff_ids": [*diff_ids, *(layer.diff_id for layer in layers)]},
@@ -237,10 +244,10 @@ def _config(base: Json, below: int, layers: Sequence[Layer], environment: Mappin
 
 
 def _runtime(base: Json, below: int, environment: Mapping[str, str]) -> Json:
-    """How the container starts. The entrypoint goes: an official image's shell wrapper would swallow SIGTERM."""
-    kept = {key: value for key, value in base.items() if key != "Entrypoint"}
+    """Return the container's start. The entrypoint is removed: an official image's shell wrapper ignores SIGTERM."""
+    fields = {key: value for key, value in base.items() if key != "Entrypoint"}
     variables = _environment(base) | dict(environment)
-    return kept | {
+    return fields | {
         "Cmd": list(ENTRYPOINT),
         "Env": [f"{name}={value}" for name, value in variables.items()],
         "Labels": (base.get("Labels") or {}) | {LABEL_BASE_LAYERS: str(below)},
@@ -248,7 +255,7 @@ def _runtime(base: Json, below: int, environment: Mapping[str, str]) -> Json:
 
 
 def _history(base: Json, below: int) -> list[Json]:
-    """The base's own, or one made up: tools count on one step for each layer."""
+    """Return the base's history, or a generated one: tools expect one step for each layer."""
     history: list[Json] = base.get("history") or []
     if sum(not step.get("empty_layer", False) for step in history) == below:
         return history

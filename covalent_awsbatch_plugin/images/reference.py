@@ -3,7 +3,7 @@
 
 """The names of images: `python:3.11-slim`, `host:5000/team/base@sha256:...`.
 
-The grammar is the one Docker's users know: https://pkg.go.dev/github.com/distribution/reference
+The grammar is Docker's: https://pkg.go.dev/github.com/distribution/reference
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.
 
 @dataclass(frozen=True)
 class Reference:
-    """One image in a repository of a registry; with a digest it can only ever mean the same image."""
+    """An image in a repository of a registry; with a digest it always means the same image."""
 
     registry: str
     repository: str
@@ -42,11 +42,11 @@ class Reference:
 
     @property
     def version(self) -> str:
-        """What the registry's API is asked for: the digest, else the tag."""
+        """Digest, or else the tag, as the registry's API takes it."""
         return self.digest or self.tag or _DEFAULT_TAG
 
     def at(self, digest: str) -> Reference:
-        """The same image, named by digest alone: a pull by tag may be answered with another manifest."""
+        """Return the image named by digest alone: a pull by tag may return another manifest later."""
         return replace(self, tag=None, digest=digest)
 
     def __str__(self) -> str:
@@ -54,12 +54,12 @@ class Reference:
 
 
 def api_host(registry: str) -> str:
-    """The host whose API serves a registry: Docker Hub's images are named after another host."""
+    """Return the host of a registry's API: Docker Hub's images are named after another host."""
     return _HUB_API if registry == DOCKER_HUB else registry
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host (with or without port) is this machine: only there does a registry speak plain HTTP."""
+    """Return whether a host (with or without port) is this machine: only there plain HTTP is allowed."""
     bare = host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
     if bare == "localhost":
         return True
@@ -70,7 +70,7 @@ def is_loopback(host: str) -> bool:
 
 
 def parse(text: str, setting: str = "container_image_uri") -> Reference:
-    """The image that `text` names; raises SettingError, which names the setting, when it is no image's name."""
+    """Return the image that `text` names. Raises SettingError, which names the setting, for a malformed name."""
     rest, at, digest = text.partition("@")
     if at and not _DIGEST.fullmatch(digest):
         raise _malformed(text, setting, f"{digest!r} is not `sha256:` and 64 hexadecimal digits in lower case")
@@ -85,7 +85,7 @@ def parse(text: str, setting: str = "container_image_uri") -> Reference:
 
 
 def _split_registry(name: str) -> tuple[str, str]:
-    """A first component with a dot or a port is a host, as is `localhost`; all else is at Docker Hub."""
+    """Split a name: a first component with a dot or a port, or `localhost`, is a host; else Docker Hub."""
     first, slash, path = name.partition("/")
     if not slash or not (set(".:") & set(first) or first == "localhost"):
         first, path = DOCKER_HUB, name
@@ -108,6 +108,6 @@ def _check_path(text: str, setting: str, registry: str, path: str) -> None:
 
 def _malformed(text: str, setting: str, why: str) -> SettingError:
     return SettingError(
-        f"`{setting}` is {text!r}, which is no image's name: {why}.",
-        advice="An image is named like `python:3.11-slim` or `host/repository@sha256:...`.",
+        f"The setting {setting}={text!r} is not the name of an image: {why}.",
+        advice="Names of images look like `python:3.11-slim` or `host/repository@sha256:...`.",
     )

@@ -125,7 +125,7 @@ def files_digest(files: Mapping[str, bytes]) -> str:
 
 
 def _verified(distribution: metadata.Distribution, names: list[str]) -> dict[str, bytes]:
-    """These files of a distribution, each checked against its RECORD; none if one is not what was published."""
+    """Return these files of a distribution, checked against its RECORD; none if one differs."""
     digests = {row[0]: row[1] for row in csv.reader((distribution.read_text("RECORD") or "").splitlines()) if row}
     files = {}
     for name in names:
@@ -160,7 +160,7 @@ def _uv_install(wheel: Wheel, folder: Path) -> None:
     requirement = f"obstore=={OBSTORE_VERSION} --hash=sha256:{wheel.sha256}"
     words = ["pip", "install", "--require-hashes", "--no-deps", "--only-binary", ":all:", "--target", str(folder)]
     target = ["--python-platform", wheel.platform, "--python-version", "3.11", "--python", sys.executable]
-    error = run_uv(Work(), [*words, *target, "-r", "-"], given=requirement).error
+    error = run_uv(Work(), [*words, *target, "-r", "-"], stdin_text=requirement).error
     if "Hash mismatch" in error:
         raise ImageError(
             f"The package index gave another obstore {OBSTORE_VERSION} than the published one.",

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A job as AWS Batch is told of it. How it tells of one is read in `job_detail`."""
+"""The requests that register job definitions and submit jobs. `description` reads AWS Batch's answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RETRY_ON = (
 
 @dataclass(frozen=True)
 class JobPlacement:
-    """Where jobs of one settings set run, as AWS itself answered: ARNs, and what the queue's machines are."""
+    """The place where jobs run, as AWS described it: ARNs, and the kind of the queue's instances."""
 
     account: str
     region: str
@@ -40,7 +40,7 @@ class JobPlacement:
 
 
 def job_definition(settings: Settings, placement: JobPlacement, image: str) -> dict[str, Any]:
-    """The RegisterJobDefinition request: all that does not differ between two tasks with one image."""
+    """Return the RegisterJobDefinition request: everything that tasks with the same image share."""
     content: dict[str, Any] = {
         "type": "container",
         "platformCapabilities": ["FARGATE" if placement.fargate else "EC2"],
@@ -78,16 +78,19 @@ def _container(settings: Settings, placement: JobPlacement, image: str) -> dict[
 
 
 def _resources(settings: Settings) -> list[dict[str, str]]:
-    wanted = [("VCPU", f"{settings.vcpu:g}"), ("MEMORY", str(settings.memory_mib))]
+    requirements = [("VCPU", f"{settings.vcpu:g}"), ("MEMORY", str(settings.memory_mib))]
     if settings.num_gpus:
-        wanted.append(("GPU", str(settings.num_gpus)))
-    return [{"type": kind, "value": value} for kind, value in wanted]
+        requirements.append(("GPU", str(settings.num_gpus)))
+    return [{"type": kind, "value": value} for kind, value in requirements]
 
 
 def submission(
     *, name: str, size: int, definition: str, queue: str, environment: Mapping[str, str], tags: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The SubmitJob request for `size` containers. `definition` has its revision; `environment` holds no secrets."""
+    """Return the SubmitJob request for `size` containers.
+
+    `definition` includes its revision; `environment` holds no secrets.
+    """
     array = {"arrayProperties": {"size": size}} if size > 1 else {}  # AWS Batch has no array of one
     return {
         **array,
@@ -101,7 +104,7 @@ def submission(
 
 
 def environment(dispatch_id: str, bucket: str, region: str, results_prefix: str) -> dict[str, str]:
-    """What the container is told beside its image: where it stands, nothing that grows with the number of tasks."""
+    """Return the container's environment variables; they do not grow with the number of tasks."""
     return {
         layout.ENV_REGION: region,
         layout.ENV_DISPATCH_ID: dispatch_id,
@@ -111,7 +114,7 @@ def environment(dispatch_id: str, bucket: str, region: str, results_prefix: str)
 
 
 def sharing(settings: Settings, tasks: int) -> dict[str, str]:
-    """What the container is told besides where tasks share one: which are its own, and how to run them."""
+    """Return the variables for a shared container: the number of its tasks and how to run them."""
     if not settings.shares_containers:
         return {}
     return {
@@ -123,9 +126,9 @@ def sharing(settings: Settings, tasks: int) -> dict[str, str]:
 
 
 def addresses(settings: Settings, job_id: str, tasks: int) -> list[tuple[str, int | None]]:
-    """For each task the id of the job that runs it, an array's child's where there are several, and its member number.
+    """Return, for each task, the id of its job (or child job) and its member number.
 
-    The number is None for a task that has a container for itself: then the job's id is the task's.
+    The number is None for a task with a container of its own: then the job's id identifies the task.
     """
     containers = -(-tasks // settings.tasks_per_job)
     ids = [job_id] if containers == 1 else [f"{job_id}:{index}" for index in range(containers)]

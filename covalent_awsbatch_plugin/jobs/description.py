@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A job as AWS Batch tells of it: from a JobDetail, of which real records lack any part, to values."""
+"""Parse a JobDetail of AWS Batch into values; real records may lack any field."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from typing import Any
 
 SUCCEEDED, FAILED = "SUCCEEDED", "FAILED"
 ENDED = frozenset({SUCCEEDED, FAILED})
-DEFAULT_LOG_GROUP = "/aws/batch/job"  # where jobs write whose definition says nothing of logs
+DEFAULT_LOG_GROUP = "/aws/batch/job"  # of jobs whose definition has no logConfiguration
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt, in AWS's words. A missing exit code is None, not 0; so is a missing stream, or time (Unix, ms)."""
+    """One attempt, in AWS's words.
+
+    A missing exit code is None, not 0; a missing stream or time (Unix, milliseconds) is None too.
+    """
 
     exit_code: int | None
     reason: str
@@ -31,14 +34,14 @@ class Attempt:
 
 @dataclass(frozen=True)
 class JobState:
-    """A job as DescribeJobs tells of it, with the fields that real records lack as None or ""."""
+    """A job as DescribeJobs describes it; missing fields are None or ""."""
 
     job_id: str
     status: str
     status_reason: str
     attempts: tuple[Attempt, ...]
     cancelled: bool
-    children: Mapping[str, int] = field(default_factory=dict)  # of an array's parent: how many are in which state
+    children: Mapping[str, int] = field(default_factory=dict)  # of an array job: number of child jobs by status
     name: str = ""
     memory_mib: int | None = None
     time_limit_s: int | None = None
@@ -46,17 +49,17 @@ class JobState:
 
     @property
     def ended(self) -> bool:
-        """Whether AWS Batch will change it no more."""
+        """True if AWS Batch will not change the job any more."""
         return self.status in ENDED
 
     @property
     def last(self) -> Attempt:
-        """The newest attempt; an empty one when none began."""
+        """The newest attempt; an empty one if none began."""
         return self.attempts[-1] if self.attempts else Attempt(None, "", "", None)
 
 
 def state_of(detail: Mapping[str, Any]) -> JobState:
-    """From a JobDetail, or from a bare record with `exitCode` and `reason` at its top. Never raises."""
+    """Return the state in a JobDetail, or in a bare record with `exitCode` and `reason` at its top. Never raises."""
     container = _container(detail)
     options = _mapping(_mapping(container.get("logConfiguration")).get("options"))
     summary = _mapping(_mapping(detail.get("arrayProperties")).get("statusSummary"))
@@ -75,7 +78,7 @@ def state_of(detail: Mapping[str, Any]) -> JobState:
 
 
 def _container(detail: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What ran, in whichever field this kind of job has it: container, ECS, EKS, multi-node, or a bare record."""
+    """Return the container's record from the field of this kind of job: container, ECS, EKS, multi-node, bare."""
     pod = _mapping(_mapping(detail.get("eksProperties")).get("podProperties"))
     ecs = _mapping(detail.get("ecsProperties"))
     ranges = _list(_mapping(detail.get("nodeProperties")).get("nodeRangeProperties"))
@@ -90,9 +93,12 @@ def _container(detail: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _attempts(detail: Mapping[str, Any], container: Mapping[str, Any]) -> tuple[Attempt, ...]:
-    """`container` repeats the last attempt, so it fills that one's holes, or is the only one known."""
-    told = _list(detail.get("attempts")) or _list(detail.get("eksAttempts"))
-    attempts = [_attempt(_ran(each), each) for each in told]
+    """Return the attempts.
+
+    `container` repeats the last attempt, so it fills gaps of that attempt, or is the only one known.
+    """
+    records = _list(detail.get("attempts")) or _list(detail.get("eksAttempts"))
+    attempts = [_attempt(_ran(each), each) for each in records]
     whole = _attempt(container, detail)
     if not attempts:
         return (whole,) if whole.log_stream or whole.reason or whole.exit_code is not None else ()
@@ -111,19 +117,19 @@ def _containers(tasks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _telling(containers: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Of several containers the first that says something went wrong, else the first."""
+    """Return the first container that names a problem, else the first."""
     wrong = (each for each in containers if each.get("reason") or each.get("exitCode"))
     return next(wrong, containers[0] if containers else {})
 
 
-def _attempt(container: Mapping[str, Any], told: Mapping[str, Any]) -> Attempt:
+def _attempt(container: Mapping[str, Any], record: Mapping[str, Any]) -> Attempt:
     return Attempt(
         exit_code=_number(container.get("exitCode")),
         reason=_text(container.get("reason")),
-        status_reason=_text(told.get("statusReason")),
+        status_reason=_text(record.get("statusReason")),
         log_stream=_text(container.get("logStreamName")) or None,
-        started_ms=_number(told.get("startedAt")),
-        stopped_ms=_number(told.get("stoppedAt")),
+        started_ms=_number(record.get("startedAt")),
+        stopped_ms=_number(record.get("stoppedAt")),
     )
 
 
@@ -137,11 +143,11 @@ def _filled(attempt: Attempt, whole: Attempt) -> Attempt:
 
 
 def _memory_mib(container: Mapping[str, Any]) -> int | None:
-    wanted = {_text(each.get("type")): each.get("value") for each in _list(container.get("resourceRequirements"))}
-    return _number(wanted.get("MEMORY", container.get("memory")))
+    requirements = {_text(each.get("type")): each.get("value") for each in _list(container.get("resourceRequirements"))}
+    return _number(requirements.get("MEMORY", container.get("memory")))
 
 
-# ---- whatever JSON holds, as the type that was hoped for ------------------------------------------------------------
+# ---- JSON of any type as the expected one, or empty ------------------------------------------------------------
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
@@ -151,7 +157,7 @@ def _list(value: Any) -> list[Mapping[str, Any]]:
 
 
 def _text(value: Any) -> str:
-    """Printable anywhere: JSON can hold halves of characters, and reasons can hold a terminal's commands."""
+    """Return printable text: JSON can hold halves of characters, and reasons can hold terminal escapes."""
     whole = value if isinstance(value, str) else ""
     return _UNPRINTABLE.sub(" ", whole.encode("utf-8", "backslashreplace").decode())
 

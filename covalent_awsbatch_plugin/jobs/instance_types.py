@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What a queue's compute environments tell of its machines."""
+"""The instance types of a queue's compute environments."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ AMD64, ARM64 = "linux/amd64", "linux/arm64"
 
 
 def is_fargate(environments: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether they are Fargate's: AWS lets no queue have both kinds."""
+    """Return whether the environments are on Fargate: AWS allows no queue with both kinds."""
     return any(str((env.get("computeResources") or {}).get("type", "")).startswith("FARGATE") for env in environments)
 
 
 def instance_types(environments: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The instance types and families that they name, `optimal` among them; none on Fargate."""
+    """Return the instance types and families of the environments, such as `optimal`; none on Fargate."""
     return [kind for env in environments for kind in (env.get("computeResources") or {}).get("instanceTypes") or ()]
 
 
 def platforms(environments: Iterable[Mapping[str, Any]]) -> list[str]:
-    """For which platforms' images there are machines, in Docker's words; none where they do not say, as on Fargate."""
+    """Return the platforms of the instances, as Docker names them; none if they are not known, as on Fargate."""
     return sorted({ARM64 if _is_arm(kind) else AMD64 for kind in instance_types(environments)})
 
 
 def _is_arm(instance_type: str) -> bool:
-    """By the names AWS gives: https://docs.aws.amazon.com/ec2/latest/instancetypes/instance-type-names.html"""
+    """Return whether a type is arm64, by AWS's naming rule.
+
+    https://docs.aws.amazon.com/ec2/latest/instancetypes/instance-type-names.html
+    """
     family = instance_type.partition(".")[0]
     # m7g, c6gn, g5g; not g5, not g4dn
     return family in ("a1", "default_arm64") or "g" in family.lstrip("abcdefghijklmnopqrstuvwxyz_")
@@ -42,21 +45,24 @@ _FAMILIES = {
 
 
 def type_patterns(environment: Mapping[str, Any]) -> list[str]:
-    """The environment's instance types in the words of DescribeInstanceTypes' filter `instance-type`."""
+    """Return the environment's instance types as values of DescribeInstanceTypes' filter `instance-type`."""
     named = [part for kind in instance_types([environment]) for part in _FAMILIES.get(kind, (kind,))]
     return [name if "." in name else f"{name}.*" for name in named]
 
 
 def too_small(types: Iterable[Mapping[str, Any]], vcpu: float, memory_mib: int, gpus: int) -> str:
-    """ "" where one of these (of DescribeInstanceTypes) has room for a task, else what the biggest have."""
+    """Return "" if one of the types has room for a task, else the largest sizes.
+
+    `types` are items of DescribeInstanceTypes.
+    """
     sizes = [_size(each) for each in types]
-    # A machine's own system and AWS's agent need some of its memory, so all of it is too much.
+    # The operating system and the ECS agent need some memory, so a task cannot have all of it.
     if not sizes or any(size[0] >= vcpu and size[1] > memory_mib and size[2] >= gpus for size in sizes):
         return ""
     most = [max(size[part] for size in sizes) for part in range(3)]
     return f"up to {most[0]} vCPUs, {most[1] / 1024:g} GiB, {most[2]} GPUs"
 
 
-def _size(told: Mapping[str, Any]) -> tuple[int, int, int]:
-    gpus = sum(int(gpu.get("Count", 0)) for gpu in (told.get("GpuInfo") or {}).get("Gpus", ()))
-    return int(told["VCpuInfo"]["DefaultVCpus"]), int(told["MemoryInfo"]["SizeInMiB"]), gpus
+def _size(instance_type: Mapping[str, Any]) -> tuple[int, int, int]:
+    gpus = sum(int(gpu.get("Count", 0)) for gpu in (instance_type.get("GpuInfo") or {}).get("Gpus", ()))
+    return int(instance_type["VCpuInfo"]["DefaultVCpus"]), int(instance_type["MemoryInfo"]["SizeInMiB"]), gpus

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Names in AWS's alphabets and lengths, the same ones for the same task."""
+"""Names in AWS's alphabets and lengths; the same task always gets the same name."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ TAG_PLUGIN, TAG_DISPATCH, TAG_GROUP, TAG_HOST = (
     "covalent:group",
     "covalent:host",
 )
-TAG_SUBMISSION = "covalent:submission"  # tells two submissions of one task apart, which have the same name
+TAG_SUBMISSION = "covalent:submission"  # distinguishes two submissions of one task, which have the same name
 _FOREIGN = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 def job_name(groups: Sequence[tuple[str, int]], tries: int = 1) -> str:
-    """What the job of these task groups (dispatch id, group id) is called; the same groups always give the same name.
+    """Return the job's name for these task groups (dispatch id, group id).
 
-    An array is named after its first task, and after all that are in it: it must not be taken for another. Nor must
-    what is submitted again be taken for the first; that is `tries`.
+    An array job is named after its first task and a hash of all its tasks, so that no other array has its name. A
+    repeated submission differs by `tries`.
     """
     dispatch_id, task_group_id = groups[0]
     name = f"{JOB_NAME_BEGINS}{dispatch_id}-{task_group_id}"
@@ -40,7 +40,7 @@ def job_name(groups: Sequence[tuple[str, int]], tries: int = 1) -> str:
 
 
 def definition_name(prefix: str, definition: Mapping[str, Any]) -> str:
-    """Named by content, so that what is registered already is found and never registered twice."""
+    """Return a name made from the content, so that a registered definition is found again."""
     text = json.dumps(definition, sort_keys=True, separators=(",", ":"))
     return f"{prefix}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
@@ -57,7 +57,7 @@ def log_stream_prefix(prefix: str, image: str) -> str:
 
 
 def tags(dispatch_id: str, task_group_id: int, host: str) -> dict[str, str]:
-    """Tags by which what is ours is found again: by dispatch, and by the machine that submitted."""
+    """Return tags by which the job is found again: by dispatch, and by the submitting machine."""
     return {
         TAG_PLUGIN: "awsbatch",
         TAG_DISPATCH: tag_value(dispatch_id),
@@ -67,7 +67,7 @@ def tags(dispatch_id: str, task_group_id: int, host: str) -> dict[str, str]:
 
 
 def tag_value(text: str) -> str:
-    """The text in the alphabet of tags, at most 256 characters."""
+    """Return the text in the alphabet of tags, at most 256 characters."""
     return re.sub(r"[^\w .:/=+@-]", "-", text)[:256]
 
 

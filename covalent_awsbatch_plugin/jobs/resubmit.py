@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Whether a task that failed is submitted anew, and with which settings. AWS Batch's own retries are in `jobs`."""
+"""Decide whether a failed task is submitted again, and with which settings. AWS Batch's own retries are separate."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ..settings import Settings
 
 @dataclass(frozen=True)
 class Failure:
-    """One task's error, and the name of the exception that its function raised, where it did."""
+    """A task's error, and the class name of the exception that its function raised, if it did."""
 
     error: JobFailed
     exception_type: str | None = None
 
 
 def again(settings: Settings, failures: Sequence[Failure], tries: int) -> Settings | None:
-    """The settings for another submission after `tries`, None when this was the last. All failures must allow it."""
+    """Return the settings for another submission after `tries`, or None. All failures must allow it."""
     if not failures:
         return None
     if all(isinstance(failure.error, OutOfMemory) for failure in failures):
@@ -32,7 +32,7 @@ def again(settings: Settings, failures: Sequence[Failure], tries: int) -> Settin
 
 
 def _is_named(settings: Settings, failure: Failure) -> bool:
-    """By its full name, or by the class's alone."""
+    """Return whether `retry_exceptions` names the exception, by its full name or by its class name."""
     if not isinstance(failure.error, Raised) or not failure.exception_type:
         return False
     names = {name.strip() for name in settings.retry_exceptions.split(",")} - {""}

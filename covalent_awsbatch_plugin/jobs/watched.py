@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the watcher keeps of each job that somebody waits for, and what it tells them."""
+"""The state that the watcher keeps of each job, and the futures of its callers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ..errors import AWSBatchError, Lost
 from ..runner.protocol import layout
 from .description import FAILED, SUCCEEDED, JobState
 
-FORGOTTEN_SECONDS = 120  # AWS Batch did not know the id all that time; a fresh id can be unknown for seconds
-FAILED_SECONDS = 600  # all looks ended in an error that trying again does not help, but a new sign-in may
+FORGOTTEN_SECONDS = 120  # time without the id in AWS Batch's answers; a new id can be unknown for seconds
+FAILED_SECONDS = 600  # time of errors that a retry does not help, but a new sign-in may
 
 T = TypeVar("T")
 List = Callable[[str], Awaitable[list[str]]]  # the keys below a prefix
@@ -23,45 +23,45 @@ List = Callable[[str], Awaitable[list[str]]]  # the keys below a prefix
 
 @dataclass(frozen=True)
 class Committed:
-    """A task has written a result; which attempt's, the newest there is."""
+    """A task has written a result; `attempt` is the newest one that did."""
 
     attempt: int
 
 
 class End(Generic[T]):
-    """An end that some wait for, each for as long as it likes."""
+    """A result that several callers wait for."""
 
     def __init__(self) -> None:
-        self._told: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self.waiting = 0
 
     @property
     def open(self) -> bool:
-        """Whether it is not told yet."""
-        return not self._told.done()
+        """True until there is a result."""
+        return not self._result.done()
 
     async def wait(self) -> T:
-        """What is told. Raises what it failed with."""
+        """Wait for the result. Raises the error of `fail`."""
         self.waiting += 1
         try:
-            return await asyncio.shield(self._told)
+            return await asyncio.shield(self._result)
         finally:
             self.waiting -= 1
 
     def tell(self, outcome: T) -> None:
-        """The first word is the last."""
+        """Set the result, unless there is one."""
         if self.open:
-            self._told.set_result(outcome)
+            self._result.set_result(outcome)
 
     def fail(self, error: Exception) -> None:
-        """Whoever waits gets this error."""
+        """Raise this error for all callers that wait."""
         if self.open and self.waiting:
-            self._told.set_exception(error)
+            self._result.set_exception(error)
 
 
 @dataclass(eq=False)
 class Watched:
-    """What AWS Batch is asked about by id, every `every` seconds. The seconds say how long it has gone unanswered."""
+    """A job that AWS Batch is asked about every `every` seconds, and the seconds without an answer."""
 
     every: float
     state: JobState | None = None
@@ -69,30 +69,30 @@ class Watched:
     failing_s: float = 0
 
     def fail(self, error: Exception) -> None:
-        """Everybody who waits gets this error."""
+        """Raise this error for all callers that wait."""
         raise NotImplementedError
 
     def not_answered(self, error: AWSBatchError, after_s: float) -> None:
-        """A look `after_s` seconds after the last one has failed; it may do so for a while."""
+        """Count a request, `after_s` seconds after the last one, that failed; fail after FAILED_SECONDS."""
         self.failing_s += 0 if error.retry_may_help else after_s
         if self.failing_s >= FAILED_SECONDS:
             self.fail(error)
 
     def not_known(self, job_id: str, after_s: float) -> None:
-        """AWS Batch does not know the id (yet, or any more)."""
+        """Count an answer without the id, which AWS Batch does not know yet or no longer."""
         self.unseen_s += after_s
         if self.unseen_s >= FORGOTTEN_SECONDS:
             self.fail(_lost(job_id))
 
 
 def _lost(job_id: str) -> Lost:
-    advice = "It forgets jobs a week after their end. Look whether region and profile are still the same."
+    advice = "AWS Batch keeps a job for seven days after its end. Check that region and profile are still the same."
     return Lost(f"AWS Batch does not know the job {job_id}.", advice=advice)
 
 
 @dataclass(eq=False)
 class Job(Watched):
-    """One job somebody waits for, by its own id."""
+    """A job that callers wait for by its own id."""
 
     end: End[JobState] = field(default_factory=End)
 
@@ -110,10 +110,10 @@ class Task(End[Committed | JobState]):
 
 @dataclass(eq=False)
 class Array(Watched):
-    """An array, or a job that tasks share, some of whose tasks somebody waits for, by their numbers.
+    """An array job, or a job whose tasks share containers, with the tasks that callers wait for, by number.
 
-    `committed` are those known to have written a result, `counted` how many jobs had ended at the last look into it;
-    `missed` says that somebody came since, who may have missed what that look told.
+    `committed` are tasks known to have a result, `counted` is the number of jobs that had ended at the last look;
+    `missed` says that a caller came since and may have missed that look.
     """
 
     prefix: str = field(kw_only=True)
@@ -130,7 +130,7 @@ class Array(Watched):
             task.fail(error)
 
     def task(self, number: int, job_id: str) -> Task:
-        """The end of a task; the same for all who ask."""
+        """Return a task's end, the same for all callers."""
         self.missed = True
         return self.tasks.setdefault(number, Task(job_id))
 
@@ -144,30 +144,30 @@ class Array(Watched):
 
     @property
     def worth_a_look(self) -> bool:
-        """Where tasks share a container, they end before it does."""
+        """True if a task may have ended since the last look; tasks that share a container end before it does."""
         if self.state is None or not has_begun(self.state):
             return False
         return self.shared or self.missed or self.ended_jobs != self.counted
 
     @property
     def unexplained(self) -> bool:
-        """Whether jobs have ended whose tasks left no result, as far as is known."""
+        """True if more jobs have ended than results are known."""
         return self.ended_jobs > (self.counted if self.shared else len(self.committed))
 
     def not_told(self, after_s: float) -> None:
-        """All is over, and still nobody tells how some tasks ended: a child can be told of later than its parent."""
+        """Count an ended array without an answer about some tasks: a child's end may show after its parent's."""
         self.untold_s += after_s
         if self.untold_s >= FORGOTTEN_SECONDS:
             for task in self.waiting:
                 task.fail(_lost(task.job_id))
 
     def note_results(self, keys: Iterable[str], below: str) -> bool:
-        """Tells of the tasks whose results are among the keys below `below`; whether one is new."""
-        found = results_in(keys, below)
-        new = bool(found.keys() - self.committed)
-        self.committed |= found.keys()
-        for number in found.keys() & self.tasks.keys():
-            self.tasks[number].tell(Committed(found[number]))
+        """Set the results of tasks whose keys are below `below`; return whether one is new."""
+        attempts = results_in(keys, below)
+        new = bool(attempts.keys() - self.committed)
+        self.committed |= attempts.keys()
+        for number in attempts.keys() & self.tasks.keys():
+            self.tasks[number].tell(Committed(attempts[number]))
         return new
 
 
@@ -175,12 +175,15 @@ BEGUN = frozenset({"STARTING", "RUNNING", SUCCEEDED, FAILED})
 
 
 def has_begun(state: JobState) -> bool:
-    """Whether the job has left the queue. An array's parent is PENDING while its children run."""
+    """Return whether the job has left the queue. An array job is PENDING while its child jobs run."""
     return bool(BEGUN & {state.status, *(status for status, count in state.children.items() if count)})
 
 
 def results_in(keys: Iterable[str], below: str) -> dict[int, int]:
-    """The newest attempt of each task that has committed, by number: `layout.result_key`, read backwards."""
+    """Return the newest attempt of each task that has committed, by number.
+
+    It parses the keys of `layout.result_key`.
+    """
     newest: dict[int, int] = {}
     for key in keys:
         match key.removeprefix(below).split("/"):

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""One watcher for all live jobs of an event loop and connection, whoever waits for them.
+"""Watch all active jobs of an event loop and connection.
 
-Jobs are asked for 100 ids a call. An array is asked for by its parent alone: its summary says how many children have
-ended, and only when more have, one LIST of the results' folder says which.
+DescribeJobs is called with 100 ids. An array job is asked for by its parent alone: its summary has the number of child
+jobs that have ended, and when more have, one LIST of the results' folder names them.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from .watched import Array, Committed, Job, List, Watched, has_begun
 
 log = logging.getLogger(__name__)
 
-QUICKEST = 1 / 20  # of `every`: how soon to look again while jobs move
-SLOWER = 1.6  # times longer after each look at which nothing had moved
+QUICKEST = 1 / 20  # part of `every` before the next request while jobs change
+SLOWER = 1.6  # factor of the pause after each request without a change
 LEAST_SECONDS = 0.1
-REST = 10  # times the last look's own time: a look at ten thousand tasks takes a second of the loop that all share
+REST = 10  # factor of the last look's own duration: a look at ten thousand tasks blocks the loop for a second
 
 
 class Watcher:
-    """Tells when jobs end. Runs only while there is something to watch; `sleep` and `clock` are arguments for tests."""
+    """Reports the ends of jobs. Runs only while jobs are watched; `sleep` and `clock` are arguments for tests."""
 
     def __init__(
         self,
@@ -44,9 +44,9 @@ class Watcher:
         self._rest: tuple[float, asyncio.Future[None]] | None = None
 
     async def ended(self, job_id: str, every: float) -> JobState:
-        """Waits for the job's end, which is seen at most `every` seconds late; an array's child may be asked for too.
+        """Wait for the job's end, which is seen at most `every` seconds late; `job_id` may be a child job's.
 
-        Raises Lost when AWS Batch no longer knows the job, and a ServiceError when it can't be asked for long.
+        Raises Lost if AWS Batch no longer knows the job, and a ServiceError if requests fail for long.
         """
         job = self._jobs.setdefault(job_id, Job(every))
         self._start(job, every)
@@ -59,10 +59,10 @@ class Watcher:
     async def committed_or_ended(
         self, job_id: str, every: float, prefix: str, keys: List, member: int | None = None
     ) -> Committed | JobState:
-        """For an array's child, or a `member` of a job that tasks share: until it left a result, or ended without one.
+        """Wait until a child job, or a `member` of a shared job, has a result or ended without one.
 
-        The results lie below `prefix`; `keys` lists what lies below a prefix of the bucket. Raises as `ended`, and what
-        `give_up` was told.
+        The results are below `prefix`; `keys` lists the keys below a prefix of the bucket. Raises the errors of `ended`
+        and of `give_up`.
         """
         parent, _, index = job_id.partition(":")
         number = int(index) if member is None else member
@@ -78,19 +78,19 @@ class Watcher:
                 del self._arrays[parent]
 
     def give_up(self, job_id: str, member: int, error: AWSBatchError) -> None:
-        """Whoever waits for this task of a job that tasks share gets the error instead."""
+        """Raise the error for callers that wait for this task of a shared job."""
         array = self._arrays.get(job_id.partition(":")[0])
         if array and member in array.tasks:
             array.tasks[member].fail(error)
 
     def has_begun(self, job_id: str) -> bool:
-        """Whether the job has been seen to leave the queue; of an array, whether any of its children has."""
+        """Return whether the job was seen to leave the queue; for an array job, whether a child job was."""
         parent = job_id.partition(":")[0]
         watched = self._jobs.get(job_id) or self._arrays.get(parent)
         return bool(watched and watched.state and has_begun(watched.state))
 
     def _start(self, watched: Watched, every: float) -> None:
-        """Looks soon, also where the watcher is at a long rest."""
+        """Watch soon, even if the watcher is in a long pause."""
         watched.every = min(watched.every, every)
         self._moved = True
         if self._looking is None or self._looking.done():
@@ -110,7 +110,7 @@ class Watcher:
             began = self._clock()
             try:
                 await self._look(delay)
-            except Exception as error:  # whatever it is, nobody may wait for ever
+            except Exception as error:  # whatever it is, no caller may wait forever
                 log.exception("The watcher failed")
                 for one in watched:
                     one.fail(error)
@@ -123,7 +123,7 @@ class Watcher:
         return {parent: array for parent, array in self._arrays.items() if array.waiting}
 
     async def _rested(self, delay: float) -> bool:
-        """Whether the rest was had in full; False when somebody came who wants to know sooner."""
+        """Wait for the pause; return False if a new caller cut it short."""
         rest = asyncio.ensure_future(self._sleep(delay))
         self._rest = delay, rest
         try:
@@ -135,15 +135,15 @@ class Watcher:
 
     async def _look(self, after_s: float) -> None:
         jobs, arrays = self._open_jobs(), self._open_arrays()
-        asked: dict[str, Watched] = {**jobs, **arrays}
+        entries: dict[str, Watched] = {**jobs, **arrays}
         try:
-            states = await self._batch.describe(list(asked))
+            states = await self._batch.describe(list(entries))
         except AWSBatchError as error:
-            log.warning("AWS Batch could not be asked for %d jobs; asking again. %s", len(asked), error)
-            for watched in asked.values():
+            log.warning("DescribeJobs failed for %d jobs; trying again. %s", len(entries), error)
+            for watched in entries.values():
                 watched.not_answered(error, after_s)
             return
-        for job_id, watched in asked.items():
+        for job_id, watched in entries.items():
             self._note(job_id, watched, states.get(job_id), after_s)
         for job in jobs.values():
             job.failing_s = 0
@@ -162,17 +162,17 @@ class Watcher:
             watched.unseen_s = 0
 
     async def _look_at_array(self, parent: str, array: Array, after_s: float) -> None:
-        """One array that can't be looked into fails by itself, and only after a while."""
+        """Look into an array; an error counts for this array alone, and only after a while."""
         try:
             if array.state and array.worth_a_look:
                 await self._look_into(parent, array, array.state, after_s)
             array.failing_s = 0
         except AWSBatchError as error:
-            log.warning("The array job %s could not be looked into; trying again. %s", parent, error)
+            log.warning("The child jobs of %s could not be listed; trying again. %s", parent, error)
             array.not_answered(error, after_s)
 
     async def _look_into(self, parent: str, array: Array, state: JobState, after_s: float) -> None:
-        """Which tasks have ended: those with a result by one LIST, the others by asking for their jobs alone."""
+        """Find the tasks that ended: those with a result by one LIST, the others by their jobs."""
         below = f"{array.prefix}/{parent}/"
         array.missed = False
         self._moved = array.note_results(await array.keys(below), below) or self._moved
@@ -186,7 +186,7 @@ class Watcher:
             array.not_told(after_s)
 
     async def _suspects(self, parent: str, array: Array, state: JobState) -> list[str]:
-        """The jobs that may have ended without leaving what somebody waits for."""
+        """Return the jobs that may have ended without a result that a caller waits for."""
         jobs = list(dict.fromkeys(task.job_id for task in array.waiting))
         if state.ended:
             return jobs
@@ -207,7 +207,7 @@ def _quickest(every: float) -> float:
 
 
 def _tell_why_it_waits(before: JobState | None, now: JobState | None) -> None:
-    """Once, and again when AWS Batch gives another reason: only the head of a queue gets one."""
+    """Log the reason why a job waits, once for each reason: only the head of a queue gets one."""
     reason = now.status_reason if now and not has_begun(now) else ""
     if now and reason and reason != (before.status_reason if before else ""):
         log.warning("Batch job %s waits in the queue. AWS says: %s", now.job_id, reason)

@@ -12,8 +12,11 @@ import faulthandler
 import hashlib
 import json
 import os
+import pickle
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,22 +106,30 @@ def _value(job: Job, task: TaskSpec, folder: TaskFolder) -> Any:
     hooked = json.loads(_checked(job, task.hooks).read_bytes() or b"{}")
     function_file = _checked(job, task.function)
     inputs = {node: _input(job, node) for node in (*task.args, *task.kwargs.values())}
-    _same_python(function_file)
+    _same_python(task)
 
     covalent_context.announce(job.file.dispatch_id or job.dispatch_id, task.node_id)
     contained = job.root == Path("/")
     injected = hooks.before(hooked, hooks.scratch_folder(folder.scratch), contained=contained) if hooked else {}
-    function = archive.load(function_file)
-    args = [archive.load(inputs[node]) for node in task.args]
-    kwargs = {name: archive.load(inputs[node]) for name, node in task.kwargs.items()} | injected
+    function = _unpickled(function_file)
+    args = [inputs[node]() for node in task.args]
+    kwargs = {name: inputs[node]() for name, node in task.kwargs.items()} | injected
     value = function(*args, **kwargs)
     hooks.after(hooked)
     return value
 
 
-def _input(job: Job, node_id: int) -> Path:
+def _input(job: Job, node_id: int) -> Callable[[], Any]:
+    """Return what loads an argument: a pickle that was sent, or the archive of an earlier task's value."""
     ref = job.file.inputs.get(node_id)
-    return _checked(job, ref) if ref else job.folder(node_id).part(envelope.OUTPUT)
+    if ref:
+        return partial(_unpickled, _checked(job, ref))
+    return partial(archive.load, job.folder(node_id).part(envelope.OUTPUT))
+
+
+def _unpickled(path: Path) -> Any:
+    with path.open("rb") as file:
+        return pickle.load(file)
 
 
 def _checked(job: Job, ref: ObjectRef) -> Path:
@@ -135,13 +146,12 @@ def _checked(job: Job, ref: ObjectRef) -> Path:
     return path
 
 
-def _same_python(function_file: Path) -> None:
+def _same_python(task: TaskSpec) -> None:
     """Byte-code differs between minor versions, and running the wrong one crashes rather than raises."""
-    packed = str(archive.header(function_file)["py_version"])
     here = "{}.{}".format(*sys.version_info)
-    if packed.split(".")[:2] != here.split("."):
+    if task.python.split(".")[:2] != here.split("."):
         raise WrongPython(
-            f"the function was pickled by Python {packed}, and the image has Python {here}. "
+            f"the function was pickled by Python {task.python}, and the image has Python {here}. "
             "Use a base image (container_image_uri) with the Python of the machine that dispatches."
         )
 

@@ -47,7 +47,7 @@ class TaskFolder:
 class Job:
     """`root` is the folder the image's paths are relative to, `work` a fresh one for this attempt.
 
-    `tasks_at` is the folder that the tasks' own paths are relative to: `root`, unless they did not come in the image.
+    `tasks_at` is the folder into which the container unpacked its tasks.
     `job_id` tells it from all others: AWS Batch's id, or `layout.member_id` where several share a container.
     `bucket` is None when somebody runs the image by hand: then nothing can be committed.
     """

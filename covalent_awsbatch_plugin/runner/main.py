@@ -28,10 +28,10 @@ from .outcome import Ended
 from .protocol import envelope, layout
 from .protocol.envelope import TaskResult, Usage
 from .protocol.layout import ExitCode
-from .protocol.payload import JobPayload, bring
 from .protocol.task import TaskSpec
 from .shared_container import Load, SharedContainer, exit_code
 from .signals import Stop
+from .unpack import JobPayload, bring, unpack_image
 
 _RUNNER_DIR = Path(__file__).resolve().parents[1]
 _ROOT = _RUNNER_DIR.parents[layout.RUNNER_DIR.count("/")]
@@ -46,9 +46,11 @@ def main() -> int:
     stop = Stop()
     try:
         load, payload = Load.of(os.environ), JobPayload.of(os.environ, fresh_folder)
+        if not payload.digest:
+            unpack_image(payload, _ROOT)
     except NoJob as error:
         return _say(f"{error}.", layout.NO_INPUT)
-    if payload:
+    if payload.digest:
         fetcher = Child(stop, payload.folder / "stdout", payload.folder / "stderr")
         if fetcher.fork():
             return bring(payload, lambda: _bucket(os.environ.get(layout.ENV_BUCKET), _GIVE_UP_S))
@@ -69,8 +71,7 @@ def main() -> int:
         if container.fork(member):
             return _commit_for_killed(stop, member, status, payload, container.usage[member])
     container.finish()
-    if payload:
-        shutil.rmtree(payload.folder, ignore_errors=True)
+    shutil.rmtree(payload.folder, ignore_errors=True)
     return exit_code(load, container.ended, told=stop.told).code
 
 
@@ -82,13 +83,13 @@ def _without(payload: JobPayload, stop: Stop) -> int:
     return _say(f"the tasks could not be fetched: {words}", layout.NO_INPUT)
 
 
-def _open(member: int | None, payload: JobPayload | None) -> Job:
+def _open(member: int | None, payload: JobPayload) -> Job:
     """Raises NoJob."""
-    work = payload.folder if payload and member is None else fresh_folder()
-    return Job.open(_ROOT, payload.folder if payload else _ROOT, work, os.environ, member)
+    work = payload.folder if member is None else fresh_folder()
+    return Job.open(_ROOT, payload.folder, work, os.environ, member)
 
 
-def _run(stop: Stop, member: int | None, payload: JobPayload | None) -> int:
+def _run(stop: Stop, member: int | None, payload: JobPayload) -> int:
     """One task group, from its description to its committed result."""
     try:
         job = _open(member, payload)
@@ -126,7 +127,7 @@ def _run(stop: Stop, member: int | None, payload: JobPayload | None) -> int:
     return code
 
 
-def _commit_for_killed(stop: Stop, member: int, status: int, payload: JobPayload | None, usage: Usage) -> int:
+def _commit_for_killed(stop: Stop, member: int, status: int, payload: JobPayload, usage: Usage) -> int:
     """Commits for a supervisor that was killed, for whoever waits for its task while the container's others go on."""
     job = _open(member, payload)
     ended = Ended(status, told=False, out_of_memory=0, usage=usage)

@@ -12,8 +12,7 @@ import functools
 import logging
 from dataclasses import replace
 
-from ..dependencies.installed_here import running
-from ..dependencies.pickles import missing_from_ours, our_cloudpickle
+from ..dependencies.installed_here import missing_from_ours, our_cloudpickle, running
 from ..dependencies.references import References, of_pickle
 from ..errors import AWSBatchError, ImageError, NotPicklable, PythonMismatch
 from ..images.base_facts import MUSL, BaseImageFacts, facts_of_config

@@ -156,11 +156,11 @@ class _Queue:
                 return
 
     def _next_batch(self) -> list[_Request]:
-        """Take as many tasks as one array and one layer may carry, in the order of their arrival."""
-        room = self.settings.max_layer_mib * MIB
+        """Take as many tasks as one array and one layer may carry, in order of arrival; shared objects count once."""
+        room, objects = self.settings.max_layer_mib * MIB, set[str]()
         batch: list[_Request] = []
         for request in self.waiting[: self.capacity]:
-            room -= request.task.packed.size
+            room -= request.task.packed.size_beside(objects)
             if batch and room < 0:
                 break
             batch.append(request)

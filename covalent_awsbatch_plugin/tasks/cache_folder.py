@@ -19,6 +19,7 @@ import stat
 from pathlib import Path
 
 from ..core.private_files import own_folder
+from ..core.user_dirs import cache_home
 from ..errors import StagingError
 from ..settings import is_transferable
 
@@ -33,8 +34,7 @@ def cache_folder(cache_dir: str) -> Path:
 
 
 def _default() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "covalent-awsbatch" / "staging"
+    return cache_home() / "staging"
 
 
 def _own(folder: Path) -> Path:

@@ -44,6 +44,7 @@ from .results import Ended, NodeResult, collect, failures, newest_envelope, resu
 from .services import ResolvedResources, Services
 from .stuck import never_started
 from .submit import Submitter
+from .task_events import record_attempts, record_failure, record_packed, record_results
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,13 @@ class Client:
         Raises Cancelled if the task is cancelled before its job is submitted: then nothing runs. Raises SettingError,
         StagingError, NotPicklable, ImageError, EnvironmentFailed or a ServiceError where a step fails.
         """
+        try:
+            return await self._submit(settings, task)
+        except BaseException as error:
+            record_failure(self.services.events, task, error)
+            raise
+
+    async def _submit(self, settings: Settings, task: Task) -> JobHandle:
         requirements: list[str] = []
         if settings.bake_deps_pip:
             task.group, requirements = await self.services.in_thread(without_pip, task.staged)
@@ -77,6 +85,7 @@ class Client:
             self.services.resources(settings),
             self.services.in_thread(pack, group, round(settings.max_baked_mib * MIB), result_key, _covalent_version()),
         )
+        record_packed(self.services.events, task, package)
         settings, adjustment = fitted(
             settings, fargate=resources.placement.fargate, platform=resources.placement.platform
         )
@@ -130,6 +139,7 @@ class Client:
             changed = again(settings, failures(settings, ended), tries)
             if changed is None:
                 return replace(ended, before=tuple(before))
+            record_attempts(self.services.events, ended, [node for _, node in task.nodes])
             before.append(f"submitted again, for {failures(settings, ended)[0].error.happened}")
             log.warning("`%s` is %s", handle.name, before[-1])
             settings, tries = changed, tries + 1
@@ -144,6 +154,7 @@ class Client:
         A second call gives the same again. Nothing is unpickled.
         """
         results = await collect(self.services, settings, ended, node_ids, folder)
+        record_results(self.services.events, ended, results)
         self.cleanup.read(ended.handle.result_id)
         return results
 
@@ -208,6 +219,8 @@ class Client:
             async with self.ended_if_stopped(handle):
                 ended = await self._watch_with_patience(settings, handle)
         except AWSBatchError as error:
+            if task:
+                record_failure(self.services.events, task, error)
             if isinstance(error, (Cancelled, NeverStarted)):  # the job was ended, and nobody asks for its result
                 self.cleanup.read(handle.result_id)
             await self.canceller.ended(handle.job_id, CANCEL_REASON, handle.member)

@@ -21,10 +21,10 @@ from ..core.subprocesses import Work
 from ..dependencies.installed_here import running
 from ..dependencies.lock import COMMON_GLIBC, Lock, Target
 from ..dependencies.package_layers import Environments
-from ..dependencies.prune import prune
 from ..dependencies.references import References, of_pickle
 from ..dependencies.requirement_files import is_package
 from ..dependencies.spec import EnvironmentSpec, environment_spec, plain_requirements
+from ..dependencies.store import prune
 from ..dependencies.user_code import Dependencies, OwnCode, needed
 from ..errors import StagingError
 from ..images.base_facts import GLIBC, BaseImageFacts

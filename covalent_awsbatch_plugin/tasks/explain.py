@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import ImageError
-from ..images.layer import Layer, layer
+from ..images.layer import Layer, compressed_layer, layer
 from ..images.runner_layer import runner_files
 from ..jobs import definition as jobs
 from ..jobs import names
@@ -43,12 +43,12 @@ def explanation(settings: Settings) -> str:
         environment=environment | (payload.environment if payload else {}),
         tags=names.tags(DISPATCH, 0, platform.node()),
     )
-    sent = [_sized(layer(image_files([package], [DISPATCH]), "task"))] if payload is None else []
+    sent = [_sized(compressed_layer(image_files([package], [DISPATCH], 1), "task"))] if payload is None else []
     return "\n\n".join(
         (
             "Settings\n" + "\n".join(f"  {name} = {value!r}" for name, value in settings),
             "Image, bottom up\n" + "\n".join([*_image(settings), *sent]),
-            *([f"Object in the bucket\n  {len(payload.data):,} bytes  {payload.key}"] if payload else []),
+            *([f"Object in the bucket\n  {payload.size:,} bytes  {payload.key}"] if payload else []),
             "RegisterJobDefinition\n" + json.dumps(definition, indent=2),
             "SubmitJob\n" + json.dumps(submission, indent=2),
         )

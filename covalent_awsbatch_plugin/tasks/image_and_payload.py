@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..images.builders.builder import Base, PushedImage
 from ..images.builders.registry_builder import OF_ENVIRONMENT, OF_TASKS
-from ..images.layer import Layer, layer
+from ..images.layer import Layer, compressed_layer
 from ..settings import Settings
 from .cleanup import Cleanup
 from .dependency_layers import DependencyLayers
@@ -62,7 +62,7 @@ class ImageMaker:
     ) -> ImageAndPayload:
         """Make the image, and the payload, of tasks that share a job and have the same dependencies."""
         if settings.has_own_image:
-            tasks = await self._services.in_thread(lambda: layer(image_files(packages, dispatch_ids), "task"))
+            tasks = await self._services.in_thread(_task_layer, packages, dispatch_ids, settings.tasks_per_job)
             # Layers that change least lie lowest.
             layers = [*dependencies.layers, tasks]
             return ImageAndPayload(await self._image(settings, resources, base, layers, OF_TASKS))
@@ -92,3 +92,7 @@ class ImageMaker:
             self._cleanup.release(image.digest)
             image = await push()
         return image
+
+
+def _task_layer(packages: Sequence[Package], dispatch_ids: Sequence[str], each: int) -> Layer:
+    return compressed_layer(image_files(packages, dispatch_ids, each), "task")

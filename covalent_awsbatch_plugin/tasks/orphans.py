@@ -18,6 +18,7 @@ from .job_handle import JobHandle
 from .reattach import settled
 from .results import Ended, NodeResult, collect, newest_envelope, results_store
 from .services import Services
+from .task_events import record_results
 
 FORGOTTEN_AFTER_S = 3600  # that no job came of a submission is believed when nobody can still be trying
 REAP_REASON = "Ended by `covalent-awsbatch reap`"
@@ -109,4 +110,7 @@ async def recover(services: Services, settings: Settings, task: Unread, into: Pa
     envelope = await newest_envelope(await results_store(services, settings, task.handle), task.handle, attempts)
     if (envelope is None or not envelope.returned) and (state is None or not state.ended):
         return None  # what an interrupted attempt left is not the end while another may follow
-    return await collect(services, settings, Ended(task.handle, state, envelope), task.node_ids, into)
+    ended = Ended(task.handle, state, envelope)
+    results = await collect(services, settings, ended, task.node_ids, into)
+    record_results(services.events, ended, results)
+    return results

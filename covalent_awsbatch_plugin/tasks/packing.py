@@ -6,17 +6,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..core.files import staging_error
-from ..errors import NotPicklable
+from ..images.layer import Pieces
 from ..runner.protocol import layout
 from ..runner.protocol.archive import header
-from ..runner.protocol.task import IN_IMAGE, IN_S3, ObjectRef, TaskFile, TaskSpec
-from .payload_object import Payload, payload
+from ..runner.protocol.task import TaskFile, TaskSpec
+from .packed_objects import PackedObjects, SharedBytes, not_covalents
+from .payload_object import ContainerFiles, Payload, payload
 
 
 @dataclass(frozen=True)
@@ -51,49 +52,51 @@ class StagedGroup:
 
 @dataclass(frozen=True)
 class Package:
-    """What travels of a task group: its description, `objects` beside that by path, `uploads` to the bucket by key.
+    """What is sent of a task group: its description, small `objects` by sha256, `uploads` to the bucket by key.
 
-    `content` is the sha256 of the description without its result key: the same task has the same, whatever the machine.
-    `python` and `cloudpickle` are the versions that pickled it, and `name` is the first electron's.
+    `content` is the sha256 of the description without its result key: the same task has the same in every process and
+    on every machine. `python` and `cloudpickle` are the versions that pickled it, and `name` is the first electron's.
     """
 
     task: TaskFile
-    objects: dict[str, bytes]
+    objects: Mapping[str, SharedBytes]
     uploads: dict[str, Path]
     content: str
     python: str
     name: str
     cloudpickle: str = ""
 
-    @property
-    def size(self) -> int:
-        """Bytes it adds to its job, where nothing is shared."""
-        return sum(map(len, self.objects.values()))
+    def size_beside(self, there: set[str]) -> int:
+        """Return how many bytes it adds to a job that has the objects `there`, by sha256, and note its own there."""
+        new = self.objects.keys() - there
+        there |= new
+        return sum(len(self.objects[sha256].data) for sha256 in new)
 
 
-def image_files(packages: Sequence[Package], dispatch_ids: Sequence[str]) -> dict[str, bytes]:
-    """The task layer of an array: each description under its index, each object once.
+def image_files(packages: Sequence[Package], dispatch_ids: Sequence[str], each: int) -> dict[str, Pieces]:
+    """Return the one file of an array's task layer, for containers of `each` tasks, by its path in the image.
 
-    The dispatch stands in the description only where the job's environment can't tell it, for several share the job.
+    The dispatch stands in the descriptions only where the job's environment can't tell it, for several share the job.
     """
-    mixed = len(set(dispatch_ids)) > 1
-    files: dict[str, bytes] = {}
-    for index, (package, dispatch_id) in enumerate(zip(packages, dispatch_ids, strict=True)):
-        task = replace(package.task, dispatch_id=dispatch_id) if mixed else package.task
-        files[layout.task_file(index)] = task.to_json()
-        files |= package.objects
-    return files
+    dispatches = dispatch_ids if len(set(dispatch_ids)) > 1 else [""] * len(packages)
+    whole = _payload(packages, dispatches, each)
+    return {layout.PAYLOAD_FILE: Pieces(whole.size, whole.chunks)}
 
 
 def payload_of(packages: Sequence[Package], dispatch_ids: Sequence[str], each: int) -> Payload:
-    """The same files for containers that have `each` so many tasks.
+    """Return the payload that is sent to the bucket, for containers of `each` tasks.
 
-    Every description names its dispatch: what is the same in two is not the same object, for each deletes its own.
+    Every description names its dispatch: two dispatches never have the same object, for each deletes its own.
     """
-    containers: list[dict[str, bytes]] = [{} for _ in range(-(-len(packages) // each))]
+    return _payload(packages, dispatch_ids, each)
+
+
+def _payload(packages: Sequence[Package], dispatch_ids: Sequence[str], each: int) -> Payload:
+    containers = [ContainerFiles() for _ in range(-(-len(packages) // each))]
     for index, (package, dispatch_id) in enumerate(zip(packages, dispatch_ids, strict=True)):
-        task = replace(package.task, dispatch_id=dispatch_id)
-        containers[index // each] |= {layout.task_file(index): task.to_json(), **package.objects}
+        container = containers[index // each]
+        container.tasks[index] = replace(package.task, dispatch_id=dispatch_id).to_json()
+        container.objects |= {sha256: shared.data for sha256, shared in package.objects.items()}
     return payload(containers)
 
 
@@ -106,12 +109,14 @@ def pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], byte
 
 
 def _pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], bytes], covalent: str) -> Package:
-    wanted = _Objects(max_baked_bytes)
+    wanted = PackedObjects(max_baked_bytes)
     headers = [_header(task) for task in group.tasks]
     task_file = TaskFile(
         result_key="",
         tasks=tuple(_spec(task, head, wanted) for task, head in zip(group.tasks, headers, strict=True)),
-        inputs={node: wanted.add(path) for node, path in sorted(group.inputs.items())},
+        inputs={
+            node: wanted.add_pickle(path, f"The value of node {node}") for node, path in sorted(group.inputs.items())
+        },
         covalent=covalent,
     )
     content = hashlib.sha256(task_file.to_json()).hexdigest()
@@ -126,53 +131,30 @@ def _pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], byt
     )
 
 
-def _spec(task: StagedTask, head: dict[str, Any], wanted: _Objects) -> TaskSpec:
+def _spec(task: StagedTask, head: dict[str, Any], wanted: PackedObjects) -> TaskSpec:
     return TaskSpec(
         node_id=task.node_id,
         name=_name(head),
-        function=wanted.add(task.function),
-        hooks=wanted.add(task.hooks),
+        function=wanted.add_pickle(task.function, _function_of(task)),
+        hooks=wanted.add_hooks(task.hooks),
+        python=head["py_version"],
         args=task.args,
         kwargs=task.kwargs,
     )
 
 
 def _header(task: StagedTask) -> dict[str, Any]:
+    """Return the header of the task's function; its `py_version` is a text. Raises NotPicklable."""
     try:
         head = header(task.function)
-        str(head["py_version"])
+        return head | {"py_version": str(head["py_version"])}
     except (ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:  # a wrong length can ask for any
-        raise NotPicklable(
-            f"The function of node {task.node_id} is not in Covalent's format: {error!r}.",
-            advice=f"Look at {task.function}: was it cut by a full disk, or written by another program?",
-        ) from error
-    return head
+        raise not_covalents(_function_of(task), task.function, error) from error
+
+
+def _function_of(task: StagedTask) -> str:
+    return f"The function of node {task.node_id}"
 
 
 def _name(head: dict[str, Any]) -> str:
     return str(head.get("attrs", {}).get("name") or "task")
-
-
-class _Objects:
-    """Files by content: small ones travel with the description, big ones are uploaded; each once."""
-
-    def __init__(self, max_baked_bytes: int) -> None:
-        self._max = max_baked_bytes
-        self.baked: dict[str, bytes] = {}
-        self.uploads: dict[str, Path] = {}
-
-    def add(self, path: Path) -> ObjectRef:
-        size = path.stat().st_size
-        if size <= self._max:
-            data = path.read_bytes()
-            ref = ObjectRef.of(data, IN_IMAGE)
-            self.baked[layout.object_file(ref.sha256)] = data
-            return ref
-        ref = ObjectRef(_sha256(path), size, IN_S3)
-        self.uploads[layout.object_key(ref.sha256)] = path
-        return ref
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

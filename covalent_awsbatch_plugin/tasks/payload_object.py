@@ -1,60 +1,85 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The tasks of a job as one object, where they don't travel in its image: `runner.payload` says what lies where."""
+"""The tasks of a job as one payload, for its image or for the bucket; `runner.protocol.payload` has the format."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..runner.protocol import layout
-from ..runner.protocol.payload import ROW, PackedFile, list_of
+from ..runner.protocol.payload import ContainerList, Head, PackedObject, Row, row_at
 
 
 @dataclass(frozen=True)
 class Payload:
-    """`digest` names it and lets each of the `containers` check what it reads of `data`."""
+    """Bytes in `chunks`, which are not copied together before they are sent.
+
+    `digest` is the sha256 of head and rows: it names the object in the bucket and lets each of the `containers` check
+    what it reads.
+    """
 
     digest: str
     containers: int
-    data: bytes = field(repr=False)
+    chunks: tuple[bytes, ...] = field(repr=False)
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return sum(map(len, self.chunks))
+
+    @property
+    def data(self) -> bytes:
+        """All of it at once."""
+        return b"".join(self.chunks)
 
     @property
     def key(self) -> str:
+        """Where it lies in the bucket."""
         return layout.payload_key(self.digest)
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a container is told of it; nothing that grows with the number of tasks."""
+        """What a container is told of one in the bucket; nothing that grows with the number of tasks."""
         return {layout.ENV_PAYLOAD: self.digest, layout.ENV_CONTAINERS: str(self.containers)}
 
 
-def payload(containers: Sequence[Mapping[str, bytes]]) -> Payload:
-    """What each container shall find, by path; what several have is in it once."""
-    files = _Files()
-    lists = [list_of([files.add(path, data) for path, data in each.items()]) for each in containers]
-    rows, begin = [], ROW.size * len(lists)
+@dataclass
+class ContainerFiles:
+    """What one container gets: the JSON of each task's description by the task's number, and objects by sha256."""
+
+    tasks: dict[int, bytes] = field(default_factory=dict)
+    objects: dict[str, bytes] = field(default_factory=dict)
+
+
+def payload(containers: Sequence[ContainerFiles]) -> Payload:
+    """Return the payload of these containers. What several have is in it once; the same input gives the same bytes."""
+    objects = _Objects()
+    lists = [ContainerList(each.tasks, objects.add_all(each)).to_bytes() for each in containers]
+    begin, rows = row_at(len(lists)), []
     for text in lists:
-        rows.append(ROW.pack(begin, len(text), hashlib.sha256(text).digest()))
+        rows.append(Row(begin, len(text), hashlib.sha256(text).digest()).to_bytes())
         begin += len(text)
-    index = b"".join(rows)
-    return Payload(hashlib.sha256(index).hexdigest(), len(lists), b"".join((index, *lists, *files.data)))
+    index = b"".join((Head(len(lists), begin).to_bytes(), *rows))
+    return Payload(hashlib.sha256(index).hexdigest(), len(lists), (index, *lists, *objects.data))
 
 
-class _Files:
+class _Objects:
     """One behind the other, each content once: what a container alone has lies together, so it is read at once."""
 
     def __init__(self) -> None:
         self.data: list[bytes] = []
-        self._offsets: dict[str, int] = {}
+        self._packed: dict[str, PackedObject] = {}
         self._end = 0
 
-    def add(self, path: str, data: bytes) -> PackedFile:
-        sha256 = hashlib.sha256(data).hexdigest()
-        if sha256 not in self._offsets:
-            self._offsets[sha256] = self._end
+    def add_all(self, container: ContainerFiles) -> list[PackedObject]:
+        return [self._add(sha256, data) for sha256, data in container.objects.items()]
+
+    def _add(self, sha256: str, data: bytes) -> PackedObject:
+        if sha256 not in self._packed:
+            self._packed[sha256] = PackedObject(sha256, self._end, len(data))
             self.data.append(data)
             self._end += len(data)
-        return PackedFile(path, self._offsets[sha256], len(data), sha256)
+        return self._packed[sha256]

@@ -27,6 +27,7 @@ from ..jobs.definition import JobPlacement
 from ..jobs.watcher import Watcher
 from ..settings import Settings
 from .cache_folder import cache_folder
+from .event_log import EventLog
 from .ledger import Ledger
 
 THREADS = 4  # for hashing and compressing, of which two cores can do no more at once
@@ -62,6 +63,7 @@ class Services:
         self.batch = Batch(aws)
         self.ecr = ECR(aws)
         self.ledger = Ledger()
+        self.events = EventLog()
         self.watcher = Watcher(self.batch)
         self._clock = clock
         self._cache: dict[Hashable, tuple[float, Any]] = {}  # time until which a value is valid, and the value
@@ -73,6 +75,7 @@ class Services:
     async def _aclose(self) -> None:
         await self.watcher.aclose()
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self.events.close()
 
     async def in_thread(self, work: Callable[..., T], *args: object) -> T:
         """Run blocking work on this package's own threads: the loop's default threads belong to Covalent."""

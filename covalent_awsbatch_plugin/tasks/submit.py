@@ -25,6 +25,7 @@ from .inflight import Task
 from .job_handle import JobHandle
 from .ledger import Entry, unsent
 from .services import ResolvedResources, Services
+from .task_events import record_pushed, record_submitted
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,9 @@ class Submitter:
         resources = await self._services.resources(settings)
         packages, dispatch_ids = [task.packed for task in tasks], [task.staged.dispatch_id for task in tasks]
         base, dependencies = tasks[0].checked_base, tasks[0].dependencies  # the same for all tasks of a kind
+        began = time.monotonic()
         parts = await self._images.make(settings, resources, base, packages, dispatch_ids, dependencies)
+        record_pushed(self._services.events, tasks, parts, time.monotonic() - began)
         try:
             return await self._register_and_submit(settings, resources, tasks, parts)
         except BaseException:
@@ -83,6 +86,7 @@ class Submitter:
         await self._note(unsent_key, tasks, handles_of(""))
         job_id = await self._submit(request, definition)
         handles = handles_of(job_id)
+        record_submitted(self._services.events, settings, tasks, parts, job_id)
         artifacts = JobArtifacts(
             settings=settings,
             store=resources.store,

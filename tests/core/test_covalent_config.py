@@ -75,16 +75,18 @@ def test_permissions_and_links_stay(conf: Path, tmp_path: Path) -> None:
 def test_a_broken_file_is_named_and_left_as_it_is(conf: Path, broken: bytes) -> None:
     conf.write_bytes(broken)
     for use in (covalent_config.section, lambda: covalent_config.write_section({"vcpu": 1})):
-        with pytest.raises(SettingError, match=r"Covalent's config file .*covalent\.conf can't be used: ") as caught:
+        with pytest.raises(
+            SettingError, match=r"Covalent's config file .*covalent\.conf can't be read or written: "
+        ) as caught:
             use()
-        assert "Mend it" in caught.value.advice
+        assert "Correct it" in caught.value.advice
     assert conf.read_bytes() == broken
 
 
 def test_a_folder_that_cannot_be_written_is_named(conf: Path) -> None:
     conf.parent.rmdir()
     conf.parent.write_text("a file where the folder should be")
-    with pytest.raises(SettingError, match=r"covalent\.conf can't be used"):
+    with pytest.raises(SettingError, match=r"covalent\.conf can't be read or written"):
         covalent_config.write_section({"vcpu": 1})
 
 

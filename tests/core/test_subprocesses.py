@@ -25,8 +25,8 @@ child.wait()
 def test_a_child_is_given_a_text_heard_and_read() -> None:
     lines: list[str] = []
     script = "import sys; print(sys.stdin.read().upper()); print('one\\ntwo', file=sys.stderr); sys.exit(3)"
-    done = Work().run([sys.executable, "-c", script], given="text", heard=lines.append)
-    assert (done.code, done.output, done.said, lines) == (3, "TEXT\n", "one\ntwo\n", ["one", "two"])
+    done = Work().run([sys.executable, "-c", script], stdin_text="text", on_line=lines.append)
+    assert (done.code, done.output, done.stderr, lines) == (3, "TEXT\n", "one\ntwo\n", ["one", "two"])
 
 
 def test_an_ended_work_leaves_no_child_and_no_childs_child_and_begins_nothing_more() -> None:
@@ -37,7 +37,7 @@ def test_an_ended_work_leaves_no_child_and_no_childs_child_and_begins_nothing_mo
         work.end()
 
     with pytest.raises(Cancelled):
-        work.run([sys.executable, "-c", PARENT], heard=heard)
+        work.run([sys.executable, "-c", PARENT], on_line=heard)
     assert begun and has_ended(begun[0])
     with pytest.raises(Cancelled):
         work.run([sys.executable, "-c", "raise SystemExit"])
@@ -51,7 +51,7 @@ def test_an_interrupted_caller_leaves_no_child() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Work().run([sys.executable, "-c", PARENT], heard=heard)
+        Work().run([sys.executable, "-c", PARENT], on_line=heard)
     assert has_ended(begun[0])
 
 

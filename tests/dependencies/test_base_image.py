@@ -102,7 +102,7 @@ async def test_a_base_made_with_musl_is_refused(world: World) -> None:
 async def test_an_image_for_another_processor_is_refused(world: World) -> None:
     other = {"linux/amd64": "linux/arm64", "linux/arm64": "linux/amd64"}[PLATFORM]
     settings = await based(world, linux(MINOR), "processor", other)
-    with pytest.raises(ImageError, match=f"made for {other}, and the job needs {PLATFORM}"):
+    with pytest.raises(ImageError, match=f"built for {other}, and the job needs {PLATFORM}"):
         await world.run(settings, seven)
 
 

@@ -168,7 +168,7 @@ def test_a_pylock_with_a_wrong_hash_is_refused(index: Index, environments: Envir
     )
     with pytest.raises(EnvironmentFailed, match="Hash mismatch") as raised:
         layers(environments, str(file))
-    assert "ask who changed it" in raised.value.advice and not (environments.store.folder / "made").exists()
+    assert "find out why it changed" in raised.value.advice and not (environments.store.folder / "made").exists()
 
 
 # ---- private indexes -------------------------------------------------------------------------------------------------

@@ -13,9 +13,8 @@ from click.testing import CliRunner
 
 from covalent_awsbatch_plugin.cli import main
 from covalent_awsbatch_plugin.dependencies.package_layers import Environments
-from covalent_awsbatch_plugin.dependencies.prune import prune
 from covalent_awsbatch_plugin.dependencies.spec import StoreUsage, environment_spec, to_forget
-from covalent_awsbatch_plugin.dependencies.store import RECORD, LayerStore
+from covalent_awsbatch_plugin.dependencies.store import RECORD, LayerStore, prune
 from tests.dependencies.index import AMD64, Index
 
 HOUR, DAY = 3600.0, 24 * 3600.0

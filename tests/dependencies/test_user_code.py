@@ -98,7 +98,7 @@ async def test_secrets_stay_here_however_the_code_around_them_travels(
     )
     found = await world.value(world.settings(environment=environment), script(project, source))
     assert found == ["__init__.py", "kept.txt"]
-    told = [line.partition(" does not travel with the task")[0] for line in caplog.messages]
+    told = [line.partition(" is not sent with the task")[0] for line in caplog.messages]
     for name in SECRETS:  # a folder is told of as one, unless it came in a wheel
         assert [path for path in told if path.endswith((f"/{name}", f"/{name.partition('/')[0]}"))]
     assert kind == "package" or [path for path in told if path.endswith("/.git")]

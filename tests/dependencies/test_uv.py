@@ -15,7 +15,7 @@ from covalent_awsbatch_plugin.dependencies.uv import advice_on
     [
         ("error: Failed to extract\n cause: No space left on device (os error 28)", "Free space"),
         ("error: failed to write to file\n cause: Disk quota exceeded (os error 122)", "Free space"),
-        ("error: Failed to download `a==1`\n cause: Hash mismatch for `a==1`", "ask who changed it"),
+        ("error: Failed to download `a==1`\n cause: Hash mismatch for `a==1`", "find out why it changed"),
         (
             "error: Failed to download `a==1`\n cause: HTTP status client error (401 Unauthorized)",
             "must reach the index",

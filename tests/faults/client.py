@@ -9,6 +9,8 @@ import asyncio
 import multiprocessing
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +31,7 @@ from tests.faults.driver import DISPATCH, ERRORS, GROUPS, SETTINGS
 from tests.faults.tasks import wait_and_count
 from tests.tasks.small_world import World
 
+ROOT = Path(__file__).parents[2]
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.faults.driver"])
 
@@ -73,6 +76,16 @@ class Client:
         process.start()
         process.join()
         return process.exitcode
+
+    async def drives(self, module: str, *step: str) -> subprocess.CompletedProcess[str]:
+        """Run a module of this folder in a fresh Python, which shares nothing with this one, until it ends."""
+        words = [str(self.folder / SETTINGS), str(self.folder), *step]
+        return await asyncio.to_thread(self._run, module, words)
+
+    def _run(self, module: str, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", f"tests.faults.{module}", *words]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
     async def asks_again(self) -> list[JobHandle]:
         """In another process than the killed one: the handles of the jobs that its tasks now have."""

@@ -258,6 +258,18 @@ async def test_one_that_raises_what_may_be_tried_again_is_submitted_again(client
     assert client.ran == b"11"
 
 
+@pytest.mark.parametrize("max_baked_mib", [0, 10])
+async def test_of_run_too_the_job_is_taken_over_by_another_process(client: Client, max_baked_mib: int) -> None:
+    before = len(client.jobs())
+    client.set(max_baked_mib=max_baked_mib)
+    killed = await client.drives("direct", WHILE_IT_RUNS)
+    assert killed.returncode == -9, killed.stderr
+    client.may_go_on()
+    asked_again = await client.drives("direct")
+    assert asked_again.stdout.splitlines()[-1:] == ["o-b-j-e-c-t"], asked_again.stderr
+    assert (client.ran, len(client.jobs())) == (b"1", before + 1)
+
+
 def test_a_handle_of_before_there_was_this_is_still_read() -> None:
     known = JobHandle("job", "name", "content", "bucket", "prefix", "image").to_json()
     assert JobHandle.from_json({name: value for name, value in known.items() if name != "definition"})

@@ -12,7 +12,16 @@ import tracemalloc
 
 import pytest
 
-from covalent_awsbatch_plugin.images.layer import File, Link, digest_of, layer, stored_gzip, tar
+from covalent_awsbatch_plugin.images.layer import (
+    File,
+    Link,
+    Pieces,
+    compressed_layer,
+    digest_of,
+    layer,
+    stored_gzip,
+    tar,
+)
 
 FILES = {
     "covalent/tasks/0.json": b"{}",
@@ -103,3 +112,20 @@ def test_a_tar_ends_as_tar_wants() -> None:
     data = b"".join(tar({"a": b"b"}))
     assert len(data) % 512 == 0
     assert data.endswith(bytes(1024))
+
+
+def test_compressed_layer_holds_the_same_tar_in_fewer_bytes() -> None:
+    files = FILES | {"covalent/payload": b"0123456789" * 10_000}
+    stored, made = layer(files, "task"), compressed_layer(files, "task")
+    assert gzip.decompress(made.data) == gzip.decompress(stored.data)
+    assert (made.diff_id, made.comment) == (stored.diff_id, "task")
+    assert (made.digest, made.size) == (digest_of(made.data), len(made.data))
+    assert made.size < stored.size / 20
+    assert made == compressed_layer(files, "task")
+
+
+@pytest.mark.parametrize("cuts", [[b""], [b"abc"], [b"a", b"", b"bc"], [b"x" * 512, b"y"]])
+def test_file_in_pieces_is_the_file_of_the_pieces_together(cuts: list[bytes]) -> None:
+    whole = b"".join(cuts)
+    files = {"a/b": Pieces(len(whole), cuts), "c": b"after"}
+    assert layer(files) == layer({"a/b": whole, "c": b"after"})

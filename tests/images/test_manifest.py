@@ -111,7 +111,7 @@ def test_a_base_with_no_runtime_config_at_all_is_a_base() -> None:
 
 def test_125_layers_are_the_most() -> None:
     assert len(compose(base_of(some_layers(123)), LAYERS).manifest.layers) == 125
-    with pytest.raises(ImageError, match="has 124 layers, and 2 more make it over 125"):
+    with pytest.raises(ImageError, match="has 124 layers; with 2 more it exceeds 125"):
         compose(base_of(some_layers(124)), LAYERS)
 
 
@@ -155,7 +155,7 @@ def test_an_index_gives_the_manifest_of_the_platform(platform: str, digest: str)
 
 
 def test_a_platform_that_is_not_there_is_told_with_those_that_are() -> None:
-    with pytest.raises(ImageError, match=r"not made for linux/s390x; it is there for linux/amd64, linux/arm64\."):
+    with pytest.raises(ImageError, match=r"not available for linux/s390x, only for linux/amd64, linux/arm64\."):
         select_platform(index(AMD, ARM, ATTESTATION, None), "linux/s390x")
     with pytest.raises(ImageError, match="no platform at all"):
         select_platform(index(), AMD64)
@@ -168,7 +168,7 @@ def test_an_index_that_can_t_be_read_is_told() -> None:
 
 def test_an_image_for_another_platform_is_told() -> None:
     check_platform(BASE, AMD64)
-    with pytest.raises(ImageError, match="made for linux/amd64, and the job needs linux/arm64"):
+    with pytest.raises(ImageError, match="built for linux/amd64, and the job needs linux/arm64"):
         check_platform(BASE, "linux/arm64")
 
 
@@ -188,7 +188,11 @@ FOREIGN = {"mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gz
         (b"{}", OCI.manifest, "can't be read"),
         (b"not JSON", OCI.manifest, "can't be read"),
         (b"[]", OCI.manifest, "can't be read"),
-        (changed(config=SIGNATURE).body, OCI.manifest, "no container image: its config is a application/vnd.example"),
+        (
+            changed(config=SIGNATURE).body,
+            OCI.manifest,
+            "not a container image: its config has the type application/vnd.example",
+        ),
         (changed(layers=[FOREIGN]).body, DOCKER.manifest, "Layer sha256:f"),
     ],
 )

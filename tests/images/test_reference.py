@@ -68,7 +68,7 @@ def test_a_name_is_read_as_docker_reads_it(
 def test_what_is_no_name_is_told_why(text: str, why: str) -> None:
     with pytest.raises(SettingError) as caught:
         parse(text)
-    assert f"`container_image_uri` is {text!r}" in str(caught.value)
+    assert f"The setting container_image_uri={text!r} is not" in str(caught.value)
     assert why in str(caught.value)
 
 

@@ -243,7 +243,7 @@ async def test_a_login_that_a_token_server_does_not_know_is_told(http: RegistryH
 async def test_a_token_server_without_encryption_is_not_given_the_login(http: RegistryHttp, local: Site) -> None:
     challenge = 'Bearer realm="http://tokens.invalid/token"'
     local.trouble = failing(100, lambda _: web.Response(status=401, headers={"WWW-Authenticate": challenge}))
-    with pytest.raises(Refused, match=r"leads to http://tokens\.invalid, which is not encrypted"):
+    with pytest.raises(Refused, match=r"refers to http://tokens\.invalid, which is not encrypted"):
         await Registry(http, local.host, "tasks", LOGIN).manifest("latest")
 
 
@@ -312,13 +312,13 @@ async def test_an_upload_may_begin_at_another_host(tasks: Registry, local: Site,
 
 async def test_a_redirect_without_encryption_is_refused(tasks: Registry, local: Site) -> None:
     local.trouble = failing(1, lambda _: _redirect("http://blobs.invalid/x"))
-    with pytest.raises(Refused, match=r"leads to http://blobs\.invalid, which is not encrypted"):
+    with pytest.raises(Refused, match=r"refers to http://blobs\.invalid, which is not encrypted"):
         await tasks.manifest("x")
 
 
 async def test_a_circle_of_redirects_ends(tasks: Registry, local: Site) -> None:
     local.trouble = failing(100, lambda request: _redirect(request.path))
-    with pytest.raises(Refused, match="redirects in a circle"):
+    with pytest.raises(Refused, match="redirects more than 5 times"):
         await tasks.manifest("x")
 
 
@@ -345,9 +345,9 @@ async def test_a_manifest_whose_blobs_are_not_there_is_told_apart(tasks: Registr
 
 async def test_bytes_that_do_not_have_their_digest_are_not_taken(tasks: Registry, local: Site) -> None:
     local.trouble = failing(100, lambda _: web.Response(body=b"{}"), "GET")
-    with pytest.raises(ImageError, match="other bytes"):
+    with pytest.raises(ImageError, match="sent bytes whose digest is not"):
         await tasks.manifest(digest_of(b"something else"))
-    with pytest.raises(ImageError, match="other bytes"):
+    with pytest.raises(ImageError, match="sent bytes whose digest is not"):
         await tasks.read_blob(Descriptor("any", digest_of(b"something else"), 2))
 
 
@@ -483,7 +483,7 @@ def body(code: str, message: str) -> bytes:
     ("status", "text", "about", "kind", "words"),
     [
         (401, body("UNAUTHORIZED", "x"), PUSH, NotAuthenticated, "did not accept the login for a push to host/tasks"),
-        (401, b"", PULL, NotAuthenticated, "without a login for a pull of host/python:3"),
+        (401, b"", PULL, NotAuthenticated, "requires a login for a pull of host/python:3"),
         (403, body("DENIED", "Your authorization token has expired"), PUSH, NotAuthenticated, "token has expired"),
         (403, body("DENIED", "User is not authorized"), PUSH, NotAllowed, "`ecr:PutImage`"),
         (403, body("DENIED", "User is not authorized"), PULL, NotAllowed, "`ecr:BatchGetImage`"),

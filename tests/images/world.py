@@ -22,7 +22,7 @@ import pytest
 from aiohttp import web
 
 from covalent_awsbatch_plugin.images.builders.builder import Login, Repository
-from covalent_awsbatch_plugin.images.layer import File, Layer, layer
+from covalent_awsbatch_plugin.images.layer import File, Layer, compressed_layer, layer
 from covalent_awsbatch_plugin.images.manifest import DOCKER, OCI, Descriptor, Family, Image, Manifest, assemble
 from covalent_awsbatch_plugin.images.registry.repository import Blob, Registry
 from covalent_awsbatch_plugin.images.registry.transport import RegistryHttp
@@ -238,7 +238,7 @@ def shell_layer() -> Layer:
 
 
 def task_layer(text: str = "a task") -> Layer:
-    return layer({"covalent/tasks/0.json": text.encode()}, "task")
+    return compressed_layer({"covalent/tasks/0.json": text.encode()}, "task")
 
 
 def runner_layer(size: int = 200_000) -> Layer:

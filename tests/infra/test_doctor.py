@@ -137,7 +137,7 @@ FOLLOW = {
 async def test_the_processor_of_the_queues_machines_counts(world: World, broken_world: None) -> None:
     found = await findings(world.settings(batch_queue="arm64", platform="linux/amd64"))
     assert found["queue"].state == OK
-    assert "run linux/arm64: the image is made for that" in found["queue"].text
+    assert "run linux/arm64: the image is built for that" in found["queue"].text
     assert found["architecture"].state == OK
     assert "linux/arm64" in found["base image"].text + found["base image"].advice, "the one here is amd64's alone"
 

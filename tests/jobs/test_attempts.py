@@ -34,9 +34,9 @@ def test_of_a_straight_way_there_is_nothing_to_tell() -> None:
 
 def test_each_earlier_attempt_has_a_line_with_its_number_its_time_and_its_reason() -> None:
     assert above_stderr(job(LOST, LOST | {"container": {"exitCode": 143}}, WELL), 3, returned=True) == (
-        "covalent-awsbatch: attempt 1 of 3, 2026-10-11 12:00:00 to 12:01:30 UTC, left no result that counts. "
+        "covalent-awsbatch: attempt 1 of 3, 2026-10-11 12:00:00 to 12:01:30 UTC, left no usable result. "
         "AWS says: Host EC2 (instance i-0f) terminated.; no exit code\n"
-        "covalent-awsbatch: attempt 2 of 3, 2026-10-11 12:00:00 to 12:01:30 UTC, left no result that counts. "
+        "covalent-awsbatch: attempt 2 of 3, 2026-10-11 12:00:00 to 12:01:30 UTC, left no usable result. "
         "AWS says: Host EC2 (instance i-0f) terminated.; exit code 143\n"
     )
 
@@ -60,7 +60,7 @@ def test_a_value_of_a_job_that_is_called_a_failure_is_noted() -> None:
     told = above_stderr(job(agent, status="FAILED", statusReason="Task failed"), 1, returned=True)
     assert told == (
         "covalent-awsbatch: AWS Batch calls this job FAILED (Task failed; "
-        "CannotInspectContainerError: timed out), but its result is whole, and counts.\n"
+        "CannotInspectContainerError: timed out), but its result is complete and is used.\n"
     )
 
 

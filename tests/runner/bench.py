@@ -5,22 +5,26 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import platform
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 from covalent._workflow.transportable_object import TransportableObject
 
 from covalent_awsbatch_plugin.runner.protocol import envelope, layout
 from covalent_awsbatch_plugin.runner.protocol.envelope import Envelope, Part, TaskResult, unseal
 from covalent_awsbatch_plugin.runner.protocol.task import IN_IMAGE, IN_S3, ObjectRef, TaskFile, TaskSpec
+from covalent_awsbatch_plugin.tasks.payload_object import ContainerFiles, Payload, payload
 
 JOB_ID = "8a7c0f6e-0000-4b1f-9c4d-2f1a5ae7f3b2"
 DISPATCH = "d15pa7c4"
@@ -111,14 +115,15 @@ class Container:
     inputs: dict[int, ObjectRef] = field(default_factory=dict)
     python: str = sys.executable
     env: dict[str, str] = field(default_factory=dict)
+    pickled_by: str = platform.python_version()
+    spoil: Callable[[bytes], bytes] = bytes  # what somebody does to the payload in the image
     without: set[str] = field(default_factory=set)  # names that its environment shall not have
     index: int = 0
+    objects: dict[str, bytes] = field(default_factory=dict)  # baked in, by sha256
 
     def bake(self, data: bytes) -> ObjectRef:
         ref = ObjectRef.of(data, IN_IMAGE)
-        path = self.root / layout.object_file(ref.sha256)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        self.objects[ref.sha256] = data
         return ref
 
     def upload(self, data: bytes) -> ObjectRef:
@@ -129,13 +134,17 @@ class Container:
     def add(
         self, function: Callable[..., Any] | bytes, *args: Any, hooks: Any = None, name: str = "f", **kwargs: Any
     ) -> TaskSpec:
-        """One more task, with the next node id; an argument is a value, an ObjectRef of an archive, or OutputOf."""
-        packed = function if isinstance(function, bytes) else TransportableObject(function).serialize()
+        """One more task, with the next node id.
+
+        A function is itself or its pickle; an argument is a value, an ObjectRef of a pickle, or OutputOf.
+        """
+        packed = function if isinstance(function, bytes) else cloudpickle.dumps(function)
         spec = TaskSpec(
             node_id=len(self.tasks),
             name=name,
             function=self.bake(packed),
             hooks=self.bake(json.dumps(hooks or {}).encode()),
+            python=self.pickled_by,
             args=tuple(map(self._input, args)),
             kwargs={key: self._input(value) for key, value in kwargs.items()},
         )
@@ -147,17 +156,25 @@ class Container:
             return value.node_id
         node_id = FIRST_INPUT + len(self.inputs)
         packed = isinstance(value, ObjectRef)
-        self.inputs[node_id] = value if packed else self.bake(TransportableObject(value).serialize())
+        self.inputs[node_id] = value if packed else self.bake(cloudpickle.dumps(value))
         return node_id
 
+    def description(self) -> TaskFile:
+        return TaskFile(self.key.hex(), tuple(self.tasks), self.inputs, "0.240.0")
+
     def write(self) -> None:
-        """The description, where the runner looks for it."""
-        task_file = self.root / layout.task_file(self.index)
-        task_file.parent.mkdir(parents=True, exist_ok=True)
-        task_file.write_bytes(TaskFile(self.key.hex(), tuple(self.tasks), self.inputs, "0.240.0").to_json())
+        """The payload, where the runner looks for it."""
+        self.write_payload([self])
+
+    def write_payload(self, members: Sequence[Container], each: int = 1) -> None:
+        """The payload of an array, for containers of `each` tasks."""
+        (self.root / layout.PAYLOAD_FILE).write_bytes(self.spoil(array_payload(members, each).data))
 
     def start(self, **popen: Any) -> subprocess.Popen[bytes]:
         self.write()
+        return self.launch(**popen)
+
+    def launch(self, **popen: Any) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [self.python, "-s", str(self.root / layout.RUNNER_DIR)], env=self.environment(), cwd=self.root, **popen
         )
@@ -190,6 +207,21 @@ class Container:
     def ran(self, exit_code: int, stdout: bytes = b"", stderr: bytes = b"") -> Ran:
         attempt = layout.attempt_prefix(self.prefix, JOB_ID, 1)
         return Ran(exit_code, stdout, stderr, self.bucket, self.key, attempt)
+
+
+def array_payload(members: Sequence[Container], each: int) -> Payload:
+    """The payload of an array's tasks, for containers of `each`; the numbers that no member has stay without tasks."""
+    containers = [ContainerFiles() for _ in range(max(member.index for member in members) // each + 1)]
+    for member in members:
+        container = containers[member.index // each]
+        container.tasks[member.index] = member.description().to_json()
+        container.objects |= member.objects
+    return payload(containers)
+
+
+def pickle_in(archive: TransportableObject) -> bytes:
+    """What a client sends of a function or a value that Covalent's workflow holds."""
+    return base64.b64decode(archive.get_serialized())
 
 
 def alive(pid: int) -> bool:

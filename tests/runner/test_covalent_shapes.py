@@ -14,7 +14,7 @@ from typing import Any
 import covalent as ct
 import networkx as nx  # type: ignore[import-untyped]
 
-from tests.runner.bench import Container, OutputOf, Ran
+from tests.runner.bench import Container, OutputOf, Ran, pickle_in
 
 
 def run(container: Container, workflow: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -32,12 +32,12 @@ def run_nodes(container: Container, workflow: Callable[..., Any], *args: Any, **
     for node in nx.topological_sort(graph):
         attrs = graph.nodes[node]
         if attrs["name"].startswith(":parameter:"):
-            placed[node] = container.bake(attrs["value"].serialize())
+            placed[node] = container.bake(pickle_in(attrs["value"]))
             continue
         edges = [(placed[source], edge) for source, _, edge in graph.in_edges(node, data=True)]
         args_in = sorted((e["arg_index"], p) for p, e in edges if e.get("param_type") == "arg")
         kwargs_in = {e["edge_name"]: p for p, e in edges if e.get("param_type") == "kwarg"}
-        spec = container.add(attrs["function"].serialize(), *(p for _, p in args_in), name=attrs["name"], **kwargs_in)
+        spec = container.add(pickle_in(attrs["function"]), *(p for _, p in args_in), name=attrs["name"], **kwargs_in)
         placed[node] = OutputOf(spec.node_id)
     return container.run()
 

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pytest
 from covalent._workflow.depsbash import DepsBash
 from covalent._workflow.depspip import DepsPip
@@ -137,13 +138,11 @@ def test_pips_own_words_are_shown_when_it_fails(container: Container, shelf: Pat
 
 def test_a_package_may_be_what_an_argument_refers_to(container: Container, shelf: Path) -> None:
     """What is unpickled is unpickled behind pip."""
-    from covalent._workflow.transportable_object import TransportableObject
-
     sys.path.insert(0, str(shelf / "samplepackage-1.0-py3-none-any.whl"))
     try:
         import samplepackage
 
-        packed = TransportableObject(samplepackage).serialize()
+        packed = cloudpickle.dumps(samplepackage)
     finally:
         sys.path.pop(0)
         sys.modules.pop("samplepackage", None)

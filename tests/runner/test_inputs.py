@@ -7,31 +7,33 @@ from __future__ import annotations
 
 import inspect
 import os
+import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pytest
-from covalent._workflow.transportable_object import TransportableObject
 
-from covalent_awsbatch_plugin.runner.protocol import archive, envelope, layout
+from covalent_awsbatch_plugin.runner.protocol import envelope, layout
+from covalent_awsbatch_plugin.runner.protocol.payload import HEAD, MAGIC
 from covalent_awsbatch_plugin.runner.protocol.task import IN_S3, ObjectRef
+from covalent_awsbatch_plugin.tasks.payload_object import ContainerFiles, payload
 from tests.runner.bench import Container
 
 MIB = 1024 * 1024
 
 
 def test_an_argument_may_come_from_the_bucket(container: Container) -> None:
-    ref = container.upload(TransportableObject("from afar").serialize())
+    ref = container.upload(cloudpickle.dumps("from afar"))
     container.add(lambda x, y: x + y, ref, y=ref)
     assert container.run().value() == "from afarfrom afar"
 
 
-def test_a_hundred_megabytes_in_and_out_need_little_more_memory(container: Container, tmp_path: Path) -> None:
+def test_a_hundred_megabytes_in_and_out_need_little_more_memory(container: Container) -> None:
     data = os.urandom(MIB) * 100
-    archive.save(data, tmp_path / "packed")
-    container.add(lambda data: (data[::-1],), container.upload((tmp_path / "packed").read_bytes()))
+    container.add(lambda data: (data[::-1],), container.upload(cloudpickle.dumps(data)))
     measure(container)
     ran = container.run(timeout=120)
     assert ran.value() == (data[::-1],)
@@ -66,10 +68,8 @@ def test_the_text_of_big_containers_is_a_caption_and_of_a_str_is_whole(container
 
 
 def test_an_object_that_was_changed_is_refused(container: Container) -> None:
-    spec = container.add(lambda: 1)
-    other = container.bake(TransportableObject(lambda: 2).serialize())
-    place = container.root / layout.object_file(spec.function.sha256)
-    place.write_bytes((container.root / layout.object_file(other.sha256)).read_bytes())
+    container.add(reference("math", "sin"), 0.0)
+    container.spoil = lambda data: data.replace(reference("math", "sin"), reference("math", "cos"))
     ran = container.run()
     assert ran.exit_code == layout.NO_INPUT.code
     assert ran.ended() == (envelope.NO_INPUT, 1, None)
@@ -77,9 +77,9 @@ def test_an_object_that_was_changed_is_refused(container: Container) -> None:
 
 
 def test_an_object_of_the_bucket_that_was_changed_is_refused(container: Container) -> None:
-    ref = container.upload(TransportableObject(1).serialize())
+    ref = container.upload(cloudpickle.dumps(1))
     key = layout.object_key(ref.sha256)
-    container.bucket.client.put_object(Bucket=container.bucket.name, Key=key, Body=TransportableObject(2).serialize())
+    container.bucket.client.put_object(Bucket=container.bucket.name, Key=key, Body=cloudpickle.dumps(2))
     container.add(lambda x: x, ref)
     ran = container.run()
     assert ran.ended()[0] == envelope.NO_INPUT
@@ -104,7 +104,7 @@ def test_a_container_that_is_no_job_says_so(container: Container) -> None:
     ran = container.run()
     assert ran.exit_code == layout.NO_INPUT.code
     assert ran.stderr.startswith(b"covalent-awsbatch: the description of the task can't be read: ")
-    assert b"tasks/3.json" in ran.stderr
+    assert b"it has tasks for 1 containers, and none for number 3" in ran.stderr
     assert ran.stderr.count(b"\n") == 1
 
 
@@ -126,9 +126,8 @@ def test_the_image_runs_by_hand_without_a_bucket(container: Container) -> None:
 
 
 def test_a_function_of_another_python_is_refused(container: Container) -> None:
-    packed = TransportableObject(lambda: 1)
-    packed._header["py_version"] = "3.8.18"
-    container.add(packed.serialize())
+    container.pickled_by = "3.8.18"
+    container.add(lambda: 1)
     ran = container.run()
     assert ran.ended()[0] == envelope.RAISED
     here = "{}.{}".format(*sys.version_info)
@@ -137,13 +136,8 @@ def test_a_function_of_another_python_is_refused(container: Container) -> None:
 
 
 def reference(module: str, name: str = "f") -> bytes:
-    """The archive of a function that is pickled by reference."""
-    import base64
-
-    packed = TransportableObject(None)
-    packed._object = base64.b64encode(f"c{module}\n{name}\n.".encode()).decode()
-    serialized: bytes = packed.serialize()
-    return serialized
+    """The pickle of a function that is pickled by reference."""
+    return f"c{module}\n{name}\n.".encode()
 
 
 def test_a_missing_module_is_named_with_a_remedy(container: Container) -> None:
@@ -189,6 +183,56 @@ def test_nothing_of_the_runner_is_in_the_users_way(container: Container) -> None
 def test_functions_and_hooks_may_come_from_the_bucket_too(container: Container, place: str) -> None:
     spec = container.add(lambda: "value")
     baked: ObjectRef = getattr(spec, place)
-    data = (container.root / layout.object_file(baked.sha256)).read_bytes()
+    data = container.objects[baked.sha256]
     container.tasks[0] = replace(spec, **{place: container.upload(data)})  # type: ignore[arg-type]
     assert container.run().value() == "value"
+
+
+# ---- what another version left -------------------------------------------------------------------------------------
+def version(number: int) -> Callable[[bytes], bytes]:
+    return lambda data: data.replace(MAGIC + bytes([layout.FORMAT_VERSION]), MAGIC + bytes([number]))
+
+
+@pytest.mark.parametrize("number", [layout.FORMAT_VERSION - 1, layout.FORMAT_VERSION + 1])
+def test_payload_of_another_version_is_refused_with_both_versions(container: Container, number: int) -> None:
+    container.add(lambda: 1)
+    container.spoil = version(number)
+    ran = container.run()
+    words = f"its format is version {number}, and this runner reads version {layout.FORMAT_VERSION} only"
+    assert ran.exit_code == layout.NO_INPUT.code
+    assert words in ran.stderr.decode()
+    assert ran.stderr.count(b"\n") == 1
+    assert ran.bucket.listed() == []
+    assert list((container.root / "tmp").iterdir()) == []
+
+
+def test_description_of_another_version_is_refused_with_both_versions(container: Container) -> None:
+    container.add(lambda: 1)
+    older = container.description().to_json().replace(b'"version":2', b'"version":1')
+    container.write()
+    (container.root / layout.PAYLOAD_FILE).write_bytes(payload([ContainerFiles({0: older}, container.objects)]).data)
+    with container.launch(stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == layout.NO_INPUT.code
+    assert b"it is of version 1, and this runner reads version 2 only" in stderr
+
+
+def test_image_with_the_files_of_version_1_is_refused(container: Container) -> None:
+    """That version had a file for each description and object, in covalent/tasks and covalent/objects."""
+    (container.root / "covalent" / "tasks").mkdir()
+    (container.root / "covalent" / "tasks" / "0.json").write_text('{"version":1}')
+    with container.launch(stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == layout.NO_INPUT.code
+    assert b"the description of the task can't be read: " in stderr
+    assert b"No such file or directory" in stderr
+
+
+@pytest.mark.parametrize("size", [0, 10, HEAD.size, HEAD.size + 10])
+def test_payload_that_was_cut_in_the_image_is_refused(container: Container, size: int) -> None:
+    container.add(lambda: 1)
+    container.spoil = lambda data: data[:size]
+    ran = container.run()
+    assert ran.exit_code == layout.NO_INPUT.code
+    assert b"the description of the task can't be read: " in ran.stderr
+    assert ran.stderr.count(b"\n") == 1

@@ -17,7 +17,7 @@ from covalent_awsbatch_plugin.runner.protocol import envelope
 from covalent_awsbatch_plugin.runner.protocol.task import IN_IMAGE, ObjectRef, TaskSpec
 
 REF = ObjectRef.of(b"", IN_IMAGE)
-TASK = TaskSpec(0, "hungry", REF, REF)
+TASK = TaskSpec(0, "hungry", REF, REF, "3.11")
 
 
 def test_a_task_ended_by_the_kernel_needed_more_memory(tmp_path: Path) -> None:

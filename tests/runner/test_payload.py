@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import cloudpickle
 import pytest
-from covalent._workflow.transportable_object import TransportableObject
 
 from covalent_awsbatch_plugin.runner.protocol import layout
-from covalent_awsbatch_plugin.runner.protocol.payload import ROW
-from covalent_awsbatch_plugin.runner.protocol.task import IN_IMAGE, TaskFile
-from covalent_awsbatch_plugin.tasks.payload_object import Payload, payload
-from tests.runner.bench import JOB_ID, Container, Ran
+from covalent_awsbatch_plugin.runner.protocol.payload import Row, row_at
+from covalent_awsbatch_plugin.tasks.payload_object import ContainerFiles, Payload, payload
+from tests.runner.bench import JOB_ID, Container, Ran, array_payload
 
 Spoil = Callable[[bytes], bytes]
 
@@ -37,24 +35,13 @@ class Array:
         self.children.append(child)
 
     def payload(self, each: int = 1) -> Payload:
-        containers: list[dict[str, bytes]] = [{} for _ in range(-(-len(self.children) // each))]
-        for child in self.children:
-            containers[child.index // each] |= self._files(child)
-        return payload(containers)
-
-    def _files(self, child: Container) -> dict[str, bytes]:
-        refs = [*child.inputs.values(), *(ref for task in child.tasks for ref in (task.function, task.hooks))]
-        paths = [layout.object_file(ref.sha256) for ref in refs if ref.place == IN_IMAGE]
-        files = {path: (child.root / path).read_bytes() for path in paths}
-        task = TaskFile(child.key.hex(), tuple(child.tasks), child.inputs)
-        return files | {layout.task_file(child.index): task.to_json()}
+        return array_payload(self.children, each)
 
     def sent(self, spoil: Spoil = bytes, each: int = 1) -> Payload:
         """Uploads it, spoiled; from then on the image has no tasks."""
         made = self.payload(each)
         bucket = self._container.bucket
         bucket.client.put_object(Bucket=bucket.name, Key=made.key, Body=spoil(made.data))
-        shutil.rmtree(self._container.root / layout.OBJECTS_DIR)
         return made
 
     def run(self, made: Payload, index: int, **env: str) -> Ran:
@@ -68,7 +55,7 @@ class Array:
 
 class WithoutTasks(Container):
     def write(self) -> None:
-        assert not (self.root / layout.TASKS_DIR).exists()
+        assert not (self.root / layout.PAYLOAD_FILE).exists()
 
 
 @pytest.fixture
@@ -92,9 +79,10 @@ def test_what_they_share_is_in_it_once(array: Array) -> None:
     for number in range(20):
         many.add(bytes, number)
         one.children = many.children[:1]
-    function = array._container.root / layout.object_file(many.children[0].tasks[0].function.sha256)
-    assert many.payload().data.count(function.read_bytes()) == 1
-    assert one.payload().data.count(function.read_bytes()) == 1
+    first = many.children[0]
+    function = first.objects[first.tasks[0].function.sha256]
+    assert many.payload().data.count(function) == 1
+    assert one.payload().data.count(function) == 1
 
 
 def test_the_same_tasks_are_the_same_bytes(array: Array) -> None:
@@ -128,30 +116,30 @@ def flip(at: int) -> Spoil:
 
 def another_function(data: bytes) -> bytes:
     """What somebody would write who may write to the bucket: a whole payload of their own."""
-    own = dict.fromkeys((layout.task_file(0), layout.object_file("0" * 64)), b"theirs")
-    return payload([own] * 3).data
+    return payload([ContainerFiles({0: b'"theirs"'}, {"0" * 64: b"theirs"})] * 3).data
 
 
 def another_list(data: bytes) -> bytes:
     """The rows are right, and the list names other files of the same length."""
-    begin, size, _ = ROW.unpack_from(data)
-    files = json.loads(data[begin : begin + size])
-    files[0][3] = hashlib.sha256(b"theirs").hexdigest()
+    row = Row.from_bytes(data[row_at(0) : row_at(1)])
+    files = json.loads(data[row.begin : row.begin + row.size])
+    files["objects"][0][0] = hashlib.sha256(b"theirs").hexdigest()
     text = json.dumps(files, separators=(",", ":")).encode()
-    return data[:begin] + text + data[begin + size :]
+    assert len(text) == row.size
+    return data[: row.begin] + text + data[row.begin + row.size :]
 
 
 @pytest.mark.parametrize(
     ("spoil", "what"),
     [
         (flip(0), "its beginning"),
-        (flip(ROW.size * 2), "its beginning"),
+        (flip(row_at(2)), "its beginning"),
         (another_function, "its beginning"),
         (another_list, "the list of its files"),
-        (lambda data: data[: ROW.size], "its beginning"),
-        (lambda data: data[: ROW.size * 3 + 10], "the list of its files"),
-        (flip(-1), "its file"),
-        (lambda data: data[:-1], "its file"),
+        (lambda data: data[: row_at(1)], "its beginning"),
+        (lambda data: data[: row_at(3) + 10], "the list of its files"),
+        (flip(-1), "its object"),
+        (lambda data: data[:-1], "its object"),
     ],
 )
 def test_what_was_changed_or_cut_is_refused_before_anything_of_it_is_read(
@@ -159,15 +147,15 @@ def test_what_was_changed_or_cut_is_refused_before_anything_of_it_is_read(
 ) -> None:
     array = Array(container)
     for _ in range(3):
-        array.add(lambda: 1)
+        array.add(lambda x: x, 1)
     made = array.sent(lambda data: spoil(bytes(data)))
-    ran = array.run(made, 0 if what != "its file" else 2)
+    ran = array.run(made, 0 if what != "its object" else 2)
     assert ran.exit_code == layout.NO_INPUT.code
     assert f"{made.key} is not what was sent with this job: {what}" in ran.stderr.decode()
     assert ran.bucket.listed() == [made.key], "nothing was committed"
 
 
-@pytest.mark.parametrize("left", [0, 3 * ROW.size])
+@pytest.mark.parametrize("left", [0, row_at(3)])
 def test_one_that_ends_before_what_is_looked_for_is_told_of_as_cut(array: Array, left: int) -> None:
     ran = array.run(array.sent(lambda data: data[:left]), 0)
     assert ran.exit_code == layout.NO_INPUT.code
@@ -191,7 +179,7 @@ def test_an_environment_that_does_not_say_where_it_lies(array: Array, containers
 
 
 def test_a_big_argument_is_an_object_of_its_own(array: Array) -> None:
-    big = array.children[0].upload(TransportableObject("from afar").serialize())
+    big = array.children[0].upload(cloudpickle.dumps("from afar"))
     array.add(lambda x: x, big)
     made = array.sent()
     assert b"from afar" not in made.data

@@ -43,16 +43,17 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import cloudpickle
-from covalent_awsbatch_runner import archive
 exec(sys.argv[3], globals())
-archive.save(task, Path(sys.argv[2]))
+Path(sys.argv[2]).write_bytes(cloudpickle.dumps(task))
+print(sys.version.split()[0])
 """
 
 
 def packed(container: Container, python: str, source: str) -> bytes:
-    """The archive of the function `task` in `source`, pickled by that Python with the runner's own cloudpickle."""
+    """The pickle of the function `task` in `source`, made by that Python with the runner's own cloudpickle."""
     runner, out = container.root / layout.RUNNER_DIR, container.root / "packed"
-    subprocess.run([python, "-s", "-c", PACK, str(runner), str(out), source], check=True)
+    command = [python, "-s", "-c", PACK, str(runner), str(out), source]
+    container.pickled_by = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
     return out.read_bytes()
 
 

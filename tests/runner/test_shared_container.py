@@ -35,8 +35,6 @@ class Shared:
 
     def start(self, attempt: int = 1, each: int | None = None) -> subprocess.Popen[bytes]:
         each = each or len(self.members)
-        for member in self.members:
-            member.write()
         self._env |= {
             layout.ENV_TASKS_PER_JOB: str(each),
             layout.ENV_TASKS: str(self._first + len(self.members)),
@@ -45,7 +43,8 @@ class Shared:
         }
         first = self.members[0]
         first.env = self._env
-        return first.start(stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        first.write_payload(self.members, each)
+        return first.launch(stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def run(self, attempt: int = 1, each: int | None = None) -> list[Ran]:
         with self.start(attempt, each) as process:

@@ -189,9 +189,7 @@ async def test_several_wrong_settings_are_named_in_one_error(world: World) -> No
     wrong = world.settings(s3_bucket_name="nobodys", ecr_repo_name="nobodys", batch_queue="nobodys-queue")
     with pytest.raises(errors.NotFound) as caught:
         await world.run(wrong, shout, "a")
-    holds(
-        caught.value, "bucket `nobodys`", "Also: AWS did not find ECR repository `nobodys`", "Also: There is no job q"
-    )
+    holds(caught.value, "bucket `nobodys`", "Also: AWS did not find ECR repository `nobodys`", "Also: The job queue")
 
 
 # ---- credentials ----------------------------------------------------------------------------------------------------
@@ -379,7 +377,7 @@ async def test_a_disabled_queue_is_told_before_anything_is_made(world: World) ->
 
 
 FARGATE = [
-    ({"vcpu": 17}, "vcpu=17 with memory=3.75 (GiB) can't be had", "at most vcpu 16 with 120 GiB"),
+    ({"vcpu": 17}, "vcpu=17 with memory=3.75 (GiB) is too large", "at most vcpu 16 with 120 GiB"),
     ({"vcpu": 8, "memory": 121}, "memory=121 (GiB)", "at most vcpu 16 with 120 GiB"),
     ({"num_gpus": 1}, "num_gpus=1", "Set num_gpus to 0"),
 ]
@@ -433,7 +431,7 @@ async def test_half_a_cpu_on_ec2_is_told(world: World) -> None:
 def test_the_image_is_made_for_the_processor_of_the_queues_machines() -> None:
     settings, said = fitted(Settings(), fargate=False, platform="linux/arm64")
     assert settings.platform == "linux/arm64"
-    assert "The machines of the queue `covalent-batch-queue` run linux/arm64" in said
+    assert "The instances of the queue `covalent-batch-queue` run linux/arm64" in said
     assert fitted(settings, fargate=False, platform="linux/arm64") == (settings, "")
     assert fitted(settings, fargate=False) == (settings, ""), "machines of both kinds, or none that tell"
 

@@ -104,8 +104,21 @@ async def test_no_job_is_bigger_than_it_may_be(
     world: World, gate: Gate, through: Callable[..., Settings], limits: dict[str, int], jobs: list[int]
 ) -> None:
     settings = through(**limits)
-    others = [Electron(world, settings, shout, character * 180_000) for character in "abcde"]  # 0.4 MiB each
+    others = [Electron(world, settings, shout, character * 420_000) for character in "abcde"]  # 0.4 MiB each
     assert sizes(await with_others(world, gate, settings, others)) == jobs
+
+
+async def test_what_tasks_share_counts_once_in_the_size_of_their_job(
+    world: World, gate: Gate, through: Callable[..., Settings]
+) -> None:
+    table = "x" * 600_000
+
+    def look(at: int) -> str:
+        return table[at]
+
+    settings = through(max_layer_mib=1)
+    others = [Electron(world, settings, look, at) for at in range(6)]
+    assert sizes(await with_others(world, gate, settings, others)) == [6]
 
 
 async def test_one_that_cannot_be_packed_is_nothing_to_the_others(

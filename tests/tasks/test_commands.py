@@ -159,7 +159,7 @@ def test_hello_says_hello(world: World) -> None:
 @pytest.mark.parametrize(
     ("more", "text"),
     [
-        (["--batch-queue", "nobodys"], "Error: NotFound: There is no job queue `nobodys`"),
+        (["--batch-queue", "nobodys"], "Error: NotFound: The job queue `nobodys` does not exist"),
         (
             ["--vcpu", "0"],
             "Error: SettingError: The setting vcpu='0', given on the command line, can't be used: it must be",

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Which builder a name means."""
+"""The builders of images, and the choice of one."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ __all__ = ["Base", "Builder", "Login", "PushedImage", "Repository", "builder"]
 
 
 def builder(kind: str, cache_dir: str | Path | None = None) -> Builder:
-    """The builder of that name, not opened yet; `cache_dir` is where an engine's layers may lie for a while."""
+    """Return the builder with this name, not opened yet.
+
+    `cache_dir` is the folder for an engine's layers. Raises SettingError for another name.
+    """
     match kind:
         case "registry":
             return RegistryBuilder()
         case "docker":
-            from .docker_builder import DockerBuilder  # the SDK takes 0.2 s to import: only whoever uses it pays
+            from .docker_builder import DockerBuilder  # the SDK takes 0.2 s to import
 
             return DockerBuilder(cache_dir=cache_dir)
-    raise SettingError(f"`builder` is {kind!r}; it is either 'registry' or 'docker'.")
+    raise SettingError(f"The setting builder={kind!r} is neither 'registry' nor 'docker'.")

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What every builder of images does, and the values it speaks in.
+"""The interface of image builders, and its values.
 
-There are two: `registry_builder` needs no engine, `docker_builder` has an engine take part. Both give the same digests.
+`registry_builder` needs no engine, `docker_builder` uses one. Both give the same digests.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from ..registry.blob import Blob
 
 @dataclass(frozen=True)
 class Login:
-    """What a registry lets in: for ECR, what `GetAuthorizationToken` answers."""
+    """A registry's credentials: for ECR, the answer of `GetAuthorizationToken`."""
 
     username: str
     password: str = field(repr=False)
 
     def basic(self) -> str:
-        """The value of the Authorization header."""
+        """Return the value of the Authorization header."""
         return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
 
 
 @dataclass(frozen=True)
 class Repository:
-    """Where images go: `host` (with port) and `name`, as ECR's own `repositoryUri` gives them."""
+    """The target of images: `host` (with port) and `name`, as ECR's `repositoryUri` gives them."""
 
     host: str
     name: str
@@ -43,7 +43,7 @@ class Repository:
 
     @classmethod
     def at(cls, uri: str, login: Login | None = None) -> Repository:
-        """The repository of a `repositoryUri`, like `1234.dkr.ecr.eu-west-1.amazonaws.com/tasks`."""
+        """Return the repository of a `repositoryUri`, such as `1234.dkr.ecr.eu-west-1.amazonaws.com/tasks`."""
         host, _, name = uri.partition("/")
         return cls(host, name, login)
 
@@ -54,10 +54,10 @@ class Repository:
 
 @dataclass(frozen=True)
 class Base:
-    """An image to build upon, for one platform.
+    """A base image for one platform.
 
-    `origin` says where its blobs are read from; None when only an engine had it, and then `files` holds its layers.
-    `inside` is what is known of its files.
+    `origin` is the source of its blobs; None if only an engine has it, and then `files` holds its layers. `inside` are
+    the facts of its files.
     """
 
     name: str
@@ -68,13 +68,13 @@ class Base:
 
     @property
     def python(self) -> str | None:
-        """The version of its Python; None when nobody knows."""
+        """Version of its Python; None if it is not known."""
         return self.inside.python or self.image.python
 
 
 @dataclass(frozen=True)
 class PushedImage:
-    """An image that a job definition can name; what pushing it took. `bytes_pushed` is 0 when all was there."""
+    """An image that a job definition can name, and the cost of its push; `bytes_pushed` may be 0."""
 
     uri: str
     digest: str
@@ -84,29 +84,29 @@ class PushedImage:
 
 
 class Builder(Protocol):
-    """One is opened per event loop, and shared: what many tasks need at once is then sent once."""
+    """Builds and pushes images. One is opened per event loop and shared, so that common layers are sent once."""
 
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(self, *error: object) -> None: ...
 
     async def resolve_base(self, image: str, platform: str, into: Repository) -> Base:
-        """The base that `image` names, for a platform like `linux/amd64`. Nothing is pushed yet, so it can be refused.
+        """Return the base that `image` names, for a platform such as `linux/amd64`. Nothing is pushed yet.
 
         Raises SettingError, ImageError and ServiceError.
         """
         ...
 
     async def missing(self, layers: Sequence[Layer], into: Repository) -> list[Layer]:
-        """Those of the layers that the repository does not hold. Raises ServiceError."""
+        """Return the layers that the repository does not have. Raises ServiceError."""
         ...
 
     def layers_of(self, base: Base, into: Repository) -> list[Blob]:
-        """What opens each layer of the base, lowest first. Nothing is read yet."""
+        """Return the layers of the base as blobs, lowest first. Nothing is read yet."""
         ...
 
     async def push(self, base: Base, layers: Sequence[Layer], into: Repository, kind: str = ...) -> PushedImage:
-        """The base with these layers on top, in the repository, under a tag that begins with its `kind`.
+        """Push the base with these layers on top, under a tag that begins with `kind`.
 
         Raises ImageError and ServiceError.
         """

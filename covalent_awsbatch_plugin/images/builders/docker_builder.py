@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Images with a Docker engine's help: it brings the base, even one that is in no registry, and can run what was built.
+"""Build images with a Docker engine, which can have bases that no registry has, and can run the result.
 
-What is pushed are our own bytes, not those of the engine's push: docs/decisions/0002 says why.
+The pushed bytes are this package's, not those of the engine's push: see docs/decisions/0002.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .registry_builder import OF_TASKS, RegistryBuilder, tag_of
 
 
 class DockerBuilder:
-    """Open one per event loop. `cache_dir` is where the layers of a base that only the engine has lie meanwhile."""
+    """A builder for one event loop. `cache_dir` is the folder for the layers of bases that only the engine has."""
 
     def __init__(self, *, cache_dir: str | Path | None = None, registry: RegistryBuilder | None = None) -> None:
         self._cache_dir = cache_dir
@@ -51,32 +51,32 @@ class DockerBuilder:
         try:
             return tempfile.TemporaryDirectory(dir=self._cache_dir, prefix="covalent-awsbatch-")
         except OSError as error:
-            happened = f"The folder {self._cache_dir or tempfile.gettempdir()} can't be used."
+            happened = f"The folder {self._cache_dir or tempfile.gettempdir()} can't be written to."
             raise StagingError(happened, says=str(error), advice="Correct `cache_dir`.") from error
 
     async def resolve_base(self, image: str, platform: str, into: Repository) -> Base:
-        """See `Builder.resolve_base`. What was built on this engine and never pushed is the engine's alone."""
+        """See `Builder.resolve_base`. An image that was built on this engine is read from the engine."""
         parse(image)
-        held = await self._engine.find(image)
-        if held is not None and not held.pulled:
-            return await self._of_engine(held, image, platform)
+        image_of_engine = await self._engine.find(image)
+        if image_of_engine is not None and not image_of_engine.pulled:
+            return await self._of_engine(image_of_engine, image, platform)
         try:
             return await self._registry.resolve_base(image, platform, into)
         except ServiceError:
-            if held is None:
+            if image_of_engine is None:
                 raise
-            return await self._of_engine(held, image, platform)
+            return await self._of_engine(image_of_engine, image, platform)
 
-    async def _of_engine(self, held: EngineImage, name: str, platform: str) -> Base:
-        if held.id not in self._exported:
-            self._exported[held.id] = await self._export_once(held.id, lambda: self._export(held, name))
-        base = self._exported[held.id]
+    async def _of_engine(self, image: EngineImage, name: str, platform: str) -> Base:
+        if image.id not in self._exported:
+            self._exported[image.id] = await self._export_once(image.id, lambda: self._export(image, name))
+        base = self._exported[image.id]
         check_platform(base.image, platform)
         return base
 
-    async def _export(self, held: EngineImage, name: str) -> Base:
+    async def _export(self, image: EngineImage, name: str) -> Base:
         folder = Path(tempfile.mkdtemp(dir=self._folder))
-        config, layers = await self._engine.export(held, folder)
+        config, layers = await self._engine.export(image, folder)
         files = {layer.digest: path for layer, path in layers}
         return Base(name, assemble(DOCKER, config, [layer for layer, _ in layers]), None, files)
 
@@ -89,7 +89,7 @@ class DockerBuilder:
         return self._registry.layers_of(base, into)
 
     async def push(self, base: Base, layers: Sequence[Layer], into: Repository, kind: str = OF_TASKS) -> PushedImage:
-        """See `Builder.push`. The engine gets the image first: what it can't hold is not pushed."""
+        """See `Builder.push`. The engine loads the image first, so that an image it refuses is not pushed."""
         image = compose(base.image, layers)
         tag = f"{into.uri}:{tag_of(kind, image.digest)}"
         if await self._engine.find(tag) is None:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A Docker engine, as far as building needs one. The SDK blocks, so it works in one small pool of threads."""
+"""The operations of a Docker engine that building needs. The SDK blocks, so it runs in a small pool of threads."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ PIECE_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class EngineImage:
-    """An image that the engine has; `pulled` when it knows it by a registry's digest."""
+    """An image that the engine has; `pulled` if the engine knows its digest in a registry."""
 
     id: str
     pulled: bool
 
 
 class Engine:
-    """The engine of DOCKER_HOST, else this machine's."""
+    """The engine of DOCKER_HOST, or else this machine's."""
 
     async def __aenter__(self) -> Self:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
@@ -60,20 +60,20 @@ class Engine:
         self._pool.shutdown(wait=False)
 
     async def find(self, name: str) -> EngineImage | None:
-        """The image of that name, digest or id."""
+        """Return the image with this name, digest or id; None if the engine does not have it."""
         return await self._do(lambda: self._find(name))
 
     async def pull(self, reference: Reference, platform: str, login: Login | None) -> None:
-        """Have the engine pull an image. Raises ImageError or NotAuthenticated, in the engine's words."""
+        """Pull an image. Raises ImageError or NotAuthenticated, in the engine's words."""
         await self._do(lambda: self._pull(reference, platform, login))
 
     async def load(self, image: Image, layers: Sequence[Layer], tag: str) -> None:
-        """Give the engine an image whose base it has; afterwards its id is the digest of our config."""
+        """Load an image whose base the engine has; then its id is the digest of its config."""
         await self._do(lambda: self._load(image, layers, tag))
 
-    async def export(self, held: EngineImage, folder: Path) -> tuple[bytes, list[tuple[Descriptor, Path]]]:
-        """Config and layers of an image, bottom up, the layers as files in `folder` that a registry takes."""
-        return await self._do(lambda: self._export(held, folder))
+    async def export(self, image: EngineImage, folder: Path) -> tuple[bytes, list[tuple[Descriptor, Path]]]:
+        """Return config and layers of an image, bottom up, the layers as files in `folder` for a registry."""
+        return await self._do(lambda: self._export(image, folder))
 
     async def _do(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
@@ -81,16 +81,16 @@ class Engine:
     # ---- in a thread of the pool -----------------------------------------------------------------------------------
     def _find(self, name: str) -> EngineImage | None:
         try:
-            with _said(f"The Docker engine could not look for {name}."):
-                found = self._client.api.inspect_image(name)
+            with _translated(f"The Docker engine could not look for {name}."):
+                details = self._client.api.inspect_image(name)
         except _Absent:
             return None
-        return EngineImage(found["Id"], bool(found.get("RepoDigests")))
+        return EngineImage(details["Id"], bool(details.get("RepoDigests")))
 
     def _pull(self, reference: Reference, platform: str, login: Login | None) -> None:
         auth = {"username": login.username, "password": login.password} if login else None
         happened = f"The Docker engine could not pull {reference}."
-        with _said(happened):
+        with _translated(happened):
             events = self._client.api.pull(
                 reference.name, reference.version, stream=True, decode=True, platform=platform, auth_config=auth
             )
@@ -98,19 +98,19 @@ class Engine:
 
     def _load(self, image: Image, layers: Sequence[Layer], tag: str) -> None:
         happened = f"The Docker engine could not load {tag}."
-        with _said(happened):
+        with _translated(happened):
             _read(self._client.api.load_image(_pieces(tar(load_archive(image, layers, tag)))), happened)
-        held = self._find(tag)
+        loaded = self._find(tag)
         # With the containerd image store, an image's id is the digest of its manifest.
-        if held is None or held.id not in (image.manifest.config.digest, image.digest):
-            raise ImageError(f"The Docker engine made another image of {tag} than was asked for.", says=str(held))
+        if loaded is None or loaded.id not in (image.manifest.config.digest, image.digest):
+            raise ImageError(f"The Docker engine loaded {tag} with another digest than expected.", says=str(loaded))
 
-    def _export(self, held: EngineImage, folder: Path) -> tuple[bytes, list[tuple[Descriptor, Path]]]:
+    def _export(self, image: EngineImage, folder: Path) -> tuple[bytes, list[tuple[Descriptor, Path]]]:
         with (
-            _said(f"The Docker engine could not export {held.id}."),
+            _translated(f"The Docker engine could not export {image.id}."),
             tempfile.TemporaryFile(dir=folder) as file,
         ):
-            for piece in self._client.api.get_image(held.id):
+            for piece in self._client.api.get_image(image.id):
                 file.write(piece)
             file.seek(0)
             with tarfile.open(fileobj=file) as archive:
@@ -122,18 +122,19 @@ def _connect() -> Any:  # the SDK has types for some of its calls only
         return docker_client(ANSWER_S)
     except docker.errors.DockerException as error:
         raise ImageError(
-            "No Docker engine answers.",
+            "The Docker engine does not answer.",
             says=str(error),
-            advice='Start one, or set DOCKER_HOST; `builder = "registry"` in [executors.awsbatch] needs none.',
+            advice="Start a Docker engine, or set DOCKER_HOST. "
+            'The setting `builder = "registry"` in [executors.awsbatch] needs no engine.',
         ) from error
 
 
 class _Absent(ImageError):
-    """The engine does not have that image."""
+    """The engine does not have the image."""
 
 
 @contextmanager
-def _said(happened: str) -> Iterator[None]:
+def _translated(happened: str) -> Iterator[None]:
     try:
         yield
     except docker.errors.ImageNotFound as error:
@@ -141,31 +142,33 @@ def _said(happened: str) -> Iterator[None]:
     except docker.errors.APIError as error:
         raise _refusal(happened, error.explanation or str(error)) from error
     except (docker.errors.DockerException, OSError) as error:
-        raise ImageError(happened, says=str(error), advice="Does the engine still run? Is its disk full?") from error
+        raise ImageError(
+            happened, says=str(error), advice="Check that the engine runs and that its disk is not full."
+        ) from error
 
 
 def _read(events: Iterable[Mapping[str, Any]], happened: str) -> None:
-    """The SDK raises nothing for what fails after the engine's first byte: that is in the text of its answer."""
+    """Read the engine's events. An error after the first byte is an event, not an exception of the SDK."""
     for event in events:
         if "error" in event:
             raise _refusal(happened, str(event["error"]))
 
 
 def _refusal(happened: str, says: str) -> ImageError | NotAuthenticated:
-    """Of a registry's answers to the engine, only the text comes through."""
+    """Return the error for a refusal; of what a registry answers to the engine, only the text is known."""
     if "unauthorized" in says or "no basic auth credentials" in says:
         return NotAuthenticated(
             f"{happened} The registry did not accept the login.",
             says=says,
-            advice="The login may have expired, or be of another registry.",
+            advice="Log in again: the login may have expired, or belong to another registry.",
         )
     return ImageError(happened, says=says)
 
 
 def load_archive(image: Image, layers: Sequence[Layer], tag: str) -> dict[str, Entry]:
-    """What `docker load` reads: Docker's manifest.json, and an OCI layout for the containerd image store.
+    """Return the input of `docker load`: Docker's manifest.json, and an OCI layout for the containerd image store.
 
-    The base's layers are named and left out: the engine opens the file of a layer only when it lacks it.
+    The base's layers are named but not included: the engine opens the file of a layer only if it lacks the layer.
     """
     manifest = image.manifest
     names = [_blob_path(layer.digest) for layer in manifest.layers]
@@ -190,7 +193,7 @@ def _json(body: object) -> bytes:
 
 
 def _pieces(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-    """HTTP's chunked encoding copies what it sends, so 100 MB had better not come at once."""
+    """Yield small chunks: HTTP's chunked encoding copies each chunk."""
     for chunk in chunks:
         view = memoryview(chunk)
         yield from (view[start : start + PIECE_BYTES] for start in range(0, len(view), PIECE_BYTES))
@@ -215,14 +218,14 @@ def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
 
 
 def _plain(file: IO[bytes]) -> IO[bytes]:
-    """The tar itself: the containerd image store exports layers as they were pulled."""
+    """Return the tar itself: the containerd image store exports layers as they were pulled."""
     compressed = file.read(2) == b"\x1f\x8b"
     file.seek(0)
     return cast(IO[bytes], gzip.GzipFile(fileobj=file)) if compressed else file
 
 
 def _compress(file: IO[bytes], diff_id: str, path: Path) -> Descriptor:
-    """Write a layer as stored gzip, like our own layers: what a registry keeps has the same digest everywhere."""
+    """Write a layer as stored gzip, like the package's own layers, so that its digest is the same everywhere."""
     diff, digest, size = hashlib.sha256(), hashlib.sha256(), 0
     with path.open("wb") as out:
         for chunk in stored_gzip(_hashed(file, diff)):

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Images without an engine: layers appended to a base over the registry's own API, sending only what is not there."""
+"""Build images without an engine: add layers to a base over the registry's API, and send only missing ones."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from .builder import Base, Login, PushedImage, Repository
 
 log = logging.getLogger(__name__)
 
-TAG_FRESH_S = 300.0  # for how long a tag of a base image is believed to name the same digest
-ASK_FIRST_BYTES = 64 * 1024  # a smaller blob is sent unasked: that is one round trip less than HEAD, POST, PUT
-TOLD_BYTES = 4 * 1024 * 1024  # a bigger blob takes a while: whoever reads the log is told
+TAG_FRESH_S = 300.0  # time for which a tag of a base image is assumed to name the same digest
+ASK_FIRST_BYTES = 64 * 1024  # a smaller blob is sent without a HEAD, which saves a round trip
+LOGGED_BYTES = 4 * 1024 * 1024  # a bigger blob takes a while, so it is logged
 STREAMS_AT_ONCE = 8
-OF_TASKS, OF_ENVIRONMENT, OF_BASE = "task", "environment", "base"  # how the tags of what is pushed begin
+OF_TASKS, OF_ENVIRONMENT, OF_BASE = "task", "environment", "base"  # prefixes of tags
 
 
 class RegistryBuilder:
-    """Open one per event loop: what twenty tasks need at once, it sends once.
+    """A builder for one event loop; tasks that need the same layer at once share one upload.
 
-    `logins` are for base images in private registries, by host; the target's login comes with the `Repository`.
+    `logins` are for base images in private registries, by host; the target's login is in `Repository`.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class RegistryBuilder:
         self._http = RegistryHttp(sleep=sleep, jitter=jitter)
         self._tags: dict[Reference, tuple[float, str]] = {}
         self._images: dict[Hashable, Base] = {}
-        self._there: set[tuple[str, str, str]] = set()  # host, repository, digest of what was seen or put there
+        self._there: set[tuple[str, str, str]] = set()  # host, repository and digest of blobs known to exist
         self._digest_once: Once[str] = Once()
         self._image_once: Once[Base] = Once()
         self._send_once: Once[None] = Once()
@@ -66,7 +66,7 @@ class RegistryBuilder:
 
     # ---- the base ---------------------------------------------------------------------------------------------------
     async def resolve_base(self, image: str, platform: str, into: Repository) -> Base:
-        """See `Builder.resolve_base`. A tag is looked up anew after `TAG_FRESH_S`; a digest is read once."""
+        """See `Builder.resolve_base`. A tag is resolved again after `TAG_FRESH_S`; a digest is read once."""
         reference = parse(image)
         login = self.login(reference.registry, into)
         registry = Registry(self._http, reference.registry, reference.repository, login)
@@ -77,7 +77,7 @@ class RegistryBuilder:
         return replace(self._images[key], name=image)
 
     def login(self, host: str, into: Repository) -> Login | None:
-        """What opens a registry from which a base is read."""
+        """Return the login for the registry of a base."""
         return into.login if host == into.host else self._logins.get(host)
 
     async def _digest(self, registry: Registry, reference: Reference) -> str:
@@ -93,16 +93,16 @@ class RegistryBuilder:
         """See `Builder.missing`."""
         registry = Registry(self._http, into.host, into.name, into.login)
         there = await asyncio.gather(*(registry.has_blob(layer.digest) for layer in layers))
-        return [layer for layer, found in zip(layers, there, strict=True) if not found]
+        return [layer for layer, exists in zip(layers, there, strict=True) if not exists]
 
     async def push(self, base: Base, layers: Sequence[Layer], into: Repository, kind: str = OF_TASKS) -> PushedImage:
-        """See `Builder.push`. An image that is there costs one request."""
+        """See `Builder.push`. An image that exists costs one request."""
         image = compose(base.image, layers)
         registry = Registry(self._http, into.host, into.name, into.login)
         if await registry.manifest_digest(image.digest) is None:
             try:
                 await self._send(base, image, layers, registry, kind)
-            except MissingBlobs:  # what we saw there was deleted since, by a lifecycle rule for example
+            except MissingBlobs:  # a blob that existed was deleted, for example by a lifecycle rule
                 self._forget(registry)
                 await self._send(base, image, layers, registry, kind)
         tally = registry.tally
@@ -114,14 +114,19 @@ class RegistryBuilder:
         return [source(layer) for layer in base.image.manifest.layers]
 
     async def _send(self, base: Base, image: Image, layers: Sequence[Layer], to: Registry, kind: str) -> None:
-        """Everything the manifest names, side by side; then the manifest, under a tag: what has none is often swept."""
+        """Send all blobs of the manifest at once, then the manifest.
+
+        The manifest gets a tag, because lifecycle rules often delete untagged images.
+        """
         blobs = [(Blob.of(layer.data, layer.digest), layer.comment) for layer in layers]
         config = self._give(Blob.of(image.config), to)
-        await together(self._mirror(base, to), config, *(self._give(blob, to, told=told) for blob, told in blobs))
+        await together(
+            self._mirror(base, to), config, *(self._give(blob, to, caption=caption) for blob, caption in blobs)
+        )
         await to.put_manifest(image.manifest, tag_of(kind, image.digest))
 
     async def _mirror(self, base: Base, to: Registry) -> None:
-        """Make sure that the repository holds the base: once for all tasks that are built upon it."""
+        """Make sure that the repository has the base, once for all tasks."""
         if base.origin is None or (base.origin.registry, base.origin.repository) != (to.host, to.repository):
             await self._once_there(to, base.image.digest, lambda: self._mirror_now(base, to))
 
@@ -136,21 +141,21 @@ class RegistryBuilder:
         await to.put_manifest(base.image.manifest, tag_of(OF_BASE, base.image.digest))
 
     def _source(self, base: Base, to: Registry) -> Callable[[Descriptor], Blob]:
-        """What opens a layer of the base: a file, or a stream from where it lies. It is never whole in memory."""
+        """Return a function that opens a layer of the base: a file, or a stream from its registry."""
         if base.origin is None:
             return lambda layer: Blob.file(layer, base.files[layer.digest])
         login = to.login if base.origin.registry == to.host else self._logins.get(base.origin.registry)
         return Registry(self._http, base.origin.registry, base.origin.repository, login, to.tally).blob
 
     async def _give(
-        self, blob: Blob, to: Registry, mount_from: str | None = None, told: str = "a layer of the base image"
+        self, blob: Blob, to: Registry, mount_from: str | None = None, caption: str = "a layer of the base image"
     ) -> None:
         async def give() -> None:
             if blob.size >= ASK_FIRST_BYTES and await to.has_blob(blob.digest):
                 return
             async with self._streams:
-                if blob.size >= TOLD_BYTES:
-                    log.info("Sending %s, %.1f MiB, to %s/%s.", told, blob.size / 2**20, to.host, to.repository)
+                if blob.size >= LOGGED_BYTES:
+                    log.info("Sending %s, %.1f MiB, to %s/%s.", caption, blob.size / 2**20, to.host, to.repository)
                 await to.upload(blob, mount_from)
 
         await self._once_there(to, blob.digest, give, remember=blob.size >= ASK_FIRST_BYTES)
@@ -158,7 +163,10 @@ class RegistryBuilder:
     async def _once_there(
         self, to: Registry, digest: str, work: Callable[[], Coroutine[Any, Any, None]], *, remember: bool = True
     ) -> None:
-        """Small blobs are not remembered: there is one for each task, and a process may see a million."""
+        """Run `work` unless the blob is known to exist.
+
+        Small blobs are not remembered: each task has one, and a process may see a million.
+        """
         key = (to.host, to.repository, digest)
         if key not in self._there:
             await self._send_once(key, work)
@@ -170,19 +178,19 @@ class RegistryBuilder:
 
 
 def tag_of(kind: str, digest: str) -> str:
-    """A pushed image's tag: from its content, so immutable tags are no obstacle; `kind` is for lifecycle rules."""
+    """Return a tag made from the content, so that immutable tags work; `kind` is for lifecycle rules."""
     return f"{kind}-{digest.removeprefix('sha256:')[:16]}"
 
 
 async def _digest_of_tag(registry: Registry, reference: Reference) -> str:
     digest = await registry.manifest_digest(reference.version)
     if digest is None:
-        raise NotFound(f"There is no image {reference}.", advice="Correct the base image's name or tag.")
+        raise NotFound(f"The image {reference} does not exist.", advice="Correct the base image's name or tag.")
     return digest
 
 
 async def _read(registry: Registry, exact: Reference, platform: str) -> Base:
-    """The base's manifest, behind an index if there is one, and its config."""
+    """Return the base's manifest, also from an index, and its config."""
     body, media_type = await registry.manifest(exact.version)
     listed = media_type in INDEXES
     if listed:

@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""How a registry asks who we are: https://distribution.github.io/distribution/spec/auth/token/"""
+"""A registry's authentication.
+
+https://distribution.github.io/distribution/spec/auth/token/
+"""
 
 from __future__ import annotations
 
@@ -17,31 +20,31 @@ _PARAMETER = re.compile(r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))')
 
 @dataclass(frozen=True)
 class BearerChallenge:
-    """Where a token is to be had (`realm`), and for what."""
+    """The address of a token server (`realm`), and the scope of the token."""
 
     realm: str
     service: str = ""
     scope: str = ""
 
     def url(self) -> URL:
-        """What to GET. Two scopes in one challenge, as of a mount, are two parameters."""
+        """Return the URL of the token. Two scopes in one challenge, as for a mount, are two parameters."""
         query = [("service", self.service)] if self.service else []
         query += [("scope", scope) for scope in self.scope.split()]
         return URL(self.realm).extend_query(query)
 
 
 def bearer_challenge(headers: Iterable[str]) -> BearerChallenge | None:
-    """The challenge in WWW-Authenticate headers that a token answers; None when there is no such challenge."""
+    """Return the Bearer challenge in WWW-Authenticate headers; None if there is none."""
     for header in headers:
         scheme, _, rest = header.strip().partition(" ")
-        found = {name.lower(): quoted or plain for name, quoted, plain in _PARAMETER.findall(rest)}
-        if scheme.lower() == "bearer" and "realm" in found:
-            return BearerChallenge(found["realm"], found.get("service", ""), found.get("scope", ""))
+        parameters = {name.lower(): quoted or plain for name, quoted, plain in _PARAMETER.findall(rest)}
+        if scheme.lower() == "bearer" and "realm" in parameters:
+            return BearerChallenge(parameters["realm"], parameters.get("service", ""), parameters.get("scope", ""))
     return None
 
 
 def token_in(body: bytes) -> str | None:
-    """The token of a token server's answer; Docker's servers call it `token`, OAuth's `access_token`."""
+    """Return the token in a token server's answer; Docker's servers call it `token`, OAuth's `access_token`."""
     try:
         answer = json.loads(body)
     except ValueError:

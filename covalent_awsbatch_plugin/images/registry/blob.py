@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What a registry keeps, wherever it lies: bytes that can be read from their beginning as often as needed."""
+"""A blob of a registry: bytes that can be read from the beginning as often as needed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Blob:
-    """Bytes by digest; `open` starts them anew each time, so an upload can be tried again."""
+    """Bytes by digest; `open` reads them from the beginning each time, so that an upload can be repeated."""
 
     digest: str
     size: int

@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A repository in a registry, over the OCI distribution API: https://github.com/opencontainers/distribution-spec"""
+"""A repository in a registry, over the OCI distribution API.
+
+https://github.com/opencontainers/distribution-spec
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ _OCTETS = {"Content-Type": "application/octet-stream"}
 
 
 class Registry:
-    """One repository. Cheap to make: session and tokens are `http`'s; `tally` counts what was done through this one."""
+    """One repository. It uses the session and tokens of `http`; `tally` counts the requests of this object."""
 
     def __init__(
         self,
@@ -44,7 +47,7 @@ class Registry:
 
     # ---- manifests ------------------------------------------------------------------------------------------------
     async def manifest_digest(self, version: str) -> str | None:
-        """The digest of what a tag (or digest) names; None when there is nothing."""
+        """Return the digest that a tag (or digest) names; None if it does not exist."""
         call = self._pull("HEAD", f"manifests/{version}", version, _ACCEPT)
         answer = await self._ask(call, ok=(200, 404))
         if answer.status == 404:
@@ -54,14 +57,14 @@ class Registry:
         return digest_of((await self.manifest(version))[0])  # the header is optional
 
     async def manifest(self, version: str) -> tuple[bytes, str]:
-        """A manifest or index, and its media type; raises NotFound."""
+        """Return a manifest or index and its media type. Raises NotFound."""
         answer = await self._ask(self._pull("GET", f"manifests/{version}", version, _ACCEPT), ok=(200,))
         if version.startswith("sha256:"):
             self._verify(answer.body, version)
         return answer.body, answer.headers.get("Content-Type", "").partition(";")[0].strip()
 
     async def put_manifest(self, manifest: Manifest, tag: str) -> None:
-        """Give the repository a manifest under a tag. A tag that can't be moved but names it already is success."""
+        """Put a manifest under a tag. An immutable tag that names the manifest already is a success."""
         body = Body(len(manifest.body), Blob.of(manifest.body).open)
         call = self._push("PUT", f"manifests/{tag}", {"Content-Type": manifest.media_type}, body)
 
@@ -80,7 +83,7 @@ class Registry:
         return (await self._ask(self._pull("HEAD", f"blobs/{digest}", digest), ok=(200, 404))).status == 200
 
     async def read_blob(self, descriptor: Descriptor) -> bytes:
-        """A small blob, whole."""
+        """Return a small blob's bytes."""
         if descriptor.size > METADATA_BYTES:
             raise ImageError(f"The config of an image in {self.host}/{self.repository} has {descriptor.size} bytes.")
         data = b"".join(await self._http.patiently(lambda: _all(self.blob(descriptor))))
@@ -88,12 +91,12 @@ class Registry:
         return data
 
     def blob(self, descriptor: Descriptor) -> Blob:
-        """A blob that lies here, to be streamed elsewhere."""
+        """Return a blob of this repository, to be streamed."""
         call = self._pull("GET", f"blobs/{descriptor.digest}", descriptor.digest)
         return Blob(descriptor.digest, descriptor.size, lambda: self._http.stream(call, CHUNK_BYTES))
 
     async def upload(self, blob: Blob, mount_from: str | None = None) -> None:
-        """Give the repository a blob: from another repository of the registry if it agrees, else by sending it."""
+        """Upload a blob: by a mount from another repository of the registry, or else by sending it."""
         await self._http.patiently(lambda: self._upload(blob, mount_from), of=Unreachable)
 
     async def _upload(self, blob: Blob, mount_from: str | None) -> None:
@@ -105,22 +108,22 @@ class Registry:
         url = URL(f"{there.with_query(None).with_fragment(None)}?{query}", encoded=True)
         # One PUT with everything: of several PATCHes, ECR keeps the first and answers 201 to all.
         # https://github.com/aws/containers-roadmap/issues/2831
-        put = self._push("PUT", url, _OCTETS, Body(blob.size, blob.open))
-        await self._patiently_ask(put, ok=(201, 204))
+        request = self._push("PUT", url, _OCTETS, Body(blob.size, blob.open))
+        await self._patiently_ask(request, ok=(201, 204))
 
     async def _begin_upload(self, blob: Blob, mount_from: str | None) -> Answer:
-        """201 when the blob was mounted, 202 and a Location when it must be sent."""
+        """Start an upload. The status is 201 if the blob was mounted, 202 with a Location if it must be sent."""
         if mount_from is not None:
             query = urlencode({"mount": blob.digest, "from": mount_from})
             call = self._push("POST", f"blobs/uploads/?{query}", scope=f"mount {mount_from}")
             try:
                 return await self._patiently_ask(call, ok=(201, 202))
             except (NotAllowed, NotAuthenticated, NotFound, Refused):
-                pass  # a mount is a shortcut: what forbids it may well allow the plain way
+                pass  # a mount is a shortcut: a plain upload may still be allowed
         return await self._patiently_ask(self._push("POST", "blobs/uploads/"), ok=(202,))
 
     async def _patiently_ask(self, call: Call, ok: tuple[int, ...]) -> Answer:
-        """A step of an upload that was refused as one too many can be taken again; one that broke off can't."""
+        """Send a step of an upload; repeat it if it was throttled, but not if it broke off."""
         return await self._http.patiently(lambda: self._http.ask(call, ok), of=Throttled)
 
     # ---- calls ----------------------------------------------------------------------------------------------------
@@ -164,8 +167,8 @@ class Registry:
     def _verify(self, data: bytes, digest: str) -> None:
         if digest_of(data) != digest:
             raise ImageError(
-                f"The registry {self.host} answered with other bytes than {digest} has.",
-                advice="Something between here and the registry changes what it sends.",
+                f"The registry {self.host} sent bytes whose digest is not {digest}.",
+                advice="Check for a proxy that changes the registry's responses, then run it again.",
             )
 
 

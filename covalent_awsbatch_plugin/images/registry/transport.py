@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""HTTP as registries speak it: logins and tokens, redirects, trying again; what a call is for is in `registry.py`."""
+"""HTTP for registries: logins and tokens, redirects, retries; `repository` knows the meaning of a call."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ from .errors import About, error_of, retry_after_s, unreachable
 
 T = TypeVar("T")
 
-CONNECTIONS = 100  # far above what `registry_builder` streams at once: each stream between registries holds two
+CONNECTIONS = 100  # far above the streams of `registry_builder`, each of which uses two
 CONNECT_S = 10
-SILENCE_S = 300  # how long a registry may take over the digest of a blob of some GB before it answers
+SILENCE_S = 300  # time that a registry may need for the digest of a blob of some GB
 REDIRECTS = 5
 TRIES = 10
 FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 8.0
-LONGEST_ASKED_S = 60.0  # a registry that wants to be left alone for longer is asked again after this
+LONGEST_ASKED_S = 60.0  # limit for the seconds of a Retry-After header
 
 _NO_ANSWER = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
 
 
 @dataclass
 class Tally:
-    """What was sent: `requests` counts retries, tokens and redirects too; `bytes_pushed` only bodies of uploads."""
+    """The cost of requests: `requests` includes retries, tokens and redirects, `bytes_pushed` only uploads."""
 
     requests: int = 0
     bytes_pushed: int = 0
@@ -51,7 +51,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Body:
-    """Bytes to send; `open` starts them anew for each try."""
+    """Bytes to send; `open` reads them from the beginning for each try."""
 
     size: int
     open: Callable[[], AsyncGenerator[Chunk, None]]
@@ -59,9 +59,9 @@ class Body:
 
 @dataclass(frozen=True)
 class Call:
-    """One request for a registry. `home` is the registry's own origin: only there do we say who we are.
+    """One request for a registry.
 
-    `scope` tells apart what tokens are good for.
+    `home` is the registry's own origin: only there credentials are sent. `scope` distinguishes tokens.
     """
 
     method: str
@@ -77,14 +77,16 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
+    """A response; the names of `headers` are case-insensitive."""
+
     status: int
-    headers: Mapping[str, str]  # in any case of letters
+    headers: Mapping[str, str]  # case-insensitive
     body: bytes
     url: URL
 
 
 class RegistryHttp:
-    """One session for all registries of an event loop. Tokens are kept until the registry takes them no more."""
+    """One session for all registries of an event loop. Tokens are used until the registry refuses them."""
 
     def __init__(
         self,
@@ -94,7 +96,7 @@ class RegistryHttp:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sleep, self._jitter, self._clock = sleep, jitter, clock
-        self._paces: defaultdict[URL, Pace] = defaultdict(Pace)  # by registry, as are the times until when to wait
+        self._paces: defaultdict[URL, Pace] = defaultdict(Pace)  # by registry, like `_not_before`
         self._not_before: dict[URL, float] = {}
         self._tokens: dict[tuple[URL, Login | None, str], str] = {}
         self._token_once: Once[str] = Once()
@@ -105,7 +107,7 @@ class RegistryHttp:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S),
             headers={"Accept-Encoding": "identity", "User-Agent": "covalent-awsbatch-plugin"},
             cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,  # digests are of the bytes as they are kept
+            auto_decompress=False,  # digests are of the stored bytes
         )
         return self
 
@@ -113,7 +115,7 @@ class RegistryHttp:
         await self._session.close()
 
     async def patiently(self, attempt: Callable[[], Awaitable[T]], of: type[ServiceError] = ServiceError) -> T:
-        """Try again, with full jitter, what failed with an error `of` this kind that trying again may mend."""
+        """Retry, with full jitter, an attempt that fails with an error `of` this kind that a retry may help."""
         for number in range(TRIES - 1):
             try:
                 return await attempt()
@@ -124,16 +126,19 @@ class RegistryHttp:
         return await attempt()
 
     async def turn(self, call: Call, operation: str) -> None:
-        """Returns when a call that its registry takes only so many a second of may go."""
+        """Wait until a rate-limited call may start."""
         await self._paces[call.home].wait("registry", operation)
 
     async def ask(self, call: Call, ok: Collection[int]) -> Answer:
-        """The whole answer; one try. Raises ServiceError when there is none, or its status is not in `ok`."""
+        """Return the whole response; one try.
+
+        Raises ServiceError if there is none or its status is not in `ok`.
+        """
         async with self._opened(call, ok) as response:
             return Answer(response.status, response.headers, await response.read(), response.url)
 
     async def stream(self, call: Call, chunk_bytes: int) -> AsyncGenerator[Chunk, None]:
-        """The body of the answer, piece by piece; one try."""
+        """Yield the body of the response in chunks; one try."""
         async with self._opened(call, (200,)) as response:
             async for chunk in response.content.iter_chunked(chunk_bytes):
                 yield chunk
@@ -151,12 +156,12 @@ class RegistryHttp:
             raise unreachable(call.about, error) from error
 
     def _heed(self, call: Call, response: aiohttp.ClientResponse) -> None:
-        """A registry that says when to come again is left alone until then, by every call."""
+        """Delay all calls to a registry that asked for it."""
         if asked_s := min(LONGEST_ASKED_S, retry_after_s(response.status, response.headers)):
             self._not_before[call.home] = max(self._not_before.get(call.home, 0), self._clock() + asked_s)
 
     async def _follow(self, call: Call, stack: AsyncExitStack) -> aiohttp.ClientResponse:
-        """The answer behind redirects, and behind one challenge."""
+        """Return the response after redirects and after one challenge."""
         url, challenged = call.url, False
         for _ in range(REDIRECTS + 1):
             response = await self._send(call, url, stack)
@@ -171,13 +176,15 @@ class RegistryHttp:
             else:
                 return response
             response.release()
-        raise Refused(f"The registry {call.about.registry} redirects in a circle.", says=str(url.with_query(None)))
+        raise Refused(
+            f"The registry {call.about.registry} redirects more than {REDIRECTS} times.", says=str(url.with_query(None))
+        )
 
     async def _send(self, call: Call, url: URL, stack: AsyncExitStack) -> aiohttp.ClientResponse:
         if (wait := self._not_before.get(call.home, 0) - self._clock()) > 0:
             await self._sleep(wait)
         headers = dict(call.headers)
-        # Redirects and uploads lead to stores whose URLs are signed already, and that must not see who we are.
+        # Redirects and uploads lead to stores with signed URLs, which must not get the registry's credentials.
         if url.origin() == call.home and (authorization := self._authorization(call)):
             headers["Authorization"] = authorization
         data = None
@@ -191,12 +198,12 @@ class RegistryHttp:
         return await stack.enter_async_context(request)
 
     def _authorization(self, call: Call) -> str | None:
-        """A token for this scope, or else the login: ECR, and any registry that takes Basic, asks for no more."""
+        """Return a token for the scope, or else the login: ECR and other Basic registries need no token."""
         token = self._tokens.get((call.home, call.login, call.scope))
         return token or (call.login.basic() if call.login else None)
 
     async def _authorize(self, call: Call, challenge: BearerChallenge) -> None:
-        """Get the token a challenge asks for; many calls at once get it once."""
+        """Get the token that a challenge requires; many calls at once get it once."""
         key = (call.home, call.login, call.scope)
         self._tokens[key] = await self._token_once((*key, challenge), lambda: self._token(call, challenge))
 
@@ -213,12 +220,12 @@ class RegistryHttp:
 
 
 def base_url(host: str) -> URL:
-    """Where the API of a registry's host is: plain HTTP on this machine only."""
+    """Return the URL of a registry's API: plain HTTP on this machine only."""
     return URL(f"{'http' if is_loopback(host) else 'https'}://{host}/v2/")
 
 
 def location(answer: Answer, about: About) -> URL:
-    """The absolute URL of a Location header, exactly as the registry encoded it."""
+    """Return the absolute URL of a Location header, exactly as the registry encoded it."""
     return _absolute(answer.url, answer.headers.get("Location", ""), about)
 
 
@@ -235,13 +242,16 @@ def _absolute(here: URL, there: str, about: About) -> URL:
 def _refuse_plain_http(url: URL, about: About) -> None:
     if url.scheme != "https" and not is_loopback(url.host or ""):
         raise Refused(
-            f"The registry {about.registry} leads to {url.origin()}, which is not encrypted.",
-            advice="Only a registry on this machine may speak plain HTTP: give this one a certificate.",
+            f"The registry {about.registry} refers to {url.origin()}, which is not encrypted.",
+            advice="Only a registry on this machine may use plain HTTP: give this one a certificate.",
         )
 
 
 def _proxy(url: URL) -> str | None:
-    """The proxy of the environment; aiohttp's own way would also send what a .netrc holds, and not spare loopback."""
+    """Return the proxy of the environment.
+
+    aiohttp's own lookup would also send a .netrc's credentials, and use proxies for loopback.
+    """
     if is_loopback(url.host or "") or urllib.request.proxy_bypass(url.host or ""):
         return None
     return urllib.request.getproxies().get(url.scheme)

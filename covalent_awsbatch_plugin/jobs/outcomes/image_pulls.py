@@ -95,7 +95,7 @@ _RULES = tuple(
             _pull(
                 Detail.NOT_FOUND, _CONFIG, False,
                 f"Check the image's name, tag and Region, and that it is pushed. {_ALLOW}: without them, the answer"
-                f" is the same.",
+                " is the same.",
             ),
         ),
     )

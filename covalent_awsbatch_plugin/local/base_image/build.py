@@ -5,31 +5,26 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
 import json
 import platform
 import shutil
 import tarfile
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO
 
 from ...core.user_dirs import cache_home
 from ...images.base_facts import LABEL_LIBC
+from ...images.layer import TAR_END, Chunk, Written, digest_of, tar_member, write_deflated
+from ...images.manifest import DOCKER, Descriptor
 from .files import Entry, compiled, entries
 
-MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
-CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
-LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 PACKED = ("covalent", "pip")  # for sublattices and leptons, and for DepsPip
-FORMAT = 2  # of the cached images; a new number builds all of them again
+FORMAT = 3  # of the cached images; a new number builds all of them again
 MAX_IMAGES = 3  # cached images, those of earlier states of this machine included
-LEVEL = 1  # of gzip: the layer is read once or twice, on this machine only
 NOTHING = Entry("README", data=b"Nothing is in this image: engine `process` runs the Python of the machine.\n")
 
 
@@ -39,11 +34,11 @@ class BaseImage:
 
     manifest: bytes
     blobs: dict[str, Path]
-    media_type: str = MANIFEST_TYPE
+    media_type: str = DOCKER.manifest
 
     @property
     def digest(self) -> str:
-        return _digest(self.manifest)
+        return digest_of(self.manifest)
 
 
 def make_base_image(
@@ -65,7 +60,7 @@ def make_base_image(
 
 def _key(files: list[Entry]) -> str:
     """Return a hash of the Python, and of each file's name, size and time."""
-    key = hashlib.sha256(f"{FORMAT} {platform.python_version()} {architecture()} {LEVEL}".encode())
+    key = hashlib.sha256(f"{FORMAT} {platform.python_version()} {architecture()}".encode())
     for entry in files:
         stat = entry.source.stat() if entry.source else None
         facts = (entry.name, entry.data, entry.link, entry.mode, stat and (stat.st_size, stat.st_mtime_ns))
@@ -81,7 +76,7 @@ def _make(folder: Path, files: list[Entry]) -> None:
         partial.mkdir()
         layer = _write_layer(partial, files)
         config = _config(layer.diff_id)
-        (partial / _digest(config).partition(":")[2]).write_bytes(config)
+        (partial / digest_of(config).partition(":")[2]).write_bytes(config)
         (partial / "manifest.json").write_bytes(_manifest(config, layer))
         try:
             partial.rename(folder)
@@ -97,59 +92,33 @@ def _forget_old(cache: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@dataclass(frozen=True)
-class _Layer:
-    digest: str
-    diff_id: str
-    size: int
-
-
-class _Hashing(io.RawIOBase):
-    """A writer that passes on its data, and hashes it."""
-
-    def __init__(self, target: IO[bytes] | gzip.GzipFile) -> None:
-        self._target, self._hash = target, hashlib.sha256()
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: bytes) -> int:  # type: ignore[override]
-        self._hash.update(data)
-        return self._target.write(data)
-
-    @property
-    def digest(self) -> str:
-        return f"sha256:{self._hash.hexdigest()}"
-
-
-def _write_layer(folder: Path, files: list[Entry]) -> _Layer:
+def _write_layer(folder: Path, files: list[Entry]) -> Written:
     path = folder / "layer"
     with path.open("wb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of compiled source files
-        packed = _Hashing(file)
-        with gzip.GzipFile(fileobj=packed, mode="wb", filename="", mtime=0, compresslevel=LEVEL) as stream:
-            plain = _Hashing(stream)
-            with tarfile.open(fileobj=plain, mode="w|") as tar:
-                for entry in files:
-                    _add(tar, entry)
-    layer = _Layer(packed.digest, plain.digest, path.stat().st_size)
+        layer = write_deflated(_tar(files), file)
     path.rename(folder / layer.digest.partition(":")[2])
     return layer
 
 
-def _add(tar: tarfile.TarFile, entry: Entry) -> None:
+def _tar(files: list[Entry]) -> Iterator[Chunk]:
+    """Yield a tar of these entries in their order, the byte-code of each source after it."""
+    for entry in files:
+        yield from _member(entry)
+        if code := compiled(entry):
+            yield from _member(code)
+    yield TAR_END
+
+
+def _member(entry: Entry) -> Iterator[Chunk]:
     info = tarfile.TarInfo(entry.name)
     info.mode = entry.mode
     data = entry.source.read_bytes() if entry.source else entry.data
-    if data is not None:
-        info.size = len(data)
-    elif entry.link is not None:
+    if data is None and entry.link is not None:
         info.type, info.linkname = tarfile.SYMTYPE, entry.link
-    else:
+    elif data is None:
         info.type = tarfile.DIRTYPE
-    tar.addfile(info, io.BytesIO(data or b""))
-    if code := compiled(entry):
-        _add(tar, code)
+    return tar_member(info, data or b"")
 
 
 def _config(diff_id: str) -> bytes:
@@ -163,12 +132,12 @@ def _config(diff_id: str) -> bytes:
     return json.dumps(fields, sort_keys=True).encode()
 
 
-def _manifest(config: bytes, layer: _Layer) -> bytes:
+def _manifest(config: bytes, layer: Written) -> bytes:
     fields = {
         "schemaVersion": 2,
-        "mediaType": MANIFEST_TYPE,
-        "config": {"mediaType": CONFIG_TYPE, "size": len(config), "digest": _digest(config)},
-        "layers": [{"mediaType": LAYER_TYPE, "size": layer.size, "digest": layer.digest}],
+        "mediaType": DOCKER.manifest,
+        "config": Descriptor(DOCKER.config, digest_of(config), len(config)).to_json(),
+        "layers": [Descriptor(DOCKER.layer, layer.digest, layer.size).to_json()],
     }
     return json.dumps(fields, sort_keys=True).encode()
 
@@ -186,7 +155,3 @@ def environment() -> list[str]:
 def architecture() -> str:
     """Return OCI's name of this machine's architecture."""
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-
-
-def _digest(data: bytes) -> str:
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"

@@ -50,6 +50,26 @@ def pickled(file: IO[bytes]) -> IO[bytes]:
     return io.BufferedReader(_Decoded(file), _STEP)
 
 
+def read_pickle(path: Path) -> bytes:
+    """Return the pickle. Raises ValueError where its base64 is cut."""
+    with path.open("rb") as file:
+        file.seek(_OFFSET_BYTES)
+        file.seek(int.from_bytes(file.read(_OFFSET_BYTES), "big"))
+        return binascii.a2b_base64(file.read())
+
+
+def pickle_size(path: Path) -> int:
+    """Return how many bytes the pickle has, without reading it. Raises ValueError where there is none."""
+    with path.open("rb") as file:
+        file.seek(_OFFSET_BYTES)
+        pickle_at = int.from_bytes(file.read(_OFFSET_BYTES), "big")
+        size = file.seek(0, io.SEEK_END) - pickle_at
+        if size <= 0:
+            raise ValueError("the pickle is missing")
+        file.seek(-min(size, 2), io.SEEK_END)
+        return size // 4 * 3 - file.read().count(b"=")
+
+
 def loads(base64: str) -> Any:
     """The value of the pickle in a Covalent JSON (a hook's function or arguments)."""
     return pickle.loads(binascii.a2b_base64(base64))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # of the task file and the payload; a runner reads its own version only, and travels with it
 
 # ---- in the image -------------------------------------------------------------------------------------------------
 # Both sides of the container derive their paths from one root, so that an unpacked image runs anywhere.
@@ -20,18 +20,22 @@ RUNNER_PACKAGE = "covalent_awsbatch_runner"  # the copy of this folder, under it
 PLUGIN_DIR = f"{RUNNER_DIR}/plugin"  # what tasks may import of this package, where the image does not have it
 ENV_DIR = f"{ROOT}/env"  # packages that travel with the task, as an installer lays them: modules, and bin/
 CODE_DIR = f"{ROOT}/code"  # the user's own modules
-TASKS_DIR = f"{ROOT}/tasks"
-OBJECTS_DIR = f"{ROOT}/objects"
+PAYLOAD_FILE = f"{ROOT}/payload"  # all that the job's tasks are made of (`payload`), where they travel in the image
 ENTRYPOINT = ("python3", "-s", f"/{RUNNER_DIR}")  # -s: no user site-packages of whatever user the base image has
 
 
+# ---- in the folder into which a container unpacks its own part of the payload ----------------------------------------
+TASKS_DIR = "tasks"
+OBJECTS_DIR = "objects"
+
+
 def task_file(index: int) -> str:
-    """Path, relative to the image's root, of the description of task `index` (0 when the job is no array)."""
+    """Return the path, relative to that folder, of the description of task `index` (0 when the job is no array)."""
     return f"{TASKS_DIR}/{index}.json"
 
 
 def object_file(sha256: str) -> str:
-    """Path, relative to the image's root, of a baked-in function or argument."""
+    """Return the path, relative to that folder, of a function or an argument that came in the payload."""
     return f"{OBJECTS_DIR}/{sha256}"
 
 
@@ -64,7 +68,7 @@ def object_key(sha256: str) -> str:
 
 
 def payload_key(sha256: str) -> str:
-    """Key of all that a job's tasks are made of, where that is no layer of its image."""
+    """Key of a job's payload, where that is no layer of its image."""
     return f"{S3_ROOT}/objects/tasks/{sha256}"
 
 

@@ -20,8 +20,9 @@ IN_S3 = "s3"
 class ObjectRef:
     """A function, an argument or a hooks file, named by what it contains.
 
-    `place` is `IN_IMAGE`, beside the description (`layout.object_file`), or `IN_S3`, an object of its own
-    (`layout.object_key`); `size` is in bytes.
+    Functions and arguments are pickles, without Covalent's archive around them: its text of the value may hold an
+    address, and then the same task would have another name in each process. `place` is `IN_IMAGE`, beside the
+    description (`layout.object_file`), or `IN_S3`, an object of its own (`layout.object_key`); `size` is in bytes.
     """
 
     sha256: str
@@ -41,12 +42,16 @@ class ObjectRef:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """One electron: `args` and `kwargs` give the node ids of its inputs, in Covalent's sense."""
+    """One electron: `args` and `kwargs` give the node ids of its inputs, in Covalent's sense.
+
+    `python` is the version that pickled the function.
+    """
 
     node_id: int
     name: str
     function: ObjectRef
     hooks: ObjectRef
+    python: str
     args: tuple[int, ...] = ()
     kwargs: dict[str, int] = field(default_factory=dict)
 
@@ -76,8 +81,8 @@ class TaskFile:
     def from_json(cls, text: bytes) -> TaskFile:
         """Raises ValueError for a version this code does not read."""
         body = json.loads(text)
-        if body.pop("version") != FORMAT_VERSION:
-            raise ValueError(f"this runner reads task files of version {FORMAT_VERSION} only")
+        if (version := body["version"]) != FORMAT_VERSION:
+            raise ValueError(f"it is of version {version}, and this runner reads version {FORMAT_VERSION} only")
         return cls(
             result_key=body["result_key"],
             tasks=tuple(_task_spec(t) for t in body["tasks"]),
@@ -93,6 +98,7 @@ def _task_spec(body: dict[str, Any]) -> TaskSpec:
         name=body["name"],
         function=ObjectRef(**body["function"]),
         hooks=ObjectRef(**body["hooks"]),
+        python=body["python"],
         args=tuple(body["args"]),
         kwargs=dict(body["kwargs"]),
     )
