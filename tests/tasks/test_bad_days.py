@@ -32,7 +32,7 @@ from tests.tasks.tasks import double, shout
 
 @dataclass(frozen=True)
 class Day:
-    """Settings that are wrong, the error they give, and words that its letter must hold."""
+    """Settings that are wrong, the error they give, and words that its text must contain."""
 
     name: str
     wrong: dict[str, Any]
@@ -169,13 +169,13 @@ async def test_a_wrong_setting_is_one_error_and_mended_it_works(world: World, da
 
 
 def holds(error: errors.AWSBatchError, *words: str) -> None:
-    """The letter says all of it, names its class, and is nowhere longer than a reader's patience."""
-    letter = error.text()
-    assert letter.startswith(type(error).__name__)
+    """The error's text contains the words, its class and an advice, in less than 1000 characters."""
+    text = error.text()
+    assert text.startswith(type(error).__name__)
     for word in words:
-        assert word in letter, letter
-    assert error.advice, letter
-    assert len(letter) < 1000, letter
+        assert word in text, text
+    assert error.advice, text
+    assert len(text) < 1000, text
 
 
 def closed_port() -> int:
@@ -185,7 +185,7 @@ def closed_port() -> int:
     return port
 
 
-async def test_everything_wrong_is_told_in_one_letter(world: World) -> None:
+async def test_several_wrong_settings_are_named_in_one_error(world: World) -> None:
     wrong = world.settings(s3_bucket_name="nobodys", ecr_repo_name="nobodys", batch_queue="nobodys-queue")
     with pytest.raises(errors.NotFound) as caught:
         await world.run(wrong, shout, "a")
