@@ -74,7 +74,7 @@ class JobCanceller:
     async def _end(self, job_id: str, reason: str) -> None:
         parent, _, index = job_id.partition(":")
         if not index:
-            await self._services.batch.terminate(job_id, reason)
+            await self._services.backend.terminate(job_id, reason)
             return
         self._wanted.setdefault(parent, set()).add(job_id)
         if parent not in self._flushes or self._flushes[parent].done():  # one that a stopping loop has cut short
@@ -90,9 +90,9 @@ class JobCanceller:
         self._flushes.pop(parent, None)
         wanted = self._wanted.pop(parent)
         if self._nobody_else(parent, wanted):
-            await self._services.batch.terminate(parent, reason)
+            await self._services.backend.terminate(parent, reason)
         else:
-            await asyncio.gather(*(self._services.batch.terminate(job_id, reason) for job_id in wanted))
+            await asyncio.gather(*(self._services.backend.terminate(job_id, reason) for job_id in wanted))
 
     def _nobody_else(self, parent: str, wanted: set[str]) -> bool:
         """Whether no other task of the array is to be read, or to run on."""

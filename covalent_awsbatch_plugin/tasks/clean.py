@@ -59,7 +59,7 @@ async def remove(services: Services, settings: Settings, found: Findings) -> Non
     """Deletes what was found; what is gone by then is fine."""
     identity = await services.identity()
     for definition in found.definitions:
-        await services.batch.deregister(definition.name)
+        await services.backend.deregister(definition.name)
     await services.ecr.delete_images(settings.ecr_repo_name, [image.name for image in found.images])
     store = services.store(settings.s3_bucket_name, identity.account)
     await store.delete([item.name for item in found.objects])

@@ -108,7 +108,7 @@ async def _is_worth_it(services: Services, settings: Settings, noted: LedgerReco
 
 async def _states(services: Services, noted: LedgerRecord) -> dict[str, JobState]:
     async def asked() -> dict[str, JobState]:
-        return await services.batch.describe(sorted({entry.handle.job_id for entry in noted.entries}))
+        return await services.backend.describe(sorted({entry.handle.job_id for entry in noted.entries}))
 
     return await services.cached(("left", noted.key), asked, FRESH_SECONDS)
 

@@ -19,7 +19,7 @@ async def never_started(services: Services, settings: Settings, handle: JobHandl
     """The letter for a job whose patience has ended. What can't be asked is left out."""
     queue = (await services.resources(settings)).placement.queue_arn
     lines = [f"`{handle.name}` (Batch job {handle.job_id}) did not start within {settings.start_patience:g} s."]
-    states = await services.batch.describe([handle.job_id])
+    states = await services.backend.describe([handle.job_id])
     if state := states.get(handle.job_id):
         lines.append(f"It is {state.status}.")
     try:

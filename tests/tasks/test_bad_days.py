@@ -121,13 +121,13 @@ DAYS = [
         "no such credentials file",
         {"credentials": "~/no/such/file"},
         errors.SettingError,
-        ("credentials='~/no/such/file'", "No such file or directory", "shared-credentials file"),
+        ("credentials='~/no/such/file'", "No such file or directory", "shared credentials file"),
     ),
     Day(
         "a folder for a credentials file",
         {"credentials": "/"},
         errors.SettingError,
-        ("credentials='/'", "Is a directory", "shared-credentials file"),
+        ("credentials='/'", "Is a directory", "shared credentials file"),
     ),
     Day(
         "no such base image",
@@ -222,7 +222,7 @@ async def test_a_credentials_file_that_may_not_be_read_is_named(world: World) ->
     with pytest.raises(errors.SettingError) as caught, as_nobody():
         async with connect(world.settings(credentials=str(path))):
             pass
-    holds(caught.value, f"credentials={str(path)!r}", "Permission denied", "where the Covalent server runs")
+    holds(caught.value, f"credentials={str(path)!r}", "Permission denied", "the machine of the Covalent server")
     path.chmod(0o600)
     assert await world.value(world.settings(credentials=str(path)), shout, "a") == "A"
 
@@ -443,15 +443,15 @@ RANGES = [
     ({"vcpu": float("nan")}, "vcpu=nan", "finite", "vCPUs"),
     ({"memory": -1}, "memory=-1", "at least", "GiB"),
     ({"memory": 10**9}, "memory=1000000000", "at most 24576", "GiB"),
-    ({"time_limit": 59}, "time_limit=59", "at least 60", "Seconds"),
-    ({"time_limit": 90.5}, "time_limit=90.5", "whole number", "Seconds"),
+    ({"time_limit": 59}, "time_limit=59", "at least 60", "in seconds"),
+    ({"time_limit": 90.5}, "time_limit=90.5", "whole number", "in seconds"),
     ({"num_gpus": -1}, "num_gpus=-1", "at least 0", "GPUs"),
-    ({"retry_attempts": 0}, "retry_attempts=0", "at least 1", "Attempts"),
-    ({"retry_attempts": 11}, "retry_attempts=11", "at most 10", "Attempts"),
-    ({"poll_freq": 0}, "poll_freq=0", "at least 0.1", "Seconds"),
+    ({"retry_attempts": 0}, "retry_attempts=0", "at least 1", "number of attempts"),
+    ({"retry_attempts": 11}, "retry_attempts=11", "at most 10", "number of attempts"),
+    ({"poll_freq": 0}, "poll_freq=0", "at least 0.1", "in seconds"),
     ({"region": "Europe (Ireland)"}, "region='Europe (Ireland)'", "eu-west-1", "Region"),
     ({"batch_job_definition_name": "a b"}, "batch_job_definition_name='a b'", "Letters", "at most 100"),
-    ({"s3_bucket_name": ""}, "s3_bucket_name=''", "empty", "Bucket"),
+    ({"s3_bucket_name": ""}, "s3_bucket_name=''", "empty", "S3 bucket"),
     ({"builder": "podman"}, "builder='podman'", "'registry' or 'docker'", "engine"),
 ]
 
