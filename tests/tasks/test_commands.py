@@ -119,8 +119,12 @@ async def test_explain_shows_what_is_sent(world: World, tmp_path: Path) -> None:
     ours, theirs = told["RegisterJobDefinition"], sent
     for name in ("type", "platformCapabilities", "timeout", "propagateTags"):
         assert ours[name] == theirs[name], name
-    for name in ("command", "resourceRequirements", "logConfiguration"):
-        assert ours["containerProperties"][name] == theirs["containerProperties"][name], name
+    container = theirs["containerProperties"]
+    for name in ("command", "resourceRequirements"):
+        assert ours["containerProperties"][name] == container[name], name
+    digest = container["image"].partition("@sha256:")[2]
+    log = json.dumps(ours["containerProperties"]["logConfiguration"]).replace("<digest>", digest[:16])
+    assert json.loads(log) == container["logConfiguration"]
     assert ours["jobDefinitionName"][:-16] == theirs["jobDefinitionName"][:-16]
 
 
