@@ -42,7 +42,7 @@ class BaseImages:
         self._services = services
         self._probe = Probe()
         self._cloudpickle = our_cloudpickle()
-        self._inside: dict[str, BaseImageFacts] = {}
+        self._facts: dict[str, BaseImageFacts] = {}
         self._modules: dict[str, frozenset[str]] = {}
         self._warned: set[tuple[str, str]] = set()
 
@@ -98,7 +98,7 @@ class BaseImages:
 
     async def _scan(self, settings: Settings, resources: ResolvedResources, base: Base) -> BaseImageFacts:
         digest = base.image.digest
-        if digest not in self._inside:
+        if digest not in self._facts:
             builder = await self._services.builder(settings)
 
             async def look() -> BaseImageFacts:
@@ -106,8 +106,8 @@ class BaseImages:
                     log.info("Looking into %s: its configuration lacks facts that a task needs.", base.name)
                 return await self._probe.look(base.image, builder.layers_of(base, resources.repository))
 
-            self._inside[digest] = await self._services.once(("inside", digest), look)
-        return facts_of_config(base.image).over(self._inside[digest])
+            self._facts[digest] = await self._services.once(("inside", digest), look)
+        return facts_of_config(base.image).over(self._facts[digest])
 
     # ---- pickles ----------------------------------------------------------------------------------------------------
     async def _check_pickles(self, group: StagedGroup, package: Package) -> None:

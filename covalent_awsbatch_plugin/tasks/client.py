@@ -94,7 +94,7 @@ class Client:
         await asyncio.gather(*map(self.cleanup.hold, package.uploads))
         try:
             ledger = self.services.ledger
-            records = await self.services.in_thread(ledger.left, group.dispatch_id, group.node_ids)
+            records = await self.services.in_thread(ledger.of_task, group.dispatch_id, group.node_ids)
             earlier, unsettled = None, list[tuple[LedgerRecord, Entry]]()
             if records:
                 earlier, unsettled = await left_behind(self.services, settings, records, package.content)

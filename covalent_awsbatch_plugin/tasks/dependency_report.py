@@ -43,7 +43,7 @@ class Report:
             self.environments, spec, self.target, _references(scripts), anew=anew, work=self.work
         )
 
-    def shown(self) -> str:
+    def listing(self) -> str:
         """Return the list of packages and own code, with the sizes of those in the local store."""
         store = self.environments.store
         lines = [self._title()]
@@ -58,7 +58,7 @@ class Report:
         for_ = f"for {self.target.platform}, glibc {'.'.join(map(str, self.target.glibc))}, Python {self.target.python}"
         return f"Environment {self.lock.digest[:16]}, {for_}"
 
-    def built(self) -> tuple[tuple[Layer, ...], str]:
+    def build(self) -> tuple[tuple[Layer, ...], str]:
         """Return all layers, built where they were missing, and the list of them as text."""
         layers = self.environments.layers(self.lock, self.work)
         own = self.own.layer(self.environments.store, self.target, self.work)

@@ -86,7 +86,7 @@ class Ledger:
         self._folder = folder or data_dir() / "jobs"
         self._ours: set[str] = set()  # names of files
         self._read: set[str] = set()
-        self._left: dict[tuple[str, tuple[int, ...]], list[tuple[LedgerRecord, Entry]]] = {}
+        self._by_task: dict[tuple[str, tuple[int, ...]], list[tuple[LedgerRecord, Entry]]] = {}
         self._lock = threading.Lock()
 
     def note(self, job_id: str, entries: Sequence[Entry], *, ours: bool = True) -> None:
@@ -110,11 +110,11 @@ class Ledger:
         """Return the jobs that were submitted and not read, oldest first."""
         return (record for record in self._records() if record.unsent_name is None)
 
-    def perhaps_sent(self) -> Iterator[LedgerRecord]:
+    def unsettled(self) -> Iterator[LedgerRecord]:
         """Return the jobs that may not have been submitted: most were interrupted by a crash, some are under way."""
         return (record for record in self._records() if record.unsent_name is not None)
 
-    def left(self, dispatch_id: str, node_ids: tuple[int, ...]) -> list[tuple[LedgerRecord, Entry]]:
+    def of_task(self, dispatch_id: str, node_ids: tuple[int, ...]) -> list[tuple[LedgerRecord, Entry]]:
         """Return the unread jobs of other processes for this task group, newest first, with the group's entry.
 
         Each file is read once: this method may be called for each task of an array.
@@ -122,7 +122,7 @@ class Ledger:
         with self._lock:
             for path in [each for each in self._folder.glob("*.json") if each.name not in self._ours | self._read]:
                 self._index(path)
-            pairs = self._left.get((dispatch_id, node_ids), [])
+            pairs = self._by_task.get((dispatch_id, node_ids), [])
             pairs = [each for each in pairs if (self._folder / f"{each[0].key}.json").exists()]
         return sorted(pairs, key=lambda each: -each[0].since)
 
@@ -132,7 +132,7 @@ class Ledger:
         if record is None:
             return
         for entry in record.entries:
-            self._left.setdefault((entry.dispatch_id, entry.node_ids), []).append((record, entry))
+            self._by_task.setdefault((entry.dispatch_id, entry.node_ids), []).append((record, entry))
 
     def _records(self) -> list[LedgerRecord]:
         records = (_record(path) for path in self._folder.glob("*.json"))

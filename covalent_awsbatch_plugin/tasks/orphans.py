@@ -91,7 +91,7 @@ async def unread(services: Services, *, dispatch_id: str = "") -> AsyncIterator[
 async def find_unsent(services: Services, settings: Settings) -> int:
     """Look by name for jobs whose process died during the submission; return how many may still appear."""
     waiting, here = 0, await services.here()
-    for record in services.ledger.perhaps_sent():
+    for record in services.ledger.unsettled():
         if not all(entry.handle.is_at(here) for entry in record.entries):
             continue
         if await settled(services, settings, record) is not None:
