@@ -40,7 +40,7 @@ def _rank(item: pytest.Item) -> int:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Return the scheduler of `-n`; it hands out scopes in the order of the collection."""
+    """Return the scheduler of `-n`, which assigns scopes in the order of the collection."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByScope(LoadScopeScheduling):

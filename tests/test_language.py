@@ -150,7 +150,7 @@ def test_plain_source_has_no_complaint() -> None:
         "There are two.",
         "The same, in bytes.",
         "As JSON.",
-        "Each is a letter.",
+        "Each is a request.",
         "Nobody calls it.",
         "That of the queue.",
         "Those that run.",

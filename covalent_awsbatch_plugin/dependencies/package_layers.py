@@ -74,7 +74,7 @@ class Environments:
         pins = [f"{package.name}=={package.version}" for lock in locks.values() for package in lock.packages]
         lines = [*spec.requirements, *pins, *(folder.as_uri() for folder in packages)]
         if not (others or lines):
-            return read_lock("", target, "nothing", Path("/"))
+            return Lock(target, (), ())
         lock = self._resolve(others, lines, constraints, target, work, anew=anew)
         check_hashes(lock, others)
         return replace(_with_folders(lock, others, locks.values()), indexes=tuple(indexes_of(others)))

@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from ..errors import AWSBatchError
-from .api import Batch
+from .backend import Backend
 from .description import JobState
 from .watched import Array, Committed, Job, List, Watched, has_begun
 
@@ -32,11 +32,11 @@ class Watcher:
 
     def __init__(
         self,
-        batch: Batch,
+        backend: Backend,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._batch, self._sleep, self._clock = batch, sleep, clock
+        self._backend, self._sleep, self._clock = backend, sleep, clock
         self._jobs: dict[str, Job] = {}
         self._arrays: dict[str, Array] = {}
         self._looking: asyncio.Task[None] | None = None
@@ -137,7 +137,7 @@ class Watcher:
         jobs, arrays = self._open_jobs(), self._open_arrays()
         entries: dict[str, Watched] = {**jobs, **arrays}
         try:
-            states = await self._batch.describe(list(entries))
+            states = await self._backend.describe(list(entries))
         except AWSBatchError as error:
             log.warning("DescribeJobs failed for %d jobs; trying again. %s", len(entries), error)
             for watched in entries.values():
@@ -176,7 +176,7 @@ class Watcher:
         below = f"{array.prefix}/{parent}/"
         array.missed = False
         self._moved = array.note_results(await array.keys(below), below) or self._moved
-        ended = await self._batch.describe(await self._suspects(parent, array, state))
+        ended = await self._backend.describe(await self._suspects(parent, array, state))
         for task in array.waiting:
             if (of := ended.get(task.job_id)) and of.ended:
                 task.tell(of)
@@ -192,7 +192,7 @@ class Watcher:
             return jobs
         if not array.unexplained:
             return []
-        failed = set(await self._batch.failed_children(parent))
+        failed = set(await self._backend.failed_children(parent))
         return [job_id for job_id in jobs if job_id in failed]
 
     async def aclose(self) -> None:

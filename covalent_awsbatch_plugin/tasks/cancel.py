@@ -74,7 +74,7 @@ class JobCanceller:
     async def _end(self, job_id: str, reason: str) -> None:
         parent, _, index = job_id.partition(":")
         if not index:
-            await self._services.batch.terminate(job_id, reason)
+            await self._services.backend.terminate(job_id, reason)
             return
         self._ending.setdefault(parent, set()).add(job_id)
         if parent not in self._flushes or self._flushes[parent].done():  # done: cancelled by a stopping loop
@@ -90,9 +90,9 @@ class JobCanceller:
         self._flushes.pop(parent, None)
         job_ids = self._ending.pop(parent)
         if self._is_whole_array(parent, job_ids):
-            await self._services.batch.terminate(parent, reason)
+            await self._services.backend.terminate(parent, reason)
         else:
-            await asyncio.gather(*(self._services.batch.terminate(job_id, reason) for job_id in job_ids))
+            await asyncio.gather(*(self._services.backend.terminate(job_id, reason) for job_id in job_ids))
 
     def _is_whole_array(self, parent: str, job_ids: set[str]) -> bool:
         """Return whether no other task of the array will be read or runs on."""

@@ -60,7 +60,7 @@ async def remove(services: Services, settings: Settings, findings: Findings) -> 
     """Delete the artifacts; one that was deleted meanwhile is no error."""
     identity = await services.identity()
     for definition in findings.definitions:
-        await services.batch.deregister(definition.name)
+        await services.backend.deregister(definition.name)
     await services.ecr.delete_images(settings.ecr_repo_name, [image.name for image in findings.images])
     store = services.store(settings.s3_bucket_name, identity.account)
     await store.delete([item.name for item in findings.objects])

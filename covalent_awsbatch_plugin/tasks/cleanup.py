@@ -134,7 +134,7 @@ class Cleanup:
         async def deregister(digests: list[str]) -> None:
             for digest, definition in sorted(pairs):
                 if digest in digests:
-                    await self._services.batch.deregister(definition)
+                    await self._services.backend.deregister(definition)
 
         await self._delete([digest for digest, _ in sorted(pairs)], deregister)
 

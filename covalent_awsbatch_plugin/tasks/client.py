@@ -236,7 +236,7 @@ class Client:
             if not done and not self.services.watcher.has_begun(handle.job_id):
                 error = await never_started(self.services, settings, handle)
                 reason = f"It did not start within {settings.start_patience:g} s"
-                await self.services.batch.terminate(handle.job_id, reason)
+                await self.services.backend.terminate(handle.job_id, reason)
                 raise error
             return await watching
         finally:
@@ -257,21 +257,33 @@ class Client:
         return Ended(handle, state, await newest_envelope(store, handle, len(state.attempts)))
 
 
-_clients: dict[AWS, Client] = {}
+_clients: dict[tuple[asyncio.AbstractEventLoop, Connection], Client] = {}
 
 
 @contextlib.asynccontextmanager
 async def connect(settings: Settings) -> AsyncIterator[Client]:
     """Open the client of this event loop and of the settings' AWS connection; all its users share it."""
-    async with shared(Connection(settings.credentials, settings.profile, settings.region)) as aws:
-        if aws not in _clients:
-            _clients[aws] = Client(Services(aws))
+    connection = Connection(settings.credentials, settings.profile, settings.region)
+    async with shared(connection) as aws:
+        key = asyncio.get_running_loop(), connection
+        client = _clients.get(key)
+        if client is None or client.services.aws is not aws:
+            client = _clients[key] = _new_client(aws, key)
+        yield client
 
-            async def forget() -> None:
-                _clients.pop(aws, None)
 
-            aws.on_close(forget)
-        yield _clients[aws]
+def _new_client(aws: AWS, key: tuple[asyncio.AbstractEventLoop, Connection]) -> Client:
+    """Return a client that is forgotten when its connection is closed, or when its event loop was."""
+    for stale in [other for other in _clients if other[0].is_closed()]:
+        del _clients[stale]
+    client = Client(Services(aws))
+
+    async def forget() -> None:
+        if _clients.get(key) is client:
+            del _clients[key]
+
+    aws.on_close(forget)
+    return client
 
 
 @functools.cache

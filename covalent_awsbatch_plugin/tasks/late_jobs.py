@@ -88,7 +88,7 @@ class LateJobs:
             return
         for job_id in submission.to_end():
             log.warning("The job %s is ended: its task was submitted anew before the job appeared.", job_id)
-            await self._services.batch.terminate(job_id, REASON)
+            await self._services.backend.terminate(job_id, REASON)
             submission.ended.add(job_id)
         if len(submission.anew) == len(submission.record.entries):
             self._services.ledger.forget(submission.record.key)
@@ -101,7 +101,7 @@ async def job_of(services: Services, queue: str, record: LedgerRecord) -> str | 
     """
     tag = next((entry.handle.submission for entry in record.entries), "")  # the same in all
     request = {"jobName": record.unsent_name, "jobQueue": queue, "tags": {TAG_SUBMISSION: tag}}
-    return await services.batch.named(request, record.since)
+    return await services.backend.named(request, record.since)
 
 
 def _child(entry: Entry) -> str:

@@ -63,7 +63,7 @@ async def live_jobs(
 async def reap(services: Services, jobs: list[LiveJob]) -> None:
     """End all of these jobs, an array with its children. Raises a ServiceError."""
     for job in jobs:
-        await services.batch.terminate(job.job_id, REAP_REASON)
+        await services.backend.terminate(job.job_id, REAP_REASON)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ async def find_unsent(services: Services, settings: Settings) -> int:
 
 async def recover(services: Services, settings: Settings, task: Unread, into: Path) -> list[NodeResult] | None:
     """Return the task's results as files in the folder `into`; None while its job has not ended."""
-    state = (await services.batch.describe([task.handle.job_id])).get(task.handle.job_id)
+    state = (await services.backend.describe([task.handle.job_id])).get(task.handle.job_id)
     attempts = len(state.attempts) if state and state.ended else settings.retry_attempts
     envelope = await newest_envelope(await results_store(services, settings, task.handle), task.handle, attempts)
     if (envelope is None or not envelope.returned) and (state is None or not state.ended):

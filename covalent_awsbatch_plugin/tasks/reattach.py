@@ -111,7 +111,7 @@ async def _is_usable(services: Services, settings: Settings, record: LedgerRecor
 
 async def _states(services: Services, record: LedgerRecord) -> dict[str, JobState]:
     async def describe() -> dict[str, JobState]:
-        return await services.batch.describe(sorted({entry.handle.job_id for entry in record.entries}))
+        return await services.backend.describe(sorted({entry.handle.job_id for entry in record.entries}))
 
     return await services.cached(("left", record.key), describe, FRESH_SECONDS)
 

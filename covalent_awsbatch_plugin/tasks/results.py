@@ -102,7 +102,7 @@ async def _above_stderr(services: Services, ended: Ended, envelope: env.Envelope
     job = ended.job
     if job is None and envelope.attempt > 1:
         try:
-            job = (await services.batch.describe([ended.handle.job_id])).get(ended.handle.job_id)
+            job = (await services.backend.describe([ended.handle.job_id])).get(ended.handle.job_id)
         except errors.AWSBatchError as error:
             log.warning("AWS Batch could not be asked for the earlier attempts of %s: %s", ended.handle.job_id, error)
     return above_stderr(job, envelope.attempt, returned=envelope.returned, before=ended.before)

@@ -23,6 +23,7 @@ from ..images.builders import Builder, Repository, builder
 from ..images.layer import Layer, layer
 from ..images.runner_layer import runner_files
 from ..jobs.api import Batch
+from ..jobs.backend import Backend
 from ..jobs.definition import JobPlacement
 from ..jobs.watcher import Watcher
 from ..settings import Settings
@@ -61,10 +62,11 @@ class Services:
         self.aws = aws
         self.account = Account(aws)
         self.batch = Batch(aws)
+        self.backend: Backend = self.batch  # where jobs run
         self.ecr = ECR(aws)
         self.ledger = Ledger()
         self.events = EventLog()
-        self.watcher = Watcher(self.batch)
+        self.watcher = Watcher(self.backend)
         self._clock = clock
         self._cache: dict[Hashable, tuple[float, Any]] = {}  # time until which a value is valid, and the value
         self._stores: dict[tuple[str, str], Store] = {}

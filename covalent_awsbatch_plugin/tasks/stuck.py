@@ -19,7 +19,7 @@ async def never_started(services: Services, settings: Settings, handle: JobHandl
     """Return the error for a job that did not start within `start_patience`; unavailable facts are omitted."""
     queue = (await services.resources(settings)).placement.queue_arn
     lines = [f"`{handle.name}` (Batch job {handle.job_id}) did not start within {settings.start_patience:g} s."]
-    states = await services.batch.describe([handle.job_id])
+    states = await services.backend.describe([handle.job_id])
     if state := states.get(handle.job_id):
         lines.append(f"It is {state.status}.")
     try:

@@ -57,7 +57,7 @@ class Submitter:
         self, settings: Settings, resources: ResolvedResources, tasks: Sequence[Task], parts: ImageAndPayload
     ) -> list[JobHandle]:
         definition = jobs.job_definition(settings, resources.placement, parts.image.uri)
-        arn = await self._services.batch.define(definition)
+        arn = await self._services.backend.define(definition)
         submission = uuid.uuid4().hex
         request = _request(settings, resources, tasks, parts, arn, submission)
         prefix = _prefix(tasks)
@@ -102,7 +102,7 @@ class Submitter:
             self._services.ledger.forget(unsent_key)
             await self._end_cancelled(tasks, handles)
         except asyncio.CancelledError:  # no caller has a handle yet, so no caller can end the job
-            await bounded(self._services.batch.terminate(job_id, STOP_REASON))
+            await bounded(self._services.backend.terminate(job_id, STOP_REASON))
             raise
         return handles
 
@@ -142,24 +142,24 @@ class Submitter:
 
     async def _submit_or_define_again(self, request: dict[str, Any], definition: Mapping[str, Any]) -> str:
         """Submit; register the definition anew if it was deregistered since it was found."""
-        batch = self._services.batch
+        backend = self._services.backend
         try:
-            return await batch.submit(request)
+            return await backend.submit(request)
         except (NotFound, Refused):
-            last_arn, request["jobDefinition"] = request["jobDefinition"], await batch.define(definition)
+            last_arn, request["jobDefinition"] = request["jobDefinition"], await backend.define(definition)
             if request["jobDefinition"] == last_arn:
                 raise
-            return await batch.submit(request)
+            return await backend.submit(request)
 
     async def _end_submitted(self, request: dict[str, Any], submission: asyncio.Future[str], began: float) -> None:
         """End the job of a call under way. A loop that ends cancels the call, and then only the job's name tells."""
-        batch = self._services.batch
+        backend = self._services.backend
         await asyncio.wait([submission])
         if submission.cancelled():
             await asyncio.sleep(ON_ITS_WAY_SECONDS)
-        job_id = await batch.named(request, began) if submission.cancelled() else submission.result()
+        job_id = await backend.named(request, began) if submission.cancelled() else submission.result()
         if job_id:
-            await batch.terminate(job_id, STOP_REASON)
+            await backend.terminate(job_id, STOP_REASON)
         self._services.ledger.forget(_unsent_key(request))
 
 

@@ -51,7 +51,7 @@ class Finding:
 
 async def ask(services: Services, job_id: str) -> Finding:
     """Return the finding on a job. Raises NotFound when AWS Batch does not know the job."""
-    job = (await services.batch.describe([job_id])).get(job_id)
+    job = (await services.backend.describe([job_id])).get(job_id)
     if job is None:
         raise NotFound(
             f"AWS Batch does not know the job {job_id} in this account and Region.",
@@ -64,8 +64,8 @@ async def ask(services: Services, job_id: str) -> Finding:
 
 
 async def _array(services: Services, parent: JobState) -> Finding:
-    failed = await services.batch.failed_children(parent.job_id)
-    states = await services.batch.describe(failed[:CHILDREN])
+    failed = await services.backend.failed_children(parent.job_id)
+    states = await services.backend.describe(failed[:CHILDREN])
     children: dict[Cause, list[str]] = defaultdict(list)
     for job_id, state in states.items():
         children[outcome_of(state).cause].append(job_id)

@@ -73,10 +73,10 @@ async def test_an_exception_at_the_second_attempt_tells_of_the_first_and_where_t
     group = world.stage(fail_slowly, 2.0, dispatch_id="second")
     result = await world.run_staged(world.settings(), group)
     assert isinstance(result.error, errors.Raised)
-    letter = result.error.text()
-    assert f"Attempt 1: no exit code; {faults.HOST_TERMINATED}" in letter
-    assert "Attempt 2: exit code 1" in letter
-    assert world.aws.section()["batch_job_log_group_name"] in letter
+    text = result.error.text()
+    assert f"Attempt 1: no exit code; {faults.HOST_TERMINATED}" in text
+    assert "Attempt 2: exit code 1" in text
+    assert world.aws.section()["batch_job_log_group_name"] in text
 
 
 async def test_a_job_before_this_one_is_told_of_too(world: World, tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ async def test_of_an_array_only_tasks_that_have_another_job_are_ended(
     handles = [replace(HANDLE, job_id=place) for place in places]
     entries = tuple(Entry("dispatch", (node,), handle) for node, handle in enumerate(handles))
     record = LedgerRecord(unsent("name", HANDLE.submission), 0.0, entries)
-    cloud = MagicMock(**{"batch.named": AsyncMock(side_effect=[None, "job"]), "batch.terminate": AsyncMock()})
+    cloud = MagicMock(**{"backend.named": AsyncMock(side_effect=[None, "job"]), "backend.terminate": AsyncMock()})
     looks = iter(range(5))
 
     async def sleep(_: float) -> None:
@@ -100,9 +100,9 @@ async def test_of_an_array_only_tasks_that_have_another_job_are_ended(
         await asyncio.sleep(0)
     await cloud.aws.on_close.call_args.args[0]()
 
-    assert sorted(call.args[0] for call in cloud.batch.terminate.await_args_list) == terminated
-    assert cloud.batch.named.await_args.args[0]["jobName"] == "name"
-    assert cloud.batch.named.await_args.args[0]["tags"] == {TAG_SUBMISSION: "tag"}
+    assert sorted(call.args[0] for call in cloud.backend.terminate.await_args_list) == terminated
+    assert cloud.backend.named.await_args.args[0]["jobName"] == "name"
+    assert cloud.backend.named.await_args.args[0]["tags"] == {TAG_SUBMISSION: "tag"}
     assert cloud.ledger.forget.called == (terminated == ["job"])
 
 

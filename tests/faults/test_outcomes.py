@@ -203,10 +203,10 @@ def test_what_a_user_reads(table: Table, end: End) -> None:
     if seen.error is None:
         assert seen.value == 42
         return
-    letter = seen.error.text()
+    text = seen.error.text()
     (mib,) = (each["value"] for each in seen.job["container"]["resourceRequirements"] if each["type"] == "MEMORY")
     for word in (*end.words, seen.job["jobId"], f"Memory: {int(mib) / 1024:g} GiB"):
-        assert word in letter, letter
-    assert end.error in (errors.Raised, errors.Cancelled) or seen.error.advice, letter
-    assert seen.error_text.startswith(letter) or isinstance(seen.error, errors.NeverStarted), seen.error_text
+        assert word in text, text
+    assert end.error in (errors.Raised, errors.Cancelled) or seen.error.advice, text
+    assert seen.error_text.startswith(text) or isinstance(seen.error, errors.NeverStarted), seen.error_text
     assert end.remote in seen.error_text

@@ -165,7 +165,7 @@ async def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
 
 # ---- logins and tokens -----------------------------------------------------------------------------------------------
 class TokenServer:
-    """Hands out numbered tokens; only the newest opens the registry."""
+    """A server of numbered tokens; only the newest opens the registry."""
 
     def __init__(self) -> None:
         self.asked: list[web.Request] = []

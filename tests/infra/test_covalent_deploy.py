@@ -3,8 +3,8 @@
 
 """`covalent deploy` with this Terraform, on the offline AWS.
 
-It takes Terraform 1.10 for 1.1 and refuses it, so a small program tells it of 1.9 and runs the real one. As it hands
-on no environment but PATH, that program says where the providers are as well.
+Covalent reads Terraform 1.10 as 1.1 and refuses it, so a small program reports version 1.9 and runs the real Terraform.
+Covalent passes on no environment variable but PATH, so that program also sets the folder of the providers.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def test_a_cause_has_its_error(name: str, kind: type[errors.JobFailed]) -> None:
 
 
 @EVERY_RECORD
-def test_an_error_is_a_short_letter(record: Record) -> None:
+def test_error_text_is_short(record: Record) -> None:
     error = failure(state_of(record.detail), ASKED, record.log or "")
     text = error.text()
     assert text.startswith(f"{type(error).__name__}: `fit` (Batch job 4f1c0b7e) ")
@@ -63,7 +63,7 @@ def test_an_error_is_a_short_letter(record: Record) -> None:
 
 
 @EVERY_RECORD
-def test_the_commands_letter_tells_cause_blame_and_whether_to_try_again(record: Record) -> None:
+def test_error_text_of_the_command_names_cause_blame_and_retry(record: Record) -> None:
     text = error_text(why(record.detail))
     last = text.splitlines()[-1]
     assert last.startswith(f"Cause: {record.cause}")
@@ -71,7 +71,7 @@ def test_the_commands_letter_tells_cause_blame_and_whether_to_try_again(record: 
     assert text.splitlines()[0].endswith(".")
 
 
-def test_the_whole_letter() -> None:
+def test_whole_error_text() -> None:
     assert failure(state_of(RECORDS["out of memory, exit 137"].detail), ASKED).text() == (
         "OutOfMemory: `fit` (Batch job 4f1c0b7e) needed more memory than it was given.\n"
         "AWS says: Essential container in task exited\n"

@@ -24,7 +24,7 @@ def why(*options: str, held: Any = None) -> Result:
     return CliRunner().invoke(main, ["why", *options], input=data)
 
 
-def test_the_letter_of_a_file(tmp_path: Path) -> None:
+def test_why_of_a_file_prints_the_error_text(tmp_path: Path) -> None:
     file = tmp_path / "job.json"
     file.write_text(json.dumps({"jobs": [OOM]}))
     told = why("--file", str(file))

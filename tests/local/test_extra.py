@@ -58,7 +58,7 @@ def test_demo_without_the_extra_names_the_command() -> None:
 def test_local_status_and_down_work_without_the_extra(command: str, code: int) -> None:
     run = run_without(EXTRA, "covalent_awsbatch_plugin.cli", "local", command)
     assert (run.returncode, run.stderr) == (code, "")
-    assert run.stdout.startswith("No offline AWS `default` runs")
+    assert run.stdout.startswith("No offline AWS `default` is running")
 
 
 def test_every_module_outside_local_imports_without_the_extra(tmp_path: Path) -> None:

@@ -71,9 +71,9 @@ def test_nothing_is_unpacked_outside(tmp_path: Path) -> None:
     assert not Path("/absolute-and-outside").exists()
 
 
-@pytest.mark.parametrize("letter", ["a", "é", "€", "😀"])
-def test_lines_are_cut_between_letters(letter: str) -> None:
-    line = "x" + letter * EVENT_BYTES
+@pytest.mark.parametrize("character", ["a", "é", "€", "😀"])
+def test_lines_are_cut_between_characters(character: str) -> None:
+    line = "x" + character * EVENT_BYTES
     parts = cut(line)
     assert "".join(parts) == line
     assert max(len(part.encode()) for part in parts) <= EVENT_BYTES

@@ -59,7 +59,7 @@ def manifest(registry: Registry, repository: str, media_type: str = MANIFEST) ->
     }
 
 
-def test_a_login_is_what_ecr_hands_out(world: World, registry: Registry) -> None:
+def test_registry_accepts_only_a_login_of_ecr(world: World, registry: Registry) -> None:
     (told,) = world.client("ecr").get_authorization_token()["authorizationData"]
     assert told["proxyEndpoint"] == f"http://{world.aws.registry}"
     left = told["expiresAt"] - datetime.now(UTC)

@@ -36,7 +36,7 @@ def test_the_archive_is_byte_for_byte_what_covalent_writes(container: Container)
     assert container.run().part(envelope.OUTPUT) == TransportableObject(value).serialize()
 
 
-def test_a_raised_exception_tells_its_story(container: Container) -> None:
+def test_raised_exception_is_recorded_with_its_traceback(container: Container) -> None:
     def fail() -> None:
         print("before")
         raise KeyError("the key that is missing")

@@ -79,32 +79,34 @@ def test_a_shell_command_may_leave_a_process_behind(container: Container) -> Non
 
 @pytest.fixture
 def shelf(tmp_path: Path) -> Path:
-    """A folder with one wheel, `parcel` 1.0."""
-    wheel = tmp_path / "shelf" / "parcel-1.0-py3-none-any.whl"
+    """A folder with one wheel, `samplepackage` 1.0."""
+    wheel = tmp_path / "shelf" / "samplepackage-1.0-py3-none-any.whl"
     wheel.parent.mkdir()
-    info = "parcel-1.0.dist-info"
+    info = "samplepackage-1.0.dist-info"
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("parcel.py", "CONTENT = 'a present'\n")
-        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: parcel\nVersion: 1.0\n")
+        archive.writestr("samplepackage.py", "CONTENT = 'a present'\n")
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: samplepackage\nVersion: 1.0\n")
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
     return wheel.parent
 
 
-def open_parcel() -> Any:
-    import parcel  # type: ignore[import-not-found]
+def import_sample() -> Any:
+    import samplepackage  # type: ignore[import-not-found]
 
-    return parcel.CONTENT
+    return samplepackage.CONTENT
 
 
 def with_pip(container: Container, pip: DepsPip) -> Ran:
     def task() -> Any:
         import subprocess
 
-        import parcel
+        import samplepackage
 
-        in_a_child = subprocess.check_output([sys.executable, "-c", "import parcel; print(parcel.CONTENT)"], text=True)
-        return parcel.CONTENT, in_a_child.strip()
+        in_a_child = subprocess.check_output(
+            [sys.executable, "-c", "import samplepackage; print(samplepackage.CONTENT)"], text=True
+        )
+        return samplepackage.CONTENT, in_a_child.strip()
 
     container.add(task, hooks={"deps": {"pip": pip.to_dict()}})
     return container.run()
@@ -113,38 +115,38 @@ def with_pip(container: Container, pip: DepsPip) -> Ran:
 def test_packages_are_there_for_the_task_and_its_children_and_not_in_somebodys_python(
     container: Container, shelf: Path
 ) -> None:
-    ran = with_pip(container, DepsPip(packages=[f"--no-index --find-links {shelf}", "parcel"]))
+    ran = with_pip(container, DepsPip(packages=[f"--no-index --find-links {shelf}", "samplepackage"]))
     assert ran.value() == ("a present", "a present")
     assert ran.text(envelope.STDOUT) == ""
     with pytest.raises(ModuleNotFoundError):
-        open_parcel()
+        import_sample()
 
 
 def test_packages_come_from_a_requirements_file(container: Container, shelf: Path, tmp_path: Path) -> None:
     listed = tmp_path / "requirements.txt"
-    listed.write_text(f"--no-index\n--find-links {shelf}\nparcel == 1.0\n")
+    listed.write_text(f"--no-index\n--find-links {shelf}\nsamplepackage == 1.0\n")
     assert with_pip(container, DepsPip(reqs_path=str(listed))).value() == ("a present", "a present")
 
 
 def test_pips_own_words_are_shown_when_it_fails(container: Container, shelf: Path) -> None:
-    ran = with_pip(container, DepsPip(packages=[f"--no-index --find-links {shelf} parcel==2.0"]))
+    ran = with_pip(container, DepsPip(packages=[f"--no-index --find-links {shelf} samplepackage==2.0"]))
     error = ran.text(envelope.ERROR)
     assert ran.task().exception_type == "subprocess.CalledProcessError"
-    assert "No matching distribution found for parcel==2.0" in error
+    assert "No matching distribution found for samplepackage==2.0" in error
     assert "pip install" in error
 
 
 def test_a_package_may_be_what_an_argument_refers_to(container: Container, shelf: Path) -> None:
     """What is unpickled is unpickled behind pip."""
-    sys.path.insert(0, str(shelf / "parcel-1.0-py3-none-any.whl"))
+    sys.path.insert(0, str(shelf / "samplepackage-1.0-py3-none-any.whl"))
     try:
-        import parcel
+        import samplepackage
 
-        packed = cloudpickle.dumps(parcel)
+        packed = cloudpickle.dumps(samplepackage)
     finally:
         sys.path.pop(0)
-        sys.modules.pop("parcel", None)
-    hooks = {"deps": {"pip": DepsPip(packages=[f"--no-index --find-links {shelf} parcel"]).to_dict()}}
+        sys.modules.pop("samplepackage", None)
+    hooks = {"deps": {"pip": DepsPip(packages=[f"--no-index --find-links {shelf} samplepackage"]).to_dict()}}
     container.add(lambda module: module.CONTENT, container.bake(packed), hooks=hooks)
     assert container.run().value() == "a present"
 

@@ -217,6 +217,17 @@ def test_description_of_another_version_is_refused_with_both_versions(container:
     assert b"it is of version 1, and this runner reads version 2 only" in stderr
 
 
+def test_task_of_an_unknown_kind_is_refused_by_its_name(container: Container) -> None:
+    container.add(lambda: 1)
+    later = container.description().to_json().replace(b'"kind":"function"', b'"kind":"script"')
+    container.write()
+    (container.root / layout.PAYLOAD_FILE).write_bytes(payload([ContainerFiles({0: later}, container.objects)]).data)
+    with container.launch(stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == layout.NO_INPUT.code
+    assert b"is of the kind 'script', and this runner runs functions only" in stderr
+
+
 def test_image_with_the_files_of_version_1_is_refused(container: Container) -> None:
     """That version had a file for each description and object, in covalent/tasks and covalent/objects."""
     (container.root / "covalent" / "tasks").mkdir()

@@ -32,7 +32,7 @@ from tests.tasks.tasks import double, shout
 
 @dataclass(frozen=True)
 class Day:
-    """Settings that are wrong, the error they give, and words that its letter must hold."""
+    """Settings that are wrong, the error they give, and words that its text must contain."""
 
     name: str
     wrong: dict[str, Any]
@@ -121,13 +121,13 @@ DAYS = [
         "no such credentials file",
         {"credentials": "~/no/such/file"},
         errors.SettingError,
-        ("credentials='~/no/such/file'", "No such file or directory", "shared-credentials file"),
+        ("credentials='~/no/such/file'", "No such file or directory", "shared credentials file"),
     ),
     Day(
         "a folder for a credentials file",
         {"credentials": "/"},
         errors.SettingError,
-        ("credentials='/'", "Is a directory", "shared-credentials file"),
+        ("credentials='/'", "Is a directory", "shared credentials file"),
     ),
     Day(
         "no such base image",
@@ -169,13 +169,13 @@ async def test_a_wrong_setting_is_one_error_and_mended_it_works(world: World, da
 
 
 def holds(error: errors.AWSBatchError, *words: str) -> None:
-    """The letter says all of it, names its class, and is nowhere longer than a reader's patience."""
-    letter = error.text()
-    assert letter.startswith(type(error).__name__)
+    """The error's text contains the words, its class and an advice, in less than 1000 characters."""
+    text = error.text()
+    assert text.startswith(type(error).__name__)
     for word in words:
-        assert word in letter, letter
-    assert error.advice, letter
-    assert len(letter) < 1000, letter
+        assert word in text, text
+    assert error.advice, text
+    assert len(text) < 1000, text
 
 
 def closed_port() -> int:
@@ -185,7 +185,7 @@ def closed_port() -> int:
     return port
 
 
-async def test_everything_wrong_is_told_in_one_letter(world: World) -> None:
+async def test_several_wrong_settings_are_named_in_one_error(world: World) -> None:
     wrong = world.settings(s3_bucket_name="nobodys", ecr_repo_name="nobodys", batch_queue="nobodys-queue")
     with pytest.raises(errors.NotFound) as caught:
         await world.run(wrong, shout, "a")
@@ -222,7 +222,7 @@ async def test_a_credentials_file_that_may_not_be_read_is_named(world: World) ->
     with pytest.raises(errors.SettingError) as caught, as_nobody():
         async with connect(world.settings(credentials=str(path))):
             pass
-    holds(caught.value, f"credentials={str(path)!r}", "Permission denied", "where the Covalent server runs")
+    holds(caught.value, f"credentials={str(path)!r}", "Permission denied", "the machine of the Covalent server")
     path.chmod(0o600)
     assert await world.value(world.settings(credentials=str(path)), shout, "a") == "A"
 
@@ -443,15 +443,15 @@ RANGES = [
     ({"vcpu": float("nan")}, "vcpu=nan", "finite", "vCPUs"),
     ({"memory": -1}, "memory=-1", "at least", "GiB"),
     ({"memory": 10**9}, "memory=1000000000", "at most 24576", "GiB"),
-    ({"time_limit": 59}, "time_limit=59", "at least 60", "Seconds"),
-    ({"time_limit": 90.5}, "time_limit=90.5", "whole number", "Seconds"),
+    ({"time_limit": 59}, "time_limit=59", "at least 60", "in seconds"),
+    ({"time_limit": 90.5}, "time_limit=90.5", "whole number", "in seconds"),
     ({"num_gpus": -1}, "num_gpus=-1", "at least 0", "GPUs"),
-    ({"retry_attempts": 0}, "retry_attempts=0", "at least 1", "Attempts"),
-    ({"retry_attempts": 11}, "retry_attempts=11", "at most 10", "Attempts"),
-    ({"poll_freq": 0}, "poll_freq=0", "at least 0.1", "Seconds"),
+    ({"retry_attempts": 0}, "retry_attempts=0", "at least 1", "number of attempts"),
+    ({"retry_attempts": 11}, "retry_attempts=11", "at most 10", "number of attempts"),
+    ({"poll_freq": 0}, "poll_freq=0", "at least 0.1", "in seconds"),
     ({"region": "Europe (Ireland)"}, "region='Europe (Ireland)'", "eu-west-1", "Region"),
     ({"batch_job_definition_name": "a b"}, "batch_job_definition_name='a b'", "Letters", "at most 100"),
-    ({"s3_bucket_name": ""}, "s3_bucket_name=''", "empty", "Bucket"),
+    ({"s3_bucket_name": ""}, "s3_bucket_name=''", "empty", "S3 bucket"),
     ({"builder": "podman"}, "builder='podman'", "'registry' or 'docker'", "engine"),
 ]
 

@@ -38,8 +38,8 @@ def through(world: World, gate: Gate) -> Callable[..., Settings]:
     return lambda **changes: world.settings(credentials=credentials, **changes)
 
 
-async def with_company(world: World, gate: Gate, settings: Settings, others: Sequence[Electron]) -> list[JobHandle]:
-    """One is held on its way until the others wait; their handles."""
+async def with_others(world: World, gate: Gate, settings: Settings, others: Sequence[Electron]) -> list[JobHandle]:
+    """Submit one task, and hold it until the others wait. Return the others' handles."""
     held = gate.hold(DEFINE)
     first = Electron(world, settings, shout, "first")
     leaving = asyncio.create_task(first.send())
@@ -69,8 +69,8 @@ async def test_a_lone_task_leaves_at_once(world: World) -> None:
 @pytest.mark.parametrize(("gap", "patience"), [(0.001, 1 / 3), (0.125, 1 / 3), (0.3, 0.7), (0.9, 1)])
 def test_who_comes_slowly_is_waited_for_longer_and_nobody_longer_than_the_linger(gap: float, patience: float) -> None:
     arrivals = Arrivals()
-    company = [arrivals.note(gap * number, linger=1) for number in range(12)]
-    assert company == [False] + [True] * 11
+    waits = [arrivals.note(gap * number, linger=1) for number in range(12)]
+    assert waits == [False] + [True] * 11
     assert arrivals.patience(linger=1) == pytest.approx(patience, rel=0.1)
     assert arrivals.note(arrivals.last + 2, linger=1) is False
     assert arrivals.patience(linger=1) == pytest.approx(1 / 3), "what was usual before a rest tells nothing"
@@ -80,7 +80,7 @@ async def test_who_comes_while_a_job_is_made_is_on_the_next(
     world: World, gate: Gate, through: Callable[..., Settings]
 ) -> None:
     others = [Electron(world, through(array_linger=0), shout, word) for word in "abcde"]
-    handles = await with_company(world, gate, through(array_linger=0), others)
+    handles = await with_others(world, gate, through(array_linger=0), others)
     assert sorted(handle.job_id.partition(":")[2] for handle in handles) == list("01234")
     assert sizes(handles) == [5]
     assert gate.calls["batch:submitjob"] == 2
@@ -93,7 +93,7 @@ async def test_settings_that_say_nothing_of_the_job_keep_nobody_apart(
     world: World, gate: Gate, through: Callable[..., Settings]
 ) -> None:
     others = [Electron(world, through(poll_freq=freq), shout, "a") for freq in (0.2, 0.5, 3)]
-    assert sizes(await with_company(world, gate, through(), others)) == [3]
+    assert sizes(await with_others(world, gate, through(), others)) == [3]
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ async def test_no_job_is_bigger_than_it_may_be(
     world: World, gate: Gate, through: Callable[..., Settings], limits: dict[str, int], jobs: list[int]
 ) -> None:
     settings = through(**limits)
-    others = [Electron(world, settings, shout, letter * 420_000) for letter in "abcde"]  # 0.4 MiB each
-    assert sizes(await with_company(world, gate, settings, others)) == jobs
+    others = [Electron(world, settings, shout, character * 420_000) for character in "abcde"]  # 0.4 MiB each
+    assert sizes(await with_others(world, gate, settings, others)) == jobs
 
 
 async def test_what_tasks_share_counts_once_in_the_size_of_their_job(
@@ -118,7 +118,7 @@ async def test_what_tasks_share_counts_once_in_the_size_of_their_job(
 
     settings = through(max_layer_mib=1)
     others = [Electron(world, settings, look, at) for at in range(6)]
-    assert sizes(await with_company(world, gate, settings, others)) == [6]
+    assert sizes(await with_others(world, gate, settings, others)) == [6]
 
 
 async def test_one_that_cannot_be_packed_is_nothing_to_the_others(
@@ -129,7 +129,7 @@ async def test_one_that_cannot_be_packed_is_nothing_to_the_others(
     others = [Electron(world, through(), shout, word) for word in "ab"]
     with pytest.raises(errors.StagingError):
         await broken.send()
-    assert sizes(await with_company(world, gate, through(), others)) == [2]
+    assert sizes(await with_others(world, gate, through(), others)) == [2]
 
 
 async def test_a_refused_job_is_told_to_each_of_its_tasks_and_the_next_one_leaves(

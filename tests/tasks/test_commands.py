@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The command line: it starts fast, its help helps, `explain` asks nobody, and errors are letters."""
+"""The command line: it starts fast, its help helps, `explain` asks nobody, and errors have no traceback."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_hello_says_hello(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "letter"),
+    ("more", "text"),
     [
         (["--batch-queue", "nobodys"], "Error: NotFound: The job queue `nobodys` does not exist"),
         (
@@ -169,14 +169,14 @@ def test_hello_says_hello(world: World) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_an_error_is_a_letter_without_a_traceback(world: World, more: list[str], letter: str) -> None:
+def test_error_is_printed_without_a_traceback(world: World, more: list[str], text: str) -> None:
     done = hello(world, *more)
     assert done.returncode == 1
-    assert done.stderr.startswith(letter), done.stderr
+    assert done.stderr.startswith(text), done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_broken_config_file_is_a_letter_too(tmp_path: Path) -> None:
+def test_broken_config_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "covalent.conf").write_text("[executors")
     done = command("explain", COVALENT_CONFIG_DIR=str(tmp_path))
     assert done.returncode == 1

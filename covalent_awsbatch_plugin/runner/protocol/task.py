@@ -15,6 +15,8 @@ from .layout import FORMAT_VERSION
 IN_IMAGE = "image"
 IN_S3 = "s3"
 
+FUNCTION = "function"  # the one kind of task today
+
 
 @dataclass(frozen=True)
 class ObjectRef:
@@ -45,7 +47,7 @@ class ObjectRef:
 class TaskSpec:
     """One electron of Covalent; `args` and `kwargs` are the node ids of its inputs.
 
-    `python` is the version that pickled the function.
+    `python` is the version that pickled the function. `kind` is what the runner has to run.
     """
 
     node_id: int
@@ -55,6 +57,7 @@ class TaskSpec:
     python: str
     args: tuple[int, ...] = ()
     kwargs: dict[str, int] = field(default_factory=dict)
+    kind: str = FUNCTION
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ class TaskFile:
 
 
 def _task_spec(body: dict[str, Any]) -> TaskSpec:
+    if (kind := body["kind"]) != FUNCTION:
+        raise ValueError(f"its node {body['node_id']} is of the kind {kind!r}, and this runner runs functions only")
     return TaskSpec(
         node_id=body["node_id"],
         name=body["name"],
@@ -102,4 +107,5 @@ def _task_spec(body: dict[str, Any]) -> TaskSpec:
         python=body["python"],
         args=tuple(body["args"]),
         kwargs=dict(body["kwargs"]),
+        kind=kind,
     )
