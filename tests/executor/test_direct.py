@@ -206,13 +206,19 @@ NODE = {"dispatch_id": "nobody's", "node_id": 3}
 HANDLE = {"job_id": "7d3bb84c-8fd4-4d0a-b2a9-000000000000", "name": "f", "content": "", "bucket": "b", "prefix": "p"}
 
 
-@pytest.mark.parametrize(
-    "handle",
-    [None, "null", {}, [], {"job": "of another version"}, HANDLE | {"image": "i"}],
-    ids=["none", "text", "empty", "list", "foreign", "unknown job"],
-)
+@pytest.mark.parametrize("handle", [None, HANDLE | {"image": "i"}], ids=["none", "unknown job"])
 async def test_cancel_of_what_does_not_run_is_true(executor: Any, handle: Any) -> None:
     assert await executor.cancel(NODE, handle) is True
+
+
+@pytest.mark.parametrize(
+    "handle", ["null", {}, [], {"job": "of another version"}], ids=["text", "empty", "list", "foreign"]
+)
+async def test_cancel_with_an_unreadable_handle_is_false(
+    executor: Any, handle: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await executor.cancel(NODE, handle) is False
+    assert "The job of node 3 could not be ended: The handle of a job " in caplog.text
 
 
 async def test_nodes_that_were_cancelled_before_they_began_are_cancelled(executor: Any) -> None:
