@@ -58,7 +58,7 @@ def test_the_demo_shows_values_output_errors_images_and_logs(tmp_path: Path) -> 
         "error | ValueError: nothing weighs -2 kg",
         "Killed: `vanish`",
         "covalent-batch-job-images@sha256:",
-        "log stream covalent-batch-jobs/",
+        "log stream covalent-batch-jobs-",
     ):
         assert words in told
     assert left_of(tmp_path) == []
