@@ -73,7 +73,7 @@ class Instant:
         if not payload.digest:
             unpack_image(payload, await self._root(container.image))
             return payload.folder
-        assert bring(payload, lambda: _Bucket(environment[layout.ENV_BUCKET])) == 0, payload.complaint.read_text()
+        assert bring(payload, lambda: _Bucket(environment[layout.ENV_BUCKET])) == 0, payload.error_file.read_text()
         return payload.folder
 
     async def _root(self, image: str) -> Path:

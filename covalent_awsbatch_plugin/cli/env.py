@@ -36,7 +36,7 @@ def show(scripts: tuple[Path, ...], **options: Any) -> None:
     """Show its packages and layers, with sizes, and the locally stored ones. Nothing is installed."""
     from ..tasks.dependency_report import Report
 
-    click.echo(Report(resolved(options), scripts).shown())
+    click.echo(Report(resolved(options), scripts).listing())
 
 
 @env.command()
@@ -51,7 +51,7 @@ def build(scripts: tuple[Path, ...], refresh: bool, check: bool, **options: Any)
     began = time.monotonic()
     settings = resolved(options)
     report = Report(settings, scripts, anew=refresh, say=progress)
-    layers, text = report.built()
+    layers, text = report.build()
     progress(f"Ready after {time.monotonic() - began:.1f} s.")
     click.echo(text)
     if check:

@@ -161,10 +161,10 @@ def _link_or_copy(source: Path, place: Path) -> None:
         shutil.copy2(source, place)
 
 
-# ---- kept small ------------------------------------------------------------------------------------------------------
+# ---- pruning ---------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Pruned:
-    """What went, and what is left, in bytes."""
+    """The result of `prune`: the number of entries removed, their bytes, and the bytes of the other entries."""
 
     entries: int
     freed: int
@@ -172,31 +172,31 @@ class Pruned:
 
 
 def prune(store: LayerStore, most_bytes: float, now: float | None = None) -> Pruned:
-    """Also of other processes: what was used within the hour stays, whatever its size. `now` is in Unix seconds.
+    """Remove the least recently used entries until `most_bytes` are left; those used within the hour stay.
 
-    Raises StagingError.
+    Entries of other processes count too. `now` is in Unix seconds. Raises StagingError.
     """
     now = time.time() if now is None else now
-    kept = list(_kept(store))
-    gone = to_forget(kept, most_bytes, now)
-    with store.draft() as bin_:  # moved first: what is half removed is not believed
-        for used in gone:
+    usages = list(_usages(store))
+    victims = to_forget(usages, most_bytes, now)
+    with store.draft() as bin_:  # moved first: a half removed entry must not be used
+        for usage in victims:
             with suppress(FileNotFoundError):  # another process does the same
-                (store.folder / "made" / used.key).rename(bin_ / used.key)
+                (store.folder / "made" / usage.key).rename(bin_ / usage.key)
     _forget_drafts_and_locks(store.folder, now)
-    freed = sum(used.bytes for used in gone)
-    return Pruned(len(gone), freed, sum(used.bytes for used in kept) - freed)
+    freed = sum(usage.bytes for usage in victims)
+    return Pruned(len(victims), freed, sum(usage.bytes for usage in usages) - freed)
 
 
-def _kept(store: LayerStore) -> Iterator[StoreUsage]:
+def _usages(store: LayerStore) -> Iterator[StoreUsage]:
     for place in (store.folder / "made").glob("*"):
         with suppress(OSError, ValueError, KeyError):
-            told = json.loads((place / RECORD).read_text())
-            yield StoreUsage(place.name, used_at(place), told["size"] or told["bytes"])
+            record = json.loads((place / RECORD).read_text())
+            yield StoreUsage(place.name, used_at(place), record["size"] or record["bytes"])
 
 
 def _forget_drafts_and_locks(folder: Path, now: float) -> None:
-    """Drafts of processes that were killed, and locks that nobody asked for in two months."""
+    """Remove drafts of killed processes, and locks that were not used for two months."""
     for pattern, age_s in ((f"{DRAFT}*", DAY_S), ("locks/*", 60 * DAY_S)):
         for path in folder.glob(pattern):
             with suppress(OSError):

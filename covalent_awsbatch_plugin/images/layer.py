@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A layer of an image: files in, the same bytes out on every machine, every day."""
+"""A layer of an image. The same files give the same bytes on every machine at any time."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ Entry = bytes | File | Link | Pieces
 
 @dataclass(frozen=True)
 class Layer:
-    """A gzipped tar. `digest` and `size` are of `data`, what a registry keeps; `diff_id` is of the tar in it.
+    """A gzipped tar. `digest` and `size` are of `data`, the bytes in a registry; `diff_id` is of the tar in it.
 
     A layer has no media type: that depends on the family of the image it joins (`image.Family`).
     """
@@ -63,7 +63,7 @@ class Layer:
 
 
 def layer(files: Mapping[str, Entry], comment: str = "") -> Layer:
-    """The layer that adds these files, by path relative to the image's root; their folders have mode 755.
+    """Return the layer that adds these files, by path relative to the image's root; their folders have mode 755.
 
     The content is copied once, into `data`. Raises ValueError for a path that leaves the root or is also a folder.
     """
@@ -73,7 +73,7 @@ def layer(files: Mapping[str, Entry], comment: str = "") -> Layer:
 
 
 def compressed_layer(files: Mapping[str, Entry], comment: str = "") -> Layer:
-    """Return the same layer as `layer`, compressed: for what is this installation's own, and made anew each time.
+    """Return the same layer as `layer`, compressed: for files of this installation alone, packed anew each time.
 
     The same files give the same bytes with the same zlib. Raises ValueError as `layer` does.
     """
@@ -83,12 +83,12 @@ def compressed_layer(files: Mapping[str, Entry], comment: str = "") -> Layer:
 
 
 def digest_of(data: Chunk) -> str:
-    """The digest by which a registry names these bytes."""
+    """Return the digest by which a registry names these bytes."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def tar(files: Mapping[str, Entry]) -> Iterator[Chunk]:
-    """The bytes of a tar file: entries sorted, folders before what is in them, time 0, owner 0."""
+    """Yield the bytes of a tar file: entries sorted, folders before their entries, time 0, owner 0."""
     for path in sorted(_folders(files) | set(files)):
         yield from _member(path, files.get(path))
     yield TAR_END
@@ -136,7 +136,7 @@ def tar_member(info: TarInfo, data: Chunk) -> Iterator[Chunk]:
 
 
 def stored_gzip(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-    """The chunks as a gzip file of stored blocks; how they were cut makes no difference.
+    """Yield the chunks as a gzip file of stored blocks; how they were cut makes no difference.
 
     Written by hand because zlib, zlib-ng and isal compress to different bytes, even at level 0; and layers of pickles
     and of wheels gain little from compression that costs five times the CPU.
@@ -161,9 +161,9 @@ def stored_gzip(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
 
 
 def deflated_gzip(chunks: Iterable[Chunk]) -> Iterator[bytes]:
-    """The chunks as a gzip file that is compressed quickly, for what is big and kept: libraries shrink to a third.
+    """Yield the chunks as a gzip file, compressed quickly, for big and stored layers: libraries shrink to a third.
 
-    Another zlib makes other bytes of the same, so whoever uses this keeps what was made.
+    Another zlib makes other bytes of the same chunks, so the caller stores the result.
     """
     packer = zlib.compressobj(1, zlib.DEFLATED, wbits=31)  # 31: with gzip's own frame, which has no time here
     for piece in chunks:
@@ -190,7 +190,7 @@ def write_deflated(chunks: Iterable[Chunk], file: BinaryIO) -> Written:
 
 
 def pieces(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-    """The same bytes in steps of about a MiB: threads that hash many small ones wait for each other."""
+    """Yield the same bytes in steps of about a MiB: threads that hash many small chunks wait for each other."""
     few = bytearray()
     for chunk in chunks:
         view = memoryview(chunk)
@@ -211,7 +211,7 @@ def _block_header(length: int, *, final: bool) -> bytes:
 
 
 def hashed(chunks: Iterable[Chunk], digest: hashlib._Hash) -> Iterator[Chunk]:
-    """The same chunks; `digest` has seen them."""
+    """Yield the same chunks, and update `digest` with them."""
     for chunk in chunks:
         digest.update(chunk)
         yield chunk

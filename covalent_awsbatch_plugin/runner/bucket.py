@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The bucket, as the container uses it: three verbs, and one sentence when one of them fails."""
+"""The container's access to the bucket: reading and writing objects, and the error text when that fails."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class StorageError(Exception):
 
 
 class Store(Protocol):
-    """What the runner needs of a bucket. Every verb raises StorageError."""
+    """A bucket. Every method raises StorageError."""
 
     def get(self, key: str, path: Path) -> None:
-        """Bring an object into a file."""
+        """Download an object into a file."""
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Parts of an object, from a byte to before another; fewer bytes where it ends earlier."""
+        """Return ranges of an object's bytes, each without its last index; fewer bytes where the object ends."""
 
     def put(self, key: str, data: bytes) -> None:
         """Write an object."""
@@ -42,7 +42,7 @@ class Store(Protocol):
 
 
 class S3:
-    """A bucket through obstore, whose own chain finds the credentials: environment, ECS, EKS, instance.
+    """A bucket through obstore, which looks for credentials in this order: environment, ECS, EKS, instance.
 
     Source: https://developmentseed.org/obstore/latest/authentication/
     """
@@ -95,7 +95,7 @@ class S3:
 
 
 class _Explained:
-    """A `with` that turns the client's errors into StorageError."""
+    """A context manager that turns the client's errors into StorageError."""
 
     def __init__(self, errors: tuple[type[BaseException], ...], words: Callable[[BaseException], str]) -> None:
         self._errors, self._words = errors, words
@@ -107,31 +107,31 @@ class _Explained:
             raise StorageError(self._words(error)) from None
 
 
-def explain(action: str, bucket: str, key: str, said: str) -> str:
-    """One line from what S3 (an XML body somewhere in the client's text) or the client said."""
+def explain(action: str, bucket: str, key: str, message: str) -> str:
+    """Return one line from the client's message, which may contain the XML of S3's answer, and what to do."""
     verb = "read" if action == "s3:GetObject" else "written"
-    code, message = (re.search(rf"<{tag}>(.*?)</{tag}>", said, re.DOTALL) for tag in ("Code", "Message"))
-    words = f"{code[1]}: {message[1] if message else ''}" if code else said.partition("\n")[0]
+    code, text = (re.search(rf"<{tag}>(.*?)</{tag}>", message, re.DOTALL) for tag in ("Code", "Message"))
+    words = f"{code[1]}: {text[1] if text else ''}" if code else message.partition("\n")[0]
     return " ".join(
-        f"s3://{bucket}/{key} could not be {verb}: {words.strip()}. {_remedy(action, bucket, said)}".split()
+        f"s3://{bucket}/{key} could not be {verb}: {words.strip()}. {_remedy(action, bucket, message)}".split()
     )
 
 
-def _remedy(action: str, bucket: str, said: str) -> str:
-    if "//169.254." in said:
+def _remedy(action: str, bucket: str, message: str) -> str:
+    if "//169.254." in message:
         return "No credentials were found: the job definition must name a job role (batch_job_role_name)."
-    if "NoSuchBucket" in said:
+    if "NoSuchBucket" in message:
         return f"There is no bucket {bucket} (s3_bucket_name)."
-    if "NoSuchKey" in said:
+    if "NoSuchKey" in message:
         return "It was deleted after the job was submitted, perhaps by a lifecycle rule of the bucket."
-    if "range is not satisfiable" in said:
+    if "range is not satisfiable" in message:
         return "It was cut after the job was submitted: look at who may write to the bucket."
-    if "403" in said or "AccessDenied" in said:
+    if "403" in message or "AccessDenied" in message:
         return f"The job role (batch_job_role_name) needs {action} on this bucket's covalent-awsbatch/*."
     return "The network of the compute environment must reach S3 (a NAT gateway or an S3 endpoint)."
 
 
 def _endpoint() -> str:
-    """The endpoint obstore will use, by the same variables."""
+    """Return the endpoint that obstore takes from the environment; "" for AWS's own."""
     names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
     return next(filter(None, map(os.environ.get, names)), "")

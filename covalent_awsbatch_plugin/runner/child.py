@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A child process whose file descriptors 1 and 2 are kept in files and passed on as they come.
+"""A child process whose output (file descriptors 1 and 2) is copied to files and passed on as it arrives.
 
-Not `sys.stdout`: C code, shells and crashes write to descriptors. The child leads a process group of its own, so that
-what it started is stopped with it, and stays in this session, so that whoever started us can find it.
+C code, shells and crashes write to descriptors and not to `sys.stdout`. The child leads its own process group, so that
+the processes it starts are stopped with it, and stays in this session, so that the parent of this process can find it.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ if TYPE_CHECKING:
     import resource
 
 _READ_BYTES = 1024 * 1024
-_PIPE_BYTES = 1024 * 1024  # what an unprivileged process may ask for
-_LINGER_S = 0.3  # for what a finished child's own children still write
+_PIPE_BYTES = 1024 * 1024  # the largest size for an unprivileged process
+_LINGER_S = 0.3  # for the output of processes that outlive the child
 _TICK_S = 1.0
 
 
 class Child:
-    """One run: `fork` it, and in this process `wait` for it."""
+    """A child process: call `fork`, then `wait` in the parent."""
 
-    def __init__(self, stop: Stop, stdout: Path, stderr: Path, last_moment: Path | None = None) -> None:
+    def __init__(self, stop: Stop, stdout: Path, stderr: Path, kill_time: Path | None = None) -> None:
         self._stop = stop
-        self._last_moment = last_moment  # the file that tells the child when it will be killed
+        self._kill_time = kill_time  # the file in which the child reads when it will be killed
         self._files = {1: stdout, 2: stderr}
         self._streams: list[_Stream] = []
         self.pid = 0
         self._started = 0.0, 0.0  # Unix seconds, monotonic seconds
         self.usage = Usage()  # known after `wait`
-        self.told = False  # whether it was told to stop
+        self.stop_signal = False  # whether SIGTERM was sent to it
 
     def fork(self) -> bool:
-        """True in the child, whose descriptors are in place."""
+        """Fork this process; return True in the child, after its descriptors were replaced."""
         pipes = {number: os.pipe() for number in self._files}
         self._started = time.time(), time.monotonic()
         self.pid = self._stop.fork()
         if self.pid == 0:
-            _take_place(pipes)
+            _replace_descriptors(pipes)
             return True
         _group(self.pid)
         for number, (read, write) in pipes.items():
@@ -58,18 +58,21 @@ class Child:
         return False
 
     def wait(self) -> int:
-        """The exit code, or minus the signal; the streams are whole and closed, and nothing of its group is left."""
+        """Wait for the child's end; return its exit code, or minus the signal.
+
+        Afterwards its output files are complete and closed, and its process group is killed.
+        """
         with selectors.DefaultSelector() as selector:
             selector.register(self._stop.wakes, selectors.EVENT_READ)
             for stream in self._streams:
                 selector.register(stream.read, selectors.EVENT_READ, stream)
-            reaped = None
-            while reaped is None:
+            result = None
+            while result is None:
                 _pump(selector, _TICK_S)
                 self._stop.drain_wakeup()
-                self._press()
-                reaped = _reap(self.pid)
-            status, resources = reaped
+                self._pass_stop_on()
+                result = _reap(self.pid)
+            status, resources = result
             self.usage = usage(*self._started, resources)
             selector.unregister(self._stop.wakes)
             _drain(selector)
@@ -78,15 +81,15 @@ class Child:
             stream.close()
         return os.waitstatus_to_exitcode(status)
 
-    def _press(self) -> None:
-        """Pass the word to stop on, once; and end it when it takes too long."""
+    def _pass_stop_on(self) -> None:
+        """Send SIGTERM to the child once this process must stop, and SIGKILL after the grace time."""
         since = self._stop.since()
         if since is None:
             return
-        if not self.told:
-            self.told = True
-            if self._last_moment:
-                _write(self._last_moment, str(time.monotonic() - since + layout.STOP_GRACE_S))
+        if not self.stop_signal:
+            self.stop_signal = True
+            if self._kill_time:
+                _write(self._kill_time, str(time.monotonic() - since + layout.STOP_GRACE_S))
             self._signal(signal.SIGTERM)
         elif since > layout.STOP_GRACE_S:
             self._signal(signal.SIGKILL)
@@ -95,11 +98,11 @@ class Child:
         try:
             os.killpg(self.pid, number)
         except OSError:
-            return  # all gone
+            return  # the group has ended
 
 
 class _Stream:
-    """One pipe's end: what comes is kept, up to a limit, and passed on to our own descriptor."""
+    """The reading end of a pipe; its data go to a file, up to a limit, and to a descriptor of this process."""
 
     def __init__(self, read: int, echo: int, file: BinaryIO) -> None:
         self.read, self._echo, self._file = read, echo, file
@@ -107,20 +110,20 @@ class _Stream:
         os.set_blocking(read, False)
 
     def pump(self) -> bool:
-        """Take what is there; False at the end."""
+        """Read the available data; return False at the end of the stream."""
         try:
             data = os.read(self.read, _READ_BYTES)
         except BlockingIOError:
             return True
         self._pass_on(data)
-        self._keep(data)
+        self._write(data)
         return bool(data)
 
     def close(self) -> None:
         os.close(self.read)
         self._file.close()
 
-    def _keep(self, data: bytes) -> None:
+    def _write(self, data: bytes) -> None:
         try:
             self._file.write(data[: self._room])
             if len(data) > self._room > 0:
@@ -137,11 +140,11 @@ class _Stream:
             except BlockingIOError:
                 _wait_writable(self._echo)
             except OSError:
-                self._echo = 0  # nobody reads our own output any more
+                self._echo = 0  # the reader of this process's output has gone
 
 
-def _take_place(pipes: dict[int, tuple[int, int]]) -> None:
-    """In the child: descriptors 0, 1 and 2, and nothing else of the supervisor's."""
+def _replace_descriptors(pipes: dict[int, tuple[int, int]]) -> None:
+    """Replace the child's descriptors 0, 1 and 2, and close the pipes' other ends."""
     _group(0)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
@@ -154,7 +157,7 @@ def _take_place(pipes: dict[int, tuple[int, int]]) -> None:
 
 
 def _enlarge(pipe: int) -> None:
-    """A writer of much output waits less."""
+    """Enlarge a pipe's buffer, so that a writer of much output waits less."""
     set_size = getattr(fcntl, "F_SETPIPE_SZ", None)
     try:
         if set_size is not None:
@@ -164,25 +167,25 @@ def _enlarge(pipe: int) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """All of it or nothing."""
+    """Write a text file atomically; a full disk is ignored."""
     draft = path.with_suffix(".draft")
     try:
         draft.write_text(text, encoding="ascii")
         draft.replace(path)
     except OSError:
-        return  # the disk is full: the child is told to stop, though not how soon
+        return  # the child gets SIGTERM, but not the time of its SIGKILL
 
 
 def _group(pid: int) -> None:
-    """Both parent and child say it: whoever comes first, it is true when either goes on."""
+    """Make a process the leader of a group. Parent and child both call this: either may run first."""
     try:
         os.setpgid(pid, pid)
     except OSError:
-        return  # the child said so, and is gone
+        return  # the child called this and has ended
 
 
 def _pump(selector: selectors.BaseSelector, timeout: float) -> int:
-    """How many streams had something."""
+    """Read from the streams that are ready; return their number. `timeout` is in seconds."""
     ready = [key.data for key, _ in selector.select(timeout) if key.data is not None]
     for stream in ready:
         if not stream.pump():
@@ -191,13 +194,13 @@ def _pump(selector: selectors.BaseSelector, timeout: float) -> int:
 
 
 def _drain(selector: selectors.BaseSelector) -> None:
-    """All that the ended child wrote, which is at most a pipe full; then a moment for who still holds the pipe."""
+    """Read the rest of an ended child's output, at most two full pipes; then wait for processes that outlive it."""
     for _ in range(2 * _PIPE_BYTES // 4096):
         if not _pump(selector, 0):
             break
-    until = time.monotonic() + _LINGER_S
-    while selector.get_map() and (left := until - time.monotonic()) > 0:
-        _pump(selector, left)
+    deadline = time.monotonic() + _LINGER_S
+    while selector.get_map() and (timeout := deadline - time.monotonic()) > 0:
+        _pump(selector, timeout)
 
 
 def usage(started: float, since: float, resources: resource.struct_rusage | None) -> Usage:
@@ -212,20 +215,20 @@ def usage(started: float, since: float, resources: resource.struct_rusage | None
 
 
 def _reap(pid: int) -> tuple[int, resource.struct_rusage] | None:
-    """The wait status of `pid` and the resources it used, if it has ended.
+    """Return the wait status of `pid` and the resources it used, or None while it runs.
 
     As PID 1 this process becomes the parent of all orphans, so every ended process is reaped.
     """
-    reaped = None
+    result = None
     while True:
         try:
-            ended, status, resources = os.wait4(-1, os.WNOHANG)
+            process, status, resources = os.wait4(-1, os.WNOHANG)
         except ChildProcessError:
-            return reaped
-        if ended == 0:
-            return reaped
-        if ended == pid:
-            reaped = status, resources
+            return result
+        if process == 0:
+            return result
+        if process == pid:
+            result = status, resources
 
 
 def _wait_writable(descriptor: int) -> None:

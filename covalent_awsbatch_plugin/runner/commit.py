@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Writing what a job left: big parts first, each an object of its own, and last the envelope, which commits them."""
+"""The commit of a job's result: large parts first, each in its own object, and last the envelope that names them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .protocol.envelope import Envelope, Part, TaskResult, seal
 
 
 def commit(job: Job, results: list[TaskResult], store: Store) -> None:
-    """Raises StorageError; then nothing is committed."""
+    """Write the results of the job's tasks to the bucket. Raises StorageError; then nothing is committed."""
     bundle = Bundle()
     results = [_with_parts(result, bundle.take(outcome.parts(job.folder(result.node_id)))) for result in results]
     for sha256, path in bundle.large.items():
@@ -36,13 +36,14 @@ def _with_parts(result: TaskResult, parts: dict[str, Part]) -> TaskResult:
 
 
 class Bundle:
-    """Sorts files into those that fit the envelope's `body` and the `large` ones, by digest."""
+    """The files of a result: small ones are in the envelope's `body`, the others in `large`, by sha256."""
 
     def __init__(self) -> None:
         self.body = bytearray()
         self.large: dict[str, Path] = {}
 
     def take(self, files: dict[str, Path]) -> dict[str, Part]:
+        """Add files by the names of their parts; return the parts."""
         return {name: self._part(path) for name, path in files.items()}
 
     def _part(self, path: Path) -> Part:

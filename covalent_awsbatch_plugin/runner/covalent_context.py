@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""`ct.get_context()` in the user's code, without an import of Covalent (a second) for those who never ask."""
+"""`ct.get_context()` in the user's code, without importing Covalent (which takes a second) where it is not called."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MODULE = "covalent.executor.utils.context"
 
 
 def announce(dispatch_id: str, node_id: int) -> None:
-    """From here on Covalent's context is this task's, whenever its module is imported."""
+    """Set Covalent's context to this task, now or when its module is imported."""
     if _MODULE in sys.modules:
         _set(sys.modules[_MODULE], dispatch_id, node_id)
     else:
@@ -25,12 +25,12 @@ def announce(dispatch_id: str, node_id: int) -> None:
 
 
 def _set(module: ModuleType, dispatch_id: str, node_id: int) -> None:
-    """What Covalent's `set_context` does on entry; this process has one task, so nothing has to be undone."""
+    """Set the context as Covalent's `set_context` does on entry; this process has one task, so it is never reset."""
     vars(module)["current_context"] = module.Context(dispatch_id=dispatch_id, task_id=node_id)
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds one module, once, as the others would have, and has its loader set the context behind the import."""
+    """A finder of Covalent's context module, for one import; its loader sets the context after the import."""
 
     def __init__(self, dispatch_id: str, node_id: int) -> None:
         self._task = dispatch_id, node_id

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What an earlier attempt of the job has left of a task that shares its container: what is done is not done again."""
+"""The result of an earlier attempt, for a task that shares its container: a finished task does not run again."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ from .protocol import envelope, layout
 from .protocol.envelope import Envelope
 
 
-def look_back(job: Job, open_store: Callable[[], Store]) -> int:
-    """Notes in `job.earlier` that a result stands. In a process of its own, for the client starts threads."""
+def read_earlier_result(job: Job, open_store: Callable[[], Store]) -> int:
+    """Write the exit code of an earlier attempt with a valid result to `job.earlier_exit_code`.
+
+    Return the exit status of this process; it is a child process, because the S3 client starts threads.
+    """
     try:
         store = open_store()
     except StorageError:
         return 1
     for attempt in range(job.attempt - 1, 0, -1):
-        found = _result(job, attempt, store)
-        if found and not found.cut_short:
-            code = layout.RETURNED if found.returned else layout.RAISED
-            job.earlier.write_text(str(code.code), encoding="ascii")
+        result = _result(job, attempt, store)
+        if result and not result.cut_short:
+            code = layout.RETURNED if result.returned else layout.RAISED
+            job.earlier_exit_code.write_text(str(code.code), encoding="ascii")
             return 0
     return 0
 
 
 def _result(job: Job, attempt: int, store: Store) -> Envelope | None:
-    """None where there is none, or none that this task wrote: then it runs."""
+    """Return the result of an attempt, or None where it does not exist or was not written by this task."""
     path = job.work / f"attempt-{attempt}"
     try:
         store.get(layout.result_key(job.prefix, job.job_id, attempt), path)

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""One task, in a process of its own: inputs, hooks, the function, its value; and a report of how that went.
+"""Execution of one task in its own process: load inputs, run hooks and function, save the value, write a report.
 
-The report is all that the supervisor believes. A process that ends without one was ended from outside.
+The supervisor relies on the report alone. A process that ends without a report was ended from outside.
 """
 
 from __future__ import annotations
@@ -28,31 +28,34 @@ from .protocol.task import ObjectRef, TaskSpec
 
 
 class NoInput(Exception):
-    """The function, the hooks or an argument can't be had, or are not what was packed."""
+    """The function, the hooks or an argument can't be read, or differ from what the client packed."""
 
 
 class Unpicklable(Exception):
-    """The function returned what can't be pickled."""
+    """The function returned a value that can't be pickled."""
 
 
 class WrongPython(Exception):
-    """The function was pickled by a Python whose pickles this one can't read."""
+    """The function was pickled by a Python whose pickles the container's Python can't read."""
 
 
 @dataclass(frozen=True)
 class Report:
+    """The outcome of a task, as its own process reports it; `exit_code` is the exit status of that process."""
+
     outcome: str
     exit_code: int
     exception_type: str | None = None
 
     def write(self, path: Path) -> None:
-        """All of it or nothing."""
+        """Write the report as JSON, atomically."""
         draft = path.with_suffix(".draft")
         draft.write_text(json.dumps(asdict(self)), encoding="utf-8")
         draft.replace(path)
 
     @classmethod
     def read(cls, path: Path) -> Report | None:
+        """Return the report in a file, or None where the file does not exist."""
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
@@ -60,17 +63,17 @@ class Report:
 
 
 def execute(job: Job, task: TaskSpec, runner_dir: Path) -> int:
-    """Run the task and report; returns the exit status of this process, which then ends as any Python does."""
+    """Run the task and write its report; return the exit status of this process."""
     _settle(job, runner_dir)
     folder, this_process = job.folder(task.node_id), os.getpid()
-    os.environ[ENV_STOP_FILE] = str(folder.last_moment)
+    os.environ[ENV_STOP_FILE] = str(folder.kill_time)
     try:
         value = _value(job, task, folder)
         if os.getpid() != this_process:
-            return 0  # the user's code forked and this copy came back here too: the first one reports
+            return 0  # the user's code forked, and the copy returned here too: only the first process reports
         _save(value, task, folder)
         report = Report(envelope.RETURNED, 0)
-    except BaseException as error:  # whatever ends the user's function is its outcome
+    except BaseException as error:  # every exception of the user's function is an outcome of the task
         if os.getpid() != this_process:
             raise
         report = _failed(error, job, task, folder)
@@ -79,22 +82,25 @@ def execute(job: Job, task: TaskSpec, runner_dir: Path) -> int:
 
 
 def _settle(job: Job, runner_dir: Path) -> None:
-    """Make this process the user's: our cloudpickle, whose like wrote what we read, stays; no more of ours is found."""
+    """Prepare this process for the user's code: `sys.path`, streams, HOME; the runner's own modules leave `sys.path`.
+
+    The runner's cloudpickle stays imported: it is of the version that wrote the pickles.
+    """
     import cloudpickle  # noqa: F401
 
     sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) != str(runner_dir)]
     sys_path.use(job.root)
-    faulthandler.enable()  # where a segmentation fault was, in Python's terms, on stderr
+    faulthandler.enable()  # prints the Python stack of a segmentation fault on stderr
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
     os.environ.setdefault("COVALENT_PLUGIN_LOAD", "false")  # its plugins cost seconds, and some need more packages
     if not writable(os.environ.get("HOME")):
         os.environ["HOME"] = str(job.work)  # `import covalent`, and many others, write there
-    _be_first_to_go()
+    _raise_oom_score()
 
 
-def _be_first_to_go() -> None:
-    """When the memory is used up, the kernel shall end this process and leave the supervisor to say so."""
+def _raise_oom_score() -> None:
+    """Make the kernel end this process first when memory is used up, so that the supervisor lives to report it."""
     try:
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     except OSError:
@@ -102,7 +108,7 @@ def _be_first_to_go() -> None:
 
 
 def _value(job: Job, task: TaskSpec, folder: TaskFolder) -> Any:
-    """What the function returns; order as in Covalent's `wrapper_fn`."""
+    """Return the function's value, after its hooks; the order is that of Covalent's `wrapper_fn`."""
     hooked = json.loads(_checked(job, task.hooks).read_bytes() or b"{}")
     function_file = _checked(job, task.function)
     inputs = {node: _input(job, node) for node in (*task.args, *task.kwargs.values())}
@@ -120,7 +126,7 @@ def _value(job: Job, task: TaskSpec, folder: TaskFolder) -> Any:
 
 
 def _input(job: Job, node_id: int) -> Callable[[], Any]:
-    """Return what loads an argument: a pickle that was sent, or the archive of an earlier task's value."""
+    """Return a loader of an argument: a pickle of the client, or the archive of an earlier task's value."""
     ref = job.file.inputs.get(node_id)
     if ref:
         return partial(_unpickled, _checked(job, ref))
@@ -133,21 +139,21 @@ def _unpickled(path: Path) -> Any:
 
 
 def _checked(job: Job, ref: ObjectRef) -> Path:
-    """The object's file, read once to see that it is what was packed."""
+    """Return the object's file after a check of its size and digest. Raises NoInput."""
     path = job.object(ref)
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        complaint = job.complaint(ref)
-        raise NoInput(complaint.read_text(encoding="utf-8") if complaint.exists() else str(error)) from None
+        reason = job.error_file(ref)
+        raise NoInput(reason.read_text(encoding="utf-8") if reason.exists() else str(error)) from None
     if digest != ref.sha256 or path.stat().st_size != ref.size:
         raise NoInput(f"object {ref.sha256} was packed with {ref.size} bytes, and others came")
     return path
 
 
 def _same_python(task: TaskSpec) -> None:
-    """Byte-code differs between minor versions, and running the wrong one crashes rather than raises."""
+    """Raise WrongPython for another minor version: its byte-code would crash the process instead of raising."""
     here = "{}.{}".format(*sys.version_info)
     if task.python.split(".")[:2] != here.split("."):
         raise WrongPython(
@@ -162,12 +168,12 @@ def _save(value: Any, task: TaskSpec, folder: TaskFolder) -> None:
     except Exception as error:
         folder.part(envelope.OUTPUT).unlink(missing_ok=True)
         kind = traceback_text.type_name(value) if isinstance(value, BaseException) else type(value).__qualname__
-        said = f"{traceback_text.type_name(error)}: {error}"
-        raise Unpicklable(f"{task.name} returned a value of type {kind}, which can't be pickled: {said}") from error
+        reason = f"{traceback_text.type_name(error)}: {error}"
+        raise Unpicklable(f"{task.name} returned a value of type {kind}, which can't be pickled: {reason}") from error
 
 
 def _failed(error: BaseException, job: Job, task: TaskSpec, folder: TaskFolder) -> Report:
-    """Leave the error's text, and the exception itself where it can travel; the text is on stderr too."""
+    """Write the error's text to its part and to stderr, and the exception where it can be pickled."""
     report = _report_of(error)
     if isinstance(error, NoInput | Unpicklable | WrongPython):
         text = f"{error}\n"
@@ -175,23 +181,23 @@ def _failed(error: BaseException, job: Job, task: TaskSpec, folder: TaskFolder) 
         text = _exit_text(error, task)
     else:
         text = traceback_text.text(error, task.name, task.node_id, job.file.covalent)
-        data = traceback_text.pickled(error)
-        if data is not None:
-            folder.part(envelope.EXCEPTION).write_bytes(data)
-    told = text.encode("utf-8", "backslashreplace")
-    folder.part(envelope.ERROR).write_bytes(told)
-    _print(told)
+        exception = traceback_text.pickled(error)
+        if exception is not None:
+            folder.part(envelope.EXCEPTION).write_bytes(exception)
+    data = text.encode("utf-8", "backslashreplace")
+    folder.part(envelope.ERROR).write_bytes(data)
+    _print(data)
     return report
 
 
-def _print(told: bytes) -> None:
-    """To descriptor 2: the user's code may have put anything in the place of sys.stderr."""
+def _print(data: bytes) -> None:
+    """Write to file descriptor 2: the user's code may have replaced sys.stderr."""
     try:
         sys.stderr.flush()
         with open(2, "wb", closefd=False) as stderr:
-            stderr.write(told)
+            stderr.write(data)
     except (OSError, ValueError, AttributeError):
-        return  # closed; the error's own part has the text
+        return  # the stream is closed; the error's part has the text
 
 
 def _report_of(error: BaseException) -> Report:
@@ -205,12 +211,12 @@ def _report_of(error: BaseException) -> Report:
 
 
 def exit_status(code: object) -> int:
-    """The exit status that Python makes of what sys.exit was given."""
+    """Return the exit status that Python gives the process for the argument of sys.exit."""
     if code is None:
         return 0
     return code & 0xFF if isinstance(code, int) else 1
 
 
 def _exit_text(error: SystemExit, task: TaskSpec) -> str:
-    said = "" if error.code is None or isinstance(error.code, int) else f" and said: {error.code}"
-    return f"{task.name} left by sys.exit with code {exit_status(error.code)}{said}, and returned nothing.\n"
+    message = "" if error.code is None or isinstance(error.code, int) else f" and said: {error.code}"
+    return f"{task.name} left by sys.exit with code {exit_status(error.code)}{message}, and returned nothing.\n"

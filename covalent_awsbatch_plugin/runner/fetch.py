@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Bringing what is too big for the image. In a process of its own, for the client starts threads."""
+"""Download of the objects that are too big for the image, in a child process because the S3 client starts threads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _AT_ONCE = 8
 
 
 def fetch(job: Job, open_store: Callable[[], Store]) -> int:
-    """Every object of the job is a file afterwards, or has a complaint; returns the exit status of this process."""
+    """Download every object of the job to a file, or write its error file; return the exit status of this process."""
     from concurrent.futures import ThreadPoolExecutor  # a few ms that jobs without big inputs don't spend
 
     refs = job.to_fetch()
@@ -24,7 +24,7 @@ def fetch(job: Job, open_store: Callable[[], Store]) -> int:
         store = open_store()
     except StorageError as error:
         for ref in refs:
-            _complain(job, ref, error)
+            _write_error(job, ref, error)
         return 1
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return 0 if all([*pool.map(lambda ref: _bring(job, ref, store), refs)]) else 1
@@ -35,10 +35,10 @@ def _bring(job: Job, ref: ObjectRef, store: Store) -> bool:
         store.get(layout.object_key(ref.sha256), job.object(ref))
     except StorageError as error:
         job.object(ref).unlink(missing_ok=True)
-        _complain(job, ref, error)
+        _write_error(job, ref, error)
         return False
     return True
 
 
-def _complain(job: Job, ref: ObjectRef, error: StorageError) -> None:
-    job.complaint(ref).write_text(str(error), encoding="utf-8")
+def _write_error(job: Job, ref: ObjectRef, error: StorageError) -> None:
+    job.error_file(ref).write_text(str(error), encoding="utf-8")

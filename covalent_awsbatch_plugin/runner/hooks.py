@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What Covalent runs around a function: `deps_bash`, `deps_pip`, `call_before`, `call_after`, from the hooks' JSON.
+"""Covalent's hooks of a function, from their JSON: `deps_bash`, `deps_pip`, `call_before`, `call_after`.
 
-As covalent/executor/utils/wrappers.py does it, with two differences: Covalent is not imported for shell commands and
-pip, and what they print is not thrown away.
+The order is that of covalent/executor/utils/wrappers.py, with two differences: Covalent is not imported for shell
+commands and pip, and their output is not thrown away.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ FILES = "files"  # the one injected argument that is a list even when it has one
 
 
 def before(hooks: dict[str, Any], scratch: Path, *, contained: bool) -> dict[str, Any]:
-    """Run what comes before the function; returns the keyword arguments that calls inject.
+    """Run the hooks that come before the function; return the keyword arguments that calls inject.
 
-    `contained` says that this Python is the container's own, so that packages may be installed into it. Raises
-    subprocess.CalledProcessError with the output, or what a call raises.
+    `contained` means that this Python is the container's own, so that packages may be installed into it. Raises
+    subprocess.CalledProcessError with the output of a command, or the exception of a call.
     """
     deps = hooks.get("deps") or {}
     if "bash" in deps:
@@ -40,7 +40,7 @@ def before(hooks: dict[str, Any], scratch: Path, *, contained: bool) -> dict[str
 
 
 def after(hooks: dict[str, Any]) -> None:
-    """Run what comes after the function; raises what a call raises."""
+    """Run the hooks that come after the function. An exception of a call is raised."""
     for call in _calls(hooks, "call_after"):
         _call(call)
 
@@ -57,63 +57,63 @@ def _call(call: dict[str, Any]) -> Any:
     return function(*args, **kwargs)
 
 
-def _injected(returned: list[tuple[str | None, Any]]) -> dict[str, Any]:
-    """A keyword given once is its value, given again the list of them, `files` always the list."""
+def _injected(values: list[tuple[str | None, Any]]) -> dict[str, Any]:
+    """Return the arguments by keyword: one value as it is, several of a keyword as a list, `files` always as a list."""
     lists: dict[str, list[Any]] = {}
-    for keyword, value in returned:
+    for keyword, value in values:
         if keyword:
             lists.setdefault(keyword, []).append(value)
-    return {key: values[0] if len(values) == 1 and key != FILES else values for key, values in lists.items()}
+    return {key: each[0] if len(each) == 1 and key != FILES else each for key, each in lists.items()}
 
 
 def _shell(command: str, scratch: Path) -> None:
-    done = _run(["/bin/sh", "-c", command], command, scratch, dict(os.environ))
-    for stream, text in ((sys.stdout, done.stdout), (sys.stderr, done.stderr)):
+    process = _run(["/bin/sh", "-c", command], command, scratch, dict(os.environ))
+    for stream, text in ((sys.stdout, process.stdout), (sys.stderr, process.stderr)):
         stream.write(text)
         stream.flush()
-    done.check_returncode()
+    process.check_returncode()
 
 
 def _pip(attributes: dict[str, Any], scratch: Path, *, contained: bool) -> None:
-    """`-m pip` of this very Python: the `pip` on an image's PATH may belong to another one."""
-    wanted = " ".join(attributes.get("packages") or ()).split()
+    """Install packages with `-m pip` of this Python: the `pip` on an image's PATH may belong to another one."""
+    requirements = " ".join(attributes.get("packages") or ()).split()
     if attributes.get("requirements_content"):
-        listed = scratch / "requirements.txt"
-        listed.write_text(attributes["requirements_content"], encoding="utf-8")
-        wanted = ["-r", str(listed)]
-    if not wanted:
+        requirements_file = scratch / "requirements.txt"
+        requirements_file.write_text(attributes["requirements_content"], encoding="utf-8")
+        requirements = ["-r", str(requirements_file)]
+    if not requirements:
         return
-    # A folder of its own where this Python is somebody's, or belongs to another user than the container's.
-    own = None if contained and writable(sysconfig.get_path("purelib")) else scratch / "packages"
-    options = ["--target", str(own)] if own else []
-    words = ["-m", "pip", "install", "--no-input", *options, *wanted]
+    # Packages go to a separate folder where this Python is not the container's, or its folder is not writable.
+    target = None if contained and writable(sysconfig.get_path("purelib")) else scratch / "packages"
+    options = ["--target", str(target)] if target else []
+    words = ["-m", "pip", "install", "--no-input", *options, *requirements]
     _run([sys.executable, "-s", *words], f"python {' '.join(words)}", scratch, _PIP | os.environ).check_returncode()
-    if own:
-        sys.path.insert(0, str(own))
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(own), os.environ.get("PYTHONPATH"))))
+    if target:
+        sys.path.insert(0, str(target))
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(target), os.environ.get("PYTHONPATH"))))
     importlib.invalidate_caches()
 
 
 _PIP = {
-    "PIP_BREAK_SYSTEM_PACKAGES": "1",  # a container's Python has no other use, whoever's package manager put it there
+    "PIP_BREAK_SYSTEM_PACKAGES": "1",  # a container's Python has no other use, even if a package manager installed it
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     "PIP_ROOT_USER_ACTION": "ignore",
 }
 
 
-def _run(words: list[str], told: str, scratch: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run it, to be named as `told`. Output goes by files: what it left in the background may hold a pipe for ever."""
+def _run(words: list[str], title: str, scratch: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a command; an error names it by `title`. Output goes to files: a background process may keep a pipe open."""
     out, err = scratch / "stdout", scratch / "stderr"
     with out.open("wb") as stdout, err.open("wb") as stderr:
         code = subprocess.run(
             words, env=env, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, check=False
         ).returncode
     texts = (file.read_text(encoding="utf-8", errors="replace") for file in (out, err))
-    return subprocess.CompletedProcess(told, code, *texts)
+    return subprocess.CompletedProcess(title, code, *texts)
 
 
 def scratch_folder(path: Path) -> Path:
-    """An empty folder; the one of an earlier try is gone."""
+    """Return an empty folder at `path`, after removing the folder of an earlier try."""
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
     return path

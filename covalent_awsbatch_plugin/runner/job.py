@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""One attempt of one job, as the container sees it: who it is, what it shall run, and where everything lies."""
+"""One attempt of one job in the container: its ids, its tasks, and the paths of its files."""
 
 from __future__ import annotations
 
@@ -16,44 +16,46 @@ from .protocol.task import IN_S3, ObjectRef, TaskFile, TaskSpec
 
 
 class NoJob(Exception):
-    """This container can't know what to run, or where to write; the message is one sentence."""
+    """The container lacks the description of its tasks, or a place to write; the message is one sentence."""
 
 
 @dataclass(frozen=True)
 class TaskFolder:
-    """What one task leaves on disk, each under the name of its part, and `report`, how it says it ended."""
+    """The folder of one task's files: the parts of its result by name, and the report of its process."""
 
     path: Path
 
     def part(self, name: str) -> Path:
+        """Return the file of a part of the result (`envelope.PARTS`)."""
         return self.path / name
 
     @property
     def report(self) -> Path:
+        """The file in which the task's process reports its outcome."""
         return self.path / "report.json"
 
     @property
-    def last_moment(self) -> Path:
-        """There from when the task is told to stop: when it will be killed."""
-        return self.path / "last-moment"
+    def kill_time(self) -> Path:
+        """The file with the time of the SIGKILL (monotonic seconds); it exists once the task was told to stop."""
+        return self.path / "kill-time"
 
     @property
     def scratch(self) -> Path:
-        """For the files of hooks."""
+        """The folder for temporary files of hooks."""
         return self.path / "scratch"
 
 
 @dataclass(frozen=True)
 class Job:
-    """`root` is the folder the image's paths are relative to, `work` a fresh one for this attempt.
+    """A job's ids, tasks and folders. `root` is the folder to which the image's paths are relative.
 
-    `tasks_at` is the folder into which the container unpacked its tasks.
-    `job_id` tells it from all others: AWS Batch's id, or `layout.member_id` where several share a container.
-    `bucket` is None when somebody runs the image by hand: then nothing can be committed.
+    `tasks_folder` is the folder into which the container unpacked its tasks, `work` a new one for this attempt.
+    `job_id` is AWS Batch's id, or `layout.member_id` where several tasks share a container.
+    `bucket` is None when the image is run by hand: then nothing can be committed.
     """
 
     root: Path
-    tasks_at: Path
+    tasks_folder: Path
     work: Path
     file: TaskFile
     dispatch_id: str
@@ -63,8 +65,8 @@ class Job:
     attempt: int
 
     @classmethod
-    def open(cls, root: Path, tasks_at: Path, work: Path, env: Mapping[str, str], member: int | None = None) -> Job:
-        """The container's one task group, or `member` of those that share it. Raises NoJob."""
+    def open(cls, root: Path, tasks_folder: Path, work: Path, env: Mapping[str, str], member: int | None = None) -> Job:
+        """Return the job of the container's only task group, or of `member` in a shared container. Raises NoJob."""
         bucket, prefix = env.get(layout.ENV_BUCKET), env.get(layout.ENV_RESULTS_PREFIX)
         job_id = env.get(layout.ENV_JOB_ID)
         if job_id and not (bucket and prefix):
@@ -72,9 +74,9 @@ class Job:
         index = int(env.get(layout.ENV_ARRAY_INDEX) or 0) if member is None else member
         job = cls(
             root=root,
-            tasks_at=tasks_at,
+            tasks_folder=tasks_folder,
             work=work,
-            file=_task_file(tasks_at / layout.task_file(index)),
+            file=_task_file(tasks_folder / layout.task_file(index)),
             dispatch_id=env.get(layout.ENV_DISPATCH_ID, ""),
             bucket=bucket or None,
             prefix=prefix or "",
@@ -86,40 +88,42 @@ class Job:
         return job
 
     @property
-    def earlier(self) -> Path:
-        """Where it says how the container ends for this job when an earlier attempt's result stands."""
+    def earlier_exit_code(self) -> Path:
+        """The file with the exit code of an earlier attempt whose result is valid; else it does not exist."""
         return self.work / "earlier"
 
     @property
     def commits(self) -> bool:
+        """True where AWS Batch runs the job, so that its result is written to the bucket."""
         return bool(self.job_id)
 
     def folder(self, node_id: int) -> TaskFolder:
+        """Return the folder of a task's files."""
         return TaskFolder(self.work / str(node_id))
 
     def object(self, ref: ObjectRef) -> Path:
-        """Where the object lies, or will lie when it has been fetched."""
-        return self.work / ref.sha256 if ref.place == IN_S3 else self.tasks_at / layout.object_file(ref.sha256)
+        """Return the file of an object; one in the bucket exists after `fetch`."""
+        return self.work / ref.sha256 if ref.place == IN_S3 else self.tasks_folder / layout.object_file(ref.sha256)
 
-    def complaint(self, ref: ObjectRef) -> Path:
-        """Where it says why the object could not be fetched."""
-        return self.work / f"{ref.sha256}.complaint"
+    def error_file(self, ref: ObjectRef) -> Path:
+        """Return the file with the reason why the object could not be fetched."""
+        return self.work / f"{ref.sha256}.error"
 
     def bytes_in(self, task: TaskSpec) -> int:
-        """The size of the function, the hooks and the arguments of a task, in bytes; files that are absent count 0."""
+        """Return the size of a task's function, hooks and arguments, in bytes; absent files count 0."""
         refs = [self.file.inputs[node] for node in (*task.args, *task.kwargs.values()) if node in self.file.inputs]
         outputs = [self.folder(node).part(OUTPUT) for node in self.waits_for(task)]
         sizes = [path.stat().st_size for path in outputs if path.exists()]
         return sum(ref.size for ref in (task.function, task.hooks, *refs)) + sum(sizes)
 
     def to_fetch(self) -> list[ObjectRef]:
-        """The objects that lie in the bucket, each once."""
+        """Return the objects that are in the bucket, each once, sorted by sha256."""
         refs = [ref for task in self.file.tasks for ref in (task.function, task.hooks)]
         refs += self.file.inputs.values()
         return sorted({ref for ref in refs if ref.place == IN_S3}, key=lambda ref: ref.sha256)
 
     def waits_for(self, task: TaskSpec) -> list[int]:
-        """The nodes whose values this task needs from other tasks of its group."""
+        """Return the nodes whose values this task needs from other tasks of its group."""
         return [node for node in (*task.args, *task.kwargs.values()) if node not in self.file.inputs]
 
 
@@ -131,7 +135,7 @@ def _task_file(path: Path) -> TaskFile:
 
 
 def fresh_folder() -> Path:
-    """Raises NoJob where nothing can be written."""
+    """Return a new empty folder. Raises NoJob where nothing can be written."""
     import tempfile
 
     try:
@@ -141,4 +145,5 @@ def fresh_folder() -> Path:
 
 
 def writable(folder: str | None) -> bool:
+    """Return whether `folder` exists and this process may create files in it."""
     return bool(folder) and os.path.isdir(str(folder)) and os.access(str(folder), os.W_OK | os.X_OK)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the supervisor makes of a process that has ended: an outcome, and its words where the process had none."""
+"""The outcome of a task whose process has ended, and its error text where the process wrote none."""
 
 from __future__ import annotations
 
@@ -22,52 +22,54 @@ _SIGKILL = 9
 
 
 @dataclass(frozen=True)
-class Ended:
-    """`status` is the exit code or minus the signal; `told`: it was told to stop; `out_of_memory`: kernel's kills.
+class ProcessEnd:
+    """The end of a task's process: `status` is its exit code or minus the signal.
 
-    `overdue`: it was told so because its own time limit was over.
+    `stop_signal`: the supervisor sent it SIGTERM. `out_of_memory`: how many processes the kernel ended for memory
+    meanwhile. `overdue`: SIGTERM was sent because the task's own time limit was over.
     """
 
     status: int
-    told: bool
+    stop_signal: bool
     out_of_memory: int
     overdue: bool = False
     usage: Usage | None = None
 
 
-def judge(task: TaskSpec, folder: TaskFolder, ended: Ended) -> TaskResult:
-    """How the task ended, and what it used; its error part gets the words."""
-    return replace(_judged(task, folder, ended), usage=ended.usage)
+def judge(task: TaskSpec, folder: TaskFolder, end: ProcessEnd) -> TaskResult:
+    """Return the task's result, without its parts; append an error text to the error part where the task failed."""
+    return replace(_judged(task, folder, end), usage=end.usage)
 
 
-def _judged(task: TaskSpec, folder: TaskFolder, ended: Ended) -> TaskResult:
+def _judged(task: TaskSpec, folder: TaskFolder, end: ProcessEnd) -> TaskResult:
     report = Report.read(folder.report)
     if report and report.outcome == envelope.RETURNED:
         return TaskResult(task.node_id, envelope.RETURNED, 0)
     folder.part(envelope.OUTPUT).unlink(missing_ok=True)  # half written, perhaps
-    if report and not ended.told:
-        if ended.out_of_memory:
-            _add(folder, f"Meanwhile {_kills(ended.out_of_memory)}\n")
+    if report and not end.stop_signal:
+        if end.out_of_memory:
+            _add(folder, f"Meanwhile {_kills(end.out_of_memory)}\n")
         return TaskResult(task.node_id, report.outcome, report.exit_code, None, report.exception_type)
-    signal = -ended.status if ended.status < 0 else None
-    outcome, words = _ended_from_outside(task, ended)
+    signal = -end.status if end.status < 0 else None
+    outcome, words = _end_from_outside(task, end)
     _add(folder, words)
     exception_type = report.exception_type if report else None
-    return TaskResult(task.node_id, outcome, 128 + signal if signal else ended.status, signal, exception_type)
+    return TaskResult(task.node_id, outcome, 128 + signal if signal else end.status, signal, exception_type)
 
 
-def never_ran(task: TaskSpec, folder: TaskFolder, outcome: str, why: str) -> TaskResult:
-    _add(folder, f"{task.name} was not run: {why}\n")
+def never_ran(task: TaskSpec, folder: TaskFolder, outcome: str, reason: str) -> TaskResult:
+    """Return the result of a task that was not run; write the reason to its error part."""
+    _add(folder, f"{task.name} was not run: {reason}\n")
     return TaskResult(task.node_id, outcome)
 
 
 def parts(folder: TaskFolder) -> dict[str, Path]:
-    """The files the task left, by the names of their parts."""
+    """Return the files of a task's result that exist, by the names of their parts."""
     return {name: folder.part(name) for name in PARTS if folder.part(name).exists()}
 
 
 def oom_kills() -> int:
-    """How many processes of this container the kernel has ended for memory, so far."""
+    """Return how many processes of this container the kernel has ended for memory; 0 where it can't be read."""
     for path in _OOM_COUNTERS:
         try:
             counters = dict(line.split() for line in path.read_text(encoding="ascii").splitlines())
@@ -77,16 +79,16 @@ def oom_kills() -> int:
     return 0
 
 
-def _ended_from_outside(task: TaskSpec, ended: Ended) -> tuple[str, str]:
-    if ended.told and ended.overdue:
+def _end_from_outside(task: TaskSpec, end: ProcessEnd) -> tuple[str, str]:
+    if end.stop_signal and end.overdue:
         return envelope.TIMED_OUT, f"{task.name} ran longer than its time limit, and was told to stop.\n"
-    if ended.told:
+    if end.stop_signal:
         return envelope.TERMINATED, f"{task.name} was told to stop by SIGTERM before it returned.\n"
-    if ended.status >= 0:
-        return envelope.EXITED, f"{task.name} left by os._exit with code {ended.status}, and returned nothing.\n"
-    if ended.status == -_SIGKILL and ended.out_of_memory:
-        return envelope.OUT_OF_MEMORY, f"{task.name} was ended, for {_kills(ended.out_of_memory)}\n"
-    return envelope.KILLED, f"{task.name} was ended by {traceback_text.signal_name(-ended.status)}.\n"
+    if end.status >= 0:
+        return envelope.EXITED, f"{task.name} left by os._exit with code {end.status}, and returned nothing.\n"
+    if end.status == -_SIGKILL and end.out_of_memory:
+        return envelope.OUT_OF_MEMORY, f"{task.name} was ended, for {_kills(end.out_of_memory)}\n"
+    return envelope.KILLED, f"{task.name} was ended by {traceback_text.signal_name(-end.status)}.\n"
 
 
 def _kills(number: int) -> str:
@@ -94,7 +96,7 @@ def _kills(number: int) -> str:
 
 
 def _add(folder: TaskFolder, words: str) -> None:
-    """To the error's part, and to who reads the container's log."""
+    """Append a text to the error part, and print it to the container's log."""
     print(f"covalent-awsbatch: {words}", end="", file=sys.stderr, flush=True)
     with folder.part(envelope.ERROR).open("a", encoding="utf-8") as file:
         file.write(words)

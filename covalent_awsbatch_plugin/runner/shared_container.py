@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Several tasks in one container, each under a supervisor of its own; here is who supervises those."""
+"""A container with several tasks: the supervisor of their supervisors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TICK_S = 1.0
 
 @dataclass(frozen=True)
 class Load:
-    """Which tasks of the array are this container's, how many run at once, and how many seconds each may run."""
+    """The container's tasks: their numbers in the array, how many run at once, and each one's time limit (seconds)."""
 
     members: range
     at_once: int
@@ -32,7 +32,7 @@ class Load:
 
     @classmethod
     def of(cls, env: Mapping[str, str]) -> Load | None:
-        """None where the container has but one. Raises NoJob."""
+        """Return the load that the job's environment describes, or None for a single task. Raises NoJob."""
         if not env.get(layout.ENV_TASKS_PER_JOB):
             return None
         try:
@@ -45,26 +45,26 @@ class Load:
 
 
 class SharedContainer:
-    """`ended` has the exit code of each task's supervisor, or minus the signal; `usage` its time.
+    """The supervisors of a container's tasks: `exit_codes` are theirs, or minus the signal; `usage` has their times.
 
-    CPU time and memory of a killed supervisor stay unknown: it did not live to wait for the process of its task.
+    CPU time and memory of a killed supervisor stay unknown: it ended before it could wait for its task's process.
     """
 
     def __init__(self, stop: Stop, at_once: int) -> None:
         self._stop, self._at_once = stop, at_once
         self._live: dict[int, int] = {}  # members by process
-        self._pressed = False
-        self.ended: dict[int, int] = {}
+        self._stop_passed_on = False
+        self.exit_codes: dict[int, int] = {}
         self.usage: dict[int, Usage] = {}
         self._started: dict[int, tuple[float, float]] = {}  # Unix seconds and monotonic seconds, by member
 
     def has_place(self) -> bool:
-        """Waits until another may begin; False when none may, for this container must stop."""
+        """Wait until another task may begin; return False when none may, because the container must stop."""
         self._wait(self._at_once - 1)
         return self._stop.at is None
 
     def fork(self, member: int) -> bool:
-        """True in the member's supervisor."""
+        """Fork a supervisor for a member; return True in the supervisor."""
         started = time.time(), time.monotonic()
         pid = self._stop.fork(supervisor=True)
         if pid == 0:
@@ -74,35 +74,35 @@ class SharedContainer:
         return False
 
     def finish(self) -> None:
-        """Waits for all."""
+        """Wait for all supervisors."""
         self._wait(0)
 
     def killed(self) -> dict[int, int]:
-        """Members whose supervisor was killed, with minus the signal: nobody has written how they ended."""
-        return {member: status for member, status in self.ended.items() if status < 0}
+        """Return the members whose supervisor was killed, with minus the signal: they have no result yet."""
+        return {member: status for member, status in self.exit_codes.items() if status < 0}
 
-    def _wait(self, most: int) -> None:
-        """Until no more than `most` run."""
+    def _wait(self, limit: int) -> None:
+        """Wait until at most `limit` supervisors run."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._stop.wakes, selectors.EVENT_READ)
             while True:
                 self._stop.drain_wakeup()
                 self._reap()
-                self._press()
-                if len(self._live) <= most:
+                self._pass_stop_on()
+                if len(self._live) <= limit:
                     return
                 selector.select(_TICK_S)
 
-    def _press(self) -> None:
-        """Pass the word to stop on, once; each then has its own grace."""
-        if self._stop.at is None or self._pressed:
+    def _pass_stop_on(self) -> None:
+        """Send SIGTERM to all supervisors, once; each then gives its task the grace time."""
+        if self._stop.at is None or self._stop_passed_on:
             return
-        self._pressed = True
+        self._stop_passed_on = True
         for pid in self._live:
-            os.kill(pid, signal.SIGTERM)  # not reaped, so it is still ours
+            os.kill(pid, signal.SIGTERM)  # not reaped yet, so the id is still the supervisor's
 
     def _reap(self) -> None:
-        """All that have ended; as PID 1 we are given everybody's orphans too."""
+        """Reap all ended processes; as PID 1 this process is the parent of all orphans too."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -112,16 +112,16 @@ class SharedContainer:
                 return
             if pid in self._live:
                 member = self._live.pop(pid)
-                self.ended[member] = os.waitstatus_to_exitcode(status)
+                self.exit_codes[member] = os.waitstatus_to_exitcode(status)
                 self.usage[member] = usage(*self._started[member], None)
 
 
-def exit_code(load: Load, ended: Mapping[int, int], *, told: bool) -> ExitCode:
-    """The container's, of all of its tasks'."""
-    codes = {ended.get(member) for member in load.members}
+def exit_code(load: Load, exit_codes: Mapping[int, int], *, sigterm: bool) -> ExitCode:
+    """Return the container's exit code from those of its tasks' supervisors."""
+    codes = {exit_codes.get(member) for member in load.members}
     if codes <= {layout.RETURNED.code}:
         return layout.RETURNED
-    if told:
+    if sigterm:
         return layout.TERMINATED
     if not codes <= {layout.RETURNED.code, layout.RAISED.code, layout.NO_INPUT.code}:
         return layout.NOT_COMMITTED

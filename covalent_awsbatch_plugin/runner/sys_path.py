@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The packages and modules that travelled with the task, made findable: for its process, and for those it starts."""
+"""The import paths of the task's packages and modules, for its process and for the processes it starts."""
 
 from __future__ import annotations
 
@@ -14,29 +14,31 @@ from .protocol import layout
 
 
 def use(root: Path) -> None:
-    """The user's own modules come first, as beside a script; packages before the image's own, after the library.
+    """Add the task's modules and packages to `sys.path`, PYTHONPATH and PATH.
 
-    Our own package comes last: where the image has it, that one has more.
+    The user's own modules come first, like modules in the folder of a script. The task's packages come after the
+    standard library and before the image's packages. This package's files come last: an installed copy in the image is
+    more complete.
     """
     packages, code = root / layout.ENV_DIR, root / layout.CODE_DIR
-    there = [str(folder) for folder in (code, packages) if folder.is_dir()]
+    folders = [str(folder) for folder in (code, packages) if folder.is_dir()]
     if packages.is_dir():
         _add_packages(str(packages))
     if code.is_dir():
         sys.path.insert(0, str(code))
     sys.path.append(str(root / layout.PLUGIN_DIR))
-    _prepend("PYTHONPATH", there)
-    _prepend("PATH", [f"{folder}/bin" for folder in there if os.path.isdir(f"{folder}/bin")])
+    _prepend("PYTHONPATH", folders)
+    _prepend("PATH", [f"{folder}/bin" for folder in folders if os.path.isdir(f"{folder}/bin")])
 
 
 def _add_packages(folder: str) -> None:
-    """As Python does with a site-packages of its own, `.pth` files too."""
+    """Add a folder to `sys.path` as Python adds site-packages, with the entries of `.pth` files."""
     before = list(sys.path)
     site.addsitedir(folder)
-    added = [entry for entry in sys.path if entry not in before]
+    entries = [entry for entry in sys.path if entry not in before]
     images = {*site.getsitepackages(), site.getusersitepackages()}
     at = next((index for index, entry in enumerate(before) if entry in images), len(before))
-    sys.path[:] = [*before[:at], *added, *before[at:]]
+    sys.path[:] = [*before[:at], *entries, *before[at:]]
 
 
 def _prepend(name: str, folders: list[str]) -> None:

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A container's own tasks, taken out of its job's payload into a folder: from the image, or by ranges from the bucket.
+"""Extraction of a container's tasks from its job's payload into a folder: from the image, or by ranges from the bucket.
 
-What is read from the bucket is checked before it is a file, so what is unpickled is what was sent, whoever may write to
-the bucket. In an image the list is checked here, and each object when it is read (`execute`).
+Data from the bucket are checked before they become a file, so that a change in the bucket is never unpickled. In an
+image the list is checked here, and each object when it is read (`execute`).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from .job import NoJob
 from .protocol import layout
 from .protocol.payload import ROW, BadPayload, ContainerList, Head, PackedObject, Row, row_at
 
-_AT_ONCE_BYTES = 16 * 1024 * 1024  # of objects in memory; a bigger one goes alone
+_AT_ONCE_BYTES = 16 * 1024 * 1024  # of objects in memory; a bigger object is fetched alone
 _STEP_BYTES = 1024 * 1024  # copied at a time from the image
 
 
 @dataclass(frozen=True)
 class JobPayload:
-    """One container's part of a payload, and the folder that shall hold it.
+    """One container's part of a payload, and the folder into which it is written.
 
     `digest` is the sha256 of head and rows and names the object in the bucket; "": the payload is in the image.
     """
@@ -39,7 +39,7 @@ class JobPayload:
 
     @classmethod
     def of(cls, env: Mapping[str, str], make_folder: Callable[[], Path]) -> JobPayload:
-        """Return what the job's environment tells. Raises NoJob."""
+        """Return the payload that the job's environment names. Raises NoJob."""
         digest = env.get(layout.ENV_PAYLOAD) or ""
         try:
             containers = int(env[layout.ENV_CONTAINERS]) if digest else 0
@@ -54,9 +54,9 @@ class JobPayload:
         return layout.payload_key(self.digest)
 
     @property
-    def complaint(self) -> Path:
-        """The file that says why the container can't have its tasks."""
-        return self.folder / "complaint"
+    def error_file(self) -> Path:
+        """The file with the reason why the tasks could not be fetched."""
+        return self.folder / "error"
 
 
 # ---- from the image --------------------------------------------------------------------------------------------------
@@ -95,18 +95,18 @@ def _steps(size: int) -> Iterator[int]:
 
 # ---- from the bucket -------------------------------------------------------------------------------------------------
 def bring(payload: JobPayload, open_store: Callable[[], Store]) -> int:
-    """Write the container's tasks and objects into the folder, or a complaint; return this process's exit status.
+    """Write the container's tasks and objects into the folder, or the error file; return this process's exit status.
 
-    The process is one of its own, for the client starts threads.
+    The caller runs this in a child process, because the S3 client starts threads.
     """
     try:
         _unpack_object(payload, open_store())
     except (StorageError, OSError) as error:
-        payload.complaint.write_text(str(error), encoding="utf-8")
+        payload.error_file.write_text(str(error), encoding="utf-8")
         return 1
     except BadPayload as error:
         words = f"{payload.key} is not what was sent with this job: {error}. Look at who may write to the bucket."
-        payload.complaint.write_text(words, encoding="utf-8")
+        payload.error_file.write_text(words, encoding="utf-8")
         return 1
     return 0
 
@@ -157,6 +157,6 @@ def _place(folder: Path, each: PackedObject) -> Path:
     return folder / layout.object_file(each.sha256)
 
 
-def _check(data: bytes, sha256: bytes, what: str) -> None:
+def _check(data: bytes, sha256: bytes, name: str) -> None:
     if hashlib.sha256(data).digest() != sha256:
-        raise BadPayload(f"{what} was changed or cut")
+        raise BadPayload(f"{name} was changed or cut")

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The base image of a task: found, looked into where it does not tell what is in it, and held against the task.
+"""The base image of a task: its resolution, the facts about its contents, and the check that the task can run in it.
 
-All before anything is pushed: one task's wrong image must not fail the others that it would travel with.
+The check precedes the push: one task's wrong image must not fail the other tasks of the same job.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ log = logging.getLogger(__name__)
 
 FOR_A_WARNING_BYTES = 512 * 1024 * 1024  # a bigger image is not read whole only to compare versions
 MOST_REMEMBERED = 4096  # functions
-CHECKED_SECONDS = 60  # time for which a base that fitted is not looked at again
+CHECKED_SECONDS = 60  # time for which a base that passed the check is not checked again
 
 
 def last_seen(settings: Settings, python: str) -> BaseImageFacts:
-    """What was in the base image when a task was last packed for it on this machine."""
+    """Return the facts about the base image from when a task was last packed for it on this machine."""
     return Probe().known("name", base_image(settings, python), settings.platform) or BaseImageFacts()
 
 
 class BaseImages:
-    """One for each connection. What is in an image is asked once."""
+    """The base images of one connection's tasks. Each image is scanned once."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._probe = Probe()
         self._cloudpickle = our_cloudpickle()
-        self._inside: dict[str, BaseImageFacts] = {}
+        self._facts: dict[str, BaseImageFacts] = {}
         self._modules: dict[str, frozenset[str]] = {}
         self._warned: set[tuple[str, str]] = set()
 
     async def find(
         self, settings: Settings, resources: ResolvedResources, group: StagedGroup, package: Package, *, packs: bool
     ) -> Base:
-        """The base for a task; `packs` says that packages are made for it, so that its C library has to be known.
+        """Return the base for a task; `packs`: packages are built for it, so that its C library has to be known.
 
         Raises ImageError, PythonMismatch, NotPicklable, SettingError, ServiceError, StagingError.
         """
@@ -68,12 +68,12 @@ class BaseImages:
     async def _checked(
         self, settings: Settings, resources: ResolvedResources, package: Package, *, packs: bool
     ) -> Base:
-        """Return the base with the facts about it, after Python and C library were found to fit."""
+        """Return the base with the facts about it, after a check of its Python and its C library."""
         name = base_image(settings, package.python)
         base = await self._resolved(settings, resources, name)
         facts = facts_of_config(base.image)
         if facts.python is None or (packs and facts.libc is None):
-            facts = await self._looked(settings, resources, base)
+            facts = await self._scan(settings, resources, base)
         check_python(facts, name, package)
         check_libc(facts, name)
         base = replace(base, inside=facts)
@@ -82,41 +82,44 @@ class BaseImages:
         return base
 
     def _note_seen(self, settings: Settings, base: Base) -> None:
-        """So that `covalent-awsbatch env`, which asks nobody, makes what tasks will need."""
-        seen = (base.name, settings.platform)
-        if self._probe.known("name", *seen) != base.inside:
-            self._probe.keep(base.inside, "name", *seen)
+        """Store the facts for `covalent-awsbatch env`, which asks no registry and must build for the same base."""
+        key = (base.name, settings.platform)
+        if self._probe.known("name", *key) != base.inside:
+            self._probe.keep(base.inside, "name", *key)
 
     async def _resolved(self, settings: Settings, resources: ResolvedResources, name: str) -> Base:
         builder = await self._services.builder(settings)
         try:
             return await builder.resolve_base(name, settings.platform, resources.repository)
         except AWSBatchError as error:
-            whose = "is" if settings.container_image_uri else "is not set, so the base image is"
-            error.advice += f"\ncontainer_image_uri in [executors.awsbatch] {whose} {name}."
+            verb = "is" if settings.container_image_uri else "is not set, so the base image is"
+            error.advice += f"\ncontainer_image_uri in [executors.awsbatch] {verb} {name}."
             raise
 
-    async def _looked(self, settings: Settings, resources: ResolvedResources, base: Base) -> BaseImageFacts:
+    async def _scan(self, settings: Settings, resources: ResolvedResources, base: Base) -> BaseImageFacts:
         digest = base.image.digest
-        if digest not in self._inside:
+        if digest not in self._facts:
             builder = await self._services.builder(settings)
 
             async def look() -> BaseImageFacts:
                 if not self._probe.known("image", digest):
-                    log.info("Looking into %s: it does not tell all that a task needs to know.", base.name)
+                    log.info("Looking into %s: its configuration lacks facts that a task needs.", base.name)
                 return await self._probe.look(base.image, builder.layers_of(base, resources.repository))
 
-            self._inside[digest] = await self._services.once(("inside", digest), look)
-        return facts_of_config(base.image).over(self._inside[digest])
+            self._facts[digest] = await self._services.once(("inside", digest), look)
+        return facts_of_config(base.image).over(self._facts[digest])
 
     # ---- pickles ----------------------------------------------------------------------------------------------------
     async def _check_pickles(self, group: StagedGroup, package: Package) -> None:
-        """The cloudpickle that travels is this process's: what another one wrote must be known to it."""
-        found = await self._services.in_thread(_referred, group)
-        if lacking := missing_from_ours(found.cloudpickle):
+        """Raise NotPicklable if the pickles need names that the cloudpickle sent with the task does not have.
+
+        That is the cloudpickle of this process; the workflow may have been dispatched with another version.
+        """
+        refs = await self._services.in_thread(_function_references, group)
+        if lacking := missing_from_ours(refs.cloudpickle):
             raise NotPicklable(
                 f"`{package.name}` was pickled by cloudpickle {package.cloudpickle or '(of unknown version)'}, and the "
-                f"{our_cloudpickle()} of this Covalent server, which travels with it, has no {', '.join(lacking)}.",
+                f"{our_cloudpickle()} of this Covalent server, which is sent with it, has no {', '.join(lacking)}.",
                 advice="Install the same cloudpickle where the workflow is dispatched and where the server runs.",
             )
 
@@ -124,16 +127,16 @@ class BaseImages:
     async def _compare(
         self, settings: Settings, resources: ResolvedResources, base: Base, group: StagedGroup, package: Package
     ) -> None:
-        """Warns of libraries whose values may not survive the way: the image's are of another major version."""
+        """Warn of libraries of another major version in the image: values of their types may not unpickle."""
         modules = await self._functions_modules(group, package)
         here = {running().by_module[module] for module in modules if module in running().by_module}
-        here = {found for found in here if found.folder is None and (base.image.digest, found.name) not in self._warned}
+        here = {each for each in here if each.folder is None and (base.image.digest, each.name) not in self._warned}
         if not here or sum(layer.size for layer in base.image.manifest.layers) > FOR_A_WARNING_BYTES:
             return
-        there = (await self._looked(settings, resources, base)).packages
-        for ours in here if there else ():
+        packages = (await self._scan(settings, resources, base)).packages
+        for ours in here if packages else ():
             self._warned.add((base.image.digest, ours.name))
-            theirs = (there or {}).get(ours.name)
+            theirs = (packages or {}).get(ours.name)
             if theirs and theirs.partition(".")[0] != ours.version.partition(".")[0]:
                 log.warning(
                     "%s is version %s in the image %s and %s here: values of its types may not survive the way.",
@@ -145,41 +148,41 @@ class BaseImages:
         if key not in self._modules:
             if len(self._modules) >= MOST_REMEMBERED:
                 self._modules.clear()
-            self._modules[key] = frozenset((await self._services.in_thread(_referred, group)).modules)
+            self._modules[key] = frozenset((await self._services.in_thread(_function_references, group)).modules)
         return self._modules[key]
 
 
-def _referred(group: StagedGroup) -> References:
-    """By the functions alone."""
-    found = References()
+def _function_references(group: StagedGroup) -> References:
+    """Return the references of the group's functions, without those of arguments and hooks."""
+    refs = References()
     for task in group.tasks:
         with task.function.open("rb") as file:
-            found.merge(of_pickle(archive.pickled(file)))
-    return found
+            refs.merge(of_pickle(archive.pickled(file)))
+    return refs
 
 
-def check_python(told: BaseImageFacts, name: str, package: Package) -> None:
-    """Raises PythonMismatch when the image can't read the pickles: they need the same minor version on both sides."""
-    if told.python is None:
+def check_python(facts: BaseImageFacts, name: str, package: Package) -> None:
+    """Raise PythonMismatch when the image can't read the pickles: they need the same minor version on both sides."""
+    if facts.python is None:
         _say_once(f"The image {name} does not say which Python it has; pickled here with {package.python}.")
         return
     minor = ".".join(package.python.split(".")[:2])
     advice = f"Set container_image_uri to an image with Python {minor}, leave it empty for python:{minor}-slim"
-    if not told.python:
+    if not facts.python:
         raise ImageError(f"The image {name} has no python3 on its PATH.", advice=f"{advice}.")
-    theirs = ".".join(told.python.split(".")[:2])
+    theirs = ".".join(facts.python.split(".")[:2])
     if theirs != minor:
         raise PythonMismatch(
-            f"The image {name} has Python {told.python}, and `{package.name}` was pickled by Python {package.python}.",
+            f"The image {name} has Python {facts.python}, and `{package.name}` was pickled by Python {package.python}.",
             advice=f"{advice}, or run the workflow with Python {theirs}.",
         )
 
 
-def check_libc(told: BaseImageFacts, name: str) -> None:
-    """Raises ImageError for a base that can't run what is made for glibc: the runner's S3 client, to begin with."""
-    if told.libc and told.libc.kind == MUSL:
+def check_libc(facts: BaseImageFacts, name: str) -> None:
+    """Raise ImageError for a base without glibc: the runner's S3 client and binary wheels need it."""
+    if facts.libc and facts.libc.kind == MUSL:
         raise ImageError(
-            f"The image {name} is made with musl (as Alpine is), and what travels with a task is made for glibc.",
+            f"The image {name} is made with musl (as Alpine is), and the packages sent with a task are made for glibc.",
             advice="Set container_image_uri to an image with glibc, such as python:3.11-slim.",
         )
 

@@ -73,7 +73,7 @@ class Batcher:
             raise
 
     async def _abandon(self, request: _Request) -> None:
-        """Nobody waits for the task any more: it is not submitted, or its job is ended."""
+        """Remove a task whose caller has gone: it is not submitted, or its job is ended."""
         request.task.cancelled = True
         if request.handle.done() and not request.handle.cancelled() and not request.handle.exception():
             handle = request.handle.result()
@@ -156,7 +156,7 @@ class _Queue:
                 return
 
     def _next_batch(self) -> list[_Request]:
-        """Take as many tasks as one array and one layer may carry, in order of arrival; shared objects count once."""
+        """Take as many tasks as one array and one layer may hold, in order of arrival; shared objects count once."""
         room, objects = self.settings.max_layer_mib * MIB, set[str]()
         batch: list[_Request] = []
         for request in self.waiting[: self.capacity]:

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The folder of files on their way to and from AWS. What lies in it is unpickled, so it is this user's alone.
+"""The folder of files that go to and come from AWS. Its files are unpickled, so only this user may write to it.
 
-By default `$XDG_CACHE_HOME/covalent-awsbatch/staging`. In a `cache_dir` that was given it is a subfolder of the user's
-own, for several users of a machine may be given the same, such as /tmp/covalent. Where this user can make none, or
-another user could put a folder of theirs in its place, the default is used.
+The default is `$XDG_CACHE_HOME/covalent-awsbatch/staging`. With `cache_dir` it is this user's subfolder of that folder,
+because several users of a machine may set the same, such as /tmp/covalent. Where this user can't create the subfolder,
+or another user could replace it, the default is used.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 def cache_folder(cache_dir: str) -> Path:
     """Return the folder, made if need be. `cache_dir` is the setting, "" where it is not set. Raises StagingError."""
-    if cache_dir and (given := _given(Path(cache_dir).expanduser())):
-        return _own(given / f"covalent-awsbatch-{os.geteuid()}")
+    if cache_dir and (parent := _safe_parent(Path(cache_dir).expanduser())):
+        return _own(parent / f"covalent-awsbatch-{os.geteuid()}")
     return _own(_default())
 
 
@@ -52,12 +52,12 @@ def _own(folder: Path) -> Path:
         ) from error
 
 
-def _given(cache_dir: Path) -> Path | None:
-    """Return the folder behind a given `cache_dir`, or None if this user can't write there or others can replace it."""
+def _safe_parent(cache_dir: Path) -> Path | None:
+    """Return the real path of `cache_dir`, or None if this user can't write there or others can replace it."""
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         real = cache_dir.resolve(strict=True)
-        checked = [cache_dir.lstat(), *(each.stat() for each in (real, *real.parents))]
+        stats = [cache_dir.lstat(), *(each.stat() for each in (real, *real.parents))]
         mine = real / f"covalent-awsbatch-{os.geteuid()}"
         if mine.is_symlink() or mine.exists():
             usable = not mine.is_symlink() and mine.lstat().st_uid == os.geteuid()
@@ -68,25 +68,25 @@ def _given(cache_dir: Path) -> Path | None:
             f"The folder {cache_dir} can't be used: {error.strerror}.",
             advice="Give access to it, or set cache_dir in [executors.awsbatch] to another folder.",
         ) from error
-    if usable and all(map(_is_safe, checked)):
+    if usable and all(map(_is_safe, stats)):
         return real
-    _tell_once(str(cache_dir))
+    _warn_once(str(cache_dir))
     return None
 
 
-def _is_safe(found: os.stat_result) -> bool:
-    """Whether only root and this user can rename what lies in a folder, or the folder is sticky, as /tmp is."""
-    if found.st_uid not in (0, os.geteuid()):
+def _is_safe(status: os.stat_result) -> bool:
+    """Return whether only root and this user can rename a folder's entries, or the folder is sticky, as /tmp is."""
+    if status.st_uid not in (0, os.geteuid()):
         return False
-    if stat.S_ISLNK(found.st_mode) or found.st_mode & stat.S_ISVTX:
+    if stat.S_ISLNK(status.st_mode) or status.st_mode & stat.S_ISVTX:
         return True
-    if found.st_mode & stat.S_IWOTH:
+    if status.st_mode & stat.S_IWOTH:
         return False
-    return not found.st_mode & stat.S_IWGRP or _is_own_group(found.st_gid)
+    return not status.st_mode & stat.S_IWGRP or _is_own_group(status.st_gid)
 
 
 def _is_own_group(gid: int) -> bool:
-    """Whether this is the group of this user alone, which is called like them and has no other member."""
+    """Return whether this is the user's private group: it has the user's name and no other member."""
     if gid == 0:
         return True
     try:
@@ -97,7 +97,7 @@ def _is_own_group(gid: int) -> bool:
 
 
 @functools.cache
-def _tell_once(cache_dir: str) -> None:
+def _warn_once(cache_dir: str) -> None:
     log.warning(
         "cache_dir %s can be changed by other users, or not by user %d; %s is used instead.",
         cache_dir, os.geteuid(), _default(),

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The end of jobs by TerminateJob, with few calls: an array all of whose tasks are to end is ended by its parent.
+"""The end of jobs by TerminateJob, with few calls: an array whose tasks shall all end is ended by its parent's id.
 
-Nothing reaches into a container that tasks share, so a shared job is ended when none of its tasks is wanted any more.
-Until then a cancelled task may run on, and its result is not read.
+One task of a shared container can't be ended alone, so the job is ended when all of its tasks are cancelled or have
+ended. Until then a cancelled task may run on, and its result is not read.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class JobCanceller:
         self, services: Services, cleanup: Cleanup, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> None:
         self._services, self._cleanup, self._sleep = services, cleanup, sleep
-        self._wanted: dict[str, set[str]] = {}
-        self._members: dict[str, set[int]] = {}  # of a job that tasks share: those that are still wanted
-        self._given_up: set[str] = set()  # such jobs with a task that was cancelled, and may still run
+        self._ending: dict[str, set[str]] = {}  # ids of jobs that shall end, by their array
+        self._members: dict[str, set[int]] = {}  # the running, not cancelled tasks of a job with a shared container
+        self._given_up: set[str] = set()  # shared jobs with a cancelled task that may still run
         self._flushes: dict[str, asyncio.Task[None]] = {}
 
     def submitted(self, job_id: str, member: int) -> None:
@@ -44,15 +44,15 @@ class JobCanceller:
         self._members.setdefault(job_id, set()).add(member)
 
     async def ended(self, job_id: str, reason: str, member: int | None) -> None:
-        """A task has ended. If those that shared its container were all cancelled or have ended, so does the job."""
+        """Note the end of a task. If all others of its container were cancelled or have ended, end the job."""
         if member is not None and self._last_of(job_id, member) and job_id in self._given_up:
             self._given_up.discard(job_id)
             await self._end(job_id, reason)
 
     async def end(self, job_id: str, reason: str, member: int | None = None) -> None:
-        """Ends the job in any state, unless others than `member` are wanted of it. Raises a ServiceError.
+        """End the job in any state, unless tasks other than `member` still need it. Raises a ServiceError.
 
-        An array's child may wait a moment for its brothers.
+        The end of an array's child waits a moment, so that several ends can share one call.
         """
         if member is not None and job_id in self._members:
             self._services.watcher.give_up(job_id, member, Cancelled(f"{reason}."))
@@ -64,42 +64,42 @@ class JobCanceller:
         await self._end(job_id, reason)
 
     def _last_of(self, job_id: str, member: int) -> bool:
-        """Whether nobody else of the job is wanted now; so it is of a job that another process submitted."""
-        wanted = self._members.get(job_id, set())
-        wanted.discard(member)
-        if not wanted:
+        """Remove a member; return whether no other member is left, as for a job that another process submitted."""
+        members = self._members.get(job_id, set())
+        members.discard(member)
+        if not members:
             self._members.pop(job_id, None)
-        return not wanted
+        return not members
 
     async def _end(self, job_id: str, reason: str) -> None:
         parent, _, index = job_id.partition(":")
         if not index:
             await self._services.backend.terminate(job_id, reason)
             return
-        self._wanted.setdefault(parent, set()).add(job_id)
-        if parent not in self._flushes or self._flushes[parent].done():  # one that a stopping loop has cut short
+        self._ending.setdefault(parent, set()).add(job_id)
+        if parent not in self._flushes or self._flushes[parent].done():  # done: cancelled by a stopping loop
             self._flushes[parent] = asyncio.get_running_loop().create_task(self._flush(parent, reason))
         await asyncio.shield(self._flushes[parent])
 
     async def _flush(self, parent: str, reason: str) -> None:
         waited, before = 0.0, 0
-        while len(self._wanted[parent]) > before and waited < LONGEST_SECONDS:
-            before = len(self._wanted[parent])
+        while len(self._ending[parent]) > before and waited < LONGEST_SECONDS:
+            before = len(self._ending[parent])
             await self._sleep(QUIET_SECONDS)
             waited += QUIET_SECONDS
         self._flushes.pop(parent, None)
-        wanted = self._wanted.pop(parent)
-        if self._nobody_else(parent, wanted):
+        job_ids = self._ending.pop(parent)
+        if self._is_whole_array(parent, job_ids):
             await self._services.backend.terminate(parent, reason)
         else:
-            await asyncio.gather(*(self._services.backend.terminate(job_id, reason) for job_id in wanted))
+            await asyncio.gather(*(self._services.backend.terminate(job_id, reason) for job_id in job_ids))
 
-    def _nobody_else(self, parent: str, wanted: set[str]) -> bool:
-        """Whether no other task of the array is to be read, or to run on."""
+    def _is_whole_array(self, parent: str, job_ids: set[str]) -> bool:
+        """Return whether no other task of the array will be read or runs on."""
         if any(job_id.partition(":")[0] == parent for job_id in self._members):
             return False
         unread = self._cleanup.unread(parent)
-        return bool(unread) and unread <= wanted
+        return bool(unread) and unread <= job_ids
 
 
 async def bounded(work: Any) -> None:

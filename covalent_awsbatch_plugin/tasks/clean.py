@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Takes away what tasks left at AWS and no living job needs: found by tag and prefix, so nobody else's is touched."""
+"""Removal of tasks' artifacts that no live job needs; tags and prefixes select them, so no others are touched."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TASK_TAG = re.compile(rf"({OF_TASKS}|{OF_ENVIRONMENT})-[0-9a-f]{{16}}")  # as th
 
 @dataclass(frozen=True)
 class Findings:
-    """What may go, by kind."""
+    """The artifacts that may be removed, by kind."""
 
     images: list[Leftover]
     objects: list[Leftover]
@@ -30,47 +30,48 @@ class Findings:
 
     @property
     def empty(self) -> bool:
+        """True if there is nothing to remove."""
         return not (self.images or self.objects or self.definitions)
 
 
 async def find(services: Services, settings: Settings, before: datetime) -> Findings:
-    """What was there before that time; definitions have no age, so those of living jobs alone are kept."""
-    look = Leftovers(services.aws)
-    living = await services.batch.live_jobs(settings.batch_queue, names.JOB_NAME_BEGINS)
-    needed = {str((job.get("container") or {}).get("image", "")).rpartition("@")[2] for job in living}
-    defined = {str(job.get("jobDefinition", "")) for job in living}
-    dispatches = {(job.get("tags") or {}).get(names.TAG_DISPATCH, "") for job in living} - {""}
-    images = [i for i in await look.images(settings.ecr_repo_name) if TASK_TAG.fullmatch(i.label)]
-    objects = await look.objects(settings.s3_bucket_name, f"{layout.S3_ROOT}/")
+    """Return the artifacts older than `before` that no live job needs; job definitions have no age."""
+    leftovers = Leftovers(services.aws)
+    live_jobs = await services.batch.live_jobs(settings.batch_queue, names.JOB_NAME_BEGINS)
+    live_images = {str((job.get("container") or {}).get("image", "")).rpartition("@")[2] for job in live_jobs}
+    live_definitions = {str(job.get("jobDefinition", "")) for job in live_jobs}
+    dispatches = {(job.get("tags") or {}).get(names.TAG_DISPATCH, "") for job in live_jobs} - {""}
+    images = [i for i in await leftovers.images(settings.ecr_repo_name) if TASK_TAG.fullmatch(i.label)]
+    objects = await leftovers.objects(settings.s3_bucket_name, f"{layout.S3_ROOT}/")
     return Findings(
-        images=[image for image in _before(images, before) if image.name not in needed],
-        objects=[item for item in _before(objects, before) if not _is_living(item.name, dispatches)],
+        images=[image for image in _before(images, before) if image.name not in live_images],
+        objects=[item for item in _before(objects, before) if not _is_live(item.name, dispatches)],
         definitions=[
-            left
-            for left, tags in await look.definitions()
+            definition
+            for definition, tags in await leftovers.definitions()
             if tags.get(names.TAG_PLUGIN) == "awsbatch"
-            and re.fullmatch(rf"{re.escape(settings.batch_job_definition_name)}-[0-9a-f]{{16}}", left.label)
-            and left.name not in defined
+            and re.fullmatch(rf"{re.escape(settings.batch_job_definition_name)}-[0-9a-f]{{16}}", definition.label)
+            and definition.name not in live_definitions
         ],
     )
 
 
-async def remove(services: Services, settings: Settings, found: Findings) -> None:
-    """Deletes what was found; what is gone by then is fine."""
+async def remove(services: Services, settings: Settings, findings: Findings) -> None:
+    """Delete the artifacts; one that was deleted meanwhile is no error."""
     identity = await services.identity()
-    for definition in found.definitions:
+    for definition in findings.definitions:
         await services.backend.deregister(definition.name)
-    await services.ecr.delete_images(settings.ecr_repo_name, [image.name for image in found.images])
+    await services.ecr.delete_images(settings.ecr_repo_name, [image.name for image in findings.images])
     store = services.store(settings.s3_bucket_name, identity.account)
-    await store.delete([item.name for item in found.objects])
+    await store.delete([item.name for item in findings.objects])
 
 
-def _before(left: Iterable[Leftover], before: datetime) -> list[Leftover]:
-    return [each for each in left if each.since is None or each.since < before]
+def _before(leftovers: Iterable[Leftover], before: datetime) -> list[Leftover]:
+    return [each for each in leftovers if each.since is None or each.since < before]
 
 
-def _is_living(key: str, dispatches: set[str]) -> bool:
-    """Results and big arguments of a dispatch that still runs; arguments are named by content, so all of them."""
+def _is_live(key: str, dispatches: set[str]) -> bool:
+    """Return whether a running dispatch may need an object: its results, and any argument, for keys name contents."""
     if key.startswith(layout.object_key("")):
         return bool(dispatches)
     return any(key.startswith(f"{layout.results_prefix(dispatch, 0).rpartition('/')[0]}/") for dispatch in dispatches)

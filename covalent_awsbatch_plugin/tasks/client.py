@@ -94,7 +94,7 @@ class Client:
         await asyncio.gather(*map(self.cleanup.hold, package.uploads))
         try:
             ledger = self.services.ledger
-            records = await self.services.in_thread(ledger.left, group.dispatch_id, group.node_ids)
+            records = await self.services.in_thread(ledger.of_task, group.dispatch_id, group.node_ids)
             earlier, unsettled = None, list[tuple[LedgerRecord, Entry]]()
             if records:
                 earlier, unsettled = await left_behind(self.services, settings, records, package.content)
@@ -151,7 +151,7 @@ class Client:
     ) -> list[NodeResult]:
         """Fetch the results of an ended task as files in `folder`, and let its artifacts at AWS be cleaned up.
 
-        A second call gives the same again. Nothing is unpickled.
+        A second call returns the same. Nothing is unpickled.
         """
         results = await collect(self.services, settings, ended, node_ids, folder)
         record_results(self.services.events, ended, results)
@@ -161,7 +161,7 @@ class Client:
     async def cancel(self, job_id: str, member: int | None = None) -> None:
         """End a job in any state, also while the server is being stopped.
 
-        A job that tasks share goes on for the others; whoever waits for `member` is told at once.
+        A job that tasks share goes on for the others; a wait for `member` ends at once.
         """
         ending = asyncio.ensure_future(self.canceller.end(job_id, CANCEL_REASON, member))
         try:
@@ -245,12 +245,12 @@ class Client:
     async def _watch(self, settings: Settings, handle: JobHandle) -> Ended:
         store, watcher = await results_store(self.services, settings, handle), self.services.watcher
         if ":" in handle.result_id:
-            seen = await watcher.committed_or_ended(
+            news = await watcher.committed_or_ended(
                 handle.job_id, settings.poll_freq, handle.prefix, store.keys, handle.member
             )
-            if isinstance(seen, JobState):
-                return Ended(handle, seen, await newest_envelope(store, handle, len(seen.attempts)))
-            envelope = await newest_envelope(store, handle, seen.attempt)
+            if isinstance(news, JobState):
+                return Ended(handle, news, await newest_envelope(store, handle, len(news.attempts)))
+            envelope = await newest_envelope(store, handle, news.attempt)
             if envelope and (envelope.returned or (handle.member is not None and not envelope.cut_short)):
                 return Ended(handle, None, envelope)  # otherwise Batch may run another attempt, and says more
         state = await watcher.ended(handle.job_id, settings.poll_freq)

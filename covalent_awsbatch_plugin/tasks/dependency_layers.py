@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The dependency layers of a task: packages and the user's own code, made into layers before the submission."""
+"""The dependency layers of a task: packages and the user's own code, packed as layers before the submission."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from .services import Services
 log = logging.getLogger(__name__)
 
 PRUNED_EVERY_S = 6 * 3600.0  # and after the first environment of a process
-LOOKED_AT_BYTES = 256 * 1024 * 1024  # a bigger argument is of a kind that the function names too, as a rule
+LOOKED_AT_BYTES = 256 * 1024 * 1024  # a bigger argument usually refers to no module that the function does not name
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ NO_DEPENDENCIES = DependencyLayers()
 
 
 class DependencyLayerBuilder:
-    """One for each connection: tasks that need the same at once wait for it together."""
+    """A builder of dependency layers for one connection; tasks that need the same layers share one build."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -62,35 +62,35 @@ class DependencyLayerBuilder:
         self._pruned_at = 0.0
 
     async def pack(
-        self, settings: Settings, group: StagedGroup, wanted: Sequence[str], base: Base, python: str
+        self, settings: Settings, group: StagedGroup, requirements: Sequence[str], base: Base, python: str
     ) -> DependencyLayers:
-        """What `environment` and the `wanted` requirements ask for, for the base's platform and Python.
+        """Return the layers for `environment` and further requirements, for the base's platform and Python.
 
         Raises SettingError, EnvironmentFailed, ImageError and StagingError.
         """
-        asked = environment_spec(settings.environment).plus(wanted)
-        if not asked:
+        spec = environment_spec(settings.environment).plus(requirements)
+        if not spec:
             return NO_DEPENDENCIES
         target = Target(settings.platform, ".".join((base.python or python).split(".")[:2]), glibc(base.inside))
-        found = await self._services.in_thread(references, group) if asked.auto else References()
-        key = (asked, target, frozenset(found.modules), frozenset(found.files), found.folders)
-        layers = await self._once(key, lambda: self._made(asked, target, found))
+        refs = await self._services.in_thread(references, group) if spec.auto else References()
+        key = (spec, target, frozenset(refs.modules), frozenset(refs.files), refs.folders)
+        layers = await self._once(key, lambda: self._build(spec, target, refs))
         if time.monotonic() - self._pruned_at > PRUNED_EVERY_S or not self._pruned_at:
             self._pruned_at = time.monotonic()
             self._services.in_background(_prune, self._environments, settings.max_cache_gib)
         return DependencyLayers(layers, content_id([layer.digest for layer in layers]) if layers else "")
 
-    async def _made(self, asked: EnvironmentSpec, target: Target, found: References) -> tuple[Layer, ...]:
-        """When nobody waits for it any more, nothing of it is left running."""
+    async def _build(self, spec: EnvironmentSpec, target: Target, refs: References) -> tuple[Layer, ...]:
+        """Build the layers in a thread; a cancel ends the processes of the build."""
         work = Work(log.info)
         try:
-            return await self._services.in_thread(self._layers, asked, target, found, work)
+            return await self._services.in_thread(self._layers, spec, target, refs, work)
         except asyncio.CancelledError:
             work.end()
             raise
 
-    def _layers(self, asked: EnvironmentSpec, target: Target, found: References, work: Work) -> tuple[Layer, ...]:
-        lock, own = resolve(self._environments, asked, target, found, work=work)
+    def _layers(self, spec: EnvironmentSpec, target: Target, refs: References, work: Work) -> tuple[Layer, ...]:
+        lock, own = resolve(self._environments, spec, target, refs, work=work)
         packages = self._environments.layers(lock, work)
         code = own.layer(self._environments.store, target, work)
         return (*packages, code) if code else packages
@@ -108,24 +108,27 @@ def _prune(environments: Environments, most_gib: float) -> None:
 
 def resolve(
     environments: Environments,
-    asked: EnvironmentSpec,
+    spec: EnvironmentSpec,
     target: Target,
-    found: References,
+    refs: References,
     *,
     anew: bool = False,
     work: Work | None = None,
 ) -> tuple[Lock, OwnCode]:
-    """The packages and the own code that fulfil a spec for tasks with these references; see `Environments.lock`."""
+    """Return the packages and the user's own code for a spec and tasks with these references.
+
+    Raises SettingError and EnvironmentFailed, as `Environments.lock` does.
+    """
     own, constraints = OwnCode(), list[str]()
-    if asked.auto:
+    if spec.auto:
         here = running()
-        need = needed(found, here)
-        _tell(need, certain=not (asked.requirements or asked.files))
+        need = needed(refs, here)
+        _log_needs(need, certain=not (spec.requirements or spec.files))
         own, constraints = need.own, here.pins
         projects = (str(folder) for folder in sorted(need.projects))
-        asked = replace(asked.plus(sorted(need.pins)), folders=(*asked.folders, *projects))
-    lock = environments.lock(asked, target, constraints, anew=anew, work=work)
-    for folder in map(Path, asked.folders):
+        spec = replace(spec.plus(sorted(need.pins)), folders=(*spec.folders, *projects))
+    lock = environments.lock(spec, target, constraints, anew=anew, work=work)
+    for folder in map(Path, spec.folders):
         if not is_package(folder.expanduser()):
             own.add_folder(folder.expanduser())
     own.packages |= {Path(package.folder) for package in lock.folders if package.folder}
@@ -134,13 +137,13 @@ def resolve(
 
 
 def glibc(inside: BaseImageFacts) -> tuple[int, int]:
-    """A base's; where nobody knows it, one that any base has."""
+    """Return the glibc version of a base; where it is unknown, the oldest common one."""
     libc = inside.libc
     return libc.version if libc and libc.kind == GLIBC else COMMON_GLIBC
 
 
-def _tell(need: Dependencies, *, certain: bool) -> None:
-    """What was found; not `certain` to lack what was not, for requirements that were named may bring it."""
+def _log_needs(need: Dependencies, *, certain: bool) -> None:
+    """Log the dependencies; modules without a source are a warning if `certain`: no given requirement can have them."""
     log.info(
         "auto: packages %s; own modules %s; local packages %s.",
         ", ".join(sorted(need.pins)) or "none",
@@ -157,7 +160,7 @@ def _tell(need: Dependencies, *, certain: bool) -> None:
 
 
 def _compare(lock: Lock) -> None:
-    """A library of another major version there may not read what the one here has pickled."""
+    """Warn of libraries of another major version: they may not read values that this process's version pickled."""
     here = running().by_name
     for package in lock.packages:
         ours = here.get(package.name)
@@ -168,18 +171,18 @@ def _compare(lock: Lock) -> None:
             )  # fmt: skip
 
 
-# ---- what the tasks themselves refer to ----------------------------------------------------------------------------
+# ---- references of the tasks ---------------------------------------------------------------------------------------
 def references(group: StagedGroup) -> References:
-    """Of functions, hooks and known arguments. Nothing is unpickled."""
-    found = References(folders=group.folders)
+    """Return the references of functions, hooks and known arguments. Nothing is unpickled."""
+    refs = References(folders=group.folders)
     for task in group.tasks:
-        found.merge(_of_archive(task.function))
-        for pickled in _hooked(task):
-            found.merge(of_pickle(io.BytesIO(pickled)))
+        refs.merge(_of_archive(task.function))
+        for data in _hook_pickles(task):
+            refs.merge(of_pickle(io.BytesIO(data)))
     for path in group.inputs.values():
         if path.stat().st_size <= LOOKED_AT_BYTES:
-            found.merge(_of_archive(path))
-    return found
+            refs.merge(_of_archive(path))
+    return refs
 
 
 def _of_archive(path: Path) -> References:
@@ -187,7 +190,7 @@ def _of_archive(path: Path) -> References:
         return of_pickle(archive.pickled(file))
 
 
-def _hooked(task: StagedTask) -> Iterator[bytes]:
+def _hook_pickles(task: StagedTask) -> Iterator[bytes]:
     hooks = json.loads(task.hooks.read_bytes() or b"{}")
     for call in [*(hooks.get("call_before") or ()), *(hooks.get("call_after") or ())]:
         for name in ("apply_fn", "apply_args", "apply_kwargs"):
@@ -196,35 +199,35 @@ def _hooked(task: StagedTask) -> Iterator[bytes]:
 
 # ---- DepsPip -------------------------------------------------------------------------------------------------------
 def without_pip(group: StagedGroup) -> tuple[StagedGroup, list[str]]:
-    """The group without the electrons' DepsPip, and what these asked for; what pip alone understands stays."""
-    wanted: list[str] = []
+    """Return the group without DepsPip, and the requirements of these; a DepsPip with options of pip stays."""
+    requirements: list[str] = []
     tasks = []
     for task in group.tasks:
         hooks = json.loads(task.hooks.read_bytes() or b"{}")
         lines = _pip_lines(hooks)
         if lines:
-            wanted += lines
+            requirements += lines
             del hooks["deps"]["pip"]
             baked = task.hooks.with_name(f"{task.hooks.name}.baked")
             baked.write_text(json.dumps(hooks), encoding="utf-8")
             task = replace(task, hooks=baked)
         tasks.append(task)
-    return replace(group, tasks=tuple(tasks)), wanted
+    return replace(group, tasks=tuple(tasks)), requirements
 
 
 def _pip_lines(hooks: dict[str, object]) -> list[str]:
-    """Requirements, one a line; none where an option of pip's command line is among them."""
+    """Return the requirements of a DepsPip; none where an option of pip's command line is among them."""
     deps = hooks.get("deps") or {}
     attributes = deps.get("pip", {}).get("attributes", {}) if isinstance(deps, dict) else {}
     if content := attributes.get("requirements_content"):
         return [] if _has(plain_requirements(content), ("-r", "-c", "-e", ".", "/")) else plain_requirements(content)
-    words = [word for given in attributes.get("packages") or () for word in _words(given)]
+    words = [word for text in attributes.get("packages") or () for word in _words(text)]
     return [] if _has(words, ("-", ".", "/")) else words
 
 
-def _words(given: str) -> list[str]:
-    """`numpy >= 2` is one requirement, `numpy pandas` are two."""
-    return [given] if any(operator in given for operator in "<>=!~;@") else given.split()
+def _words(text: str) -> list[str]:
+    """Return the requirements in a text: `numpy >= 2` is one, `numpy pandas` are two."""
+    return [text] if any(operator in text for operator in "<>=!~;@") else text.split()
 
 
 def _has(lines: Iterable[str], beginnings: tuple[str, ...]) -> bool:

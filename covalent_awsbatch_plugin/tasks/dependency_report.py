@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What an environment is made of, as text: packages, layers, what is kept here, what a push would send."""
+"""A report of an environment as text: packages, layers, their state in the local store, the size of a push."""
 
 from __future__ import annotations
 
@@ -38,28 +38,28 @@ class Report:
         self.environments, self.work = Environments(), Work(say)
         python = ".".join(platform.python_version_tuple()[:2])
         self.target = Target(settings.platform, python, glibc(last_seen(settings, python)))
-        asked = environment_spec(settings.environment)
+        spec = environment_spec(settings.environment)
         self.lock, self.own = resolve(
-            self.environments, asked, self.target, _references(scripts), anew=anew, work=self.work
+            self.environments, spec, self.target, _references(scripts), anew=anew, work=self.work
         )
 
-    def shown(self) -> str:
-        """What is in it, and whether it is kept here."""
+    def listing(self) -> str:
+        """Return the list of packages and own code, with the sizes of those in the local store."""
         store = self.environments.store
         lines = [self._title()]
         for package in self.lock.packages:
-            kept = store.find(self.lock.key(package))
-            size = f"{kept.bytes / MIB:8.1f} MiB, kept" if kept else "        ?     to be fetched"
-            built = "" if package.wheel else "  (no wheel: built here)"
-            lines.append(f"  {package.label:<40} {size}{built}")
-        return "\n".join([*lines, *_own_lines(self.own), f"StoredLayer in {store.folder}"])
+            stored = store.find(self.lock.key(package))
+            size = f"{stored.bytes / MIB:8.1f} MiB, kept" if stored else "        ?     to be fetched"
+            note = "" if package.wheel else "  (no wheel: built here)"
+            lines.append(f"  {package.label:<40} {size}{note}")
+        return "\n".join([*lines, *_own_lines(self.own), f"Kept in {store.folder}"])
 
     def _title(self) -> str:
         for_ = f"for {self.target.platform}, glibc {'.'.join(map(str, self.target.glibc))}, Python {self.target.python}"
         return f"Environment {self.lock.digest[:16]}, {for_}"
 
-    def built(self) -> tuple[tuple[Layer, ...], str]:
-        """Every layer, made where it was missing, and the list of them."""
+    def build(self) -> tuple[tuple[Layer, ...], str]:
+        """Return all layers, built where they were missing, and the list of them as text."""
         layers = self.environments.layers(self.lock, self.work)
         own = self.own.layer(self.environments.store, self.target, self.work)
         layers = (*layers, own) if own else layers
@@ -67,7 +67,7 @@ class Report:
         return layers, "\n".join(["Layers, lower first", *(lines or ["  none"])])
 
     def why(self) -> str:
-        """Where each package and module comes from."""
+        """Return the list of packages and own code, with the version installed on this machine."""
         here = running().by_name
         lines = [f"environment = {self.settings.environment!r}"]
         for package in self.lock.packages:
@@ -82,7 +82,7 @@ class Report:
 
 
 async def to_push(services: Services, settings: Settings, layers: Sequence[Layer]) -> str:
-    """Which of the layers the repository lacks."""
+    """Return a sentence about the layers that the repository lacks."""
     resources = await services.resources(settings)
     builder = await services.builder(settings)
     missing = await builder.missing(layers, resources.repository)
@@ -92,11 +92,11 @@ async def to_push(services: Services, settings: Settings, layers: Sequence[Layer
 
 
 def _references(scripts: Sequence[Path]) -> References:
-    found = References()
+    refs = References()
     for script in scripts:
-        found.merge(of_source(script.read_text(encoding="utf-8")))
-        found.files.add(str(script.resolve()))
-    return found
+        refs.merge(of_source(script.read_text(encoding="utf-8")))
+        refs.files.add(str(script.resolve()))
+    return refs
 
 
 def _other(version: str | None) -> str:

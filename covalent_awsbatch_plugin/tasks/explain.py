@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What would be sent, as text: made by the same functions that send it, with names where AWS would answer ARNs."""
+"""A preview of a submission as text, from the functions that submit; names stand where AWS would return ARNs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DISPATCH = "00000000-0000-0000-0000-000000000000"
 
 
 def explanation(settings: Settings) -> str:
-    """Settings, layers with their sizes in bytes, and the two requests, for a task that adds two numbers."""
+    """Return settings, layers with their sizes in bytes, and the two requests, for a task that adds two numbers."""
     placement, package = _place(settings), _example(settings)
     payload = None if settings.has_own_image else payload_of([package], [DISPATCH], 1)
     definition = jobs.job_definition(settings, placement, f"{settings.ecr_repo_name}@sha256:<digest>")
@@ -43,11 +43,11 @@ def explanation(settings: Settings) -> str:
         environment=environment | (payload.environment if payload else {}),
         tags=names.tags(DISPATCH, 0, platform.node()),
     )
-    sent = [_sized(compressed_layer(image_files([package], [DISPATCH], 1), "task"))] if payload is None else []
+    layers = [_layer_line(compressed_layer(image_files([package], [DISPATCH], 1), "task"))] if payload is None else []
     return "\n\n".join(
         (
             "Settings\n" + "\n".join(f"  {name} = {value!r}" for name, value in settings),
-            "Image, bottom up\n" + "\n".join([*_image(settings), *sent]),
+            "Image, bottom up\n" + "\n".join([*_image(settings), *layers]),
             *([f"Object in the bucket\n  {payload.size:,} bytes  {payload.key}"] if payload else []),
             "RegisterJobDefinition\n" + json.dumps(definition, indent=2),
             "SubmitJob\n" + json.dumps(submission, indent=2),
@@ -56,10 +56,10 @@ def explanation(settings: Settings) -> str:
 
 
 def _image(settings: Settings) -> list[str]:
-    """But for what is of the task."""
+    """Return the lines of the image's layers, without the task's own."""
     lines = [_line("base", base_image(settings, platform.python_version())), _runner(settings)]
     if settings.environment:
-        lines.append(_line("packages", "`covalent-awsbatch env show` tells of them"))
+        lines.append(_line("packages", "`covalent-awsbatch env show` lists them"))
     return lines
 
 
@@ -68,11 +68,11 @@ def _runner(settings: Settings) -> str:
         files = runner_files(settings.platform, cache_folder(settings.cache_dir))
     except ImageError as error:  # for another platform it takes a download, and this command needs no network
         return _line("runner", f"for {settings.platform}. {error.happened}")
-    return _sized(layer(files, "runner"))
+    return _layer_line(layer(files, "runner"))
 
 
-def _sized(made: Layer) -> str:
-    return _line(made.comment, f"{made.size:>10,} bytes  {made.digest}")
+def _layer_line(layer_: Layer) -> str:
+    return _line(layer_.comment, f"{layer_.size:>10,} bytes  {layer_.digest}")
 
 
 def _line(name: str, text: str) -> str:
@@ -80,14 +80,14 @@ def _line(name: str, text: str) -> str:
 
 
 def _example(settings: Settings) -> Package:
-    """`add(1, 2)`; its result key is left out, so what is sent of it differs from a real one by 64 characters."""
+    """Return the package of `add(1, 2)`, without its result key: a real description is 64 characters longer."""
     with tempfile.TemporaryDirectory() as folder:
         group = stage_call(_adder(), (1, 2), {}, Path(folder), dispatch_id=DISPATCH, node_id=0)
         return pack(group, round(settings.max_baked_mib * 1024 * 1024), lambda _: b"")
 
 
 def _adder() -> Callable[[int, int], int]:
-    """A function that is pickled by value, as a workflow's are, and not by its name in this module."""
+    """Return a function that is pickled by value, like a workflow's functions, and not by its name in this module."""
 
     def add(x: int, y: int) -> int:
         return x + y

@@ -37,11 +37,11 @@ class _Submission:
     ended: set[str] = field(default_factory=set)
 
     def to_end(self) -> set[str]:
-        """Return the ids of its jobs that nobody waits for: an array's by its own id where that is so of all."""
+        """Return the ids of the jobs that no task waits for: the array's own id if no task waits for any child."""
         assert self.job_id
-        wanted = {_child(entry) for entry in self.record.entries if entry not in self.anew}
-        unwanted = {_child(entry) for entry in self.anew} - wanted
-        children = unwanted if wanted else {""}
+        needed_children = {_child(entry) for entry in self.record.entries if entry not in self.anew}
+        other_children = {_child(entry) for entry in self.anew} - needed_children
+        children = other_children if needed_children else {""}
         return {self.job_id + child for child in children} - self.ended
 
 

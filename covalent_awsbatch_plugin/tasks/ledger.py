@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The jobs of this user on this machine that nobody has read yet: what finds their results after a crash.
+"""The record of this user's jobs on this machine whose results are not read yet, to find them after a crash.
 
-One file a job, written when it was submitted and removed when its last result was read. Before a job is submitted, when
-it has no id yet, its file goes by its name: so that a crash in between loses nothing either.
+Each job has one file, written when it was submitted and removed when its last result was read. Before the submission,
+while the job has no id, its file is named by the job's name: so a crash in between loses no job.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _UNSENT = "unsent-"
 
 
 def unsent(job_name: str, submission: str) -> str:
-    """By what a job goes that may not have been submitted. In its entries' handles `job_id` is only what follows it.
+    """Return the key of a job that may not have been submitted; its handles' `job_id` is only the part after the id.
 
-    Another process that submits the same task, by the same name, has another `submission`, and a file of its own.
+    Another process that submits the same task by the same name has another `submission`, and so another file.
     """
     return f"{_UNSENT}{job_name}.{submission}"
 
@@ -66,7 +66,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class LedgerRecord:
-    """One job's file: by what the job goes, since when (Unix time), and its task groups."""
+    """The content of one job's file: its key, the time of writing (Unix seconds), and its task groups."""
 
     key: str
     since: float
@@ -80,17 +80,17 @@ class LedgerRecord:
 
 
 class Ledger:
-    """A folder in the user's data folder."""
+    """The ledger in a folder, by default one in the user's data folder."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder or data_dir() / "jobs"
         self._ours: set[str] = set()  # names of files
         self._read: set[str] = set()
-        self._left: dict[tuple[str, tuple[int, ...]], list[tuple[LedgerRecord, Entry]]] = {}
+        self._by_task: dict[tuple[str, tuple[int, ...]], list[tuple[LedgerRecord, Entry]]] = {}
         self._lock = threading.Lock()
 
     def note(self, job_id: str, entries: Sequence[Entry], *, ours: bool = True) -> None:
-        """Raises StagingError when the folder can't be written. `ours`: this process looks after the job."""
+        """Write a job's file. `ours`: this process reads the job's results. Raises StagingError."""
         path = self._folder / f"{job_id}.json"
         if ours:
             self._ours.add(path.name)
@@ -102,29 +102,29 @@ class Ledger:
             raise StagingError(f"The file {path} can't be written: {error.strerror}.") from error
 
     def forget(self, job_id: str) -> None:
-        """The job was read, or never will be. An entry that stays makes `collect` look once more, no worse."""
+        """Remove a job's file. If that fails, `collect` only looks at the job once more."""
         with contextlib.suppress(OSError):
             (self._folder / f"{job_id}.json").unlink()
 
     def jobs(self) -> Iterator[LedgerRecord]:
-        """Every job that was submitted and not read, oldest first."""
+        """Return the jobs that were submitted and not read, oldest first."""
         return (record for record in self._records() if record.unsent_name is None)
 
-    def perhaps_sent(self) -> Iterator[LedgerRecord]:
-        """Jobs that were about to be submitted: most of a crash, some of now."""
+    def unsettled(self) -> Iterator[LedgerRecord]:
+        """Return the jobs that may not have been submitted: most were interrupted by a crash, some are under way."""
         return (record for record in self._records() if record.unsent_name is not None)
 
-    def left(self, dispatch_id: str, node_ids: tuple[int, ...]) -> list[tuple[LedgerRecord, Entry]]:
-        """The jobs of this very task group that are another process's and were not read, newest first, and its entry.
+    def of_task(self, dispatch_id: str, node_ids: tuple[int, ...]) -> list[tuple[LedgerRecord, Entry]]:
+        """Return the unread jobs of other processes for this task group, newest first, with the group's entry.
 
-        Each file is read once: of an array, all tasks may be asked for one by one.
+        Each file is read once: this method may be called for each task of an array.
         """
         with self._lock:
             for path in [each for each in self._folder.glob("*.json") if each.name not in self._ours | self._read]:
                 self._index(path)
-            found = self._left.get((dispatch_id, node_ids), [])
-            there = [each for each in found if (self._folder / f"{each[0].key}.json").exists()]
-        return sorted(there, key=lambda each: -each[0].since)
+            pairs = self._by_task.get((dispatch_id, node_ids), [])
+            pairs = [each for each in pairs if (self._folder / f"{each[0].key}.json").exists()]
+        return sorted(pairs, key=lambda each: -each[0].since)
 
     def _index(self, path: Path) -> None:
         self._read.add(path.name)
@@ -132,7 +132,7 @@ class Ledger:
         if record is None:
             return
         for entry in record.entries:
-            self._left.setdefault((entry.dispatch_id, entry.node_ids), []).append((record, entry))
+            self._by_task.setdefault((entry.dispatch_id, entry.node_ids), []).append((record, entry))
 
     def _records(self) -> list[LedgerRecord]:
         records = (_record(path) for path in self._folder.glob("*.json"))
@@ -140,9 +140,9 @@ class Ledger:
 
 
 def _record(path: Path) -> LedgerRecord | None:
-    """Return the record of a file, or None for a file that is gone or odd; odd files are logged once a process.
+    """Return the record of a file, or None for a file that is gone or invalid; the latter is logged once a process.
 
-    A file's time that lies in the future counts as now: the clock was set back since.
+    A file's time in the future counts as now: the clock was set back since.
     """
     try:
         since = min(path.stat().st_mtime, time.time())

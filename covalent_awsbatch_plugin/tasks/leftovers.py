@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What tasks left at AWS: images, objects, definitions, with their ages. Only looks."""
+"""Lists of tasks' artifacts at AWS: images, objects, job definitions, with their ages. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..aws.session import AWS
 
 @dataclass(frozen=True)
 class Leftover:
-    """One thing: its name for AWS (digest, key, ARN), how people know it, its size in bytes, since when it is there."""
+    """An artifact: its name for AWS (digest, key, ARN), its name for people, its size in bytes, its creation time."""
 
     name: str
     label: str
@@ -23,31 +23,31 @@ class Leftover:
 
 
 class Leftovers:
-    """Reads lists to their end."""
+    """The artifacts of one connection's account and Region; every list is complete."""
 
     def __init__(self, aws: AWS) -> None:
         self._aws = aws
 
     async def images(self, repository: str) -> list[Leftover]:
-        """Every image with a tag of ours."""
-        of, found = f"ECR repository `{repository}`", []
+        """Return every image of a repository, with its first tag as label."""
+        of, images = f"ECR repository `{repository}`", []
         async for image in self._aws.items("ecr", "DescribeImages", "imageDetails", of=of, repositoryName=repository):
             tag = next(iter(image.get("imageTags") or ()), "")
-            found.append(
+            images.append(
                 Leftover(image["imageDigest"], tag, image.get("imageSizeInBytes", 0), image.get("imagePushedAt"))
             )
-        return found
+        return images
 
     async def objects(self, bucket: str, prefix: str) -> list[Leftover]:
-        """Every object below a prefix."""
+        """Return every object below a prefix."""
         of = f"bucket `{bucket}`"
         items = self._aws.items("s3", "ListObjectsV2", "Contents", of=of, Bucket=bucket, Prefix=prefix)
         return [Leftover(item["Key"], item["Key"], item["Size"], item["LastModified"]) async for item in items]
 
     async def definitions(self) -> list[tuple[Leftover, Mapping[str, str]]]:
-        """Every active job definition of the account and Region, with its tags."""
-        of, found = "the job definitions", []
+        """Return every active job definition of the account and Region, with its tags."""
+        of, definitions = "the job definitions", []
         async for each in self._aws.items("batch", "DescribeJobDefinitions", "jobDefinitions", of=of, status="ACTIVE"):
-            left = Leftover(each["jobDefinitionArn"], each["jobDefinitionName"], 0, None)
-            found.append((left, each.get("tags") or {}))
-        return found
+            definition = Leftover(each["jobDefinitionArn"], each["jobDefinitionName"], 0, None)
+            definitions.append((definition, each.get("tags") or {}))
+        return definitions

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""After a crash: which jobs still run for nobody, how to end them, and how to get at results that nobody read."""
+"""Jobs after a crash of their process: the list of those that still run, their end, and their unread results."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from .results import Ended, NodeResult, collect, newest_envelope, results_store
 from .services import Services
 from .task_events import record_results
 
-FORGOTTEN_AFTER_S = 3600  # that no job came of a submission is believed when nobody can still be trying
+FORGOTTEN_AFTER_S = 3600  # time after which a submission without a job is believed to have failed
 REAP_REASON = "Ended by `covalent-awsbatch reap`"
 
 
 @dataclass(frozen=True)
 class LiveJob:
-    """One of our jobs that has not ended. `size` is an array's, else 1."""
+    """A job of this plugin that has not ended. `size` is an array's, else 1."""
 
     job_id: str
     name: str
@@ -40,7 +40,7 @@ class LiveJob:
 async def live_jobs(
     services: Services, settings: Settings, *, dispatch_id: str = "", any_host: bool = False
 ) -> list[LiveJob]:
-    """What this machine (or any) left in the queue, found by name and tags; oldest first."""
+    """Return this machine's (or any machine's) live jobs in the queue, selected by name and tags; oldest first."""
     details = await services.batch.live_jobs(settings.batch_queue, names.JOB_NAME_BEGINS)
     here = names.tags("", 0, socket.gethostname())[names.TAG_HOST]
     jobs = []
@@ -61,14 +61,14 @@ async def live_jobs(
 
 
 async def reap(services: Services, jobs: list[LiveJob]) -> None:
-    """Ends them all, an array with its children."""
+    """End all of these jobs, an array with its children. Raises a ServiceError."""
     for job in jobs:
         await services.backend.terminate(job.job_id, REAP_REASON)
 
 
 @dataclass(frozen=True)
 class Unread:
-    """A task group that was submitted here and whose result nobody read."""
+    """A task group that was submitted on this machine and whose result is not read yet."""
 
     dispatch_id: str
     node_ids: tuple[int, ...]
@@ -76,40 +76,40 @@ class Unread:
 
 
 async def unread(services: Services, *, dispatch_id: str = "") -> AsyncIterator[tuple[str, list[Unread]]]:
-    """Jobs of this Region and account with their task groups, from this user's ledger here, oldest first."""
+    """Yield the unread jobs of this account and Region with their task groups, from the ledger, oldest first."""
     here = await services.here()
-    for noted in services.ledger.jobs():
+    for record in services.ledger.jobs():
         tasks = [
             Unread(entry.dispatch_id, entry.node_ids, entry.handle)
-            for entry in noted.entries
+            for entry in record.entries
             if entry.handle.is_at(here) and dispatch_id in ("", entry.dispatch_id)
         ]
         if tasks:
-            yield noted.key, tasks
+            yield record.key, tasks
 
 
 async def find_unsent(services: Services, settings: Settings) -> int:
-    """Looks by name for jobs that were being submitted when their process died; how many may still come to be."""
+    """Look by name for jobs whose process died during the submission; return how many may still appear."""
     waiting, here = 0, await services.here()
-    for noted in services.ledger.perhaps_sent():
-        if not all(entry.handle.is_at(here) for entry in noted.entries):
+    for record in services.ledger.unsettled():
+        if not all(entry.handle.is_at(here) for entry in record.entries):
             continue
-        if await settled(services, settings, noted) is not None:
+        if await settled(services, settings, record) is not None:
             continue
-        if time.time() - noted.since < FORGOTTEN_AFTER_S:
+        if time.time() - record.since < FORGOTTEN_AFTER_S:
             waiting += 1
         else:
-            services.ledger.forget(noted.key)
+            services.ledger.forget(record.key)
     return waiting
 
 
 async def recover(services: Services, settings: Settings, task: Unread, into: Path) -> list[NodeResult] | None:
-    """What the task left, as files in the folder `into`; None while its job has not ended."""
+    """Return the task's results as files in the folder `into`; None while its job has not ended."""
     state = (await services.backend.describe([task.handle.job_id])).get(task.handle.job_id)
     attempts = len(state.attempts) if state and state.ended else settings.retry_attempts
     envelope = await newest_envelope(await results_store(services, settings, task.handle), task.handle, attempts)
     if (envelope is None or not envelope.returned) and (state is None or not state.ended):
-        return None  # what an interrupted attempt left is not the end while another may follow
+        return None  # after an interrupted attempt, another may follow
     ended = Ended(task.handle, state, envelope)
     results = await collect(services, settings, ended, task.node_ids, into)
     record_results(services.events, ended, results)

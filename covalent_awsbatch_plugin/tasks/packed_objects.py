@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The objects of a task group by content: functions and arguments as bare pickles, hooks as what the runner reads.
+"""The objects of a task group by content: functions and arguments as bare pickles, hooks reduced to the needed fields.
 
-A staged file is Covalent's archive, whose text of the value may hold an address, and a hooks file repeats such texts.
-They stay here, so the same task has the same objects in every process. The bytes of an object that many waiting tasks
-have are in memory once.
+A staged file is Covalent's archive, whose text of the value may contain an address, and a hooks file repeats this text.
+These texts are not sent, so the same task has the same objects in every process. The bytes of an object that many
+waiting tasks share are in memory once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..runner.protocol import archive, layout
 from ..runner.protocol.task import IN_IMAGE, IN_S3, ObjectRef
 
 _STEP_BYTES = 1024 * 1024
-_PLAIN = ".sent"  # ends the name of a file that lies beside a staged one and has what is sent of it
+_PLAIN = ".sent"  # suffix of the file in a staged file's folder with the bytes that are sent
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +54,11 @@ class PackedObjects:
         self.baked: dict[str, SharedBytes] = {}
         self.uploads: dict[str, Path] = {}
 
-    def add_pickle(self, path: Path, what: str) -> ObjectRef:
-        """Add the pickle of a staged archive. Raises NotPicklable, which names `what` it is, OSError, StagingError."""
+    def add_pickle(self, path: Path, title: str) -> ObjectRef:
+        """Add the pickle of a staged archive, which `title` names in an error.
+
+        Raises NotPicklable, OSError, StagingError.
+        """
         try:
             size = archive.pickle_size(path)
             if size <= self._max:
@@ -63,7 +66,7 @@ class PackedObjects:
             with path.open("rb") as file:
                 return self._upload(path, archive.pickled(file))
         except (ValueError, OverflowError, MemoryError) as error:  # a wrong offset can ask for any amount
-            raise not_covalents(what, path, error) from error
+            raise not_covalents(title, path, error) from error
 
     def add_hooks(self, path: Path) -> ObjectRef:
         """Add a hooks file. Raises OSError, StagingError."""
@@ -81,7 +84,7 @@ class PackedObjects:
         return ref
 
     def _upload(self, path: Path, pickled: IO[bytes]) -> ObjectRef:
-        """Write the pickle beside the archive, in steps, for the upload to read."""
+        """Write the pickle to a file in the archive's folder, in steps, for the upload to read."""
         digest, plain = hashlib.sha256(), path.with_name(path.name + _PLAIN)
         with staged(plain, "written"), NamedTemporaryFile(dir=path.parent, prefix="sent-", delete=False) as draft:
             try:
@@ -105,27 +108,27 @@ def _steps(file: IO[bytes]) -> Iterator[bytes]:
         yield step
 
 
-def not_covalents(what: str, path: Path, error: Exception) -> NotPicklable:
-    """Return the error for a staged file that is no archive of Covalent's; `what` begins its sentence."""
+def not_covalents(title: str, path: Path, error: Exception) -> NotPicklable:
+    """Return the error for a staged file that is no archive of Covalent's; `title` begins its sentence."""
     return NotPicklable(
-        f"{what} is not in Covalent's format: {error!r}.",
+        f"{title} is not in Covalent's format: {error!r}.",
         advice=f"Look at {path}: was it cut by a full disk, or written by another program?",
     )
 
 
 # ---- hooks -----------------------------------------------------------------------------------------------------------
 def needed_hooks(text: bytes) -> bytes:
-    """Return the JSON of what `runner.hooks` reads of a hooks file; text that is none of Covalent's stays as it is."""
+    """Return the fields of a hooks file that `runner.hooks` reads, as JSON; text of another format is unchanged."""
     try:
         hooks = json.loads(text or b"{}")
         deps = hooks.get("deps") or {}
-        needed = {
+        fields = {
             "deps": {name: {"attributes": pick(deps[name])} for name, pick in _DEPS.items() if name in deps},
             **{when: [_call(call) for call in hooks.get(when) or ()] for when in ("call_before", "call_after")},
         }
     except (ValueError, KeyError, TypeError, AttributeError):
-        return text  # the container says what is wrong with it
-    return json.dumps({name: value for name, value in needed.items() if value}, sort_keys=True).encode()
+        return text  # the container reports the error
+    return json.dumps({name: value for name, value in fields.items() if value}, sort_keys=True).encode()
 
 
 _DEPS: dict[str, Callable[[Any], dict[str, Any]]] = {

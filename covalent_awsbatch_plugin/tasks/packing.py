@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""From the files of a task group to what goes into its image and what goes to the bucket. Nothing is unpickled."""
+"""The packing of a task group's files: objects for its image, and uploads to the bucket. Nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class StagedTask:
 
 @dataclass(frozen=True)
 class StagedGroup:
-    """A task group as Covalent laid it on this machine's disk; `inputs` are values known before it runs.
+    """A task group in Covalent's files on this machine; `inputs` are the values that exist before it runs.
 
     `folders` are those from which the process that pickled the functions imports its own modules, where known.
     """
@@ -52,7 +52,7 @@ class StagedGroup:
 
 @dataclass(frozen=True)
 class Package:
-    """What is sent of a task group: its description, small `objects` by sha256, `uploads` to the bucket by key.
+    """A packed task group: its description, small `objects` by sha256, `uploads` to the bucket by key.
 
     `content` is the sha256 of the description without its result key: the same task has the same in every process and
     on every machine. `python` and `cloudpickle` are the versions that pickled it, and `name` is the first electron's.
@@ -66,17 +66,17 @@ class Package:
     name: str
     cloudpickle: str = ""
 
-    def size_beside(self, there: set[str]) -> int:
-        """Return how many bytes it adds to a job that has the objects `there`, by sha256, and note its own there."""
-        new = self.objects.keys() - there
-        there |= new
+    def size_beside(self, present: set[str]) -> int:
+        """Return how many bytes it adds to a job that has the objects `present`, by sha256; add its own to that set."""
+        new = self.objects.keys() - present
+        present |= new
         return sum(len(self.objects[sha256].data) for sha256 in new)
 
 
 def image_files(packages: Sequence[Package], dispatch_ids: Sequence[str], each: int) -> dict[str, Pieces]:
     """Return the one file of an array's task layer, for containers of `each` tasks, by its path in the image.
 
-    The dispatch stands in the descriptions only where the job's environment can't tell it, for several share the job.
+    A description names its dispatch only where several dispatches share the job; else the job's environment names it.
     """
     dispatches = dispatch_ids if len(set(dispatch_ids)) > 1 else [""] * len(packages)
     whole = _payload(packages, dispatches, each)
@@ -101,7 +101,7 @@ def _payload(packages: Sequence[Package], dispatch_ids: Sequence[str], each: int
 
 
 def pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], bytes], covalent: str = "") -> Package:
-    """Reads and hashes the staged files. Raises StagingError when one can't be read, NotPicklable when one is none."""
+    """Read and hash the staged files. Raises StagingError for an unreadable file, NotPicklable for another format."""
     try:
         return _pack(group, max_baked_bytes, key_for, covalent)
     except OSError as error:
@@ -109,21 +109,21 @@ def pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], byte
 
 
 def _pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], bytes], covalent: str) -> Package:
-    wanted = PackedObjects(max_baked_bytes)
+    objects = PackedObjects(max_baked_bytes)
     headers = [_header(task) for task in group.tasks]
     task_file = TaskFile(
         result_key="",
-        tasks=tuple(_spec(task, head, wanted) for task, head in zip(group.tasks, headers, strict=True)),
+        tasks=tuple(_spec(task, head, objects) for task, head in zip(group.tasks, headers, strict=True)),
         inputs={
-            node: wanted.add_pickle(path, f"The value of node {node}") for node, path in sorted(group.inputs.items())
+            node: objects.add_pickle(path, f"The value of node {node}") for node, path in sorted(group.inputs.items())
         },
         covalent=covalent,
     )
     content = hashlib.sha256(task_file.to_json()).hexdigest()
     return Package(
         task=replace(task_file, result_key=key_for(content).hex()),
-        objects=wanted.baked,
-        uploads=wanted.uploads,
+        objects=objects.baked,
+        uploads=objects.uploads,
         content=content,
         python=headers[0]["py_version"],
         name=_name(headers[0]),
@@ -131,12 +131,12 @@ def _pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], byt
     )
 
 
-def _spec(task: StagedTask, head: dict[str, Any], wanted: PackedObjects) -> TaskSpec:
+def _spec(task: StagedTask, head: dict[str, Any], objects: PackedObjects) -> TaskSpec:
     return TaskSpec(
         node_id=task.node_id,
         name=_name(head),
-        function=wanted.add_pickle(task.function, _function_of(task)),
-        hooks=wanted.add_hooks(task.hooks),
+        function=objects.add_pickle(task.function, _function_of(task)),
+        hooks=objects.add_hooks(task.hooks),
         python=head["py_version"],
         args=task.args,
         kwargs=task.kwargs,

@@ -27,35 +27,35 @@ class Payload:
 
     @property
     def size(self) -> int:
-        """How many bytes it has."""
+        """The size in bytes."""
         return sum(map(len, self.chunks))
 
     @property
     def data(self) -> bytes:
-        """All of it at once."""
+        """All chunks in one."""
         return b"".join(self.chunks)
 
     @property
     def key(self) -> str:
-        """Where it lies in the bucket."""
+        """The key of the object in the bucket."""
         return layout.payload_key(self.digest)
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a container is told of one in the bucket; nothing that grows with the number of tasks."""
+        """The environment variables of a job with this payload in the bucket; they don't grow with its tasks."""
         return {layout.ENV_PAYLOAD: self.digest, layout.ENV_CONTAINERS: str(self.containers)}
 
 
 @dataclass
 class ContainerFiles:
-    """What one container gets: the JSON of each task's description by the task's number, and objects by sha256."""
+    """The content for one container: the JSON of each task's description by the task's number, objects by sha256."""
 
     tasks: dict[int, bytes] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
 
 
 def payload(containers: Sequence[ContainerFiles]) -> Payload:
-    """Return the payload of these containers. What several have is in it once; the same input gives the same bytes."""
+    """Return the payload of these containers, with each object once; the same input gives the same bytes."""
     objects = _Objects()
     lists = [ContainerList(each.tasks, objects.add_all(each)).to_bytes() for each in containers]
     begin, rows = row_at(len(lists)), []
@@ -67,7 +67,7 @@ def payload(containers: Sequence[ContainerFiles]) -> Payload:
 
 
 class _Objects:
-    """One behind the other, each content once: what a container alone has lies together, so it is read at once."""
+    """The objects in sequence, each content once; those of one container alone are adjacent: one range reads them."""
 
     def __init__(self) -> None:
         self.data: list[bytes] = []

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A task that is asked for again after a crash: its job, which still runs or has ended well, is taken over.
+"""The takeover of an earlier process's job, when its task is submitted again after a crash.
 
-Found by what the ledger noted of the same dispatch and nodes; the same function and arguments, by digest, or it is not
-the same task. One that failed is not taken over: who asks again wants another try.
+The ledger finds the job by dispatch and nodes; the digest of function and arguments must be the same. The job must run
+or have left a value: a failed job is not taken over, because a new submission is another try.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from .submit import ON_ITS_WAY_SECONDS
 
 log = logging.getLogger(__name__)
 
-FRESH_SECONDS = 1  # an array's tasks are asked for one by one, and their states are asked for together
+FRESH_SECONDS = 1  # an array's tasks are submitted again one by one, and one call fetches all their states
 
 
 @dataclass(frozen=True)
 class EarlierJob:
-    """What somebody left: a task's handle, and by which ids the tasks of its job go, its own too."""
+    """A task's job of an earlier process: the task's handle, and the result ids of all tasks of the job."""
 
     handle: JobHandle
     result_ids: tuple[str, ...]
@@ -45,56 +45,59 @@ class EarlierJob:
 async def left_behind(
     services: Services, settings: Settings, records: Sequence[tuple[LedgerRecord, Entry]], content: str
 ) -> tuple[EarlierJob | None, list[tuple[LedgerRecord, Entry]]]:
-    """Return the newest job of this very task that runs or has left a value, or None; and its unsettled submissions.
+    """Return the newest job of this task that runs or has left a value, or None; and the unsettled submissions.
 
-    `records` are the ledger's for the dispatch and the nodes; `content` is the digest of the task. A job may still come
-    of an unsettled submission: `LateJobs` ends it once the task was submitted anew. All of an array's tasks may be
-    asked for at once, so one of them looks at no other's entry.
+    `records` are the ledger's for the dispatch and the nodes; `content` is the digest of the task. An unsettled
+    submission may still become a job: `LateJobs` ends it once the task was submitted anew. All of an array's tasks may
+    be submitted again at once, so none of them looks at another's entry.
     """
     here, unsettled = await services.here(), list[tuple[LedgerRecord, Entry]]()
     for record, entry in records:
         handle = entry.handle
         if handle.content != content or not handle.is_at(here):
             continue
-        there = await services.once(("settled", record.key), partial(settled, services, settings, record))
-        if there is None:
+        job = await services.once(("settled", record.key), partial(settled, services, settings, record))
+        if job is None:
             unsettled.append((record, entry))
             continue
         if record.unsent_name is not None:
-            handle = replace(handle, job_id=there.key + handle.job_id)
-        if await _is_worth_it(services, settings, there, handle):
-            ids = await services.cached(("tasks of", there.key), partial(_result_ids, there), FRESH_SECONDS)
+            handle = replace(handle, job_id=job.key + handle.job_id)
+        if await _is_usable(services, settings, job, handle):
+            ids = await services.cached(("tasks of", job.key), partial(_result_ids, job), FRESH_SECONDS)
             return EarlierJob(handle, ids), unsettled
     return None, unsettled
 
 
-async def _result_ids(noted: LedgerRecord) -> tuple[str, ...]:
-    return tuple(entry.handle.result_id for entry in noted.entries)
+async def _result_ids(record: LedgerRecord) -> tuple[str, ...]:
+    return tuple(entry.handle.result_id for entry in record.entries)
 
 
-async def settled(services: Services, settings: Settings, noted: LedgerRecord) -> LedgerRecord | None:
-    """A job whose submission may have been cut off, looked for by its name; None while there is none."""
-    if noted.unsent_name is None:
-        return noted
-    await asyncio.sleep(max(0.0, noted.since + ON_ITS_WAY_SECONDS - time.time()))
-    job_id = await job_of(services, settings.batch_queue, noted)
+async def settled(services: Services, settings: Settings, record: LedgerRecord) -> LedgerRecord | None:
+    """Return the record of a submitted job; one whose submission may have been cut off is looked for by its name.
+
+    None means that AWS Batch lists no job for it.
+    """
+    if record.unsent_name is None:
+        return record
+    await asyncio.sleep(max(0.0, record.since + ON_ITS_WAY_SECONDS - time.time()))
+    job_id = await job_of(services, settings.batch_queue, record)
     if job_id is None:
         return None
-    entries = tuple(_with_job_id(entry, job_id) for entry in noted.entries)
+    entries = tuple(_with_job_id(entry, job_id) for entry in record.entries)
     await services.in_thread(lambda: services.ledger.note(job_id, entries, ours=False))
-    services.ledger.forget(noted.key)
-    return LedgerRecord(job_id, noted.since, entries)
+    services.ledger.forget(record.key)
+    return LedgerRecord(job_id, record.since, entries)
 
 
 def _with_job_id(entry: Entry, job_id: str) -> Entry:
     return replace(entry, handle=replace(entry.handle, job_id=job_id + entry.handle.job_id))
 
 
-async def _is_worth_it(services: Services, settings: Settings, noted: LedgerRecord, handle: JobHandle) -> bool:
-    """Whether it has left a value that can be trusted, or may still leave one."""
-    state = (await _states(services, noted)).get(handle.job_id)
+async def _is_usable(services: Services, settings: Settings, record: LedgerRecord, handle: JobHandle) -> bool:
+    """Return whether the task's job has left an authentic value, or may still leave one."""
+    state = (await _states(services, record)).get(handle.job_id)
     if state is None:  # forgotten, or so young that AWS Batch does not know it everywhere yet
-        return time.time() - noted.since < FORGOTTEN_SECONDS
+        return time.time() - record.since < FORGOTTEN_SECONDS
     attempts = len(state.attempts) + (not state.ended)
     try:
         envelope = await newest_envelope(await results_store(services, settings, handle), handle, attempts)
@@ -106,11 +109,11 @@ async def _is_worth_it(services: Services, settings: Settings, noted: LedgerReco
     return not (state.ended or state.cancelled) and (envelope is None or envelope.cut_short)
 
 
-async def _states(services: Services, noted: LedgerRecord) -> dict[str, JobState]:
-    async def asked() -> dict[str, JobState]:
-        return await services.backend.describe(sorted({entry.handle.job_id for entry in noted.entries}))
+async def _states(services: Services, record: LedgerRecord) -> dict[str, JobState]:
+    async def describe() -> dict[str, JobState]:
+        return await services.backend.describe(sorted({entry.handle.job_id for entry in record.entries}))
 
-    return await services.cached(("left", noted.key), asked, FRESH_SECONDS)
+    return await services.cached(("left", record.key), describe, FRESH_SECONDS)
 
 
 def artifacts_of(settings: Settings, store: Store, handle: JobHandle, objects: tuple[str, ...]) -> JobArtifacts:

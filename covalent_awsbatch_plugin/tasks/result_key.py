@@ -19,7 +19,7 @@ SECRET_BYTES = 32
 
 
 def result_key(content_digest: str) -> bytes:
-    """The key that authenticates the result of a task with this content.
+    """Return the key that authenticates the result of a task with this content.
 
     It is derived: a restarted server can read the results of jobs it has forgotten, and the same task gives the same
     image.

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""From an ended job to what each of its tasks left: files on this machine, and an error where there is no value."""
+"""The results of an ended job: each task's files on this machine, and an error where there is no value."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from .services import Services
 
 log = logging.getLogger(__name__)
 
-LATE_LOG_LOOKS_S = (0.5, 1.0, 2.0, 4.0)  # pauses; Docker's awslogs driver sends what it has every 5 s at the latest
+LATE_LOG_LOOKS_S = (0.5, 1.0, 2.0, 4.0)  # pauses; Docker's awslogs driver sends its buffer at least every 5 s
 
 
 @dataclass(frozen=True)
 class NodeResult:
-    """How one electron ended. `error` is None for a value; `files` are what it left, by `envelope.PARTS`.
+    """The result of one electron. `error` is None for a value; `files` are its parts, by `envelope.PARTS`.
 
-    `digests` are the SHA-256 that the authenticated envelope names for them.
+    `digests` are the SHA-256 of the parts in the authenticated envelope.
     """
 
     node_id: int
@@ -52,8 +52,9 @@ class NodeResult:
 
     @contextlib.contextmanager
     def opened(self, name: str) -> Iterator[IO[bytes]]:
-        """Open a part to unpickle it: the open file is the one whose bytes the envelope names. Raises StagingError, and
-        Lost where the file was changed meanwhile.
+        """Open a part for unpickling, after a check of its digest.
+
+        Raises StagingError, and Lost where the file was changed meanwhile.
         """
         path = self.files[name]
         with staged(path, "read"):
@@ -70,10 +71,10 @@ class NodeResult:
 
 @dataclass(frozen=True)
 class Ended:
-    """A task group's end: its committed result, and its job where that was asked for.
+    """A task group's end: its committed result, and the state of its job where AWS Batch was asked for it.
 
-    Either may be missing, not both: a value needs no words of AWS Batch's, and a job may have left no result.
-    `before` tells of earlier jobs of the same group.
+    Either may be missing, not both: a value needs no job state, and a job may have left no result. `before` has one
+    line for each earlier job of the same group.
     """
 
     handle: JobHandle
@@ -85,7 +86,7 @@ class Ended:
 async def collect(
     services: Services, settings: Settings, ended: Ended, node_ids: tuple[int, ...], into: Path
 ) -> list[NodeResult]:
-    """Fetch what every node left as files in `into`. A second call gives the same again. Nothing is unpickled."""
+    """Fetch the results of every node as files in `into`. A second call returns the same. Nothing is unpickled."""
     if ended.envelope is None:
         return await _without_result(services, settings, ended, node_ids, into)
     above = await _above_stderr(services, ended, ended.envelope)
@@ -97,7 +98,7 @@ async def collect(
 
 
 async def _above_stderr(services: Services, ended: Ended, envelope: env.Envelope) -> str:
-    """AWS Batch is asked for earlier attempts where there were any and it was not asked yet."""
+    """Return the lines about earlier attempts; AWS Batch is asked for them if the job's state is unknown."""
     job = ended.job
     if job is None and envelope.attempt > 1:
         try:
@@ -108,46 +109,46 @@ async def _above_stderr(services: Services, ended: Ended, envelope: env.Envelope
 
 
 def failures(settings: Settings, ended: Ended) -> list[Failure]:
-    """What went wrong, without fetching anything; nothing for a group whose tasks all returned."""
+    """Return the failures of a group's tasks, without fetching anything; none if all returned."""
     if ended.envelope is None:
-        return [Failure(outcome.failure(_job(ended), _asked(settings, ended)))]
+        return [Failure(outcome.failure(_job(ended), _job_request(settings, ended)))]
     tasks = [(task, _task_failure(settings, ended, task)) for task in ended.envelope.tasks]
     return [Failure(error, task.exception_type) for task, error in tasks if error]
 
 
 def _task_failure(settings: Settings, ended: Ended, task: env.TaskResult) -> errors.JobFailed | None:
-    return outcome.task_failure(task, _job(ended), _asked(settings, ended, task.node_id))
+    return outcome.task_failure(task, _job(ended), _job_request(settings, ended, task.node_id))
 
 
 def _job(ended: Ended) -> JobState:
     return ended.job or JobState(ended.handle.job_id, SUCCEEDED, "", (), False)
 
 
-def _asked(settings: Settings, ended: Ended, node_id: int | None = None) -> outcome.JobRequest:
-    """What a node of the group was given, or the first of them."""
-    who = f"`{ended.handle.name_of(node_id)}` (Batch job {ended.handle.job_id})"
+def _job_request(settings: Settings, ended: Ended, node_id: int | None = None) -> outcome.JobRequest:
+    """Return the resources that a node of the group (by default the first) requested."""
+    title = f"`{ended.handle.name_of(node_id)}` (Batch job {ended.handle.job_id})"
     memory_mib = ended.job and ended.job.memory_mib  # a job that was submitted again may have had more
-    return outcome.JobRequest(who, memory_mib / 1024 if memory_mib else settings.memory, settings.time_limit)
+    return outcome.JobRequest(title, memory_mib / 1024 if memory_mib else settings.memory, settings.time_limit)
 
 
 async def results_store(services: Services, settings: Settings, handle: JobHandle) -> Store:
-    """The bucket that the job writes to, which the settings may no longer name; nor need they be right any more."""
+    """Return the bucket to which the job writes; the settings may name another one by now."""
     return services.store(handle.bucket, (await services.identity()).account)
 
 
 async def newest_envelope(store: Store, handle: JobHandle, attempts: int) -> env.Envelope | None:
-    """The committed result of the newest attempt that has one; raises Lost when it can't be trusted."""
+    """Return the committed result of the newest attempt that has one, or None. Raises Lost if it is not authentic."""
     key = result_key(handle.content)
     for attempt in range(max(attempts, 1), 0, -1):
-        where = layout.result_key(handle.prefix, handle.result_id, attempt)
-        data = await store.get(where)
+        object_key = layout.result_key(handle.prefix, handle.result_id, attempt)
+        data = await store.get(object_key)
         if data is None:
             continue
         try:
             return env.unseal(data, key, job_id=handle.result_id, attempt=attempt)
         except env.BadEnvelope as error:
             raise errors.Lost(
-                f"The result at s3://{store.bucket}/{where} is not the one that the task wrote: {error}.",
+                f"The result at s3://{store.bucket}/{object_key} is not the one that the task wrote: {error}.",
                 advice="Look at who may write to the bucket, then run the task again.",
             ) from error
     return None
@@ -155,7 +156,7 @@ async def newest_envelope(store: Store, handle: JobHandle, attempts: int) -> env
 
 @dataclass(frozen=True)
 class _Folder:
-    """Where the parts of a result go on this machine."""
+    """The folder for the parts of a result on this machine."""
 
     services: Services
     store: Store
@@ -171,7 +172,7 @@ class _Folder:
     async def _part(self, node_id: int, name: str, part: env.Part) -> Path:
         path = self.path / f"{name}-{node_id}"
         if part.offset is not None:
-            return _written(path, self.envelope.inline(part))
+            return _write(path, self.envelope.inline(part))
         key = layout.part_key(self.handle.prefix, self.handle.result_id, self.envelope.attempt, part.sha256)
         if await self._is_there(path, part):  # fetched when this was called before
             return path
@@ -187,7 +188,7 @@ class _Folder:
 
 
 def _is(path: Path, part: env.Part) -> bool:
-    """Whether the file holds the part."""
+    """Return whether the file is the part, by size and digest."""
     try:
         with open_own(path) as file:
             if os.fstat(file.fileno()).st_size != part.size:
@@ -204,24 +205,27 @@ async def _node_result(
     error = _task_failure(settings, ended, task)
     if error:
         await _complete(folder.services, settings, ended, error)
-        _tell(error, files, folder.path, task.node_id)
+        _write_error(error, files, folder.path, task.node_id)
     if above:
         await folder.services.in_thread(_put_above, above, files, folder.path, task.node_id)
     return NodeResult(task.node_id, error, files, {name: part.sha256 for name, part in task.parts.items()})
 
 
 async def _complete(services: Services, settings: Settings, ended: Ended, error: errors.JobFailed) -> None:
-    """What AWS Batch says of each attempt, where there were several; what the job was given, and where its log is."""
+    """Add to an error: AWS Batch's words on each attempt if there were several, the job's resources, a link to its log.
+
+    Raises a ServiceError.
+    """
     job = _job(ended)
     if len(job.attempts) > 1 and not error.says:
         error.says = said(job)
-    error.facts = outcome.facts(error, _asked(settings, ended).memory)
+    error.facts = outcome.facts(error, _job_request(settings, ended).memory)
     if stream := job.last.log_stream:
         error.facts += "\n" + link(await services.aws.region(), settings.batch_job_log_group_name, stream)
 
 
 def _put_above(words: str, files: dict[str, Path], into: Path, node_id: int) -> None:
-    """At the top of stderr, in a file of its own: the part stays as it is, to be known again."""
+    """Write a copy of stderr with lines above it; the part's own file stays unchanged, as its digest is checked."""
     path = into / f"{env.STDERR}-{node_id}.whole"
     with staged(path, "written"), create_own(path) as whole:
         whole.write(words.encode())
@@ -231,26 +235,26 @@ def _put_above(words: str, files: dict[str, Path], into: Path, node_id: int) -> 
     files[env.STDERR] = path
 
 
-def _tell(error: errors.JobFailed, files: dict[str, Path], into: Path, node_id: int) -> None:
-    """Our letter stands above the remote traceback, in the one file that Covalent shows as the error."""
+def _write_error(error: errors.JobFailed, files: dict[str, Path], into: Path, node_id: int) -> None:
+    """Write the error text and the remote traceback below it to the file that Covalent shows as the error."""
     remote = files[env.ERROR].read_text(errors="replace") if env.ERROR in files else ""
     text = "\n\n".join(filter(None, (error.text(), remote)))
-    files[env.ERROR] = _written(into / f"{env.ERROR}-{node_id}", text.encode())
+    files[env.ERROR] = _write(into / f"{env.ERROR}-{node_id}", text.encode())
 
 
 async def _without_result(
     services: Services, settings: Settings, ended: Ended, node_ids: tuple[int, ...], into: Path
 ) -> list[NodeResult]:
-    """A job that left nothing in the bucket: what CloudWatch has of it is the output of all its nodes."""
+    """Return the errors of a job without a result in the bucket; each node's stdout is the job's CloudWatch log."""
     job = _job(ended)
-    printed = await _log_tail(services, settings, job)
+    output = await _log_tail(services, settings, job)
     above = above_stderr(job, None, returned=False, before=ended.before)
     results = []
     for node_id in node_ids:
-        error = outcome.failure(job, _asked(settings, ended, node_id), printed)
+        error = outcome.failure(job, _job_request(settings, ended, node_id), output)
         await _complete(services, settings, ended, error)
-        files = {env.STDOUT: _written(into / f"{env.STDOUT}-{node_id}", printed.encode())} if printed else {}
-        _tell(error, files, into, node_id)
+        files = {env.STDOUT: _write(into / f"{env.STDOUT}-{node_id}", output.encode())} if output else {}
+        _write_error(error, files, into, node_id)
         if above:
             _put_above(above, files, into, node_id)
         results.append(NodeResult(node_id, error, files))
@@ -258,21 +262,22 @@ async def _without_result(
 
 
 async def _log_tail(services: Services, settings: Settings, job: JobState) -> str:
-    """The last lines. CloudWatch may get them some seconds after the job's end, so an empty log is looked at again."""
+    """Return the last lines of a job's log. CloudWatch may get them after the job's end: an empty log is reread."""
     if not job.last.log_stream:
         return ""
-    logs, printed = Logs(services.aws, settings.batch_job_log_group_name), ""
+    logs, text = Logs(services.aws, settings.batch_job_log_group_name), ""
     try:
         for pause in (0.0, *LATE_LOG_LOOKS_S):
             await asyncio.sleep(pause)
-            if printed := await logs.tail(job.last.log_stream):
+            if text := await logs.tail(job.last.log_stream):
                 break
-        return printed
+        return text
     except errors.AWSBatchError as error:  # the job's own error matters more than that its log can't be read
         return f"[the log can't be read: {error}]\n"
 
 
-def _written(path: Path, data: bytes) -> Path:
+def _write(path: Path, data: bytes) -> Path:
+    """Write a new file for this user alone; return its path. Raises StagingError."""
     with staged(path, "written"), create_own(path) as file:
         file.write(data)
     return path

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""One plain call, without a workflow around it: staged as Covalent would stage it, its value read back."""
+"""Staging of one plain function call in Covalent's format, without a workflow, and reading of its value."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def stage_call(
 
 
 def value_of(result: NodeResult) -> Any:
-    """The value that came back: of the bytes that the authenticated envelope names."""
+    """Return the value of a result, unpickled from bytes that the envelope authenticates. Raises StagingError, Lost."""
     with result.opened(envelope.OUTPUT) as file:
         return pickle.load(archive.pickled(file))
 

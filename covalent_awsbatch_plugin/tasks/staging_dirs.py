@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Files on their way that arrived long ago. Covalent copies results and does not say when; a crash leaves inputs.
+"""Removal of old staging files. Covalent copies results without telling when, and a crash leaves inputs.
 
-They lie in `cache_folder()` as DISPATCH/GROUP/out and DISPATCH/GROUP/in; whatever else is there is not touched.
+The files are in `cache_folder()` as DISPATCH/GROUP/out and DISPATCH/GROUP/in; all others are not touched.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-OLD_SECONDS = 24 * 3600  # Covalent copies what it is given within seconds
+OLD_SECONDS = 24 * 3600  # Covalent copies results within seconds
 _WAYS = re.compile(r"out|in(-[0-9a-f]{8})?")
 
 
 @functools.cache
 def remove_old_soon(folder: Path) -> threading.Thread:
-    """Once a process, beside it: no task waits for this."""
+    """Start a thread that removes old staging files, once in a process; no task waits for it."""
     thread = threading.Thread(target=remove_old, args=(folder, time.time() - OLD_SECONDS), daemon=True)
     thread.start()
     return thread
 
 
 def remove_old(cache_dir: Path, before: float) -> None:
-    """Removes the folders in which nothing was written since `before` (Unix time). What can't be removed stays."""
+    """Remove the folders without changes since `before` (Unix seconds). Files that can't be removed stay."""
     for folder in _ways(cache_dir):
-        if _written(folder) < before:
+        if _last_change(folder) < before:
             shutil.rmtree(folder, ignore_errors=True)
-            with contextlib.suppress(OSError):  # others of the same group or dispatch are still there
+            with contextlib.suppress(OSError):  # folders of the same group or dispatch still exist
                 folder.parent.rmdir()
                 folder.parent.parent.rmdir()
 
@@ -48,15 +48,15 @@ def _ways(cache_dir: Path) -> Iterator[Path]:
 
 
 def _folders(parent: Path) -> list[Path]:
-    """Those in a folder that are no links, by name."""
-    with contextlib.suppress(OSError), os.scandir(parent) as entries:  # gone, or not ours
+    """Return the folders in a folder, without links, sorted by name; none if it can't be read."""
+    with contextlib.suppress(OSError), os.scandir(parent) as entries:  # removed meanwhile, or another user's
         return sorted(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
     return []
 
 
-def _written(folder: Path) -> float:
+def _last_change(folder: Path) -> float:
     times = [float("-inf")]
     for path in (folder, *folder.rglob("*")):
-        with contextlib.suppress(OSError):  # somebody was quicker
+        with contextlib.suppress(OSError):  # removed meanwhile
             times.append(path.lstat().st_mtime)
     return max(times)

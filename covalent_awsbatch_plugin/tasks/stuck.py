@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Why a job does not leave the queue: AWS's reason, its placement there, and what the queue's machines can't give."""
+"""The error for a job that does not leave the queue: AWS's reason, the position, faults of compute environments."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .services import Services
 
 
 async def never_started(services: Services, settings: Settings, handle: JobHandle) -> NeverStarted:
-    """The letter for a job whose patience has ended. What can't be asked is left out."""
+    """Return the error for a job that did not start within `start_patience`; unavailable facts are omitted."""
     queue = (await services.resources(settings)).placement.queue_arn
     lines = [f"`{handle.name}` (Batch job {handle.job_id}) did not start within {settings.start_patience:g} s."]
     states = await services.backend.describe([handle.job_id])
     if state := states.get(handle.job_id):
         lines.append(f"It is {state.status}.")
     try:
-        if placement := await services.batch.position(queue, handle.job_id):
-            lines.append(f"It is number {placement} in the queue.")
+        if position := await services.batch.position(queue, handle.job_id):
+            lines.append(f"It is number {position} in the queue.")
         faults = [fault for env in await services.batch.environments(queue) for fault in lacks(env, settings)]
-    except AWSBatchError:  # looking further is a courtesy
+    except AWSBatchError:  # the error is complete without the queue's faults
         faults = []
     error = NeverStarted(
         " ".join(lines),
@@ -38,17 +38,19 @@ async def never_started(services: Services, settings: Settings, handle: JobHandl
 
 
 def lacks(environment: Mapping[str, Any], settings: Settings) -> list[str]:
-    """What a compute environment (of DescribeComputeEnvironments) can't give the settings, one sentence each."""
+    """Return why a compute environment (of DescribeComputeEnvironments) can't run jobs of the settings."""
     name = environment.get("computeEnvironmentName", "?")
     resources = environment.get("computeResources") or {}
-    found = []
+    sentences = []
     if environment.get("state", "ENABLED") != "ENABLED":
         enable = f"aws batch update-compute-environment --compute-environment {name} --state ENABLED"
-        found.append(f"The compute environment {name} is {environment['state']}: `{enable}`.")
+        sentences.append(f"The compute environment {name} is {environment['state']}: `{enable}`.")
     if environment.get("status", "VALID") == "INVALID":
-        found.append(f"The compute environment {name} is INVALID: {environment.get('statusReason', 'no reason given')}")
+        sentences.append(
+            f"The compute environment {name} is INVALID: {environment.get('statusReason', 'no reason given')}"
+        )
     if resources.get("maxvCpus", settings.vcpu) < settings.vcpu:
-        found.append(f"{name} has at most {resources['maxvCpus']} vCPUs, and vcpu is {settings.vcpu:g}: lower one.")
+        sentences.append(f"{name} has at most {resources['maxvCpus']} vCPUs, and vcpu is {settings.vcpu:g}: lower one.")
     if settings.num_gpus and str(resources.get("type", "")).startswith("FARGATE"):
-        found.append(f"{name} is Fargate's, which has no GPUs: set num_gpus to 0, or name another queue.")
-    return found
+        sentences.append(f"{name} is Fargate's, which has no GPUs: set num_gpus to 0, or name another queue.")
+    return sentences

@@ -101,7 +101,7 @@ class Submitter:
             await self._note(job_id, tasks, handles)
             self._services.ledger.forget(unsent_key)
             await self._end_cancelled(tasks, handles)
-        except asyncio.CancelledError:  # nobody has a handle yet, so nobody else would end the job
+        except asyncio.CancelledError:  # no caller has a handle yet, so no caller can end the job
             await bounded(self._services.backend.terminate(job_id, STOP_REASON))
             raise
         return handles
@@ -133,7 +133,7 @@ class Submitter:
         try:
             return await asyncio.shield(submission)
         except AWSBatchError as error:
-            if not error.retry_may_help:  # otherwise nobody knows whether there is a job now
+            if not error.retry_may_help:  # otherwise it is unknown whether the job exists
                 self._services.ledger.forget(_unsent_key(request))
             raise
         except asyncio.CancelledError:
@@ -146,8 +146,8 @@ class Submitter:
         try:
             return await backend.submit(request)
         except (NotFound, Refused):
-            refused, request["jobDefinition"] = request["jobDefinition"], await backend.define(definition)
-            if request["jobDefinition"] == refused:
+            last_arn, request["jobDefinition"] = request["jobDefinition"], await backend.define(definition)
+            if request["jobDefinition"] == last_arn:
                 raise
             return await backend.submit(request)
 

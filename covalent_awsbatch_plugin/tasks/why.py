@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Any Batch job, asked for by its id: why it ended, what it printed last, and what its children died of."""
+"""The diagnosis of any Batch job by its id: why it ended, its last output, and why its children failed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ..jobs.outcomes.errors import error_text
 from .services import Services
 
 LOG_LINES = 20
-CHILDREN = 1000  # described at most: ten calls
-NAMED = 5  # children named for each cause
+CHILDREN = 1000  # the most that are described: ten calls
+NAMED = 5  # children listed for each cause
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Finding:
     children_left: int = 0
 
     def text(self) -> str:
-        """For people."""
+        """Return the finding as text for people."""
         lines = [error_text(self.outcome)]
         for cause, ids in sorted(self.children.items(), key=lambda each: -len(each[1])):
             more = " ..." if len(ids) > NAMED else ""
@@ -44,13 +44,13 @@ class Finding:
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
-        """For programs; `children` only where there are any."""
+        """Return the finding as JSON for programs; `children` is absent if there are none."""
         children = {str(cause): ids for cause, ids in self.children.items()}
         return self.outcome.to_json() | ({"children": children} if children else {})
 
 
 async def ask(services: Services, job_id: str) -> Finding:
-    """Raises NotFound when AWS Batch does not know the job."""
+    """Return the finding on a job. Raises NotFound when AWS Batch does not know the job."""
     job = (await services.backend.describe([job_id])).get(job_id)
     if job is None:
         raise NotFound(
@@ -77,5 +77,5 @@ async def _log_tail(services: Services, job: JobState) -> str:
         return ""
     try:
         return await Logs(services.aws, job.log_group).tail(job.last.log_stream, LOG_LINES)
-    except AWSBatchError:  # the job's own record is told all the same, and names what it can
+    except AWSBatchError:  # the finding is useful without the log
         return ""

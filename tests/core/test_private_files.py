@@ -45,7 +45,7 @@ def shared() -> Iterator[Path]:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    cache._tell_once.cache_clear()
+    cache._warn_once.cache_clear()
     return tmp_path
 
 

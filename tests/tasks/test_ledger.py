@@ -74,7 +74,7 @@ def test_ledger_file_of_version_1_is_read(tmp_path: Path) -> None:
     (record,) = Ledger(tmp_path).jobs()
     assert [(entry.dispatch_id, entry.node_ids) for entry in record.entries] == [("d1", (0,)), ("d1", (2, 7))]
     assert record.entries[1].handle.names == {"7": "then"}
-    ((_, entry),) = Ledger(tmp_path).left("d1", (2, 7))
+    ((_, entry),) = Ledger(tmp_path).of_task("d1", (2, 7))
     assert entry.handle.job_id.endswith(":1")
 
 
@@ -84,7 +84,7 @@ def test_ledger_file_keeps_what_was_noted(tmp_path: Path) -> None:
     Ledger(tmp_path).note(unsent("name", "tag"), [entry])
     ledger = Ledger(tmp_path)
     assert [record.entries for record in ledger.jobs()] == [(entry,)]
-    assert [record.unsent_name for record in ledger.perhaps_sent()] == ["name"]
+    assert [record.unsent_name for record in ledger.unsettled()] == ["name"]
     assert json.loads((tmp_path / "job-1.json").read_text())["version"] == 2
 
 
@@ -116,8 +116,8 @@ def test_odd_ledger_file_is_left_out_and_told_once(
     Ledger(tmp_path).note("job-1", [Entry("d1", (0,), HANDLE)], ours=False)
     for ledger in (Ledger(tmp_path), Ledger(tmp_path)):
         assert [record.key for record in ledger.jobs()] == ["job-1"]
-        assert list(ledger.perhaps_sent()) == []
-        assert [entry.handle for _, entry in ledger.left("d1", (0,))] == [HANDLE]
+        assert list(ledger.unsettled()) == []
+        assert [entry.handle for _, entry in ledger.of_task("d1", (0,))] == [HANDLE]
     texts = [record.getMessage() for record in caplog.records]
     assert sorted(text.split()[3] for text in texts) == [
         str(tmp_path / f"{name}.json") for name in ("odd", "unsent-odd.tag")
@@ -128,13 +128,13 @@ def test_odd_ledger_file_is_left_out_and_told_once(
 def test_ledger_file_that_is_a_folder_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "folder.json").mkdir()
     assert list(Ledger(tmp_path).jobs()) == []
-    assert Ledger(tmp_path).left("d1", (0,)) == []
+    assert Ledger(tmp_path).of_task("d1", (0,)) == []
 
 
 def test_ledger_file_from_the_future_counts_as_of_now(tmp_path: Path) -> None:
     Ledger(tmp_path).note(unsent("name", "tag"), [Entry("d1", (0,), HANDLE)])
     os.utime(tmp_path / "unsent-name.tag.json", times=(2**33, 2**33))
-    (record,) = Ledger(tmp_path).perhaps_sent()
+    (record,) = Ledger(tmp_path).unsettled()
     assert record.since <= time.time()
 
 

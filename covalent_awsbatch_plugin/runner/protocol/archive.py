@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Covalent's archive of one value, read and written without Covalent, from file to file: a big value is in memory once.
+"""Covalent's archive of one value, read and written without Covalent; a big value is in memory only once.
 
 Bytes: offset of the text (8, big-endian), offset of the pickle (8), header (JSON), text (`str` of the value), the
 pickle in base64. Source: `TransportableObject` in covalent/_workflow/transportable_object.py of covalent 0.240.
@@ -29,7 +29,7 @@ _WRITTEN_IN_FULL = (bytes, bytearray, tuple, list, dict, set, frozenset)
 
 
 def header(path: Path) -> dict[str, Any]:
-    """What Covalent says of the value: `py_version`, `cloudpickle_version`, `attrs`."""
+    """Return the archive's header: `py_version`, `cloudpickle_version`, `attrs`."""
     with path.open("rb") as file:
         text_at = int.from_bytes(file.read(_OFFSET_BYTES), "big")
         file.seek(_HEADER_AT)
@@ -38,13 +38,13 @@ def header(path: Path) -> dict[str, Any]:
 
 
 def load(path: Path) -> Any:
-    """The value itself; raises whatever unpickling it raises."""
+    """Return the value. An exception of unpickling is raised."""
     with path.open("rb") as file:
         return pickle.load(pickled(file))
 
 
 def pickled(file: IO[bytes]) -> IO[bytes]:
-    """The pickle in an open archive, for who reads it in another way; its bytes come as they are read."""
+    """Return a stream of the pickle in an open archive; it is decoded while it is read."""
     file.seek(_OFFSET_BYTES)
     file.seek(int.from_bytes(file.read(_OFFSET_BYTES), "big"))
     return io.BufferedReader(_Decoded(file), _STEP)
@@ -71,12 +71,12 @@ def pickle_size(path: Path) -> int:
 
 
 def loads(base64: str) -> Any:
-    """The value of the pickle in a Covalent JSON (a hook's function or arguments)."""
+    """Return the value of a base64 pickle in Covalent's JSON (a hook's function or arguments)."""
     return pickle.loads(binascii.a2b_base64(base64))
 
 
 def save(value: Any, path: Path) -> None:
-    """Write the archive of `value`; raises whatever pickling it raises."""
+    """Write the archive of `value`. An exception of pickling is raised."""
     import cloudpickle
 
     draft = path.with_suffix(".pickle")
@@ -101,18 +101,19 @@ def _header(value: Any, cloudpickle_version: str) -> dict[str, Any]:
 
 
 def _attribute(value: Any, name: str) -> str | None:
-    """As Covalent asks for it, but an odd object can't spoil its own result."""
+    """Return an attribute as text, as Covalent does; "" where reading it raises."""
     try:
-        found = getattr(value, name, "")
-        return found if found is None else str(found)
+        attribute = getattr(value, name, "")
+        return attribute if attribute is None else str(attribute)
     except Exception:  # noqa: BLE001 - the user's own properties run here, and only a caption is lost
         return ""
 
 
 def _text(value: Any, size: int) -> str:
-    """All of `str(value)`: a sublattice's is its graph, and Covalent's server reads it. Of big containers, a caption.
+    """Return `str(value)`, in full, since Covalent's server reads a sublattice's graph from it; `size` is in bytes.
 
-    Python writes the latter out in full, so 100 MB of bytes in a tuple would take 2 GB of the container's memory.
+    Big containers get a caption: Python writes them out in full, so 100 MB of bytes in a tuple would take 2 GB of the
+    container's memory.
     """
     if isinstance(value, _WRITTEN_IN_FULL) and size > _BIG:
         return f"<{type(value).__name__}, {size} bytes packed>"
@@ -123,26 +124,26 @@ def _text(value: Any, size: int) -> str:
 
 
 class _Decoded(io.RawIOBase):
-    """The bytes behind base64, read from where `file` stands to its end."""
+    """A stream of the decoded bytes of base64, from the position of `file` to its end."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._left = b""
+        self._rest = b""
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         view = memoryview(buffer).cast("B")
-        data = self._left or binascii.a2b_base64(self._file.read(_STEP // 3 * 4))
+        data = self._rest or binascii.a2b_base64(self._file.read(_STEP // 3 * 4))
         size = min(len(data), len(view))
         view[:size] = data[:size]
-        self._left = data[size:]
+        self._rest = data[size:]
         return size
 
 
 class _Encoding:
-    """Takes a pickle in pieces and writes it as one base64 text."""
+    """A writer that takes a pickle in pieces and writes one base64 text."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file

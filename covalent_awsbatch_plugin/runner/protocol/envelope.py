@@ -1,12 +1,11 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What travels out of the container: one authenticated object that says how each task ended.
+"""The output of a container: one authenticated object with the outcome of each task.
 
 Bytes: magic (8), HMAC-SHA256 of the rest (32), length of the header (8, big-endian), header (JSON), inline parts.
 The header names its version. Version 2 added `usage` to each task; version 1 is read, for a job can outlive an update.
-The key lies beside the task's description and on the client only, so a result is checked before anything in it is
-unpickled.
+Only the task's description and the client have the key, so a result is checked before anything in it is unpickled.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ MAGIC = b"CVAWSB\x00\x01"
 _MAC = slice(8, 40)
 _LENGTH = slice(40, 48)
 _HEADER_AT = 48
-_MOST_OF_A_FIGURE = 2**63
+_LARGEST_FIGURE = 2**63
 
 # How one task ended.
 RETURNED = "returned"
 RAISED = "raised"
 UNPICKLABLE = "unpicklable"  # returned a value that can't be pickled
 EXITED = "exited"  # sys.exit, os._exit
-KILLED = "killed"  # by a signal that nobody here sent
+KILLED = "killed"  # by a signal that the runner did not send
 OUT_OF_MEMORY = "out_of_memory"  # by the kernel, for the container's memory was used up
 TERMINATED = "terminated"  # by SIGTERM: timeout, cancel, Spot notice
 TIMED_OUT = "timed_out"  # by the runner, for its own time limit was over while its container's other tasks go on
@@ -41,7 +40,7 @@ OUTCOMES = (
     RETURNED, RAISED, UNPICKLABLE, EXITED, KILLED, OUT_OF_MEMORY, TERMINATED, TIMED_OUT, NO_INPUT, NOT_RUN,
 )  # fmt: skip
 
-# What a task leaves. Values are Covalent's archives; `error` is the remote traceback, UTF-8; `exception` is pickled.
+# The parts of a result. `output` is Covalent's archive; `error` is the remote traceback, UTF-8; `exception` is pickled.
 OUTPUT, STDOUT, STDERR, ERROR, EXCEPTION = PARTS = ("output", "stdout", "stderr", "error", "exception")
 
 
@@ -51,7 +50,7 @@ class BadEnvelope(ValueError):
 
 @dataclass(frozen=True)
 class Part:
-    """One thing a task left: inline at `offset` of the body, or, when None, its own object (`layout.part_key`)."""
+    """One part of a result: inline at `offset` of the body, or, when None, its own object (`layout.part_key`)."""
 
     size: int
     sha256: str
@@ -78,9 +77,10 @@ class Usage:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """`exit_code` is the task's own, 128 + N for signal N, None if it never ran; `signal` is what killed it.
+    """The result of one task: `signal` is the signal that killed its process.
 
-    `usage` is None for a task that never ran, and in an envelope of version 1.
+    `exit_code` is that of its process, 128 + N for signal N, None if the task never ran. `usage` is None for a task
+    that never ran, and in an envelope of version 1.
     """
 
     node_id: int
@@ -104,16 +104,16 @@ class Envelope:
 
     @property
     def returned(self) -> bool:
-        """Whether every task returned a value."""
+        """True if every task returned a value."""
         return all(task.outcome == RETURNED for task in self.tasks)
 
     @property
     def cut_short(self) -> bool:
-        """Whether another attempt should run it again: it was told to stop from outside."""
+        """True if a task was told to stop from outside, so that another attempt should run the job again."""
         return any(task.outcome == TERMINATED for task in self.tasks)
 
     def inline(self, part: Part) -> bytes:
-        """The bytes of an inline part; raises BadEnvelope when the header lies about them."""
+        """Return the bytes of an inline part. Raises BadEnvelope if they differ from the header."""
         if part.offset is None:
             raise BadEnvelope("this part is an object of its own")
         data = self.body[part.offset : part.offset + part.size]
@@ -123,7 +123,7 @@ class Envelope:
 
 
 def seal(envelope: Envelope, key: bytes) -> bytes:
-    """The bytes to write."""
+    """Return the bytes of an envelope, authenticated with `key`."""
     fields = {k: v for k, v in asdict(envelope).items() if k != "body"}
     header = json.dumps({"version": VERSION, **fields}, sort_keys=True).encode()
     signed = len(header).to_bytes(8, "big") + header + envelope.body
@@ -131,7 +131,7 @@ def seal(envelope: Envelope, key: bytes) -> bytes:
 
 
 def unseal(data: bytes, key: bytes, *, job_id: str, attempt: int) -> Envelope:
-    """The envelope of this very attempt, with parts that are what it says; raises BadEnvelope for any other bytes."""
+    """Return the envelope of this attempt, with its inline parts checked. Raises BadEnvelope for any other bytes."""
     if data[: len(MAGIC)] != MAGIC or len(data) < _HEADER_AT:
         raise BadEnvelope("these bytes are no result of a task, or a later format")
     if not hmac.compare_digest(hmac.digest(key, data[_LENGTH.start :], "sha256"), data[_MAC]):
@@ -147,9 +147,9 @@ def _check_version(version: Any) -> None:
     """Raise BadEnvelope for a version that this code can't read."""
     if _typed(version, int) in READABLE_VERSIONS:
         return
-    known = " and ".join(map(str, READABLE_VERSIONS))
+    formats = " and ".join(map(str, READABLE_VERSIONS))
     raise BadEnvelope(
-        f"the result has format {version}, and this covalent-awsbatch-plugin reads formats {known}: "
+        f"the result has format {version}, and this covalent-awsbatch-plugin reads formats {formats}: "
         "read it with the version of covalent-awsbatch-plugin that submitted the job"
     )
 
@@ -160,7 +160,7 @@ def _opened(header: dict[str, Any], body: bytes, job_id: str, attempt: int) -> E
         raise BadEnvelope(
             f"the result is of job {header['job_id']}, attempt {header['attempt']}; expected {job_id}, {attempt}"
         )
-    tasks = tuple(_task_result(**told) for told in header["tasks"])
+    tasks = tuple(_task_result(**fields) for fields in header["tasks"])
     envelope = Envelope(job_id, attempt, _typed(header["python"], str), tasks, body)
     for task in tasks:
         for part in task.parts.values():
@@ -169,12 +169,15 @@ def _opened(header: dict[str, Any], body: bytes, job_id: str, attempt: int) -> E
     return envelope
 
 
-def _task_result(*, parts: dict[str, Any], usage: Any = None, **told: Any) -> TaskResult:
-    """Strict: a user's function can get at its key, and names and numbers of a result become paths on the client."""
-    named = _typed(parts, dict).items()
+def _task_result(*, parts: dict[str, Any], usage: Any = None, **fields: Any) -> TaskResult:
+    """Return the result of a task, after strict checks.
+
+    A user's function can read its key, and names and numbers of a result become paths on the client.
+    """
+    part_items = _typed(parts, dict).items()
     result = TaskResult(
-        **told,
-        parts={_one_of(PARTS, name): _part(**part) for name, part in named},
+        **fields,
+        parts={_one_of(PARTS, name): _part(**part) for name, part in part_items},
         usage=None if usage is None else _usage(**usage),
     )
     _typed(result.node_id, int)
@@ -185,17 +188,17 @@ def _task_result(*, parts: dict[str, Any], usage: Any = None, **told: Any) -> Ta
 
 
 def _usage(**figures: Any) -> Usage:
-    """The figures, each a number that is no lie by its kind alone: not negative, finite, at most 2^63."""
+    """Return the usage. Raises TypeError for a figure of another type, negative, not finite or above 2^63."""
     for name, figure in figures.items():
         kinds = (int, NoneType) if name.endswith("_bytes") or name.startswith("bytes_") else (int, float, NoneType)
         _typed(figure, *kinds)
-        if figure is not None and not (figure == 0 or 0 < figure < _MOST_OF_A_FIGURE):
+        if figure is not None and not (figure == 0 or 0 < figure < _LARGEST_FIGURE):
             raise TypeError(figure)
     return Usage(**figures)
 
 
-def _part(**told: Any) -> Part:
-    part = Part(**told)
+def _part(**fields: Any) -> Part:
+    part = Part(**fields)
     _typed(part.size, int)
     _typed(part.sha256, str)
     _typed(part.offset, int, NoneType)
@@ -203,13 +206,13 @@ def _part(**told: Any) -> Part:
 
 
 def _typed(value: Any, *kinds: type) -> Any:
-    """The value; raises TypeError where JSON had another kind, a boolean for a number too."""
+    """Return the value. Raises TypeError where JSON had another type, also for a boolean instead of a number."""
     if type(value) not in kinds:
         raise TypeError(value)
     return value
 
 
-def _one_of(known: tuple[str, ...], value: Any) -> str:
-    if value not in known:
+def _one_of(names: tuple[str, ...], value: Any) -> str:
+    if value not in names:
         raise TypeError(value)
     return str(value)

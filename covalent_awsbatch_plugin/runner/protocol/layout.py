@@ -1,26 +1,26 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What lies where: the one file that both the user's machine and the container read.
+"""Names and paths that the user's machine and the container share.
 
-Nothing here may import anything but the standard library: the container runs a copy of this folder.
+This file imports the standard library only: the container runs a copy of this folder.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-FORMAT_VERSION = 2  # of the task file and the payload; a runner reads its own version only, and travels with it
+FORMAT_VERSION = 2  # of the task file and the payload; a runner reads its own version only, and is sent with them
 
 # ---- in the image -------------------------------------------------------------------------------------------------
 # Both sides of the container derive their paths from one root, so that an unpacked image runs anywhere.
 ROOT = "covalent"
 RUNNER_DIR = f"{ROOT}/runner"
 RUNNER_PACKAGE = "covalent_awsbatch_runner"  # the copy of this folder, under its name inside the image
-PLUGIN_DIR = f"{RUNNER_DIR}/plugin"  # what tasks may import of this package, where the image does not have it
-ENV_DIR = f"{ROOT}/env"  # packages that travel with the task, as an installer lays them: modules, and bin/
+PLUGIN_DIR = f"{RUNNER_DIR}/plugin"  # the part of this package that tasks may import, where the image lacks it
+ENV_DIR = f"{ROOT}/env"  # the task's Python packages, as an installer writes them: modules, and bin/
 CODE_DIR = f"{ROOT}/code"  # the user's own modules
-PAYLOAD_FILE = f"{ROOT}/payload"  # all that the job's tasks are made of (`payload`), where they travel in the image
+PAYLOAD_FILE = f"{ROOT}/payload"  # the payload of the job's tasks (`payload`), where the image contains it
 ENTRYPOINT = ("python3", "-s", f"/{RUNNER_DIR}")  # -s: no user site-packages of whatever user the base image has
 
 
@@ -43,15 +43,15 @@ def object_file(sha256: str) -> str:
 ENV_DISPATCH_ID = "COVALENT_AWSBATCH_DISPATCH_ID"
 ENV_BUCKET = "COVALENT_AWSBATCH_BUCKET"
 ENV_RESULTS_PREFIX = "COVALENT_AWSBATCH_RESULTS_PREFIX"
-ENV_REGION = "COVALENT_AWSBATCH_REGION"  # the bucket's; unset, AWS_REGION and AWS_DEFAULT_REGION are asked
+ENV_REGION = "COVALENT_AWSBATCH_REGION"  # the bucket's; if unset, AWS_REGION and AWS_DEFAULT_REGION are read
 # Where several tasks share a container. Without the first, container and task are one, and AWS Batch keeps the time.
 ENV_TASKS_PER_JOB = "COVALENT_AWSBATCH_TASKS_PER_JOB"
-ENV_PARALLEL_TASKS = "COVALENT_AWSBATCH_PARALLEL_TASKS"  # of these at once
+ENV_PARALLEL_TASKS = "COVALENT_AWSBATCH_PARALLEL_TASKS"  # how many of these run at once
 ENV_TASKS = "COVALENT_AWSBATCH_TASKS"  # in the whole array; its last container may have fewer than the others
 ENV_TIME_LIMIT = "COVALENT_AWSBATCH_TIME_LIMIT"  # seconds each of them may run
 # Where the tasks are no layer of the image.
-ENV_PAYLOAD = "COVALENT_AWSBATCH_PAYLOAD"  # the sha256 that names the object they are in, and lets it be checked
-ENV_CONTAINERS = "COVALENT_AWSBATCH_CONTAINERS"  # for how many it has files
+ENV_PAYLOAD = "COVALENT_AWSBATCH_PAYLOAD"  # the sha256 that names and proves the object with the tasks
+ENV_CONTAINERS = "COVALENT_AWSBATCH_CONTAINERS"  # the number of containers of that object
 
 # Set by AWS Batch: https://docs.aws.amazon.com/batch/latest/userguide/job_env_vars.html
 ENV_JOB_ID = "AWS_BATCH_JOB_ID"
@@ -63,30 +63,30 @@ S3_ROOT = "covalent-awsbatch"
 
 
 def object_key(sha256: str) -> str:
-    """Key of a function or argument that is too big for the image; named by content, so sent once."""
+    """Return the key of a function or argument that is too big for the image; named by content, so sent once."""
     return f"{S3_ROOT}/objects/{sha256}"
 
 
 def payload_key(sha256: str) -> str:
-    """Key of a job's payload, where that is no layer of its image."""
+    """Return the key of a job's payload, where that is no layer of its image."""
     return f"{S3_ROOT}/objects/tasks/{sha256}"
 
 
 def results_prefix(dispatch_id: str, task_group_id: int) -> str:
-    """Where all jobs and attempts of one task group write."""
+    """Return the prefix under which all jobs and attempts of one task group write."""
     return f"{S3_ROOT}/results/{dispatch_id}/{task_group_id}"
 
 
 def member_id(job_id: str, member: int) -> str:
-    """What tells one of the tasks that share containers from the others: its job's id, or its array's, and its number.
+    """Return the id of one task of a shared container: the id of its job or array, and the task's number.
 
-    A task that has its container for itself goes by AWS Batch's own id, which for an array's child looks the same.
+    A task with its own container has AWS Batch's job id, which for an array's child has the same form.
     """
     return f"{job_id.partition(':')[0]}:{member}"
 
 
 def attempt_prefix(prefix: str, job_id: str, attempt: int) -> str:
-    """Where one attempt writes. The id of an array's child, `parent:index`, becomes a folder in its parent's."""
+    """Return the prefix of one attempt. The id of an array's child, `parent:index`, becomes `parent/index`."""
     return f"{prefix}/{job_id.replace(':', '/')}/{attempt}"
 
 
@@ -94,28 +94,30 @@ RESULT_NAME = "result"
 
 
 def result_key(prefix: str, job_id: str, attempt: int) -> str:
-    """Key of the envelope: written last, so its presence commits everything it names."""
+    """Return the key of the envelope: it is written last, so its presence commits everything it names."""
     return f"{attempt_prefix(prefix, job_id, attempt)}/{RESULT_NAME}"
 
 
 def part_key(prefix: str, job_id: str, attempt: int, sha256: str) -> str:
-    """Key of a part too big for the envelope."""
+    """Return the key of a part that is too big for the envelope."""
     return f"{attempt_prefix(prefix, job_id, attempt)}/parts/{sha256}"
 
 
-INLINE_PART_BYTES = 256 * 1024  # a bigger value or stream gets an object of its own beside the envelope
+INLINE_PART_BYTES = 256 * 1024  # a bigger value or stream is a separate object
 STREAM_KEEP_BYTES = 256 * 1024 * 1024  # of each stream of a task; CloudWatch gets all of it
 
 # ---- when the container is told to stop ------------------------------------------------------------------------------
 # Batch sends SIGTERM, and SIGKILL 30 s later: https://docs.aws.amazon.com/batch/latest/userguide/job_timeouts.html
 STOP_GRACE_S = 14.0  # for the task to end by itself, before it is killed
-STOP_COMMIT_S = 12.0  # for writing what is there
-OVERTIME_S = 30  # what AWS Batch gives a job of several tasks for each, beyond its time limit, which the runner keeps
+STOP_COMMIT_S = 12.0  # for writing the result
+OVERTIME_S = 30  # added per task to the job's timeout where several tasks share a job; the runner keeps their own limit
 
 
 # ---- exit codes of the container ----------------------------------------------------------------------------------
 # 0 is a committed value of every task and nothing else. A process killed by signal N ends with 128 + N, as in a shell.
 class ExitCode(NamedTuple):
+    """An exit code of the container, and its meaning for the user."""
+
     code: int
     meaning: str
 

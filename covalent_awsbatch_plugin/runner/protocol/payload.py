@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The format of a job's payload: all that its tasks are made of, as one file of its image or one object in the bucket.
+"""The format of a job's payload: its tasks' descriptions and objects, in one file of its image or in the bucket.
 
 Bytes: a head, a row for each container, a list for each container, then the objects (functions, hooks, arguments), each
 content once. A row has the place and the sha256 of its container's list; a list has the descriptions of the container's
@@ -30,7 +30,7 @@ class BadPayload(ValueError):
 
 @dataclass(frozen=True)
 class Head:
-    """How many containers the payload is for, and where its objects begin (bytes)."""
+    """The head of a payload: its number of containers, and the offset of its objects in bytes."""
 
     containers: int
     objects_at: int
@@ -52,7 +52,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Row:
-    """Where a container's list begins, how many bytes it has, and its sha256."""
+    """The place of a container's list: its begin and size in bytes, and its sha256."""
 
     begin: int
     size: int
@@ -77,7 +77,7 @@ def row_at(index: int) -> int:
 
 @dataclass(frozen=True)
 class PackedObject:
-    """An object of a container: its sha256, where it begins behind `Head.objects_at`, its bytes."""
+    """An object of a container: its sha256, its offset from `Head.objects_at` and its size, both in bytes."""
 
     sha256: str
     offset: int
@@ -86,7 +86,7 @@ class PackedObject:
 
 @dataclass(frozen=True)
 class ContainerList:
-    """What one container gets: the JSON of each task's description by the task's number, and the tasks' objects."""
+    """The content for one container: the JSON of each task's description by the task's number, and the objects."""
 
     tasks: Mapping[int, bytes]
     objects: Sequence[PackedObject]

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What travels into the container: one description of a task group, and the objects it names by content."""
+"""The input of a container: one description of a task group, and references to its objects by content."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ FUNCTION = "function"  # the one kind of task today
 
 @dataclass(frozen=True)
 class ObjectRef:
-    """A function, an argument or a hooks file, named by what it contains.
+    """A reference to a function, an argument or a hooks file by the sha256 of its content; `size` is in bytes.
 
-    Functions and arguments are pickles, without Covalent's archive around them: its text of the value may hold an
-    address, and then the same task would have another name in each process. `place` is `IN_IMAGE`, beside the
-    description (`layout.object_file`), or `IN_S3`, an object of its own (`layout.object_key`); `size` is in bytes.
+    Functions and arguments are pickles, without Covalent's archive around them: its text of the value may contain an
+    address, and then the same task would have another name in each process. `place` is `IN_IMAGE`, in the same payload
+    as the description (`layout.object_file`), or `IN_S3`, a separate object in the bucket (`layout.object_key`).
     """
 
     sha256: str
@@ -33,10 +33,11 @@ class ObjectRef:
 
     @classmethod
     def of(cls, data: bytes, place: str) -> ObjectRef:
+        """Return the reference to `data`."""
         return cls(hashlib.sha256(data).hexdigest(), len(data), place)
 
     def verify(self, data: bytes) -> bytes:
-        """The same bytes; raises ValueError when they are not what was packed."""
+        """Return `data`. Raises ValueError if its size or digest differs from the reference."""
         if len(data) != self.size or hashlib.sha256(data).hexdigest() != self.sha256:
             raise ValueError(f"object {self.sha256} was packed with {self.size} bytes, and {len(data)} others came")
         return data
@@ -44,7 +45,7 @@ class ObjectRef:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """One electron: `args` and `kwargs` give the node ids of its inputs, in Covalent's sense.
+    """One electron of Covalent; `args` and `kwargs` are the node ids of its inputs.
 
     `python` is the version that pickled the function. `kind` is what the runner has to run.
     """
@@ -63,10 +64,10 @@ class TaskSpec:
 class TaskFile:
     """A task group: `tasks` run in this order; an input is a value in `inputs` or the output of an earlier task.
 
-    `result_key` authenticates the result (hex, 32 bytes). It lies where the description does, in the image or the
-    payload, and never in the job's environment.
-    `covalent` is the client's version, for the sentence that says what an image lacks; "" when nobody knows.
-    `dispatch_id` is "" where the job's environment tells it; an array whose tasks are of several dispatches can't.
+    `result_key` authenticates the result (hex, 32 bytes). The image or the payload contains it, and never the job's
+    environment.
+    `covalent` is the version on the client, for advice on what an image lacks; "" when it is unknown.
+    `dispatch_id` is "" where the job's environment has it; in an array the tasks may be of several dispatches.
     """
 
     result_key: str
@@ -76,13 +77,13 @@ class TaskFile:
     dispatch_id: str = ""
 
     def to_json(self) -> bytes:
-        """The same task gives the same bytes, on every machine."""
+        """Return the JSON of the task group: the same on every machine for the same tasks."""
         body = {"version": FORMAT_VERSION, **vars(self)}
         return json.dumps(body, sort_keys=True, separators=(",", ":"), default=vars).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> TaskFile:
-        """Raises ValueError for a version this code does not read."""
+        """Return the task group in a JSON text. Raises ValueError for a version this code does not read."""
         body = json.loads(text)
         if (version := body["version"]) != FORMAT_VERSION:
             raise ValueError(f"it is of version {version}, and this runner reads version {FORMAT_VERSION} only")
