@@ -32,7 +32,7 @@ class PlannedTask:
 
     number: int
     dispatch_id: str
-    url: str
+    urls: list[str]  # presigned, one for each time that the function may run
     deed: str
     starts_s: float
 
@@ -40,7 +40,7 @@ class PlannedTask:
         return bool(value == (BIG if self.deed == "big" else "done"))
 
     def stage(self, folder: Path) -> StagedGroup:
-        return stage_call(count_in_bucket, (self.url, self.deed), {}, folder, dispatch_id=self.dispatch_id, node_id=0)
+        return stage_call(count_in_bucket, (self.urls, self.deed), {}, folder, dispatch_id=self.dispatch_id, node_id=0)
 
 
 async def way(client: Client, settings: Settings, group: StagedGroup, task: Task, into: Path) -> NodeResult:

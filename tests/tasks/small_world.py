@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import botocore.session
+from botocore.config import Config
 
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.runner.protocol import envelope
@@ -159,7 +160,8 @@ def stdout_of(result: NodeResult) -> str:
 def _client(credentials: str, service: str) -> Any:
     session = botocore.session.Session(profile="local")
     session.set_config_variable("credentials_file", credentials)
-    return session.create_client(service)
+    # botocore signs URLs of S3 with version 2 by default, which the offline AWS refuses
+    return session.create_client(service, config=Config(signature_version="s3v4") if service == "s3" else None)
 
 
 def by_index(results: Sequence[NodeResult]) -> list[Any]:
