@@ -149,9 +149,7 @@ def _floor(found: FanOut) -> str:
     told = (
         "The floor: a PutImage, a RegisterJobDefinition, a SubmitJob, a DescribeJobs and a GetObject for each result, "
         f"so N + {FLOOR_CALLS} calls; and the arguments, {PAYLOAD_BYTES:,} random bytes a task.\n"
-        "Ours are more: Covalent passes each value as an archive of its own that holds the value's text too (of "
-        "random bytes thrice as long as they are), and a layer of tasks is not compressed: the same task is the same "
-        "bytes on every machine.\n"
+        "Ours are more by each task's description and hooks; the task layer is one compressed file.\n"
     )
     sizes = sorted(n for name, n in found.runs if name == OURS.name)
     rows = []
