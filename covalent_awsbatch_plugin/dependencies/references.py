@@ -22,6 +22,7 @@ _EXTENDED_ARG = dis.opmap["EXTENDED_ARG"]
 # The arguments of types.CodeType since Python 3.11: https://docs.python.org/3/library/types.html#types.CodeType
 _CODE, _NAMES, _FILENAME, _CODE_ARGUMENTS = 6, 8, 10, 18
 
+COVALENT = "covalent"
 OURS = __name__.partition(".")[0]  # the runner has the part of it that tasks may import
 NOT_ASKED_FOR = sys.stdlib_module_names | {"__main__", "__mp_main__", "cloudpickle"}  # the runner has cloudpickle
 

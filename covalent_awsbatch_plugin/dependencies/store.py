@@ -82,9 +82,7 @@ class LayerStore:
 
         def fill(draft: Path) -> StoredLayer:
             for path, source in files.places.items():
-                place = draft / FILES / path
-                place.parent.mkdir(parents=True, exist_ok=True)
-                _link_or_copy(source, place)
+                link_or_copy(source, draft / FILES / path)
             return StoredLayer(key, label, files.size)
 
         return self._keep(key, fill)
@@ -154,7 +152,9 @@ def _note_use(place: Path) -> None:
             os.utime(place / RECORD)
 
 
-def _link_or_copy(source: Path, place: Path) -> None:
+def link_or_copy(source: Path, place: Path) -> None:
+    """Make a hard link to a file, or a copy on another disk; the folders above it are made."""
+    place.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, place)
     except OSError:

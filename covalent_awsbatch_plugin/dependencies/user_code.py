@@ -20,7 +20,7 @@ from . import uv
 from .installed_files import DiskFiles, installed
 from .installed_here import Running
 from .lock import Target
-from .references import References, of_source
+from .references import COVALENT, References, of_source
 from .store import LayerStore
 from .user_code_rules import is_left_out, is_left_out_folder, is_secret, is_secret_folder
 
@@ -115,11 +115,15 @@ def _built(project: Path, store: LayerStore, target: Target, skipped: list[Path]
 # ----------------------------------------------------------------------------------
 @dataclass
 class Dependencies:
-    """The needs of tasks: `pins` of installed packages, `own` code, and modules found `nowhere`."""
+    """The needs of tasks: `pins` of installed packages, `own` code, and modules found `nowhere`.
+
+    `covalent` says that they need Covalent, which is no pin: it travels as a layer of its own.
+    """
 
     pins: set[str] = field(default_factory=set)
     own: OwnCode = field(default_factory=OwnCode)
     nowhere: set[str] = field(default_factory=set)
+    covalent: bool = False
     projects: set[Path] = field(default_factory=set)  # editable installs: their dependencies are resolved too
 
 
@@ -134,7 +138,10 @@ def needed(references: References, here: Running) -> Dependencies:
     while waiting:
         module = waiting.pop()
         visited.add(module)
-        if distribution := here.by_module.get(module):
+        distribution = here.by_module.get(module)
+        if module == COVALENT:
+            dependencies.covalent = True
+        elif distribution:
             if distribution.folder is None:
                 dependencies.pins.add(distribution.pin)
             else:

@@ -19,7 +19,7 @@ from ..dependencies.user_code import OwnCode
 from ..images.layer import Layer
 from ..settings import Settings
 from .base_image import last_seen
-from .dependency_layers import glibc, resolve
+from .resolved_dependencies import glibc, resolve
 from .services import Services
 
 MIB = 1024 * 1024
@@ -39,9 +39,9 @@ class Report:
         python = ".".join(platform.python_version_tuple()[:2])
         self.target = Target(settings.platform, python, glibc(last_seen(settings, python)))
         spec = environment_spec(settings.environment)
-        self.lock, self.own = resolve(
-            self.environments, spec, self.target, _references(scripts), anew=anew, work=self.work
-        )
+        refs = _references(scripts)
+        self.dependencies = resolve(self.environments, spec, self.target, refs, anew=anew, work=self.work)
+        self.lock, self.own = self.dependencies.lock, self.dependencies.own
 
     def listing(self) -> str:
         """Return the list of packages and own code, with the sizes of those in the local store."""
@@ -60,9 +60,7 @@ class Report:
 
     def build(self) -> tuple[tuple[Layer, ...], str]:
         """Return all layers, built where they were missing, and the list of them as text."""
-        layers = self.environments.layers(self.lock, self.work)
-        own = self.own.layer(self.environments.store, self.target, self.work)
-        layers = (*layers, own) if own else layers
+        layers = self.dependencies.layers(self.environments, self.work)
         lines = [f"  {layer.comment:<40} {layer.size / MIB:8.1f} MiB  {layer.digest}" for layer in layers]
         return layers, "\n".join(["Layers, lower first", *(lines or ["  none"])])
 

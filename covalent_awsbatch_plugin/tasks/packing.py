@@ -56,6 +56,7 @@ class Package:
 
     `content` is the sha256 of the description without its result key: the same task has the same in every process and
     on every machine. `python` and `cloudpickle` are the versions that pickled it, and `name` is the first electron's.
+    `needs_covalent` says that one of its pickles refers to Covalent's modules.
     """
 
     task: TaskFile
@@ -65,6 +66,7 @@ class Package:
     python: str
     name: str
     cloudpickle: str = ""
+    needs_covalent: bool = False
 
     def size_beside(self, present: set[str]) -> int:
         """Return how many bytes it adds to a job that has the objects `present`, by sha256; add its own to that set."""
@@ -128,6 +130,7 @@ def _pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], byt
         python=headers[0]["py_version"],
         name=_name(headers[0]),
         cloudpickle=str(headers[0].get("cloudpickle_version", "")),
+        needs_covalent=objects.needs_covalent,
     )
 
 
