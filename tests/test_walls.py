@@ -67,6 +67,7 @@ OUTSIDE = {
     "filelock": {"core/covalent_config.py"},
     "tomlkit": {"core/covalent_config.py", "dependencies/lock.py"},
     "packaging": {"dependencies", "images"},
+    "pathspec": {"dependencies/ignore_files.py"},
     "uv": {"core/uv_process.py"},
 }
 

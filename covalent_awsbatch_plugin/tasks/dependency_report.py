@@ -65,7 +65,7 @@ class Report:
         return layers, "\n".join(["Layers, lower first", *(lines or ["  none"])])
 
     def why(self) -> str:
-        """Return the list of packages and own code, with the version installed on this machine."""
+        """Return the list of packages, with the version installed on this machine, and of each file of own code."""
         here = running().by_name
         lines = [f"environment = {self.settings.environment!r}"]
         for package in self.lock.packages:
@@ -76,6 +76,8 @@ class Report:
                 else _other(ours.version if ours else None)
             )
             lines.append(f"  {package.label:<40} {note}")
+        own = sorted(self.own.files.items())
+        lines += [f"  {name:<40} {path.stat().st_size} bytes" for name, path in own]
         return "\n".join([*lines, *_own_lines(self.own)])
 
 
@@ -104,4 +106,4 @@ def _other(version: str | None) -> str:
 def _own_lines(own: OwnCode) -> list[str]:
     lines = [f"  own module {name}" for name in sorted({name.partition("/")[0] for name in own.files})]
     lines += [f"  own package {folder}" for folder in sorted(own.packages)]
-    return lines + [f"  left out: {path}, called like what keeps a secret" for path in own.skipped]
+    return lines + [f"  left out: {each.path}: {each.reason}" for each in own.left_out]
