@@ -13,7 +13,7 @@ import click
 
 from .. import __version__
 from ..core.covalent_config import config_file, section
-from ..dependencies.spec import anchored
+from ..dependencies.relative_paths import anchored_existing
 from ..errors import AWSBatchError
 from ..local.background import LocalAWSFailed
 from ..settings import Given, Settings, resolve
@@ -65,7 +65,7 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def resolved(options: dict[str, Any]) -> Settings:
     """Return the settings: the command line's over those of Covalent's config file. Raises SettingError."""
     values = {name: value for name, value in section().items() if name in Settings.model_fields}
-    options = anchored(options, Path.cwd())
+    options = anchored_existing(options, Path.cwd())
     return resolve(Given(options, "on the command line"), Given(values, f"in [executors.awsbatch] of {config_file()}"))
 
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from uv import find_uv_bin
 
 from .subprocesses import Work
+from .url_passwords import without_passwords
 
 # The variables of pip, and uv's own of the same meaning. uv itself reads none of pip's.
 _PIPS = {
@@ -35,7 +36,6 @@ _PROGRESS = re.compile(
     r"\s*(Using CPython|Resolved|Downloading|Downloaded|Building|Built|Updating|Updated|Prepared|Installed) .+"
     r"| [+~-] .+|warning: The .--pylock. option is experimental.*"
 )
-_PASSWORD = re.compile(r"(?<=://)[^/@\s'\"]+@")
 
 
 class UvRun(NamedTuple):
@@ -85,8 +85,3 @@ def index_variables(user_variables: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that name indexes, without passwords: another index may give another answer."""
     variables = uv_environment(user_variables)
     return {name: without_passwords(variables[name]) for name in INDEXES if variables.get(name)}
-
-
-def without_passwords(text: str) -> str:
-    """Return the text with `***` for what stands before @ in URLs."""
-    return _PASSWORD.sub("***@", text)

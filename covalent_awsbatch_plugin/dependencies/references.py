@@ -49,6 +49,15 @@ class References:
         if (top := module.partition(".")[0]) and top not in NOT_ASKED_FOR:
             self.modules.add(top)
 
+    def add_imports(self, tree: ast.AST) -> None:
+        """Add the modules that code imports anywhere, by absolute name."""
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    self.add(alias.name)
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                self.add(node.module)
+
     def merge(self, other: References) -> None:
         self.modules |= other.modules
         self.files |= other.files
@@ -75,12 +84,7 @@ def of_source(text: str) -> References:
     except (SyntaxError, ValueError):
         references.whole = False
         return references
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                references.add(alias.name)
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            references.add(node.module)
+    references.add_imports(tree)
     return references
 
 

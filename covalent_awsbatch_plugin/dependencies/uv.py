@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.subprocesses import Work
-from ..core.uv_process import run_uv, without_passwords
+from ..core.url_passwords import without_passwords
+from ..core.uv_process import run_uv
 from ..errors import EnvironmentFailed
 from .lock import Lock, Target
 

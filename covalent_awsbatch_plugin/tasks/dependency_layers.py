@@ -22,7 +22,6 @@ from ..dependencies.lock import Target
 from ..dependencies.package_layers import Environments
 from ..dependencies.references import COVALENT, References, of_pickle
 from ..dependencies.spec import environment_spec, plain_requirements
-from ..dependencies.store import prune
 from ..errors import StagingError
 from ..images.builders.builder import Base
 from ..images.layer import Layer
@@ -100,7 +99,7 @@ class DependencyLayerBuilder:
 
 def _prune(environments: Environments, most_gib: float) -> None:
     try:
-        pruned = prune(environments.store, most_gib * 1024**3)
+        pruned = environments.prune(most_gib * 1024**3)
     except StagingError as error:
         log.warning("Old layers could not be removed: %s", error)
         return

@@ -10,12 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.subprocesses import Say, Work
+from ..core.url_passwords import without_passwords
+from ..dependencies.covalent_layer import pin
 from ..dependencies.installed_here import running
 from ..dependencies.lock import Target
 from ..dependencies.package_layers import Environments
-from ..dependencies.references import References, of_source
+from ..dependencies.references import COVALENT, References
+from ..dependencies.script_references import of_script
 from ..dependencies.spec import environment_spec
 from ..dependencies.user_code import OwnCode
+from ..errors import SettingError
 from ..images.layer import Layer
 from ..settings import Settings
 from .base_image import last_seen
@@ -37,10 +41,19 @@ class Report:
         self.settings = settings
         self.environments, self.work = Environments(), Work(say)
         python = ".".join(platform.python_version_tuple()[:2])
-        self.target = Target(settings.platform, python, glibc(last_seen(settings, python)))
+        base = last_seen(settings, python)
+        self.target = Target(settings.platform, python, glibc(base))
         spec = environment_spec(settings.environment)
+        if spec.auto and not scripts:
+            raise SettingError(
+                "`auto` is made of what a task refers to, and no script of a task was named.",
+                advice="Name it: covalent-awsbatch env show --environment auto workflow.py",
+            )
         refs = _references(scripts)
-        self.dependencies = resolve(self.environments, spec, self.target, refs, anew=anew, work=self.work)
+        self.dependencies = resolve(
+            self.environments, spec, self.target, refs, covalent=COVALENT in refs.modules,
+            base_packages=base.packages or (), anew=anew, work=self.work,
+        )  # fmt: skip
         self.lock, self.own = self.dependencies.lock, self.dependencies.own
 
     def listing(self) -> str:
@@ -52,7 +65,7 @@ class Report:
             size = f"{stored.bytes / MIB:8.1f} MiB, kept" if stored else "        ?     to be fetched"
             note = "" if package.wheel else "  (no wheel: built here)"
             lines.append(f"  {package.label:<40} {size}{note}")
-        return "\n".join([*lines, *_own_lines(self.own), f"Kept in {store.folder}"])
+        return "\n".join([*lines, *self._covalent(), *_own_lines(self.own), f"Kept in {store.folder}"])
 
     def _title(self) -> str:
         for_ = f"for {self.target.platform}, glibc {'.'.join(map(str, self.target.glibc))}, Python {self.target.python}"
@@ -67,7 +80,7 @@ class Report:
     def why(self) -> str:
         """Return the list of packages, with the version installed on this machine, and of each file of own code."""
         here = running().by_name
-        lines = [f"environment = {self.settings.environment!r}"]
+        lines = [f"environment = {without_passwords(self.settings.environment)!r}"]
         for package in self.lock.packages:
             ours = here.get(package.name)
             note = (
@@ -78,7 +91,10 @@ class Report:
             lines.append(f"  {package.label:<40} {note}")
         own = sorted(self.own.files.items())
         lines += [f"  {name:<40} {path.stat().st_size} bytes" for name, path in own]
-        return "\n".join([*lines, *_own_lines(self.own)])
+        return "\n".join([*lines, *self._covalent(), *_own_lines(self.own)])
+
+    def _covalent(self) -> list[str]:
+        return [f"  {pin()} as a layer of its own"] if self.dependencies.covalent else []
 
 
 async def to_push(services: Services, settings: Settings, layers: Sequence[Layer]) -> str:
@@ -94,7 +110,7 @@ async def to_push(services: Services, settings: Settings, layers: Sequence[Layer
 def _references(scripts: Sequence[Path]) -> References:
     refs = References()
     for script in scripts:
-        refs.merge(of_source(script.read_text(encoding="utf-8")))
+        refs.merge(of_script(script.read_text(encoding="utf-8")))
         refs.files.add(str(script.resolve()))
     return refs
 
