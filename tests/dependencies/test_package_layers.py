@@ -28,7 +28,7 @@ from covalent_awsbatch_plugin.dependencies.store import LayerStore
 from covalent_awsbatch_plugin.dependencies.user_code import OwnCode
 from covalent_awsbatch_plugin.errors import AWSBatchError, EnvironmentFailed, SettingError, StagingError
 from covalent_awsbatch_plugin.images.layer import Layer, digest_of
-from tests.dependencies.index import AMD64, ARM64, Index, write_package
+from tests.dependencies.index import AMD64, ARM64, Index, broken_sdist, write_package
 
 BIG = 3 * 1024 * 1024
 HERE = Target("linux/amd64", f"3.{sys.version_info.minor}")
@@ -272,6 +272,37 @@ def test_a_broken_index_is_told_without_its_password(
 def test_a_package_that_does_not_exist(index: Index, environments: Environments) -> None:
     with pytest.raises(EnvironmentFailed, match="nowhere-at-all was not found"):
         layers(environments, "nowhere-at-all")
+
+
+MINOR_TAG = f"cp3{sys.version_info.minor}"
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+def test_an_old_pin_without_a_wheel_names_the_versions_next_to_it_that_have_one(
+    index: Index, environments: Environments, metadata: bool
+) -> None:
+    for version in ("1.1.1", "1.1.2"):
+        index.files[f"old_pin-{version}.tar.gz"] = broken_sdist("old_pin", version, metadata=metadata)
+    for version, python in {
+        "0.9": "cp36",
+        "1.0": MINOR_TAG,
+        "1.1.3": "cp36",
+        "1.2": MINOR_TAG,
+        "2.0": MINOR_TAG,
+    }.items():
+        index.add("old-pin", version, tag=f"{python}-{python}-manylinux_2_17_x86_64")
+    with pytest.raises(EnvironmentFailed) as raised:
+        layers(environments, "old-pin==1.1.2")
+    text = str(raised.value)
+    assert f"1.0 and 1.2 have a wheel for linux/amd64 with Python 3.{sys.version_info.minor}." in raised.value.advice
+    assert "gcc: the error itself" in text and text.count("gcc: warning") < 10 and len(text.splitlines()) < 15
+
+
+def test_a_pin_of_which_no_version_has_a_wheel_gets_no_false_hint(index: Index, environments: Environments) -> None:
+    index.files["old_pin-1.0.tar.gz"] = broken_sdist("old_pin", "1.0", metadata=True)
+    with pytest.raises(EnvironmentFailed, match="Failed to build `old-pin==1.0`") as raised:
+        layers(environments, "old-pin==1.0")
+    assert raised.value.advice.startswith("Choose a version that has a wheel")
 
 
 @contextmanager
