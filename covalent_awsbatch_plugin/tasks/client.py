@@ -37,6 +37,7 @@ from .inflight import Task
 from .job_handle import JobHandle
 from .late_jobs import LateJobs
 from .ledger import Entry, LedgerRecord
+from .modules_beside import warn_of_modules
 from .packing import Package, pack
 from .reattach import EarlierJob, artifacts_of, left_behind
 from .result_key import result_key
@@ -91,6 +92,8 @@ class Client:
         )
         if adjustment:
             _warn_once(adjustment)
+        if package.beside:
+            warn_of_modules(package.name, package.beside, settings.environment)
         await asyncio.gather(*map(self.cleanup.hold, package.uploads))
         try:
             ledger = self.services.ledger
