@@ -21,7 +21,9 @@ from covalent_awsbatch_plugin.images.layer import Pieces, compressed_layer
 from covalent_awsbatch_plugin.runner.protocol import layout
 from covalent_awsbatch_plugin.runner.protocol.payload import ContainerList, Head, Row, row_at
 from covalent_awsbatch_plugin.runner.protocol.task import IN_IMAGE, IN_S3, ObjectRef, TaskFile
-from covalent_awsbatch_plugin.tasks.packing import Package, StagedGroup, image_files, pack
+from covalent_awsbatch_plugin.tasks.image_and_payload import image_files
+from covalent_awsbatch_plugin.tasks.packing import Package, pack
+from covalent_awsbatch_plugin.tasks.staged_group import StagedGroup
 from covalent_awsbatch_plugin.tasks.staging import stage_call
 from tests.tasks.tasks import double, shout
 

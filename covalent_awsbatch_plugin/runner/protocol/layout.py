@@ -72,11 +72,6 @@ def payload_key(sha256: str) -> str:
     return f"{S3_ROOT}/objects/tasks/{sha256}"
 
 
-def results_prefix(dispatch_id: str, task_group_id: int) -> str:
-    """Return the prefix under which all jobs and attempts of one task group write."""
-    return f"{S3_ROOT}/results/{dispatch_id}/{task_group_id}"
-
-
 def member_id(job_id: str, member: int) -> str:
     """Return the id of one task of a shared container: the id of its job or array, and the task's number.
 
