@@ -91,7 +91,7 @@ async def test_the_result_of_another_attempt_is_refused(world: World, bucket: Bu
     async with connect(world.settings()) as client:
         store = await results.results_store(client.services, world.settings(), electron.handle)
         with pytest.raises(errors.Lost, match=r"attempt 1; expected .*, 2"):
-            await results.newest_envelope(store, electron.handle, attempts=2)
+            await results.newest_envelope(client.services, store, electron.handle, attempts=2)
     assert value_of(await electron.end()) == "A"
 
 
