@@ -37,10 +37,9 @@ _checked: dict[tuple[str, Path, int], tuple[Path, _Identity]] = {}
 def cache_folder(cache_dir: str) -> Path:
     """Return the folder, made if need be. `cache_dir` is the setting, "" where it is not set. Raises StagingError."""
     key = cache_dir, _default(), os.geteuid()
-    if known := _checked.get(key):
-        folder, identity = known
-        if _identity(folder) == identity:
-            return folder
+    folder, identity = _checked.get(key, (None, None))
+    if folder and _identity(folder) == identity:
+        return folder
     folder = _checked_folder(cache_dir)
     if (now := _identity(folder)) is not None:
         _checked[key] = folder, now
