@@ -20,7 +20,6 @@ import contextlib
 import functools
 import inspect
 import os
-import pickle
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -425,25 +424,12 @@ def _unwrapped(function: Any) -> tuple[Any, bool]:
 
 def _exception(result: NodeResult, *, covalent_called: bool) -> BaseException:
     """Return the exception that `run` raises. Covalent stores stdout and stderr only with its own error."""
+    from .tasks.staging import exception_of
+
     assert result.error is not None
     text = result.error.text()
     if isinstance(result.error, Cancelled):
         return _COVALENTS_CANCELLED(text)
     if covalent_called:
         return _COVALENTS_FAILED(text)
-    if "exception" not in result.files:
-        return result.error
-    try:
-        with result.opened("exception") as file:
-            original: BaseException = pickle.load(file)
-    except Exception:  # noqa: BLE001 - its class can't be imported here, or does not unpickle
-        return result.error
-    original.__cause__ = RemoteTraceback(result.files["error"].read_text(errors="replace"))
-    return original
-
-
-class RemoteTraceback(Exception):
-    """Traceback of an exception raised in the container; the cause of the exception that `run` raises."""
-
-    def __str__(self) -> str:
-        return f"\n{self.args[0]}"
+    return exception_of(result)

@@ -39,7 +39,8 @@ ALLOWED = {
     slice_: {below for row in ROWS[:number] for below in row} for number, row in enumerate(ROWS) for slice_ in row
 }
 ALLOWED |= {
-    "__init__": {"runner"},  # the names that a task may import, on the user's machine and in a container
+    # the names that a task may import, on the user's machine and in a container; and, where asked for, the pool
+    "__init__": {"runner", "pool"},
     "local": {"runner", "errors", "core", "iam", "images"},
 }
 ALLOWED["cli"] |= {"local"}  # no other slice imports the offline AWS

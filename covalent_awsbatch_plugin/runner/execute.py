@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from . import covalent_context, hooks, sys_path, traceback_text
+from .calls import run_calls
 from .job import Job, TaskFolder, writable
 from .on_stop import ENV_STOP_FILE
 from .protocol import archive, envelope
-from .protocol.task import ObjectRef, TaskSpec
+from .protocol.task import CALLS, ObjectRef, TaskSpec
 
 
 class NoInput(Exception):
@@ -120,7 +121,7 @@ def _value(job: Job, task: TaskSpec, folder: TaskFolder) -> Any:
     function = _unpickled(function_file)
     args = [inputs[node]() for node in task.args]
     kwargs = {name: inputs[node]() for name, node in task.kwargs.items()} | injected
-    value = function(*args, **kwargs)
+    value = run_calls(function, *args) if task.kind == CALLS else function(*args, **kwargs)
     hooks.after(hooked)
     return value
 

@@ -119,6 +119,7 @@ def _spec(task: StagedTask, head: dict[str, Any], objects: PackedObjects) -> Tas
         python=head["py_version"],
         args=task.args,
         kwargs=task.kwargs,
+        kind=task.kind,
     )
 
 

@@ -12,17 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from ..dependencies.spec import plain_requirements
+from ..runner.protocol.task import FUNCTION
 
 
 @dataclass(frozen=True)
 class StagedTask:
-    """One electron: its function and hooks as files, its inputs as node ids."""
+    """One electron, or a pool's calls: function and hooks as files, inputs as node ids; `kind` as in `TaskSpec`."""
 
     node_id: int
     function: Path
     hooks: Path
     args: tuple[int, ...]
     kwargs: dict[str, int]
+    kind: str = FUNCTION
 
 
 @dataclass(frozen=True)
