@@ -25,6 +25,7 @@ from botocore.utils import parse_timestamp
 from ..core.rate_limit import Pace
 from ..errors import AWSBatchError, NotAllowed, NotAuthenticated, Refused, SettingError, Unreachable
 from .errors import is_throttle, translated
+from .sign_in import ask_nothing, json_credentials
 
 # botocore retries throttling, 5xx and lost connections with jitter; ten tries cover about a minute. Its adaptive
 # mode also slows each client down when AWS throttles it; `pace` does so for all calls of a quota.
@@ -156,7 +157,8 @@ class AWS:
             if key not in self._clients:
                 assert self._session is not None, "AWS is an async context manager"
                 context = self._session.client(service, config=config)
-                client = await self._stack.enter_async_context(context)
+                with json_credentials():
+                    client = await self._stack.enter_async_context(context)
                 client.meta.events.register("needs-retry", functools.partial(self._answered, service))
                 self._clients[key] = client
                 self._used = await _keys(self._session)
@@ -193,6 +195,7 @@ def _session(connection: Connection) -> aioboto3.Session:
         core.set_config_variable("credentials_file", str(_readable(connection.credentials)))
     with translated("the AWS session", "the AWS account"):
         session = aioboto3.Session(botocore_session=core, region_name=connection.region or None)
+        ask_nothing(core, connection.profile or str(core.get_config_variable("profile") or ""))
     _models().search_paths[:] = dict.fromkeys(_models().search_paths)  # each session adds boto3's folder again
     return session
 
@@ -228,7 +231,7 @@ def _readable(credentials: str) -> Path:
 
 async def _keys(session: aioboto3.Session) -> object:
     """Return the keys of a session, which distinguish two sets of credentials; None if there are none."""
-    with translated("sts:GetCallerIdentity", "the AWS account"):
+    with translated("sts:GetCallerIdentity", "the AWS account"), json_credentials():
         credentials = await session.get_credentials()
         return credentials and await credentials.get_frozen_credentials()
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,6 +34,7 @@ class _ReportedErrors(click.Group):
     group_class = type
 
     def invoke(self, ctx: click.Context) -> Any:
+        logging.getLogger("aiobotocore.credentials").setLevel(logging.ERROR)  # it logs the error that is raised, too
         try:
             return super().invoke(ctx)
         except AWSBatchError as error:
