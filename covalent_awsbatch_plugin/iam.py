@@ -45,7 +45,7 @@ class Names:
 
     def role(self, name: str) -> str:
         """Return a role's ARN; `name` is its name or its ARN."""
-        return name if name.startswith("arn:") else f"arn:{self.partition}:iam::{self.account}:role/{name}"
+        return name if name.startswith("arn:") else f"arn:{self.partition}:iam::{self.account}:role/{name.lstrip('/')}"
 
     def keys(self, below: str) -> str:
         """Return the ARN pattern of all this package's S3 objects below a folder."""

@@ -76,6 +76,7 @@ PURE = (
     "settings.py",
     "iam.py",
     "core/fargate_sizes.py",
+    "core/resource_names.py",
     "images/reference.py",
     "images/manifest.py",
     "images/layer.py",

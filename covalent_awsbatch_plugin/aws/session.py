@@ -195,6 +195,8 @@ def _session(connection: Connection) -> aioboto3.Session:
         core.set_config_variable("credentials_file", str(_readable(connection.credentials)))
     with translated("the AWS session", "the AWS account"):
         session = aioboto3.Session(botocore_session=core, region_name=connection.region or None)
+    with contextlib.suppress(AWSBatchError), translated("the AWS session", "the AWS account"):
+        # An unknown profile or an unreadable file is the error of the first request.
         ask_nothing(core, connection.profile or str(core.get_config_variable("profile") or ""))
     _models().search_paths[:] = dict.fromkeys(_models().search_paths)  # each session adds boto3's folder again
     return session

@@ -52,17 +52,20 @@ def iam(role: str | None, account: str | None, partition: str, **options: Any) -
         here = with_services(settings, lambda services: stack(services, ""))
         account, region = here.account, here.region
     infra = infra_settings({name: value for name, value in infra_options.items() if value is not None})
+    own_names = {name: getattr(settings, name) for name in SETTINGS.values() if options[name] is not None}
     for name, meaning in MEANINGS.items():
         if role in (None, name):
             resources = configured_names(settings, account, region, partition)
             if role is None:
                 click.echo(f"{name}: {meaning}")
-            statements = _deployers(infra, options, resources) if name == "deployer" else policy(name, resources)
+            if name == "deployer":
+                statements = _deployers(infra, own_names, resources)
+            else:
+                statements = policy(name, resources)
             click.echo(json.dumps(statements, indent=2))
 
 
-def _deployers(infra: InfraSettings, options: dict[str, Any], account_names: Names) -> dict[str, Any]:
-    overrides = {name: options[name] for name in SETTINGS.values()}
+def _deployers(infra: InfraSettings, overrides: dict[str, Any], account_names: Names) -> dict[str, Any]:
     resources = names(infra.prefix, account_names.account, account_names.region, overrides)
     stack_names = Names.made(resources, account_names.account, account_names.region, account_names.partition)
     return document(deployer(infra, stack_names, resources))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from ..core.resource_names import bare_role
 from ..iam import ROLES, Names, Statement
 from ..jobs.instance_types import instance_types, platforms, too_small
 from ..settings import Settings
@@ -76,7 +77,7 @@ def role(setting: str, name: str, trust: Mapping[str, Any]) -> Finding:
     services = [s.get("Principal", {}).get("Service", ()) for s in statements if s.get("Effect") == "Allow"]
     if any("ecs-tasks.amazonaws.com" in ([service] if isinstance(service, str) else service) for service in services):
         return Finding(setting, OK, f"{name}, ECS may assume it")
-    advice = f"aws iam update-assume-role-policy --role-name {_bare(name)} --policy-document '{json.dumps(TRUST)}'"
+    advice = f"aws iam update-assume-role-policy --role-name {bare_role(name)} --policy-document '{json.dumps(TRUST)}'"
     return Finding(setting, WRONG, f"{name}: ECS may not assume it, so no job can start", advice)
 
 
@@ -173,11 +174,6 @@ def _owner(arn: str) -> str:
     """Return a user's or a role's name; for a role's session it is in the middle of the ARN."""
     parts = arn.split("/")
     return parts[1] if ":assumed-role/" in arn else parts[-1]
-
-
-def _bare(role: str) -> str:
-    """Return a role's name, from its name or ARN."""
-    return role.rpartition("/")[2]
 
 
 def _filled(statement: Statement) -> list[str]:

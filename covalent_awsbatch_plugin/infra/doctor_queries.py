@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ..aws.session import AWS
+from ..core.resource_names import bare_role
 from ..errors import Refused
 from ..runner.protocol import layout
 
@@ -47,7 +48,7 @@ class Checkup:
 
     async def trust(self, role: str) -> Mapping[str, Any]:
         """Return a role's trust policy."""
-        name = role.rpartition("/")[2]
+        name = bare_role(role)
         answer = await self._aws.call("iam", "GetRole", of=f"role `{name}`", RoleName=name)
         document: Mapping[str, Any] = answer["Role"]["AssumeRolePolicyDocument"]
         return document

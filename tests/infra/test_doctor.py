@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -169,6 +170,17 @@ def test_the_command_says_it_in_json_and_by_its_exit_code(world: World) -> None:
     assert {line["state"] for line in json.loads(well.stdout)} == {OK}
     ill = subprocess.run([*command, "--batch-queue", "nobodys"], capture_output=True, text=True, check=False)
     assert ill.returncode == 1
+
+
+def test_a_misspelt_key_of_the_config_section_is_wrong(world: World, tmp_path: Path) -> None:
+    (tmp_path / "covalent.conf").write_text('[executors.awsbatch]\nbatch_que = "x"\n')
+    told = [w for name, value in world.aws.section().items() for w in (f"--{name.replace('_', '-')}", str(value))]
+    command = [sys.executable, "-m", "covalent_awsbatch_plugin.cli", "doctor", "--json", *told]
+    environment = os.environ | {"COVALENT_CONFIG_DIR": str(tmp_path)}
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    wrong = [line for line in json.loads(ran.stdout) if line["state"] == WRONG]
+    assert (ran.returncode, ran.stderr, [line["name"] for line in wrong]) == (1, "", ["settings"])
+    assert wrong[0]["text"].endswith("Did you mean `batch_queue`?")
 
 
 # ---- what it makes of answers that the offline AWS does not give --------------------------------------------------
