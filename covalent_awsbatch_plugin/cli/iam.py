@@ -58,10 +58,7 @@ def iam(role: str | None, account: str | None, partition: str, **options: Any) -
             resources = configured_names(settings, account, region, partition)
             if role is None:
                 click.echo(f"{name}: {meaning}")
-            if name == "deployer":
-                statements = _deployers(infra, own_names, resources)
-            else:
-                statements = policy(name, resources)
+            statements = _deployers(infra, own_names, resources) if name == "deployer" else policy(name, resources)
             click.echo(json.dumps(statements, indent=2))
 
 
