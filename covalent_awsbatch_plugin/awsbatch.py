@@ -92,6 +92,12 @@ class AWSBatchExecutor(AsyncBaseExecutor):
             setattr(self, name, settings.get(name))
         _warn_once()
 
+    def __repr__(self) -> str:
+        own = ", ".join(
+            f"{name}={value!r}" for name in SETTING_NAMES if (value := getattr(self, name, None)) is not None
+        )
+        return f"{type(self).__name__}({own})"
+
     def to_dict(self) -> dict[str, Any]:
         """Return what the client sends: the settings, and the folders from which its process imports own modules."""
         body: dict[str, Any] = super().to_dict()

@@ -100,6 +100,7 @@ PURE = (
     "infra/stack_settings.py",
     "infra/terraform_errors.py",
     "infra/terraform_files.py",
+    "infra/vcpu_quotas.py",
 )
 IMPURE_MODULES = {
     "asyncio",

@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import aioboto3
 import aiobotocore.session
@@ -33,6 +35,7 @@ CLIENT_CONFIG = AioConfig(retries={"mode": "adaptive", "total_max_attempts": 10}
 ONCE_CONFIG = AioConfig(retries={"mode": "standard", "total_max_attempts": 1})
 # The identity is requested first: three tries, so that a missing network or a wrong Region shows within seconds.
 FIRST_CONFIG = AioConfig(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=10)
+AWS_HOST = re.compile(r"\.amazonaws\.com(\.cn)?$|\.api\.aws$|\.(c2s|sc2s|csp)\S*$")
 IDLE_SECONDS = 60  # an unused session is closed after this; opening one again costs about 0.1 s of CPU
 
 _CONFIGS = {"sts": FIRST_CONFIG}
@@ -185,6 +188,11 @@ class AWS:
         """Return the Region of this connection."""
         with translated("sts:GetCallerIdentity", "the AWS account"):
             return str((await self.client("sts", FIRST_CONFIG)).meta.region_name)
+
+    async def has_console(self) -> bool:
+        """Return whether AWS's console shows what this connection reaches: not with an endpoint that is no AWS's."""
+        endpoint = str((await self.client("logs")).meta.endpoint_url)
+        return AWS_HOST.search(urlsplit(endpoint).hostname or "") is not None
 
 
 def _session(connection: Connection) -> aioboto3.Session:
