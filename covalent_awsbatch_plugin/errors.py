@@ -135,7 +135,16 @@ class EnvironmentFailed(ImageError):
 
 
 class JobFailed(AWSBatchError):
-    """The job ended without a result."""
+    """The job ended without a result. `log_link` is the console's page of its log, or ""."""
+
+    log_link = ""
+
+    def without_link(self) -> str:
+        """Return the text without the link, for places that show the link below a traceback."""
+        return super().__str__()
+
+    def __str__(self) -> str:
+        return "\n".join(filter(None, (self.without_link(), self.log_link)))
 
 
 class Raised(JobFailed):

@@ -77,6 +77,7 @@ PURE = (
     "settings.py",
     "iam.py",
     "core/fargate_sizes.py",
+    "core/resource_names.py",
     "images/reference.py",
     "images/manifest.py",
     "images/layer.py",
@@ -99,6 +100,7 @@ PURE = (
     "infra/stack_settings.py",
     "infra/terraform_errors.py",
     "infra/terraform_files.py",
+    "infra/vcpu_quotas.py",
 )
 IMPURE_MODULES = {
     "asyncio",

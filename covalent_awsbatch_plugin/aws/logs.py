@@ -17,17 +17,17 @@ class Logs:
     def __init__(self, aws: AWS, group: str) -> None:
         self._aws, self.group = aws, group
 
-    async def check(self) -> None:
+    async def check(self) -> bool:
         """Raise NotFound if the log group does not exist, because then no job can start.
 
-        Without the permission to look, the group is assumed to exist.
+        Return False without the permission to look: the group may exist.
         """
         try:
             of, prefix = f"log group `{self.group}`", self.group
             groups = self._aws.items("logs", "DescribeLogGroups", "logGroups", of=of, logGroupNamePrefix=prefix)
             names = {group["logGroupName"] async for group in groups}
         except NotAllowed:
-            return
+            return False
         except Refused as error:
             error.advice = "Correct batch_job_log_group_name in [executors.awsbatch]."
             raise
@@ -37,6 +37,7 @@ class Logs:
                 advice="Correct batch_job_log_group_name, or run `aws logs create-log-group --log-group-name "
                 f"{self.group}`.",
             )
+        return True
 
     async def tail(self, stream: str, lines: int = 100) -> str:
         """Return the last lines of a stream; "" if it does not exist."""

@@ -214,14 +214,14 @@ async def _node_result(
 async def _complete(services: Services, settings: Settings, ended: Ended, error: errors.JobFailed) -> None:
     """Add to an error: AWS Batch's words on each attempt if there were several, the job's resources, a link to its log.
 
-    Raises a ServiceError.
+    The link is that of AWS's console, so an offline AWS has none. Raises a ServiceError.
     """
     job = _job(ended)
     if len(job.attempts) > 1 and not error.says:
         error.says = said(job)
     error.facts = outcome.facts(error, _job_request(settings, ended).memory)
-    if stream := job.last.log_stream:
-        error.facts += "\n" + link(await services.aws.region(), settings.batch_job_log_group_name, stream)
+    if (stream := job.last.log_stream) and await services.aws.has_console():
+        error.log_link = link(await services.aws.region(), settings.batch_job_log_group_name, stream)
 
 
 def _put_above(words: str, files: dict[str, Path], into: Path, node_id: int) -> None:
@@ -236,9 +236,9 @@ def _put_above(words: str, files: dict[str, Path], into: Path, node_id: int) -> 
 
 
 def _write_error(error: errors.JobFailed, files: dict[str, Path], into: Path, node_id: int) -> None:
-    """Write the error text and the remote traceback below it to the file that Covalent shows as the error."""
+    """Write the file that Covalent shows as the error: the error text, the remote traceback, the link to the log."""
     remote = files[env.ERROR].read_text(errors="replace") if env.ERROR in files else ""
-    text = "\n\n".join(filter(None, (error.text(), remote)))
+    text = "\n\n".join(filter(None, (error.without_link(), remote.rstrip("\n"), error.log_link)))
     files[env.ERROR] = _write(into / f"{env.ERROR}-{node_id}", text.encode())
 
 
