@@ -24,6 +24,7 @@ AWSBatchError
 └── JobFailed                the job ended without a result
     ├── Raised                   the user's function raised an exception
     ├── Unpicklable              the function's return value cannot be pickled
+    ├── DiskFull                 the disk of the container has no room for the function's value
     ├── InputLost                the container could not read the function or an argument
     ├── Exited                   the function called sys.exit or os._exit
     ├── Killed                   a signal ended the function's process
@@ -144,6 +145,10 @@ class Raised(JobFailed):
 
 class Unpicklable(JobFailed):
     """The return value of the user's function cannot be pickled."""
+
+
+class DiskFull(JobFailed):
+    """The disk of the container has no room for the function's return value."""
 
 
 class InputLost(JobFailed):

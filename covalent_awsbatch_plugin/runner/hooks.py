@@ -115,5 +115,5 @@ def _run(words: list[str], title: str, scratch: Path, env: dict[str, str]) -> su
 def scratch_folder(path: Path) -> Path:
     """Return an empty folder at `path`, after removing the folder of an earlier try."""
     shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True)
+    path.mkdir(mode=0o700, parents=True)
     return path

@@ -91,6 +91,7 @@ def test_whole_error_text() -> None:
 LEFT = {
     envelope.RAISED: errors.Raised,
     envelope.UNPICKLABLE: errors.Unpicklable,
+    envelope.NO_ROOM: errors.DiskFull,
     envelope.EXITED: errors.Exited,
     envelope.NOT_RUN: errors.Cancelled,
     envelope.NO_INPUT: errors.InputLost,

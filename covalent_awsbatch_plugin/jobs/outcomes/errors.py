@@ -85,6 +85,11 @@ def task_failure(task: TaskResult, job: JobState, request: JobRequest) -> errors
             return errors.Unpicklable(
                 f"{request.who} ran, but its return value can't be pickled.", advice="Return plain data instead."
             )
+        case envelope.NO_ROOM:
+            return errors.DiskFull(
+                f"{request.who} ran, but the full disk of its container has no room for its return value.",
+                advice="Write less to the container's disk, or give the job's instances a bigger volume.",
+            )
         case envelope.EXITED:
             return errors.Exited(
                 f"{request.who} exited with code {task.exit_code} and returned no value.",

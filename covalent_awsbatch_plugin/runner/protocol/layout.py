@@ -23,22 +23,6 @@ CODE_DIR = f"{ROOT}/code"  # the user's own modules
 PAYLOAD_FILE = f"{ROOT}/payload"  # the payload of the job's tasks (`payload`), where the image contains it
 ENTRYPOINT = ("python3", "-s", f"/{RUNNER_DIR}")  # -s: no user site-packages of whatever user the base image has
 
-
-# ---- in the folder into which a container unpacks its own part of the payload ----------------------------------------
-TASKS_DIR = "tasks"
-OBJECTS_DIR = "objects"
-
-
-def task_file(index: int) -> str:
-    """Return the path, relative to that folder, of the description of task `index` (0 when the job is no array)."""
-    return f"{TASKS_DIR}/{index}.json"
-
-
-def object_file(sha256: str) -> str:
-    """Return the path, relative to that folder, of a function or an argument that came in the payload."""
-    return f"{OBJECTS_DIR}/{sha256}"
-
-
 # ---- in the job's environment: places and names, never secrets; nothing grows with the number of tasks ---------------
 ENV_DISPATCH_ID = "COVALENT_AWSBATCH_DISPATCH_ID"
 ENV_BUCKET = "COVALENT_AWSBATCH_BUCKET"

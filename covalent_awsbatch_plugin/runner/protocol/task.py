@@ -24,7 +24,7 @@ class ObjectRef:
 
     Functions and arguments are pickles, without Covalent's archive around them: its text of the value may contain an
     address, and then the same task would have another name in each process. `place` is `IN_IMAGE`, in the same payload
-    as the description (`layout.object_file`), or `IN_S3`, a separate object in the bucket (`layout.object_key`).
+    as the description, or `IN_S3`, a separate object in the bucket (`layout.object_key`).
     """
 
     sha256: str
