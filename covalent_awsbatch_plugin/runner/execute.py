@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import faulthandler
 import hashlib
+import inspect
 import io
 import json
 import os
-import pickle
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -27,7 +27,9 @@ from .kept_file import KeptFile, full_disk
 from .on_stop import ENV_STOP_FILE
 from .protocol import archive, envelope
 from .protocol.task import ObjectRef, TaskSpec
+from .script import Script, sources_of
 
+_MOST_CHECKED_BYTES = 8 * 1024 * 1024  # of a value that is unpickled for a check, which needs its memory once more
 _MOST_TEXT = 32 * 1024 * 1024  # bytes of an error's text that are kept
 
 
@@ -127,33 +129,46 @@ def _raise_oom_score() -> None:
 def _value(job: Job, task: TaskSpec, files: TaskFiles) -> Any:
     """Return the function's value, after its hooks; the order is that of Covalent's `wrapper_fn`."""
     hooked = json.loads(_checked(job, task.hooks)().read() or b"{}")
-    function_file = _checked(job, task.function)
-    inputs = {node: _input(job, node) for node in (*task.args, *task.kwargs.values())}
+    script = Script(sources_of(_checked(job, task.sources)().read()) if task.sources else ())
+    load_function = _loader(job, task.function, script)
+    inputs = {node: _input(job, node, script) for node in (*task.args, *task.kwargs.values())}
     _same_python(task)
 
+    script.begin()
     covalent_context.announce(job.file.dispatch_id or job.dispatch_id, task.node_id)
     contained = job.root == Path("/")
-    injected = hooks.before(hooked, hooks.scratch_folder(files.scratch), contained=contained) if hooked else {}
-    function = _unpickled(function_file)
+    scratch = hooks.scratch_folder(files.scratch) if hooked else files.scratch
+    injected = hooks.before(hooked, scratch, script.load, contained=contained) if hooked else {}
+    function = load_function()
     args = [inputs[node]() for node in task.args]
     kwargs = {name: inputs[node]() for name, node in task.kwargs.items()} | injected
     value = function(*args, **kwargs)
-    hooks.after(hooked)
+    if inspect.iscoroutine(value):  # of an `async def` function
+        import asyncio
+
+        value = asyncio.run(value)
+    hooks.after(hooked, script.load)
     return value
 
 
-def _input(job: Job, node_id: int) -> Callable[[], Any]:
+def _input(job: Job, node_id: int, script: Script) -> Callable[[], Any]:
     """Return a loader of an argument: a pickle of the client, or the archive of an earlier task's value."""
     ref = job.file.inputs.get(node_id)
     if ref:
-        return partial(_unpickled, _checked(job, ref))
+        return _loader(job, ref, script)
     output = job.files[node_id].parts[envelope.OUTPUT]
-    return lambda: pickle.load(archive.pickled(output.reader()))
+    return lambda: script.load(archive.pickled(output.reader()), one_copy=False)
 
 
-def _unpickled(open_object: Callable[[], IO[bytes]]) -> Any:
-    with open_object() as file:
-        return pickle.load(file)
+def _loader(job: Job, ref: ObjectRef, script: Script) -> Callable[[], Any]:
+    """Return a loader of a pickle of the client, after a check of its bytes. Raises NoInput."""
+    open_object = _checked(job, ref)
+
+    def load() -> Any:
+        with open_object() as file:
+            return script.load(file, job.place(ref))
+
+    return load
 
 
 def _checked(job: Job, ref: ObjectRef) -> Callable[[], IO[bytes]]:
@@ -182,9 +197,14 @@ def _same_python(task: TaskSpec) -> None:
 
 def _save(value: Any, task: TaskSpec, files: TaskFiles) -> None:
     """Write the value's archive. Raises Unpicklable, NoRoom."""
-    output = files.parts[envelope.OUTPUT]
+    output, verb = files.parts[envelope.OUTPUT], "pickled"
     try:
-        archive.pickle_into(value, files.draft)
+        plain = archive.pickle_into(value, files.draft)
+        if not plain and files.draft.size <= _MOST_CHECKED_BYTES:
+            verb = "unpickled again"
+            with files.draft.reader() as draft:
+                archive.unpickle_from(draft)
+            verb = "written"
         with files.draft.reader() as draft:
             archive.write(value, draft, files.draft.size, output)
     except Exception as error:
@@ -193,7 +213,7 @@ def _save(value: Any, task: TaskSpec, files: TaskFiles) -> None:
             raise NoRoom(words.rstrip()) from error
         kind = traceback_text.type_name(value) if isinstance(value, BaseException) else type(value).__qualname__
         reason = f"{traceback_text.type_name(error)}: {error}"
-        raise Unpicklable(f"{task.name} returned a value of type {kind}, which can't be pickled: {reason}") from error
+        raise Unpicklable(f"{task.name} returned a value of type {kind}, which can't be {verb}: {reason}") from error
     finally:
         files.draft.clear()
 

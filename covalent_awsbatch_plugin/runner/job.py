@@ -17,6 +17,7 @@ from .kept_file import KeptFile
 from .protocol import layout
 from .protocol.envelope import ERROR, EXCEPTION, OUTPUT, STDERR, STDOUT
 from .protocol.task import IN_S3, ObjectRef, TaskFile, TaskSpec
+from .script import Place
 from .unpack import NoJob, Unpacked
 
 _STREAM_MEMORY_BYTES = layout.INLINE_PART_BYTES  # of a stream that the disk has no room for
@@ -115,6 +116,13 @@ class Job:
     def object(self, ref: ObjectRef) -> IO[bytes]:
         """Return a stream of an object; one in the bucket is there after `fetch`. Raises KeyError where it is not."""
         return self.fetched[ref.sha256].reader() if ref.place == IN_S3 else self.unpacked.object(ref.sha256)
+
+    def place(self, ref: ObjectRef) -> Place | None:
+        """Return the place of an object, for a process that has none of this one's files open."""
+        if ref.place != IN_S3:
+            return self.unpacked.place(ref.sha256)
+        path = self.fetched[ref.sha256].path()
+        return Place(str(path), 0, ref.size) if path else None
 
     def fetch_error(self, ref: ObjectRef) -> str:
         """Return the reason why the object could not be fetched, "" for one that was."""

@@ -34,6 +34,9 @@ class ReadableAt(Protocol):
     def read_at(self, size: int, offset: int) -> bytes:
         """Return up to `size` bytes from `offset`; none at the end."""
 
+    def path(self) -> Path | None:
+        """Return a path by which the processes of the container can open the file, None where there is none."""
+
 
 def is_full(error: BaseException) -> bool:
     """Return whether the error says that a disk, or the user's share of it, has no room."""
@@ -69,6 +72,7 @@ class ImageFile:
     """A file of the image, open for reading at any offset. Raises OSError."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def __del__(self) -> None:
@@ -77,6 +81,10 @@ class ImageFile:
     def read_at(self, size: int, offset: int) -> bytes:
         """Return up to `size` bytes from `offset`; none at the end."""
         return os.pread(self._number, size, offset)
+
+    def path(self) -> Path | None:
+        """Return the path."""
+        return self._path
 
 
 class KeptFile:
@@ -161,12 +169,12 @@ class KeptFile:
         return reader(self, 0, self.size)
 
     def path(self) -> Path | None:
-        """Return a path by which this process can open the content, None where that is in two parts."""
+        """Return a path by which the container's processes can open the content, None where it is in two parts."""
         disk, memory = self._sizes()
         part = self._disk if disk else self._memory
         if (disk and memory) or self._settled is not None:
             return None
-        path = Path(f"/proc/self/fd/{part.open()[0]}") if part else None
+        path = Path(f"/proc/{os.getpid()}/fd/{part.open()[0]}") if part else None
         return path if path and path.exists() else None
 
     def clear(self) -> None:

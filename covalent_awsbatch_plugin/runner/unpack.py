@@ -20,6 +20,7 @@ from .bucket import StorageError, Store
 from .kept_file import ImageFile, KeptFile, ReadableAt, reader
 from .protocol import layout
 from .protocol.payload import ROW, BadPayload, ContainerList, Head, PackedObject, Row, row_at
+from .script import Place
 
 _AT_ONCE_BYTES = 16 * 1024 * 1024  # of objects in memory; a bigger object is fetched alone
 
@@ -76,6 +77,11 @@ class Unpacked:
         """Return a stream of an object's bytes. Raises KeyError for an object that is not in the payload."""
         packed = self._objects[sha256]
         return reader(self.file, self.begin + packed.offset, packed.size)
+
+    def place(self, sha256: str) -> Place | None:
+        """Return the place of an object, for a process that has none of this one's files open."""
+        packed, path = self._objects[sha256], self.file.path()
+        return Place(str(path), self.begin + packed.offset, packed.size) if path else None
 
 
 # ---- from the image --------------------------------------------------------------------------------------------------

@@ -120,8 +120,9 @@ def _pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], byt
         covalent=covalent,
     )
     content = hashlib.sha256(task_file.to_json()).hexdigest()
+    tasks = tuple(replace(task, sources=objects.source_of(task)) for task in task_file.tasks)
     return Package(
-        task=replace(task_file, result_key=key_for(content).hex()),
+        task=replace(task_file, result_key=key_for(content).hex(), tasks=tasks),
         objects=objects.baked,
         uploads=objects.uploads,
         content=content,

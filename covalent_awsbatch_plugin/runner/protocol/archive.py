@@ -76,9 +76,9 @@ def pickle_size(path: Path) -> int:
         return size // 4 * 3 - file.read().count(b"=")
 
 
-def loads(base64: str) -> Any:
-    """Return the value of a base64 pickle in Covalent's JSON (a hook's function or arguments)."""
-    return pickle.loads(binascii.a2b_base64(base64))
+def pickle_in(base64: str) -> IO[bytes]:
+    """Return a stream of a base64 pickle in Covalent's JSON (a hook's function or arguments)."""
+    return io.BytesIO(binascii.a2b_base64(base64))
 
 
 def save(value: Any, path: Path) -> None:
@@ -92,13 +92,30 @@ def save(value: Any, path: Path) -> None:
     draft_path.unlink()
 
 
-def pickle_into(value: Any, draft: Writable) -> None:
-    """Write the pickle of `value` in base64. An exception of pickling is raised."""
+def pickle_into(value: Any, draft: Writable) -> bool:
+    """Write the pickle of `value` in base64; return whether it has Python's plain values only.
+
+    Plain values can always be unpickled; others do what their classes say. An exception of pickling is raised.
+    """
     import cloudpickle
 
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        plain = True
+
+        def reducer_override(self, value: Any, /) -> Any:  # called for all but plain values
+            self.plain = False
+            return super().reducer_override(value)
+
     sink = _Encoding(draft)
-    cloudpickle.dump(value, sink)
+    pickler = Pickler(sink)
+    pickler.dump(value)
     sink.finish()
+    return pickler.plain
+
+
+def unpickle_from(draft: IO[bytes]) -> Any:
+    """Return the value whose pickle `pickle_into` wrote. An exception of unpickling is raised."""
+    return pickle.load(io.BufferedReader(_Decoded(draft), _STEP))
 
 
 def write(value: Any, draft: IO[bytes], size: int, file: Writable) -> None:

@@ -17,6 +17,7 @@ FORMAT_VERSION = 2  # of the task file and the payload; a runner reads its own v
 ROOT = "covalent"
 RUNNER_DIR = f"{ROOT}/runner"
 RUNNER_PACKAGE = "covalent_awsbatch_runner"  # the copy of this folder, under its name inside the image
+SPAWNED = "covalent_awsbatch_script"  # the module that a process of multiprocessing imports in place of the script
 PLUGIN_DIR = f"{RUNNER_DIR}/plugin"  # the part of this package that tasks may import, where the image lacks it
 ENV_DIR = f"{ROOT}/env"  # the task's Python packages, as an installer writes them: modules, and bin/
 CODE_DIR = f"{ROOT}/code"  # the user's own modules

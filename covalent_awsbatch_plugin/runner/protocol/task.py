@@ -47,7 +47,8 @@ class ObjectRef:
 class TaskSpec:
     """One electron of Covalent; `args` and `kwargs` are the node ids of its inputs.
 
-    `python` is the version that pickled the function. `kind` is what the runner has to run.
+    `python` is the version that pickled the function. `kind` is what the runner has to run. `sources` are the lines of
+    the function in the user's script, for tracebacks (`script.SourceLines`); they don't belong to the task's content.
     """
 
     node_id: int
@@ -58,6 +59,7 @@ class TaskSpec:
     args: tuple[int, ...] = ()
     kwargs: dict[str, int] = field(default_factory=dict)
     kind: str = FUNCTION
+    sources: ObjectRef | None = None
 
 
 @dataclass(frozen=True)
@@ -108,4 +110,5 @@ def _task_spec(body: dict[str, Any]) -> TaskSpec:
         args=tuple(body["args"]),
         kwargs=dict(body["kwargs"]),
         kind=kind,
+        sources=ObjectRef(**body["sources"]) if body.get("sources") else None,
     )
