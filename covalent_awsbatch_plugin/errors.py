@@ -136,24 +136,33 @@ class EnvironmentFailed(ImageError):
 
 
 class JobFailed(AWSBatchError):
-    """The job ended without a result."""
+    """The job ended without a result. `memory_matters` is False where the job's memory tells nothing about its end."""
+
+    memory_matters = True
 
 
 class Raised(JobFailed):
     """The user's function raised an exception."""
 
+    memory_matters = False
+
 
 class Unpicklable(JobFailed):
     """The return value of the user's function cannot be pickled."""
+
+    memory_matters = False
 
 
 class DiskFull(JobFailed):
     """The disk of the container has no room for the function's return value."""
 
+    memory_matters = False
+
 
 class InputLost(JobFailed):
     """The container could not read the function or an argument."""
 
+    memory_matters = False
     retry_may_help = None
 
 
@@ -235,3 +244,5 @@ class Lost(JobFailed):
 
 class Cancelled(JobFailed):
     """The job was cancelled or terminated."""
+
+    memory_matters = False
