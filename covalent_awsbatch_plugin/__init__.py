@@ -3,9 +3,10 @@
 
 """Run Python functions on AWS Batch from a Covalent workflow."""
 
-from .runner.on_stop import on_stop
+from .runner.on_stop import attempt, on_stop, state_prefix
 
-__all__ = ["on_stop"]
+__all__ = ["attempt", "on_stop", "state_prefix"]
 __version__ = "1.0.0"
 
-on_stop.__module__ = __name__  # by this name a pickle refers to it, and in a job's image there may be no other
+for _function in (attempt, on_stop, state_prefix):
+    _function.__module__ = __name__  # by this name a pickle refers to it, and in a job's image there may be no other

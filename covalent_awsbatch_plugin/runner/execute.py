@@ -74,6 +74,7 @@ def execute(job: Job, task: TaskSpec, runner_dir: Path) -> int:
     """Run the task and write its report; return the exit status of this process."""
     _settle(job, runner_dir)
     files, this_process = job.files[task.node_id], os.getpid()
+    os.environ.update(job.task_variables(task))
     os.environ[ENV_STOP_FILE] = str(files.kill_time)
     try:
         value = _value(job, task, files)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from .kept_file import KeptFile
+from .on_stop import ENV_ATTEMPT, ENV_STATE_PREFIX
 from .protocol import layout
 from .protocol.envelope import ERROR, EXCEPTION, OUTPUT, STDERR, STDOUT
 from .protocol.task import IN_S3, ObjectRef, TaskFile, TaskSpec
@@ -67,6 +68,7 @@ class Job:
     `unpacked` has the container's tasks. `work` is a new folder for this attempt.
     `job_id` is AWS Batch's id, or `layout.member_id` where several tasks share a container.
     `bucket` is None when the image is run by hand: then nothing can be committed.
+    `attempt` is AWS Batch's number, and `earlier_attempts` counts those of earlier jobs for the same task.
     `fetched` are the objects in the bucket, by sha256, and `fetch_errors` why some could not be fetched.
     """
 
@@ -79,6 +81,7 @@ class Job:
     prefix: str
     job_id: str
     attempt: int
+    earlier_attempts: int = 0
     files: dict[int, TaskFiles] = field(default_factory=dict)
     fetched: dict[str, KeptFile] = field(default_factory=dict)
     fetch_errors: KeptFile = field(default_factory=KeptFile)
@@ -101,12 +104,19 @@ class Job:
             prefix=prefix or "",
             job_id=layout.member_id(job_id, member) if job_id and member is not None else job_id or "",
             attempt=int(env.get(layout.ENV_JOB_ATTEMPT) or 1),
+            earlier_attempts=int(env.get(layout.ENV_EARLIER_ATTEMPTS) or 0),
         )
 
     @property
     def commits(self) -> bool:
         """True where AWS Batch runs the job, so that its result is written to the bucket."""
         return bool(self.job_id)
+
+    def task_variables(self, task: TaskSpec) -> dict[str, str]:
+        """Return the variables by which a task's process knows its attempt and the place for its state (`on_stop`)."""
+        key = layout.state_key(self.file.dispatch_id or self.dispatch_id, task.node_id)
+        variables = {ENV_ATTEMPT: str(self.earlier_attempts + self.attempt)}
+        return variables | ({ENV_STATE_PREFIX: f"s3://{self.bucket}/{key}"} if self.bucket else {})
 
     def open_files(self, node_id: int) -> TaskFiles:
         """Open the files of a task."""

@@ -23,7 +23,7 @@ class Task:
 
     `package`, `base` and `dependencies` are known once the task is packed, and only kept after the submission while the
     task may have to be submitted again. `handle` is known once its job is submitted. Whoever cancels any of its nodes
-    sets `cancelled`. `tries` counts the submissions, from 1.
+    sets `cancelled`. `tries` counts the submissions, from 1, and `earlier_attempts` the attempts of all jobs before.
     """
 
     nodes: tuple[Node, ...]
@@ -32,6 +32,7 @@ class Task:
     base: Base | None = None
     dependencies: DependencyLayers = NO_DEPENDENCIES
     tries: int = 1
+    earlier_attempts: int = 0
     handle: JobHandle | None = None
     cancelled: bool = False
     _on_cancel: list[Callable[[], object]] = field(default_factory=list)

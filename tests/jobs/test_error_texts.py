@@ -170,6 +170,23 @@ def replace(detail: Mapping[str, Any], code: int) -> dict[str, Any]:
     return changed
 
 
+@pytest.mark.parametrize(
+    ("code", "kind", "words"),
+    [(70, errors.InputLost, "could not read its function"), (71, errors.Lost, "could not write the result")],
+)
+def test_an_exit_code_of_the_runner_is_not_told_as_the_users(
+    code: int, kind: type[errors.JobFailed], words: str
+) -> None:
+    detail = replace(RECORDS["exit 1"].detail, code)
+    error = failure(state_of(detail), ASKED)
+    assert type(error) is kind
+    assert words in str(error)
+    detail["container"]["command"] = ["python3", "-s", "/covalent/runner"]
+    assert words in error_text(why(detail))
+    detail["container"]["command"] = ["python3", "theirs.py"]
+    assert f"ended with exit code {code}" in error_text(why(detail))
+
+
 def test_an_exception_is_no_question_of_memory() -> None:
     error = task_failure(TaskResult(0, envelope.RAISED, 1, None, "ZeroDivisionError"), state_of({}), ASKED)
     assert error is not None

@@ -16,7 +16,7 @@ from ...runner.protocol import envelope, layout
 from ...runner.protocol.envelope import TaskResult
 from ..description import JobState
 from .causes import Cause
-from .classify import Outcome, outcome_of, said
+from .classify import RUNNERS_CODES, Outcome, outcome_of, said
 from .exit_codes import is_own_fault, signal_advice, signal_name
 
 _ERRORS: dict[Cause, type[errors.JobFailed]] = {
@@ -163,6 +163,8 @@ def failure(job: JobState, request: JobRequest, log: str = "") -> errors.JobFail
     kind = _ERRORS[outcome.cause]
     if kind is errors.Exited and job.last.exit_code == layout.NO_INPUT.code:  # the runner's: a task's own is committed
         return _input_lost(request, "The last lines of its log name it.")
+    if kind is errors.Exited and job.last.exit_code == layout.NOT_COMMITTED.code:
+        return _result_lost(request, outcome.says)
     if kind is errors.Exited and job.last.exit_code is None:
         kind = errors.Lost
     error = kind(f"{request.who} {outcome.happened}.", says=outcome.says, advice=outcome.advice)
@@ -175,6 +177,11 @@ def _input_lost(request: JobRequest, where: str) -> errors.JobFailed:
         f"{request.who} did not start: it could not read its function or an argument.",
         advice=f"{where} The job role needs s3:GetObject on objects that are not in the image.",
     )
+
+
+def _result_lost(request: JobRequest, says: str) -> errors.Lost:
+    happened, advice = RUNNERS_CODES[layout.NOT_COMMITTED.code]
+    return errors.Lost(f"{request.who} {happened}.", says=says, advice=advice)
 
 
 def error_text(outcome: Outcome) -> str:

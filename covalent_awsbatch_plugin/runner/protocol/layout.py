@@ -28,6 +28,7 @@ ENTRYPOINT = ("python3", "-s", f"/{RUNNER_DIR}")  # -s: no user site-packages of
 ENV_DISPATCH_ID = "COVALENT_AWSBATCH_DISPATCH_ID"
 ENV_BUCKET = "COVALENT_AWSBATCH_BUCKET"
 ENV_RESULTS_PREFIX = "COVALENT_AWSBATCH_RESULTS_PREFIX"
+ENV_EARLIER_ATTEMPTS = "COVALENT_AWSBATCH_EARLIER_ATTEMPTS"  # of earlier jobs for the same tasks; unset: none
 ENV_REGION = "COVALENT_AWSBATCH_REGION"  # the bucket's; if unset, AWS_REGION and AWS_DEFAULT_REGION are read
 # Where several tasks share a container. Without the first, container and task are one, and AWS Batch keeps the time.
 ENV_TASKS_PER_JOB = "COVALENT_AWSBATCH_TASKS_PER_JOB"
@@ -60,6 +61,11 @@ def payload_key(sha256: str) -> str:
 def results_prefix(dispatch_id: str, task_group_id: int) -> str:
     """Return the prefix under which all jobs and attempts of one task group write."""
     return f"{S3_ROOT}/results/{dispatch_id}/{task_group_id}"
+
+
+def state_key(dispatch_id: str, node_id: int) -> str:
+    """Return the prefix under which a task may keep its state; the same for all jobs and attempts of the task."""
+    return f"{S3_ROOT}/results/{dispatch_id}/state/{node_id}"
 
 
 def member_id(job_id: str, member: int) -> str:
