@@ -5,15 +5,16 @@
 
 from typing import TYPE_CHECKING, Any
 
-from .runner.on_stop import on_stop
+from .runner.on_stop import attempt, on_stop, state_prefix
 
 if TYPE_CHECKING:
     from .pool.batch_pool import BatchPool
 
-__all__ = ["BatchPool", "on_stop"]
+__all__ = ["BatchPool", "attempt", "on_stop", "state_prefix"]
 __version__ = "1.0.0"
 
-on_stop.__module__ = __name__  # by this name a pickle refers to it, and in a job's image there may be no other
+for _function in (attempt, on_stop, state_prefix):
+    _function.__module__ = __name__  # by this name a pickle refers to it, and in a job's image there may be no other
 
 
 def __getattr__(name: str) -> Any:

@@ -134,6 +134,11 @@ def environment(dispatch_id: str, bucket: str, region: str, results_prefix: str)
     }
 
 
+def numbering(earlier_attempts: int) -> dict[str, str]:
+    """Return the variable for a job whose tasks had earlier jobs: how many attempts these had."""
+    return {layout.ENV_EARLIER_ATTEMPTS: str(earlier_attempts)} if earlier_attempts else {}
+
+
 def sharing(settings: Settings, tasks: int) -> dict[str, str]:
     """Return the variables for a shared container: the number of its tasks and how to run them."""
     if not settings.shares_containers:

@@ -148,6 +148,7 @@ class Client:
             log.warning("`%s` is %s", handle.name, before[-1])
             settings, tries = changed, tries + 1
             task.tries = tries
+            task.earlier_attempts += ended.attempts
             handle = await self._resubmit(settings, task, task.package, handle)
 
     async def results(

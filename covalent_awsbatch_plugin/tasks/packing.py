@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import io
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,9 +22,12 @@ from typing import IO, Any
 from weakref import WeakValueDictionary
 
 from ..core.files import staged, staging_error
+from ..dependencies.references import of_pickle
+from ..dependencies.source_lines import source_lines
 from ..errors import NotPicklable
 from ..runner.protocol import archive, layout
 from ..runner.protocol.task import IN_IMAGE, IN_S3, ObjectRef, TaskFile, TaskSpec
+from ..runner.script import travels_by_name
 from .staged_group import StagedGroup, StagedTask, needed_hooks
 
 _STEP_BYTES = 1024 * 1024
@@ -99,8 +103,9 @@ def _pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], byt
         covalent=covalent,
     )
     content = hashlib.sha256(task_file.to_json()).hexdigest()
+    tasks = tuple(replace(task, sources=objects.source_of(task)) for task in task_file.tasks)
     return Package(
-        task=replace(task_file, result_key=key_for(content).hex()),
+        task=replace(task_file, result_key=key_for(content).hex(), tasks=tasks),
         objects=objects.baked,
         uploads=objects.uploads,
         content=content,
@@ -157,7 +162,9 @@ class PackedObjects:
         try:
             size = archive.pickle_size(path)
             if size <= self._max:
-                return self._bake(archive.read_pickle(path))
+                ref = self._bake(pickle := archive.read_pickle(path))
+                _check_names(ref.sha256, pickle, title)
+                return ref
             with path.open("rb") as file:
                 return self._upload(path, archive.pickled(file))
         except (ValueError, OverflowError, MemoryError) as error:  # a wrong offset can ask for any amount
@@ -172,6 +179,12 @@ class PackedObjects:
             plain = path.with_name(path.name + _PLAIN)
             plain.write_bytes(data)
         return self._uploaded(ObjectRef.of(data, IN_S3), plain)
+
+    def source_of(self, task: TaskSpec) -> ObjectRef | None:
+        """Add the source lines of a task's function; None for a function without any, or too big for the image."""
+        function = self.baked.get(task.function.sha256)
+        data = _source_lines(task.function.sha256, function.data, task.python) if function else b""
+        return self._bake(data) if data else None
 
     def _bake(self, data: bytes) -> ObjectRef:
         ref = ObjectRef.of(data, IN_IMAGE)
@@ -196,6 +209,35 @@ class PackedObjects:
     def _uploaded(self, ref: ObjectRef, plain: Path) -> ObjectRef:
         self.uploads[layout.object_key(ref.sha256)] = plain
         return ref
+
+
+_MOST_KNOWN = 1024
+_names: dict[str, tuple[str, ...]] = {}  # members of the script that a pickle only names, by its sha256
+_sources: dict[str, bytes] = {}  # source lines of a function, by the sha256 of its pickle
+
+
+def _check_names(sha256: str, pickle: bytes, title: str) -> None:
+    """Raise NotPicklable for a pickle that only names a member of the script."""
+    if b"__main__" not in pickle:
+        return
+    if sha256 not in _names:
+        _make_room(_names)
+        _names[sha256] = tuple(sorted(of_pickle(io.BytesIO(pickle)).of_main))
+    if names := _names[sha256]:
+        raise NotPicklable(f"{title} can't be sent to AWS Batch.", advice=travels_by_name(names[0]))
+
+
+def _source_lines(sha256: str, pickle: bytes, python: str) -> bytes:
+    """Return the source lines of a function; a function that was packed before is not read again."""
+    if sha256 not in _sources:
+        _make_room(_sources)
+        _sources[sha256] = source_lines(pickle, python)
+    return _sources[sha256]
+
+
+def _make_room(cache: dict[str, Any]) -> None:
+    if len(cache) >= _MOST_KNOWN:
+        cache.clear()
 
 
 def _steps(file: IO[bytes]) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -82,19 +82,40 @@ class Ended:
     envelope: env.Envelope | None
     before: tuple[str, ...] = ()
 
+    @property
+    def attempts(self) -> int:
+        """The number of attempts that the job had, as far as is known; at least 1."""
+        return max(1, len(self.job.attempts) if self.job else 0, self.envelope.attempt if self.envelope else 0)
+
 
 async def collect(
     services: Services, settings: Settings, ended: Ended, node_ids: tuple[int, ...], into: Path
 ) -> list[NodeResult]:
-    """Fetch the results of every node as files in `into`. A second call returns the same. Nothing is unpickled."""
+    """Fetch the results of every node as files in `into`. A second call returns the same. Nothing is unpickled.
+
+    Raises Lost, StagingError or a ServiceError.
+    """
     if ended.envelope is None:
         return await _without_result(services, settings, ended, node_ids, into)
+    _check_nodes(ended.envelope, ended.handle, node_ids)
     above = await _above_stderr(services, ended, ended.envelope)
     folder = _Folder(
         services, await results_store(services, settings, ended.handle), ended.handle, ended.envelope, into
     )
     tasks = ended.envelope.tasks
     return list(await asyncio.gather(*(_node_result(folder, settings, ended, task, above) for task in tasks)))
+
+
+def _check_nodes(envelope: env.Envelope, handle: JobHandle, node_ids: Sequence[int]) -> None:
+    """Raise Lost for a result of other nodes: a task can read its key, and so seal what it likes."""
+    if sorted(task.node_id for task in envelope.tasks) == sorted(node_ids):
+        return
+    expected, sealed = (", ".join(map(str, ids)) for ids in (node_ids, [task.node_id for task in envelope.tasks]))
+    raise errors.Lost(
+        f"The result of `{handle.name}` (Batch job {handle.job_id}) is of node {sealed or 'none'}, and node {expected} "
+        "was submitted.",
+        advice="The task's own code wrote it: look at what the function does, and at the packages that it imports.",
+    )
 
 
 async def _above_stderr(services: Services, ended: Ended, envelope: env.Envelope) -> str:

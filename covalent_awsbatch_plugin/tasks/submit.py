@@ -191,6 +191,7 @@ def _request(
         queue=resources.placement.queue_arn,
         environment=jobs.environment(first.dispatch_id, settings.s3_bucket_name, region, _prefix(tasks))
         | jobs.sharing(settings, len(tasks))
+        | jobs.numbering(tasks[0].earlier_attempts)
         | parts.environment,
         tags=tags | {jobs.TAG_SUBMISSION: submission},
     )

@@ -144,7 +144,8 @@ def test_a_missing_module_is_named_with_a_remedy(container: Container) -> None:
     error = container.run().text(envelope.ERROR)
     assert "ModuleNotFoundError: No module named 'some_science'" in error
     assert "The image has no module 'some_science', which node 0 ('compute') needs" in error
-    assert "DepsPip" in error
+    assert "setting `environment`" in error and 'environment="auto"' in error
+    assert "DepsPip" not in error, "a module of the user's own is on no index"
 
 
 def test_a_node_that_needs_covalent_says_what_the_image_needs(container: Container) -> None:

@@ -24,7 +24,7 @@ class ObjectRef:
 
     Functions and arguments are pickles, without Covalent's archive around them: its text of the value may contain an
     address, and then the same task would have another name in each process. `place` is `IN_IMAGE`, in the same payload
-    as the description (`layout.object_file`), or `IN_S3`, a separate object in the bucket (`layout.object_key`).
+    as the description, or `IN_S3`, a separate object in the bucket (`layout.object_key`).
     """
 
     sha256: str
@@ -48,7 +48,8 @@ class TaskSpec:
     """One electron of Covalent; `args` and `kwargs` are the node ids of its inputs.
 
     `python` is the version that pickled the function. With `kind` CALLS its one argument is a list of pairs of
-    arguments and keyword arguments, and its value is `runner.calls.run_calls` of them.
+    arguments and keyword arguments, and its value is `runner.calls.run_calls` of them. `sources` are the lines of the
+    function in the user's script, for tracebacks (`script.SourceLines`); they don't belong to the task's content.
     """
 
     node_id: int
@@ -59,6 +60,7 @@ class TaskSpec:
     args: tuple[int, ...] = ()
     kwargs: dict[str, int] = field(default_factory=dict)
     kind: str = FUNCTION
+    sources: ObjectRef | None = None
 
 
 @dataclass(frozen=True)
@@ -109,4 +111,5 @@ def _task_spec(body: dict[str, Any]) -> TaskSpec:
         args=tuple(body["args"]),
         kwargs=dict(body["kwargs"]),
         kind=kind,
+        sources=ObjectRef(**body["sources"]) if body.get("sources") else None,
     )
