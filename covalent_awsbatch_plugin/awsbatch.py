@@ -37,7 +37,7 @@ from covalent.executor.schemas import ResourceMap, TaskSpec, TaskUpdate
 from .core.covalent_config import COVALENTS_OWN
 from .core.covalent_plugins import other_awsbatch_plugins
 from .dependencies.import_folders import import_folders
-from .dependencies.spec import anchored
+from .dependencies.relative_paths import anchored_existing
 from .errors import AWSBatchError, Cancelled, JobFailed, SettingError, StagingError, UnknownFormat
 from .infra.stack_settings import ExecutorInfraDefaults, ExecutorPluginDefaults
 from .settings import SETTING_NAMES, Given, Settings, ignored_keys, resolve
@@ -81,7 +81,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         # Covalent creates an executor from its name by passing the whole section; their origin is the section.
         own = {} if arguments == _section() else arguments
         base = {name: own[name] for name in COVALENTS_OWN if own.get(name) is not None}
-        settings = anchored(
+        settings = anchored_existing(
             {name: _plain(value) for name, value in own.items() if name not in COVALENTS_OWN}, Path.cwd()
         )
         super().__init__(**base)

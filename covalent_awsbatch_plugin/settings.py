@@ -18,7 +18,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .core import resource_names
-from .dependencies.spec import environment_spec, one_text
+from .core.url_passwords import without_passwords
+from .dependencies.spec import one_text, relative_paths
 from .errors import SettingError
 from .runner.protocol import layout
 
@@ -45,9 +46,11 @@ def _region(name: str) -> str:
 
 def _readable(text: str) -> str:
     try:
-        environment_spec(text)
+        relative = relative_paths(text)
     except SettingError as error:
         raise ValueError(error.advice) from error
+    if relative:
+        raise ValueError(f"{relative[0]} is relative, and the folder is unknown where the task is sent; write it whole")
     return text
 
 
@@ -320,7 +323,8 @@ def _sentence(error: ValidationError, values: Mapping[str, Any], origins: Mappin
             f"There is no setting `{name}`, given {origins[name]}.", advice=f"Did you mean `{hint}`?" if hint else ""
         )
     return SettingError(
-        f"The setting {name}={values[name]!r}, given {origins[name]}, can't be used: {wrong_with(wrong)}.",
+        f"The setting {name}={without_passwords(repr(values[name]))}, given {origins[name]}, can't be used: "
+        f"{wrong_with(wrong)}.",
         advice=f"{name}: {Settings.model_fields[name].description}",
     )
 

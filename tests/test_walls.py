@@ -68,6 +68,7 @@ OUTSIDE = {
     "filelock": {"core/covalent_config.py"},
     "tomlkit": {"core/covalent_config.py", "dependencies/lock.py"},
     "packaging": {"dependencies", "images"},
+    "pathspec": {"dependencies/ignore_files.py"},
     "uv": {"core/uv_process.py"},
 }
 
@@ -78,6 +79,7 @@ PURE = (
     "iam.py",
     "core/fargate_sizes.py",
     "core/resource_names.py",
+    "core/url_passwords.py",
     "images/reference.py",
     "images/manifest.py",
     "images/layer.py",
@@ -85,6 +87,7 @@ PURE = (
     "dependencies/spec.py",
     "dependencies/lock.py",
     "dependencies/references.py",
+    "dependencies/script_references.py",
     "dependencies/user_code_rules.py",
     "jobs/definition.py",
     "jobs/description.py",

@@ -24,7 +24,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from ..aws.session import close_shared
 from ..core.covalent_config import config_file, section
-from ..dependencies.spec import anchored
+from ..dependencies.relative_paths import anchored_existing
 from ..errors import NotPicklable, StagingError
 from ..runner.calls import Outcome
 from ..settings import SETTING_NAMES, Given, resolve
@@ -59,7 +59,7 @@ class BatchPool(futures.Executor):
         if not _NAME.fullmatch(name):
             raise ValueError(f"The pool's name {name!r} must be 1 to 64 letters, digits, - or _.")
         values = {key: value for key, value in section().items() if key in SETTING_NAMES}
-        own = Given(anchored(settings, Path.cwd()), "by BatchPool(...)")
+        own = Given(anchored_existing(settings, Path.cwd()), "by BatchPool(...)")
         self.settings = resolve(own, Given(values, f"in [executors.awsbatch] of {config_file()}"))
         self.name = name
         self._dispatch_id = f"{name}-{uuid.uuid4().hex[:12]}"

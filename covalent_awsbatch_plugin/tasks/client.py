@@ -104,11 +104,11 @@ class Client:
                 earlier, unsettled = await left_behind(self.services, settings, records, package.content)
             if earlier and not settings.may_resubmit:
                 return await self._take_over(settings, earlier, package, task)
-            packs = bool(settings.environment or requirements)
+            packs = bool(settings.environment or requirements or package.needs_covalent)
             task.base = await self.base_images.find(settings, resources, group, package, packs=packs)
             _raise_if_cancelled(task)
             if packs:
-                packing = self.dependency_layers.pack(settings, group, requirements, task.base, package.python)
+                packing = self.dependency_layers.pack(settings, group, requirements, task.base, package)
                 task.dependencies = await _unless_cancelled(task, packing)
                 _raise_if_cancelled(task)
             task.package = package

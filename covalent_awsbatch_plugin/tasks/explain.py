@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from ..core.url_passwords import without_passwords
 from ..errors import ImageError
 from ..images.layer import Layer, compressed_layer, layer
 from ..images.runner_layer import runner_files
@@ -45,13 +46,17 @@ def explanation(settings: Settings) -> str:
     layers = [_layer_line(compressed_layer(image_files([package], [DISPATCH], 1), "task"))] if payload is None else []
     return "\n\n".join(
         (
-            "Settings\n" + "\n".join(f"  {name} = {value!r}" for name, value in settings),
+            "Settings\n" + "\n".join(f"  {name} = {_shown(value)}" for name, value in settings),
             "Image, bottom up\n" + "\n".join([*_image(settings), *layers]),
             *([f"Object in the bucket\n  {payload.size:,} bytes  {payload.key}"] if payload else []),
             "RegisterJobDefinition\n" + json.dumps(definition, indent=2),
             "SubmitJob\n" + json.dumps(submission, indent=2),
         )
     )
+
+
+def _shown(value: object) -> str:
+    return without_passwords(repr(value))
 
 
 def _image(settings: Settings) -> list[str]:

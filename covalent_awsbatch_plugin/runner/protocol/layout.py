@@ -21,6 +21,7 @@ SPAWNED = "covalent_awsbatch_script"  # the module that a process of multiproces
 PLUGIN_DIR = f"{RUNNER_DIR}/plugin"  # the part of this package that tasks may import, where the image lacks it
 ENV_DIR = f"{ROOT}/env"  # the task's Python packages, as an installer writes them: modules, and bin/
 CODE_DIR = f"{ROOT}/code"  # the user's own modules
+COVALENT_DIR = f"{ROOT}/sdk"  # Covalent and what it imports, where a pickle refers to it
 PAYLOAD_FILE = f"{ROOT}/payload"  # the payload of the job's tasks (`payload`), where the image contains it
 ENTRYPOINT = ("python3", "-s", f"/{RUNNER_DIR}")  # -s: no user site-packages of whatever user the base image has
 
