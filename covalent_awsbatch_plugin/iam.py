@@ -32,6 +32,7 @@ class Names:
     execution_role: str
     job_role: str
     log_group: str
+    kms_key: str = ""  # of the bucket's objects, as ID or ARN; "": none of the account's own
 
     @classmethod
     def made(cls, names: Mapping[str, str], account: str, region: str, partition: str = "aws") -> Names:
@@ -57,6 +58,11 @@ class Names:
         return f"arn:{self.partition}:s3:::{self.bucket}"
 
     @property
+    def key_arn(self) -> str:
+        """ARN of the KMS key."""
+        return self.kms_key if self.kms_key.startswith("arn:") else self.arn("kms", f"key/{self.kms_key}")
+
+    @property
     def repository_arn(self) -> str:
         """ARN of the ECR repository."""
         return self.arn("ecr", f"repository/{self.repository}")
@@ -77,6 +83,22 @@ class Names:
         return self.arn("logs", f"log-group:{self.log_group}:log-stream:*")
 
 
+def ec2_principal(partition: str) -> str:
+    """Return EC2's service principal, which ends as the partition's host names; those of Batch and ECS do not.
+
+    https://docs.amazonaws.cn/en_us/aws/latest/userguide/iam.html
+    """
+    suffixes = {
+        "aws-cn": "amazonaws.com.cn",
+        "aws-iso": "c2s.ic.gov",
+        "aws-iso-b": "sc2s.sgov.gov",
+        "aws-iso-e": "cloud.adc-e.uk",
+        "aws-iso-f": "csp.hci.ic.gov",
+        "aws-eusc": "amazonaws.eu",
+    }
+    return f"ec2.{suffixes.get(partition, 'amazonaws.com')}"
+
+
 def allow(sid: str, actions: str, *resources: str, **condition: Any) -> Statement:
     """Return a statement that allows actions; `actions` is like "s3:GetObject PutObject"."""
     service, _, names = actions.partition(":")
@@ -90,6 +112,14 @@ def allow(sid: str, actions: str, *resources: str, **condition: Any) -> Statemen
     }
 
 
+def key_use(names: Names) -> list[Statement]:
+    """Return the statement for reading and writing objects that a KMS key encrypts; none without a key.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html#require-sse-kms
+    """
+    return [allow("UseKey", "kms:Decrypt GenerateDataKey", names.key_arn)] if names.kms_key else []
+
+
 def job(names: Names) -> list[Statement]:
     """Return the job role's statements: the function reads its inputs and writes its result.
 
@@ -99,6 +129,7 @@ def job(names: Names) -> list[Statement]:
         allow("ReadWhatWasSent", "s3:GetObject", names.keys("objects/")),
         # Read, too: of tasks that share a container a second attempt runs those alone whose results are not there.
         allow("WriteResults", "s3:GetObject PutObject", names.keys("results/")),
+        *key_use(names),
     ]
 
 
@@ -148,6 +179,7 @@ def dispatcher(names: Names) -> list[Statement]:
         allow("TidyObjects", "s3:DeleteObject", names.keys("")),
         allow("TidyImages", "ecr:BatchDeleteImage", names.repository_arn),
         allow("TidyDefinitions", "batch:DeregisterJobDefinition", definitions),
+        *key_use(names),
     ]
 
 
@@ -156,7 +188,7 @@ ROLES: Mapping[str, Callable[[Names], list[Statement]]] = {
     "execution": execution,
     "job": job,
 }
-_NO_NAMES = Names("aws", "", "", "", "", "", "", "", "", "")
+_NO_NAMES = Names("aws", "", "", "", "", "", "", "", "", "", kms_key="*")
 
 
 def policy(role: str, names: Names) -> dict[str, Any]:

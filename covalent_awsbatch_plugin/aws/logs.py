@@ -8,6 +8,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from ..errors import NotAllowed, NotFound, Refused
+from .endpoints import console
 from .session import AWS
 
 
@@ -56,12 +57,18 @@ class Logs:
 
 
 def link(region: str, group: str, stream: str) -> str:
-    """Return the console's page of a log stream; it needs its names encoded twice, with $ for %."""
+    """Return the console's page of a log stream, or its names where no public console has the Region.
+
+    The page needs its names encoded twice, with $ for %.
+    """
+    host = console(region)
+    if not host:
+        return f"The log of the container is {stream} in the log group {group}."
 
     def twice(name: str) -> str:
         return quote(quote(name, safe=""), safe="").replace("%", "$")
 
     return (
-        f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}"
+        f"https://{host}/cloudwatch/home?region={region}"
         f"#logsV2:log-groups/log-group/{twice(group)}/log-events/{twice(stream)}"
     )

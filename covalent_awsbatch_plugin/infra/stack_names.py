@@ -58,5 +58,5 @@ def names_tf() -> str:
 
 def configured_names(settings: Settings, account: str, region: str, partition: str = "aws") -> Names:
     """Return the names that the executor's settings give, for the policies of `iam`."""
-    values = {kind: getattr(settings, name) for kind, name in SETTINGS.items()}
+    values = {kind: getattr(settings, name) for kind, name in SETTINGS.items()} | {"kms_key": settings.kms_key}
     return Names.made(values, account, region, partition)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from ..aws.s3 import Store
 from ..aws.session import AWS
 
 
@@ -38,10 +39,9 @@ class Leftovers:
             )
         return images
 
-    async def objects(self, bucket: str, prefix: str) -> list[Leftover]:
-        """Return every object below a prefix."""
-        of = f"bucket `{bucket}`"
-        items = self._aws.items("s3", "ListObjectsV2", "Contents", of=of, Bucket=bucket, Prefix=prefix)
+    async def objects(self, store: Store, prefix: str) -> list[Leftover]:
+        """Return every object below a prefix of a bucket."""
+        items = store.objects(prefix)
         return [Leftover(item["Key"], item["Key"], item["Size"], item["LastModified"]) async for item in items]
 
     async def definitions(self) -> list[tuple[Leftover, Mapping[str, str]]]:

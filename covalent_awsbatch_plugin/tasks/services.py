@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from ..aws.ecr import ECR
+from ..aws.endpoints import s3_url
 from ..aws.identity import Account, Identity
 from ..aws.logs import Logs
 from ..aws.s3 import Store
@@ -50,6 +51,8 @@ class ResolvedResources:
     placement: JobPlacement
     repository: Repository
     store: Store
+    bucket_region: str
+    s3_url: str  # in the bucket's Region
 
 
 class Services:
@@ -146,7 +149,9 @@ class Services:
             execution_role_arn=execution_arn.result(),
             job_role_arn=job_arn.result(),
         )
-        return ResolvedResources(placement, repository.result(), store)
+        bucket_region = await store.region()
+        url = s3_url(bucket_region, self.aws)
+        return ResolvedResources(placement, repository.result(), store, bucket_region, url)
 
     async def cached(
         self, key: Hashable, make: Callable[[], Coroutine[Any, Any, T]], seconds: float = RESOURCES_SECONDS
