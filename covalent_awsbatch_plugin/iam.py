@@ -8,6 +8,7 @@ Source of the resource types that an action accepts: https://docs.aws.amazon.com
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,10 @@ from typing import Any
 from .runner.protocol import layout
 
 Statement = dict[str, Any]
+_REPOSITORY = re.compile(
+    r"(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.[a-z0-9.-]+/(?P<name>.+)"
+    r"|arn:[a-z-]+:ecr:(?P<region_>[a-z0-9-]+):(?P<account_>\d{12}):repository/(?P<name_>.+)"
+)
 EVERYTHING = "*"  # for actions that know no resources
 
 
@@ -32,6 +37,7 @@ class Names:
     execution_role: str
     job_role: str
     log_group: str
+    base_repository: str = ""  # ARN of the ECR repository of the base image, if that is another one
     kms_key: str = ""  # of the bucket's objects, as ID or ARN; "": none of the account's own
 
     @classmethod
@@ -65,7 +71,8 @@ class Names:
     @property
     def repository_arn(self) -> str:
         """ARN of the ECR repository."""
-        return self.arn("ecr", f"repository/{self.repository}")
+        account, region, name = ecr_repository(self.repository)
+        return f"arn:{self.partition}:ecr:{region or self.region}:{account or self.account}:repository/{name}"
 
     @property
     def queue_arn(self) -> str:
@@ -81,6 +88,15 @@ class Names:
     def streams(self) -> str:
         """ARN pattern of the jobs' log streams."""
         return self.arn("logs", f"log-group:{self.log_group}:log-stream:*")
+
+
+def ecr_repository(text: str) -> tuple[str, str, str]:
+    """Return account, Region and name of a repository given by URI or ARN; by name, the first two are ""."""
+    match = _REPOSITORY.fullmatch(text)
+    if match is None:
+        return "", "", text
+    parts = match.groupdict()
+    return tuple(str(parts[key] or parts[f"{key}_"]) for key in ("account", "region", "name"))  # type: ignore[return-value]
 
 
 def ec2_principal(partition: str) -> str:
@@ -157,6 +173,11 @@ def dispatcher(names: Names) -> list[Statement]:
             "ecr:BatchCheckLayerAvailability BatchGetImage CompleteLayerUpload DescribeRepositories"
             " GetDownloadUrlForLayer InitiateLayerUpload PutImage UploadLayerPart",
             names.repository_arn,
+        ),
+        *(
+            [allow("ReadBase", "ecr:BatchCheckLayerAvailability BatchGetImage GetDownloadUrlForLayer", base)]
+            if (base := names.base_repository)
+            else []
         ),
         allow(
             "Look",

@@ -94,7 +94,10 @@ class Settings(BaseModel):
         " demands one. `iam` then prints the statements for the key. A key in another Region or account needs its ARN."
         " Empty: the bucket's default.",
     )
-    ecr_repo_name: Name = Field("covalent-batch-job-images", description="ECR repository for the tasks' images.")
+    ecr_repo_name: Name = Field(
+        "covalent-batch-job-images",
+        description="ECR repository for the tasks' images: its name, or its URI where it belongs to another account.",
+    )
     batch_job_definition_name: str = Field(
         "covalent-batch-jobs",
         pattern=r"^[A-Za-z0-9_-]{1,100}$",
@@ -163,8 +166,9 @@ class Settings(BaseModel):
     )
     container_image_uri: str = Field(
         "",
-        description="Base image; it must have the same minor version of Python as the client. Empty: the official"
-        " `python:<minor>-slim`, copied once into the ECR repository.",
+        description="Base image; it must have the same minor version of Python as the client. One in any ECR registry"
+        " is read with your AWS credentials, another private one with Docker's login of this machine. Empty: the"
+        " official `python:<minor>-slim`, copied once into the ECR repository.",
     )
     environment: Annotated[str, BeforeValidator(one_text), AfterValidator(_readable)] = Field(
         "",

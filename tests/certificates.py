@@ -27,7 +27,7 @@ class Authority:
         self.ca_file, self._server_file = folder / "own-ca.pem", folder / "server.pem"
         ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
         ca = _certificate("own CA", "own CA", ca_key, ca_key, x509.BasicConstraints(ca=True, path_length=None))
-        names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))])
+        names = x509.SubjectAlternativeName([x509.DNSName("localhost"), *map(_address, ("127.0.0.1", "0.0.0.0"))])
         server = _certificate("localhost", "own CA", key, ca_key, names)
         self.ca_file.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
         private = key.private_bytes(
@@ -40,6 +40,10 @@ class Authority:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self._server_file)
         return context
+
+
+def _address(text: str) -> x509.IPAddress:
+    return x509.IPAddress(ip_address(text))
 
 
 def _certificate(

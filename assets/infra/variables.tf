@@ -208,7 +208,7 @@ variable "kms_key" {
 }
 
 variable "ecr_repo_name" {
-  description = "ECR repository for the tasks' images."
+  description = "ECR repository for the tasks' images: its name, or its URI where it belongs to another account."
   type        = string
   default     = null
 }
@@ -349,7 +349,7 @@ variable "cache_dir" {
 }
 
 variable "container_image_uri" {
-  description = "Base image; it must have the same minor version of Python as the client. Empty: the official `python:<minor>-slim`, copied once into the ECR repository."
+  description = "Base image; it must have the same minor version of Python as the client. One in any ECR registry is read with your AWS credentials, another private one with Docker's login of this machine. Empty: the official `python:<minor>-slim`, copied once into the ECR repository."
   type        = string
   default     = null
 }

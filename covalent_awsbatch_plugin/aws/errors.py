@@ -90,7 +90,14 @@ def _from_botocore(error: says.BotoCoreError, action: str, of: str) -> errors.AW
     return errors.Refused(f"The request to AWS about {of} could not be sent.", says=text)
 
 
-def _no_answer(error: BaseException, action: str, of: str) -> errors.Unreachable:
+def _no_answer(error: BaseException, action: str, of: str) -> errors.ServiceError:
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return errors.Refused(
+            f"The certificate that answered {action} for {of} is not trusted.",
+            says=str(error),
+            advice="If a proxy or an endpoint has a certificate of your organization, set AWS_CA_BUNDLE to a file with"
+            " its CA.",
+        )
     return errors.Unreachable(
         f"AWS did not answer {action} for {of}.",
         says=str(error) or type(error).__name__,

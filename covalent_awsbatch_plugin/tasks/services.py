@@ -109,7 +109,7 @@ class Services:
 
         async def open_builder() -> Builder:
             folder = await self.in_thread(cache_folder, settings.cache_dir)
-            return await self.aws.keep(builder(settings.builder, folder))
+            return await self.aws.keep(builder(settings.builder, folder, self.aws.variable("ca_bundle") or ""))
 
         return await self.cached(("builder", settings.builder), open_builder, seconds=float("inf"))
 
