@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
 from .core import resource_names
 from .core.url_passwords import without_passwords
@@ -42,6 +42,15 @@ def _region(name: str) -> str:
     if name and not re.fullmatch(r"[a-z]+(-[a-z]+)+-\d+", name):
         raise ValueError("a Region's name looks like eu-west-1")
     return name
+
+
+def _of_kms(key: str, info: ValidationInfo) -> str:
+    """Return a KMS key. An alias can't stand in the statements that allow the key's use."""
+    if key and not re.fullmatch(r"(arn:[a-z-]+:kms:[a-z0-9-]+:\d+:key/)?[A-Za-z0-9-]+", key):
+        raise ValueError("it must be the ID or the ARN of a key, and not an alias")
+    if key and info.data.get("sse") == "AES256":
+        raise ValueError("a key belongs to sse=aws:kms or sse=aws:kms:dsse")
+    return key
 
 
 def _readable(text: str) -> str:
@@ -82,7 +91,22 @@ class Settings(BaseModel):
     s3_bucket_name: Bucket = Field(
         "covalent-batch-job-resources", description="S3 bucket for results and large arguments."
     )
-    ecr_repo_name: Repository = Field("covalent-batch-job-images", description="ECR repository for the tasks' images.")
+    sse: Literal["", "AES256", "aws:kms", "aws:kms:dsse"] = Field(
+        "",
+        description="Encryption by S3 (SSE) of every object that is written, for a bucket whose policy demands that"
+        " requests name it: `AES256`, `aws:kms` or `aws:kms:dsse`. Empty: the bucket's default; with `kms_key`,"
+        " `aws:kms`.",
+    )
+    kms_key: Annotated[str, AfterValidator(_of_kms)] = Field(
+        "",
+        description="KMS key of the objects, as ID or ARN: for a bucket with a customer managed key, or whose policy"
+        " demands one. `iam` then prints the statements for the key. A key in another Region or account needs its ARN."
+        " Empty: the bucket's default.",
+    )
+    ecr_repo_name: Repository = Field(
+        "covalent-batch-job-images",
+        description="ECR repository for the tasks' images: its name, or its URI where it belongs to another account.",
+    )
     batch_job_definition_name: str = Field(
         "covalent-batch-jobs",
         pattern=r"^[A-Za-z0-9_-]{1,100}$",
@@ -151,8 +175,9 @@ class Settings(BaseModel):
     )
     container_image_uri: str = Field(
         "",
-        description="Base image; it must have the same minor version of Python as the client. Empty: the official"
-        " `python:<minor>-slim`, copied once into the ECR repository.",
+        description="Base image; it must have the same minor version of Python as the client. One in any ECR registry"
+        " is read with your AWS credentials, another private one with Docker's login of this machine. Empty: the"
+        " official `python:<minor>-slim`, copied once into the ECR repository.",
     )
     environment: Annotated[str, BeforeValidator(one_text), AfterValidator(_readable)] = Field(
         "",
@@ -246,6 +271,13 @@ class Settings(BaseModel):
     def has_own_image(self) -> bool:
         """True if a job has an image and a job definition of its own, which are of no use after it."""
         return self.payload == "image"
+
+    @property
+    def encryption(self) -> dict[str, str]:
+        """The parameters of PutObject for `sse` and `kms_key`; none for the bucket's default encryption."""
+        kind = self.sse or ("aws:kms" if self.kms_key else "")
+        values = {"ServerSideEncryption": kind, "SSEKMSKeyId": self.kms_key}
+        return {name: value for name, value in values.items() if value}
 
     @property
     def may_resubmit(self) -> bool:

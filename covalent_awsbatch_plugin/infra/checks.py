@@ -81,11 +81,26 @@ def role(setting: str, name: str, trust: Mapping[str, Any]) -> Finding:
     return Finding(setting, WRONG, f"{name}: ECS may not assume it, so no job can start", advice)
 
 
-def encryption(bucket: str, rules: Sequence[Mapping[str, Any]]) -> Finding:
-    """Judge the default encryption of the bucket."""
+def bucket(name: str, there: str, here: str) -> Finding:
+    """Judge the bucket by its Region; `here` is the Region of the queue."""
+    if there == here:
+        return Finding("bucket", OK, name)
+    return Finding("bucket", OK, f"{name}, in {there}: AWS bills all transfer between it and the jobs in {here}")
+
+
+def customer_key(rules: Sequence[Mapping[str, Any]]) -> str:
+    """Return the customer managed KMS key of the bucket's default encryption; "" if AWS's own keys encrypt."""
+    keys = [str(rule.get("ApplyServerSideEncryptionByDefault", {}).get("KMSMasterKeyID") or "") for rule in rules]
+    return next((key for key in keys if key and "alias/aws/" not in key), "")
+
+
+def encryption(bucket: str, rules: Sequence[Mapping[str, Any]], settings: Mapping[str, str]) -> Finding:
+    """Judge the encryption of the bucket's objects: its default, or `settings` as PutObject's parameters."""
     kinds = [rule.get("ApplyServerSideEncryptionByDefault", {}).get("SSEAlgorithm") for rule in rules]
-    if kinds and kinds[0]:
-        return Finding("bucket encryption", OK, str(kinds[0]))
+    kind, key = settings.get("ServerSideEncryption"), settings.get("SSEKMSKeyId")
+    kind, key = (kind, key) if kind else (next(iter(kinds), None), customer_key(rules))
+    if kind:
+        return Finding("bucket encryption", OK, f"{kind} with the key {key}" if key else kind)
     rule = json.dumps({"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]})
     advice = f"aws s3api put-bucket-encryption --bucket {bucket} --server-side-encryption-configuration '{rule}'"
     return Finding("bucket encryption", WRONG, "none", advice)
@@ -123,7 +138,8 @@ def way_out(
         )
     if out:
         return Finding(name, OK, "has a route out of the VPC")
-    missing = [service for service in SERVICES if f"com.amazonaws.{region}.{service}" not in endpoints]
+    # China's names of endpoints begin with `cn.com.amazonaws`, those of isolated partitions with their own suffix.
+    missing = [service for service in SERVICES if not any(e.endswith(f".{region}.{service}") for e in endpoints)]
     if not missing:
         return Finding(name, OK, "reaches AWS through VPC endpoints")
     advice = f"Give it a route to a NAT gateway, or the VPC endpoints {', '.join(missing)}."

@@ -34,6 +34,7 @@ class Doctor:
         self._services, self._settings = services, settings
         self._ask = Checkup(services.aws)
         self._arn, self._who, self._region = "", Identity("", "aws"), ""
+        self._bucket_key = ""  # the customer managed KMS key of the bucket's default encryption
 
     async def findings(self) -> AsyncIterator[Finding]:
         """Yield the findings in order; without credentials there is only one."""
@@ -89,18 +90,23 @@ class Doctor:
             checks.clock(skew),
         ]
 
+    @property
+    def _store(self) -> Store:
+        return self._services.store(self._settings.s3_bucket_name, self._who.account)
+
     # ---- what a task is sent to -----------------------------------------------------------------------------------
     async def _bucket(self) -> Finding:
-        await Store(self._services.aws, self._settings.s3_bucket_name, self._who.account).check()
-        return Finding("bucket", OK, self._settings.s3_bucket_name)
+        await self._store.check()
+        return checks.bucket(self._store.bucket, await self._store.region(), self._region)
 
     async def _encryption(self) -> Finding:
-        bucket = self._settings.s3_bucket_name
-        return checks.encryption(bucket, await self._ask.encryption(bucket))
+        rules = await self._ask.encryption(self._store)
+        self._bucket_key = checks.customer_key(rules)
+        return checks.encryption(self._store.bucket, rules, self._settings.encryption)
 
     async def _writable(self) -> Finding:
-        await self._ask.write(self._settings.s3_bucket_name)
-        return Finding("bucket writable", OK, "objects can be written to covalent-awsbatch/")
+        await self._ask.write(self._store, self._settings.encryption)
+        return Finding("bucket writable", OK, "objects can be written to covalent-awsbatch/ and read")
 
     async def _repository(self) -> Finding:
         repository = await self._services.ecr.repository(self._settings.ecr_repo_name)
@@ -175,7 +181,9 @@ class Doctor:
 
     # ---- what we may do -------------------------------------------------------------------------------------------
     async def _permissions(self) -> list[Finding]:
-        settings = self._settings.model_copy(update=await self._role_arns())  # with the paths that names do not show
+        # the key of the bucket, where none is set, and the roles with the paths that names do not show
+        more = {"kms_key": self._settings.kms_key or self._bucket_key, **await self._role_arns()}
+        settings = self._settings.model_copy(update=more)
         names = configured_names(settings, self._who.account, self._region, self._who.partition)
         others = checks.not_simulated(self._arn)
         findings = [others] if others else []

@@ -124,10 +124,14 @@ def results_prefix(dispatch_id: str, task_group_id: int) -> str:
     return f"{layout.S3_ROOT}/results/{dispatch_id}/{task_group_id}"
 
 
-def environment(dispatch_id: str, bucket: str, region: str, results_prefix: str) -> dict[str, str]:
-    """Return the container's environment variables; they do not grow with the number of tasks."""
+def environment(dispatch_id: str, bucket: str, region: str, s3_url: str, results_prefix: str) -> dict[str, str]:
+    """Return the container's environment variables; they do not grow with the number of tasks.
+
+    `region` is the bucket's, `s3_url` the URL of S3 in it.
+    """
     return {
         layout.ENV_REGION: region,
+        layout.ENV_ENDPOINT: s3_url,
         layout.ENV_DISPATCH_ID: dispatch_id,
         layout.ENV_BUCKET: bucket,
         layout.ENV_RESULTS_PREFIX: results_prefix,
@@ -137,6 +141,12 @@ def environment(dispatch_id: str, bucket: str, region: str, results_prefix: str)
 def numbering(earlier_attempts: int) -> dict[str, str]:
     """Return the variable for a job whose tasks had earlier jobs: how many attempts these had."""
     return {layout.ENV_EARLIER_ATTEMPTS: str(earlier_attempts)} if earlier_attempts else {}
+
+
+def encryption(settings: Settings) -> dict[str, str]:
+    """Return the variables for the encryption of results; none for the bucket's default."""
+    names = {"ServerSideEncryption": layout.ENV_SSE, "SSEKMSKeyId": layout.ENV_KMS_KEY}
+    return {names[name]: value for name, value in settings.encryption.items()}
 
 
 def sharing(settings: Settings, tasks: int) -> dict[str, str]:

@@ -116,7 +116,9 @@ class Client:
                 earlier, unsettled = await left_behind(self.services, settings, records, package.content)
             if earlier:
                 return await self._take_over(settings, earlier, package, task)
-            await asyncio.gather(*(self._upload(resources, key, path) for key, path in package.uploads.items()))
+            await asyncio.gather(
+                *(self._upload(settings, resources, key, path) for key, path in package.uploads.items())
+            )
             _raise_if_cancelled(task)
             handle = await self.batcher.enqueue(settings, task)
             if unsettled:
@@ -185,12 +187,12 @@ class Client:
             raise
 
     # ---- submission ------------------------------------------------------------------------------------------------
-    async def _upload(self, resources: ResolvedResources, key: str, path: Path) -> None:
+    async def _upload(self, settings: Settings, resources: ResolvedResources, key: str, path: Path) -> None:
         """Upload an object that is not there yet; of tasks with the same object the first one uploads it."""
 
         async def send() -> None:
             if not await resources.store.has(key):  # the key is made from the content
-                await resources.store.put_file(key, path)
+                await resources.store.put_file(key, path, settings.encryption)
 
         await self.services.once(("upload", resources.store.bucket, key), send)
 

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from ..aws.endpoints import s3_url
 from ..core.url_passwords import without_passwords
 from ..errors import ImageError
 from ..images.layer import Layer, compressed_layer, layer
@@ -31,10 +32,9 @@ def explanation(settings: Settings) -> str:
     placement, package = _place(settings), _example(settings)
     payload = None if settings.has_own_image else payload_of([package], [DISPATCH], 1)
     definition = jobs.job_definition(settings, placement, f"{settings.ecr_repo_name}@sha256:<digest>")
-    prefix = jobs.results_prefix(DISPATCH, 0)
-    environment = jobs.environment(DISPATCH, settings.s3_bucket_name, placement.region, prefix) | jobs.sharing(
-        settings, 1
-    )
+    prefix, url = jobs.results_prefix(DISPATCH, 0), s3_url(placement.region)
+    environment = jobs.environment(DISPATCH, settings.s3_bucket_name, placement.region, url, prefix)
+    environment |= jobs.encryption(settings) | jobs.sharing(settings, 1)
     submission = jobs.submission(
         name=jobs.job_name([(DISPATCH, 0)]),
         size=1,

@@ -35,8 +35,6 @@ from .services import Services
 
 log = logging.getLogger(__name__)
 
-LATE_LOG_LOOKS_S = (0.5, 1.0, 2.0, 4.0)  # pauses; Docker's awslogs driver sends its buffer at least every 5 s
-
 
 @dataclass(frozen=True)
 class NodeResult:
@@ -283,16 +281,12 @@ async def _without_result(
 
 
 async def _log_tail(services: Services, settings: Settings, job: JobState) -> str:
-    """Return the last lines of a job's log. CloudWatch may get them after the job's end: an empty log is reread."""
+    """Return the last lines of a job's log. CloudWatch may get them after the job's end."""
     if not job.last.log_stream:
         return ""
-    logs, text = Logs(services.aws, settings.batch_job_log_group_name), ""
     try:
-        for pause in (0.0, *LATE_LOG_LOOKS_S):
-            await asyncio.sleep(pause)
-            if text := await logs.tail(job.last.log_stream):
-                break
-        return text
+        logs = Logs(services.aws, settings.batch_job_log_group_name)
+        return await logs.settled_tail(job.last.log_stream, job.last.stopped_ms)
     except errors.AWSBatchError as error:  # the job's own error matters more than that its log can't be read
         return f"[the log can't be read: {error}]\n"
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from ..aws.ecr import ECR
+from ..aws.endpoints import s3_url
 from ..aws.identity import Account, Identity
 from ..aws.logs import Logs
 from ..aws.s3 import Store
@@ -52,6 +53,8 @@ class ResolvedResources:
     placement: JobPlacement
     repository: Repository
     store: Store
+    bucket_region: str
+    s3_url: str  # in the bucket's Region
 
 
 class Services:
@@ -114,7 +117,7 @@ class Services:
 
         async def open_builder() -> Builder:
             folder = await self.in_thread(cache_folder, settings.cache_dir)
-            return await self.aws.keep(builder(settings.builder, folder))
+            return await self.aws.keep(builder(settings.builder, folder, self.aws.variable("ca_bundle") or ""))
 
         return await self.cached(("builder", settings.builder), open_builder, seconds=float("inf"))
 
@@ -159,7 +162,9 @@ class Services:
             execution_role_arn=execution_arn.result(),
             job_role_arn=job_arn.result(),
         )
-        return ResolvedResources(placement, repository.result(), store)
+        bucket_region = await store.region()
+        url = s3_url(bucket_region, self.aws)
+        return ResolvedResources(placement, repository.result(), store, bucket_region, url)
 
     async def cached(
         self, key: Hashable, make: Callable[[], Coroutine[Any, Any, T]], seconds: float = RESOURCES_SECONDS

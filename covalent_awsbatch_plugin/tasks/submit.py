@@ -181,7 +181,6 @@ def _request(
 ) -> dict[str, Any]:
     """Return the SubmitJob request of one job for these tasks."""
     first = tasks[0].staged
-    region = resources.placement.region
     groups = [(task.staged.dispatch_id, task.staged.task_group_id) for task in tasks]
     tags = jobs.tags(first.dispatch_id, first.task_group_id, socket.gethostname())
     return jobs.submission(
@@ -189,7 +188,10 @@ def _request(
         size=-(-len(tasks) // settings.tasks_per_job),
         definition=definition,
         queue=resources.placement.queue_arn,
-        environment=jobs.environment(first.dispatch_id, settings.s3_bucket_name, region, _prefix(tasks))
+        environment=jobs.environment(
+            first.dispatch_id, settings.s3_bucket_name, resources.bucket_region, resources.s3_url, _prefix(tasks)
+        )
+        | jobs.encryption(settings)
         | jobs.sharing(settings, len(tasks))
         | jobs.numbering(tasks[0].earlier_attempts)
         | parts.environment,

@@ -31,6 +31,9 @@ ENV_BUCKET = "COVALENT_AWSBATCH_BUCKET"
 ENV_RESULTS_PREFIX = "COVALENT_AWSBATCH_RESULTS_PREFIX"
 ENV_EARLIER_ATTEMPTS = "COVALENT_AWSBATCH_EARLIER_ATTEMPTS"  # of earlier jobs for the same tasks; unset: none
 ENV_REGION = "COVALENT_AWSBATCH_REGION"  # the bucket's; if unset, AWS_REGION and AWS_DEFAULT_REGION are read
+ENV_ENDPOINT = "COVALENT_AWSBATCH_S3_ENDPOINT"  # the URL of S3 in that Region; if unset, the client's own rule
+ENV_SSE = "COVALENT_AWSBATCH_SSE"  # the server-side encryption of results; if unset, the bucket's default
+ENV_KMS_KEY = "COVALENT_AWSBATCH_KMS_KEY"  # the KMS key of that encryption
 # Where several tasks share a container. Without the first, container and task are one, and AWS Batch keeps the time.
 ENV_TASKS_PER_JOB = "COVALENT_AWSBATCH_TASKS_PER_JOB"
 ENV_PARALLEL_TASKS = "COVALENT_AWSBATCH_PARALLEL_TASKS"  # how many of these run at once
