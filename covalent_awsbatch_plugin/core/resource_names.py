@@ -4,8 +4,8 @@
 """The names of AWS resources in settings: what the console shows beside them, URIs and ARNs, is taken or explained.
 
 A bucket's URI and ARN mean one bucket, a repository's one of any account. The ARN of another resource also names an
-account and a Region, which here come from the credentials and the setting `region`, so the error names the part to set. All alphabets are safe in
-a shell, because advice has these names in commands.
+account and a Region, which here come from the credentials and the setting `region`, so the error names the part to set.
+All alphabets are safe in a shell, because advice has these names in commands.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def test_what_means_one_resource_is_taken(name: str, text: str, value: str | Non
         (
             "ecr_repo_name",
             "123456789012.dkr.ecr.eu-west-1.amazonaws.com/a:v1",
-            "set the repository alone: 123456789012.",
+            "set the repository alone: 1",
         ),
         ("ecr_repo_name", "arn:aws:batch:eu-west-1:123456789012:job-queue/q", "not of an ECR repository"),
         ("batch_queue", "arn:aws:batch:eu-west-1:123456789012:compute-environment/ce", "ARN of a compute-environment"),
