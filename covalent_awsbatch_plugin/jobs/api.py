@@ -21,6 +21,7 @@ from .names import TAG_SUBMISSION
 
 SUBMIT_TRIES = 8  # about a minute in all; for RegisterJobDefinition too
 CLOCK_SKEW_SECONDS = 300  # AWS refuses requests whose time differs by more
+FOUND_REFUSALS = 3  # of a definition that another process registered, before it is registered again
 IDS_PER_CALL = 100  # https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html
 
 
@@ -48,6 +49,7 @@ class Batch:
     def __init__(self, aws: AWS) -> None:
         self._aws = aws
         self._defined: dict[str, str] = {}  # ARNs by name
+        self._registered: set[str] = set()  # ARNs that this process registered, until it deregisters them
         self._defining: Once[str] = Once()
 
     async def queue(self, name: str) -> Queue:
@@ -78,22 +80,44 @@ class Batch:
             self._defined[name] = await self._defining(name, lambda: self._find_or_register(definition))
         return self._defined[name]
 
-    async def _find_or_register(self, definition: Mapping[str, Any]) -> str:
-        """Find the definition, or register it.
+    async def define_again(self, definition: Mapping[str, Any], unknown_arn: str, refusals: int) -> str:
+        """Return the ARN to submit with after SubmitJob did not know `unknown_arn` for the `refusals`-th time.
+
+        AWS Batch shows a new definition late, and the end of one too. So the ARN stays the same while it may appear,
+        and the definition is registered again if it was deregistered, or if another process registered it and SubmitJob
+        still does not know it.
+        """
+        name = definition["jobDefinitionName"]
+        self._forget(unknown_arn)
+        if not await self._is_inactive(unknown_arn) and (unknown_arn in self._registered or refusals < FOUND_REFUSALS):
+            return self._defined.setdefault(name, unknown_arn)
+        if name not in self._defined:  # otherwise another task has defined it meanwhile
+            work = (name, unknown_arn), lambda: self._find_or_register(definition, unknown_arn)
+            self._defined[name] = await self._defining(*work)
+        return self._defined[name]
+
+    async def _is_inactive(self, arn: str) -> bool:
+        of = f"job definition `{arn}`"
+        answer = await self._aws.call("batch", "DescribeJobDefinitions", of=of, jobDefinitions=[arn])
+        return any(each["status"] == "INACTIVE" for each in answer["jobDefinitions"])
+
+    async def _find_or_register(self, definition: Mapping[str, Any], unknown_arn: str = "") -> str:
+        """Find the definition, other than `unknown_arn`, or register it.
 
         A second RegisterJobDefinition would make a second revision, which no code deregisters: so a lost response is
         followed by a search.
         """
         name = definition["jobDefinitionName"]
         of = f"job definition `{name}`"
+        active = {"jobDefinitionName": name, "status": "ACTIVE", "maxResults": 10 if unknown_arn else 1}
         for tries_left in reversed(range(SUBMIT_TRIES)):
-            registered = await self._aws.call(
-                "batch", "DescribeJobDefinitions", of=of, jobDefinitionName=name, status="ACTIVE", maxResults=1
-            )
-            if registered["jobDefinitions"]:
-                return str(registered["jobDefinitions"][0]["jobDefinitionArn"])
+            answer = await self._aws.call("batch", "DescribeJobDefinitions", of=of, **active)
+            arns = [str(each["jobDefinitionArn"]) for each in answer["jobDefinitions"]]
+            if arn := next((each for each in arns if each != unknown_arn), None):
+                return arn
             try:
                 answer = await self._aws.call("batch", "RegisterJobDefinition", of=of, once=True, **definition)
+                self._registered.add(str(answer["jobDefinitionArn"]))
                 return str(answer["jobDefinitionArn"])
             except (Throttled, Unreachable):
                 if not tries_left:
@@ -104,6 +128,7 @@ class Batch:
     async def deregister(self, arn: str) -> None:
         """Make a definition inactive and remove it from the cache."""
         self._forget(arn)
+        self._registered.discard(arn)
         await self._aws.call("batch", "DeregisterJobDefinition", of=f"job definition `{arn}`", jobDefinition=arn)
 
     def _forget(self, arn: str) -> None:

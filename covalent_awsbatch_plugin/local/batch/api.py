@@ -20,6 +20,7 @@ from moto.batch.exceptions import ClientException
 from moto.batch.models import BatchBackend, JobDefinition, JobQueue, batch_backends
 from moto.batch.responses import BatchResponse
 
+from .. import faults
 from . import validation
 from .jobs import RUNNABLE, RUNNING, STATUSES, Job, Request
 from .scheduler import Scheduler
@@ -32,6 +33,12 @@ JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 SNAPSHOT = 100  # GetJobQueueSnapshot shows this number of RUNNABLE jobs
 ONCE: dict[str, Any] = {"attempts": 1, "evaluateOnExit": []}
 T = TypeVar("T")
+
+
+class NotVisibleYet(ClientException):
+    """A resource that AWS Batch does not show yet; AWS gives this ClientException the status 404."""
+
+    STATUS = 404
 
 
 class LocalBatchBackend(BatchBackend):
@@ -85,7 +92,22 @@ class LocalBatchBackend(BatchBackend):
             definition = max(revisions, key=lambda each: each.revision, default=None)
         if definition is None or definition.status != "ACTIVE":
             raise ClientException(f"Job definition {identifier} does not exist or is not active")
+        if self.scheduler.faults.hides(faults.UNKNOWN_DEFINITION, definition.name, definition.arn):
+            raise NotVisibleYet(f"JobDefinition {identifier} does not exist")
         return definition
+
+    def definitions(self, name: str | None, identifiers: list[str] | None, status: str | None) -> list[JobDefinition]:
+        """Return the definitions of DescribeJobDefinitions; a deregistered one may still be shown as active."""
+        definitions = self.describe_job_definitions(name, identifiers, None)
+        if status is None:
+            return definitions
+        return [each for each in definitions if self._shown_status(each) == status]
+
+    def _shown_status(self, definition: JobDefinition) -> str:
+        stale = definition.status != "ACTIVE" and self.scheduler.faults.hides(
+            faults.STALE_DEFINITION, definition.name, definition.arn
+        )
+        return "ACTIVE" if stale else str(definition.status)
 
     def _enabled_queue(self, identifier: str) -> JobQueue:
         queue = self._queue(identifier)
@@ -155,6 +177,8 @@ class LocalBatchBackend(BatchBackend):
         if not job_id or not reason:
             raise ClientException("jobId and reason are required, and can't be empty")
         job = self._job(job_id)
+        if self.scheduler.faults.unknown(job):
+            raise ClientException(f"Job {job_id} does not exist")
         self._in_loop(lambda: self.scheduler.stop(job, reason, running_too=running_too))
 
     def listed(self, parameters: dict[str, Any]) -> list[Job]:
@@ -276,7 +300,7 @@ class LocalBatchResponse(BatchResponse):
     def describejobdefinitions(self) -> str:
         parameters = self._parameters()
         filters = (parameters.get("jobDefinitionName"), parameters.get("jobDefinitions"), parameters.get("status"))
-        definitions = self.batch_backend.describe_job_definitions(*filters)
+        definitions = self.batch_backend.definitions(*filters)
         some, more = page(definitions, parameters.get("maxResults") or DEFINITIONS_PAGE, parameters.get("nextToken"))
         return json.dumps({"jobDefinitions": [each.describe() for each in some]} | more)
 

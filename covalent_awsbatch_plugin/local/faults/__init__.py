@@ -36,8 +36,17 @@ STUCK = "stuck"  # the job stays RUNNABLE, with `text` as its reason, until the 
 UNSEEN = "unseen"  # the first `times` DescribeJobs calls do not return the job
 AGENT = "agent"  # the container ended, but its exit code is unknown
 LATE_LOG = "late_log"  # log events arrive `delay_s` seconds late
-JOBS = frozenset({HOST_LOST, SPOT, NOT_STARTED, STUCK, UNSEEN, AGENT, LATE_LOG})
+UNKNOWN_JOB = "unknown_job"  # the first `times` TerminateJob and CancelJob calls do not know the job
+JOBS = frozenset({HOST_LOST, SPOT, NOT_STARTED, STUCK, UNSEEN, AGENT, LATE_LOG, UNKNOWN_JOB})
 LOSSES = (HOST_LOST, SPOT)
+
+# ---- of job definitions, which AWS shows late: `of` is a definition's name -------------------------------------------
+UNKNOWN_DEFINITION = "unknown_definition"  # the first `times` SubmitJob calls do not know the new definition
+STALE_DEFINITION = (
+    "stale_definition"  # the first `times` DescribeJobDefinitions calls show a deregistered one as active
+)
+DEFINITIONS = frozenset({UNKNOWN_DEFINITION, STALE_DEFINITION})
+KINDS = CALLS | JOBS | DEFINITIONS
 
 # https://docs.aws.amazon.com/batch/latest/userguide/job_retries.html has the first; the second is Fargate's.
 HOST_TERMINATED = "Host EC2 (instance i-0f00dfeed0badcafe) terminated."
@@ -96,8 +105,8 @@ class Fault:
     until: float = field(default=float("inf"), init=False)
 
     def __post_init__(self) -> None:
-        if self.kind not in CALLS | JOBS:
-            raise ValueError(f"{self.kind!r} is no fault; there are {', '.join(sorted(CALLS | JOBS))}")
+        if self.kind not in KINDS:
+            raise ValueError(f"{self.kind!r} is no fault; there are {', '.join(sorted(KINDS))}")
         self.text = self.text or _TEXTS.get(self.kind, "")
 
     def fits(self, kinds: Iterable[str], name: str, who: str, now: float) -> bool:
@@ -130,7 +139,7 @@ class Faults:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._lock = clock, threading.Lock()
         self._faults: list[Fault] = []
-        self._looks: Counter[str] = Counter()
+        self._looks: Counter[tuple[str, str]] = Counter()
         self.added: Callable[[], object] = lambda: None
 
     def add(self, fault: Fault) -> None:
@@ -170,12 +179,24 @@ class Faults:
 
     def unseen(self, job: Named) -> bool:
         """Return whether this DescribeJobs call must leave the job out. `times` counts for each job."""
+        return self._counts(UNSEEN, job.label, job.id)
+
+    def unknown(self, job: Named) -> bool:
+        """Return whether this TerminateJob or CancelJob call must not know the job. `times` counts for each job."""
+        return self._counts(UNKNOWN_JOB, job.label, job.id)
+
+    def hides(self, kind: str, definition: str, arn: str) -> bool:
+        """Return whether this call shows a definition (name and ARN) late. `times` counts for each revision."""
+        return self._counts(kind, definition, arn)
+
+    def _counts(self, kind: str, name: str, key: str) -> bool:
+        """Return whether a fault applies to this call; its `times` count for each key, the id of one thing."""
         with self._lock:
-            fault = self._find((UNSEEN,), job.label)
+            fault = self._find((kind,), name)
             if fault is None or fault.times is None:
                 return fault is not None
-            self._looks[job.id] += 1
-            return self._looks[job.id] <= fault.times
+            self._looks[kind, key] += 1
+            return self._looks[kind, key] <= fault.times
 
     def sink(self, job: Named, sink: Sink) -> Sink:
         late = self.of_job(job, LATE_LOG)
