@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,8 +20,11 @@ from .description import ENDED, JobState, state_of
 from .instance_types import is_fargate, platforms
 from .names import TAG_SUBMISSION
 
+log = logging.getLogger(__name__)
+
 SUBMIT_TRIES = 8  # about a minute in all; for RegisterJobDefinition too
 CLOCK_SKEW_SECONDS = 300  # AWS refuses requests whose time differs by more
+UNKNOWN_JOB_PAUSES = (0.5, 1, 2, 3, 4, 5, 5, 5, 5)  # seconds in which a new job's id can be unknown to other calls
 FOUND_REFUSALS = 3  # of a definition that another process registered, before it is registered again
 IDS_PER_CALL = 100  # https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html
 
@@ -177,7 +181,9 @@ class Batch:
                     del recent[job["jobId"]]
         return max(recent, key=lambda job_id: recent[job_id]) if recent else None
 
-    async def live_jobs(self, queue: str, beginning: str) -> list[Mapping[str, Any]]:
+    async def live_jobs(
+        self, queue: str, beginning: str, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> list[Mapping[str, Any]]:
         """Return the JobDetails of jobs that have not ended and whose name has this beginning.
 
         Child jobs of an array are not included.
@@ -186,9 +192,19 @@ class Batch:
         of = f"job queue `{queue}`"
         jobs = self._aws.items("batch", "ListJobs", "jobSummaryList", of=of, jobQueue=queue, filters=filters)
         job_ids = [job["jobId"] async for job in jobs if job["status"] not in ENDED]
+        details = await self._details(job_ids, of)
+        for pause in UNKNOWN_JOB_PAUSES:  # a new job can be listed before DescribeJobs knows it
+            missing = sorted(set(job_ids) - {detail["jobId"] for detail in details})
+            if not missing:
+                break
+            await sleep(pause)
+            details += await self._details(missing, of)
+        return details
+
+    async def _details(self, job_ids: Sequence[str], of: str) -> list[Mapping[str, Any]]:
         details: list[Mapping[str, Any]] = []
         for start in range(0, len(job_ids), IDS_PER_CALL):
-            ids = job_ids[start : start + IDS_PER_CALL]
+            ids = list(job_ids[start : start + IDS_PER_CALL])
             details += (await self._aws.call("batch", "DescribeJobs", of=of, jobs=ids))["jobs"]
         return details
 
@@ -214,21 +230,33 @@ class Batch:
 
     async def describe(self, job_ids: Sequence[str]) -> dict[str, JobState]:
         """Return the jobs that AWS Batch knows, by id; any number of ids, 100 per request."""
-        states: dict[str, JobState] = {}
-        for start in range(0, len(job_ids), IDS_PER_CALL):
-            ids = list(job_ids[start : start + IDS_PER_CALL])
-            answer = await self._aws.call("batch", "DescribeJobs", of="the jobs", jobs=ids)
-            states |= {detail["jobId"]: state_of(detail) for detail in answer["jobs"]}
-        return states
+        return {detail["jobId"]: state_of(detail) for detail in await self._details(job_ids, "the jobs")}
 
     async def failed_children(self, parent: str) -> list[str]:
         """Return the ids of an array's child jobs that have failed so far."""
         of, failed = f"array job `{parent}`", {"arrayJobId": parent, "jobStatus": "FAILED"}
         return [job["jobId"] async for job in self._aws.items("batch", "ListJobs", "jobSummaryList", of=of, **failed)]
 
-    async def terminate(self, job_id: str, reason: str) -> None:
-        """Terminate a job in any state; a job that has ended, or is no longer known, is not an error."""
-        try:
-            await self._aws.call("batch", "TerminateJob", of=f"job `{job_id}`", jobId=job_id, reason=reason)
-        except (NotFound, Refused):
-            return
+    async def terminate(
+        self, job_id: str, reason: str, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        """Terminate a job in any state; a job that has ended is not an error.
+
+        The id of a new job can be unknown for seconds, so a refusal is tried again. A job that stays unknown is
+        forgotten by AWS Batch, which is logged and not raised.
+        """
+        of = f"job `{job_id}`"
+        for pause in (*UNKNOWN_JOB_PAUSES, None):
+            try:
+                await self._aws.call("batch", "TerminateJob", of=of, jobId=job_id, reason=reason)
+                return
+            except (NotFound, Refused) as error:
+                state = (await self.describe([job_id])).get(job_id)
+                if state and state.ended:
+                    return
+                if pause is None:
+                    if state:
+                        raise
+                    log.warning("AWS Batch does not know the job %s, so it was not ended. %s", job_id, error.says)
+                    return
+            await sleep(pause)
