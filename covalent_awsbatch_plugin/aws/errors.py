@@ -118,7 +118,9 @@ def _from_answer(error: says.ClientError, action: str, of: str) -> errors.Servic
         match = _NAMED.search(message)  # may differ from the action, for example iam:PassRole
         permission = match[1] if match else _PERMISSION.get(action, action)
         advice = f"Grant `{permission}` on it to the user or role of the Covalent server{remedy(permission)}."
-        return errors.NotAllowed(f"AWS does not allow {action} on {of}.", says=words, advice=advice)
+        denial = errors.NotAllowed(f"AWS does not allow {action} on {of}.", says=words, advice=advice)
+        denial.permission = permission
+        return denial
     if code in _MISSING:
         advice = "Correct its name in [executors.awsbatch]."
         return errors.NotFound(f"AWS did not find {of}.", says=words, advice=advice)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The operations of AWS Batch on queues, job definitions and jobs."""
+"""The operations of AWS Batch on job definitions and jobs. `queues` has those on queues."""
 
 from __future__ import annotations
 
@@ -10,35 +10,23 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ..aws.session import AWS
 from ..core.single_flight import Once
-from ..errors import NotFound, Refused, SettingError, Throttled, Unreachable
+from ..errors import NotAllowed, NotFound, Refused, Throttled, Unreachable
 from .description import ENDED, JobState, state_of
-from .instance_types import is_fargate, platforms
 from .names import TAG_SUBMISSION
+from .queues import Queues
 
 log = logging.getLogger(__name__)
 
 SUBMIT_TRIES = 8  # about a minute in all; for RegisterJobDefinition too
 CLOCK_SKEW_SECONDS = 300  # AWS refuses requests whose time differs by more
+DESCRIBE_DEFINITIONS, LIST_JOBS, TAG = "batch:DescribeJobDefinitions", "batch:ListJobs", "batch:TagResource"
 UNKNOWN_JOB_PAUSES = (0.5, 1, 2, 3, 4, 5, 5, 5, 5)  # seconds in which a new job's id can be unknown to other calls
 FOUND_REFUSALS = 3  # of a definition that another process registered, before it is registered again
 IDS_PER_CALL = 100  # https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html
-
-
-@dataclass(frozen=True)
-class Queue:
-    """A job queue that accepts jobs, and the kind of its instances.
-
-    `platform` is that of all instances, as Docker names it; "" if they have several, and on Fargate, which has both.
-    """
-
-    arn: str
-    fargate: bool
-    platform: str = ""
 
 
 def _pause(tries_left: int) -> float:
@@ -47,35 +35,14 @@ def _pause(tries_left: int) -> float:
     return jitter * min(20.0, 2.0 ** (SUBMIT_TRIES - tries_left))
 
 
-class Batch:
+class Batch(Queues):
     """AWS Batch's operations, with a cache of the registered job definitions."""
 
     def __init__(self, aws: AWS) -> None:
-        self._aws = aws
+        super().__init__(aws)
         self._defined: dict[str, str] = {}  # ARNs by name
         self._registered: set[str] = set()  # ARNs that this process registered, until it deregisters them
         self._defining: Once[str] = Once()
-
-    async def queue(self, name: str) -> Queue:
-        """Return a queue. Raises NotFound if it does not exist, and SettingError if it accepts no jobs."""
-        answer = await self._aws.call("batch", "DescribeJobQueues", of=f"job queue `{name}`", jobQueues=[name])
-        if not answer["jobQueues"]:
-            raise NotFound(
-                f"The job queue `{name}` does not exist in this account's Region {await self._aws.region()}.",
-                says="AWS says: no queue of that name or ARN.",
-                advice="Correct batch_queue, region or profile in [executors.awsbatch];"
-                " `aws batch describe-job-queues` lists the queues.",
-            )
-        queue = answer["jobQueues"][0]
-        if queue.get("state", "ENABLED") != "ENABLED" or queue.get("status", "VALID") not in ("VALID", "UPDATING"):
-            raise SettingError(
-                f"The job queue `{name}` accepts no jobs: it is {queue.get('state')}, {queue.get('status')}.",
-                says=f"AWS says: {queue['statusReason']}" if queue.get("statusReason") else "",
-                advice=f"Run `aws batch update-job-queue --job-queue {name} --state ENABLED`, or name another queue.",
-            )
-        environments = await self._environments_of(queue)
-        there = platforms(environments)
-        return Queue(queue["jobQueueArn"], is_fargate(environments), there[0] if len(there) == 1 else "")
 
     async def define(self, definition: Mapping[str, Any]) -> str:
         """Return the ARN, with revision, of a definition that is named by its content; register it if needed."""
@@ -101,9 +68,32 @@ class Batch:
         return self._defined[name]
 
     async def _is_inactive(self, arn: str) -> bool:
-        of = f"job definition `{arn}`"
-        answer = await self._aws.call("batch", "DescribeJobDefinitions", of=of, jobDefinitions=[arn])
-        return any(each["status"] == "INACTIVE" for each in answer["jobDefinitions"])
+        definitions = await self._definitions(f"job definition `{arn}`", jobDefinitions=[arn])
+        return any(each["status"] == "INACTIVE" for each in definitions)
+
+    async def _definitions(self, of: str, **parameters: Any) -> list[Mapping[str, Any]]:
+        """Return the definitions of DescribeJobDefinitions; none without the permission."""
+        if self._aws.permissions.lacks(DESCRIBE_DEFINITIONS):
+            return []
+        try:
+            answer = await self._aws.call("batch", "DescribeJobDefinitions", of=of, **parameters)
+        except NotAllowed as error:
+            consequence = "A job definition is registered again although it may be there."
+            self._aws.permissions.go_without(error, DESCRIBE_DEFINITIONS, consequence)
+            return []
+        return list(answer["jobDefinitions"])
+
+    async def _tagged(self, operation: str, of: str, parameters: Mapping[str, Any]) -> Any:
+        """Send a request once, without its tags if the caller may not tag."""
+        untagged = {name: value for name, value in parameters.items() if name != "tags"}
+        if self._aws.permissions.lacks(TAG):
+            return await self._aws.call("batch", operation, of=of, once=True, **untagged)
+        try:
+            return await self._aws.call("batch", operation, of=of, once=True, **parameters)
+        except NotAllowed as error:
+            consequence = "Jobs and job definitions get no tags, so `reap`, `clean` and a restarted server miss them."
+            self._aws.permissions.go_without(error, TAG, consequence)
+            return await self._aws.call("batch", operation, of=of, once=True, **untagged)
 
     async def _find_or_register(self, definition: Mapping[str, Any], unknown_arn: str = "") -> str:
         """Find the definition, other than `unknown_arn`, or register it.
@@ -115,12 +105,11 @@ class Batch:
         of = f"job definition `{name}`"
         active = {"jobDefinitionName": name, "status": "ACTIVE", "maxResults": 10 if unknown_arn else 1}
         for tries_left in reversed(range(SUBMIT_TRIES)):
-            answer = await self._aws.call("batch", "DescribeJobDefinitions", of=of, **active)
-            arns = [str(each["jobDefinitionArn"]) for each in answer["jobDefinitions"]]
+            arns = [str(each["jobDefinitionArn"]) for each in await self._definitions(of, **active)]
             if arn := next((each for each in arns if each != unknown_arn), None):
                 return arn
             try:
-                answer = await self._aws.call("batch", "RegisterJobDefinition", of=of, once=True, **definition)
+                answer = await self._tagged("RegisterJobDefinition", of, definition)
                 self._registered.add(str(answer["jobDefinitionArn"]))
                 return str(answer["jobDefinitionArn"])
             except (Throttled, Unreachable):
@@ -150,24 +139,47 @@ class Batch:
         began = time.time()
         for tries_left in reversed(range(SUBMIT_TRIES)):
             try:
-                answer = await self._aws.call("batch", "SubmitJob", of=of, once=True, **request)
+                answer = await self._tagged("SubmitJob", of, request)
                 return str(answer["jobId"])
             except (NotFound, Refused):
                 self._forget(request["jobDefinition"])  # it may have been deregistered: the next run looks again
                 raise
             except (Throttled, Unreachable) as error:
                 await sleep(_pause(tries_left))
-                if isinstance(error, Unreachable) and (lost_id := await self.named(request, began)):
+                if isinstance(error, Unreachable) and (lost_id := await self._lost(request, began, error)):
                     return lost_id
                 if not tries_left:
                     raise
         raise AssertionError("unreachable")
 
+    async def _lost(self, request: Mapping[str, Any], began: float, failure: Unreachable) -> str | None:
+        """Return the job of a SubmitJob whose answer was lost, None if there is none.
+
+        Raises the loss itself if jobs may not be listed: another SubmitJob could make a second job.
+        """
+        try:
+            return await self._newest(request, began)
+        except NotAllowed as error:
+            failure.advice = (
+                f"A job `{request['jobName']}` may run in the queue: look there before you run the task again."
+                f" {error.advice}"
+            )
+            raise failure from error
+
     async def named(self, request: Mapping[str, Any], since_s: float) -> str | None:
         """Return the newest job with the request's `jobName` and `jobQueue` since a time (Unix, seconds), or None.
 
         A job with another submission's tag does not count, because a task that failed may have been submitted before.
+        Without `batch:ListJobs` no job is found.
         """
+        try:
+            return await self._newest(request, since_s)
+        except NotAllowed as error:
+            consequence = "The jobs of a server that was killed are not found again."
+            self._aws.permissions.go_without(error, LIST_JOBS, consequence)
+            return None
+
+    async def _newest(self, request: Mapping[str, Any], since_s: float) -> str | None:
         filters = [{"name": "JOB_NAME", "values": [request["jobName"]]}]
         of = f"job queue `{request['jobQueue']}`"
         of_queue = {"jobQueue": request["jobQueue"], "filters": filters}
@@ -207,26 +219,6 @@ class Batch:
             ids = list(job_ids[start : start + IDS_PER_CALL])
             details += (await self._aws.call("batch", "DescribeJobs", of=of, jobs=ids))["jobs"]
         return details
-
-    async def position(self, queue: str, job_id: str) -> int | None:
-        """Return the job's place, from 1, among the queue's first 100 RUNNABLE jobs; None if it has none."""
-        answer = await self._aws.call("batch", "GetJobQueueSnapshot", of=f"job queue `{queue}`", jobQueue=queue)
-        waiting = [job["jobArn"].rpartition("/")[2] for job in answer.get("frontOfQueue", {}).get("jobs", ())]
-        return waiting.index(job_id) + 1 if job_id in waiting else None
-
-    async def environments(self, queue: str) -> list[Mapping[str, Any]]:
-        """Return the queue's compute environments in the queue's order, as AWS describes them."""
-        answer = await self._aws.call("batch", "DescribeJobQueues", of=f"job queue `{queue}`", jobQueues=[queue])
-        return await self._environments_of(answer["jobQueues"][0])
-
-    async def _environments_of(self, queue: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        order = sorted(queue.get("computeEnvironmentOrder", ()), key=lambda entry: entry["order"])
-        if not order:  # without names AWS describes all environments
-            return []
-        names = [entry["computeEnvironment"] for entry in order]
-        of = f"the compute environments of job queue `{queue['jobQueueName']}`"
-        answer = await self._aws.call("batch", "DescribeComputeEnvironments", of=of, computeEnvironments=names)
-        return list(answer["computeEnvironments"])
 
     async def describe(self, job_ids: Sequence[str]) -> dict[str, JobState]:
         """Return the jobs that AWS Batch knows, by id; any number of ids, 100 per request."""

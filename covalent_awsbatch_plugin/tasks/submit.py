@@ -212,4 +212,5 @@ def _request(
         | jobs.sharing(settings, len(tasks))
         | parts.environment,
         tags=tags | {names.TAG_SUBMISSION: submission},
+        share=jobs.fair_share(settings),
     )

@@ -31,7 +31,7 @@ CALLS = frozenset({THROTTLE, ERROR, EXPIRED, SLOW, CUT_BEFORE, CUT_AFTER, CUT_AM
 # ---- of jobs: `of` is a job's name, with :index for an array's child -----------------------------------------------
 HOST_LOST = "host_lost"  # `after_s` seconds after its start the container is killed without a signal before
 SPOT = "spot"  # `after_s` seconds after its start the container gets SIGTERM, and later SIGKILL
-NOT_STARTED = "not_started"  # `text` is the reason: see PULLS, ROLE
+NOT_STARTED = "not_started"  # `text` is the reason: see PULLS, FARGATE_STARTS, ROLE
 STUCK = "stuck"  # the job stays RUNNABLE, with `text` as its reason, until the fault ends
 UNSEEN = "unseen"  # the first `times` DescribeJobs calls do not return the job
 AGENT = "agent"  # the container ended, but its exit code is unknown
@@ -63,6 +63,14 @@ PULLS = {
     "network": f"{_PULL}Get https://1.dkr.ecr.us-east-1.amazonaws.com/v2/: dial tcp 10.0.0.1:443: i/o timeout",
     "disk_full": f"{_PULL}write /var/lib/docker/tmp/GetImageBlob1: no space left on device",
     "unclear": f"{_PULL}context canceled",
+}
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/resource-initialization-error.html; on Fargate these are
+# the status reason of a job, without "Task failed to start".
+FARGATE_STARTS = {
+    "resources": "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval "
+    "failed: unable to retrieve ecr registry auth: service call has been retried 3 time(s): RequestError: send request "
+    "failed",
+    "network": "Timeout waiting for network interface provisioning to complete.",
 }
 ROLE = (
     "ECS was unable to assume the role 'arn:aws:iam::123456789012:role/CovalentBatchJobRole' that was provided for "
