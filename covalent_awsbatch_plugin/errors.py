@@ -94,7 +94,9 @@ class NotAuthenticated(ServiceError):
 
 
 class NotAllowed(ServiceError):
-    """The credentials lack a permission."""
+    """The credentials lack a permission; `permission` is its name, such as `batch:SubmitJob`, or ""."""
+
+    permission = ""
 
 
 class NotFound(ServiceError):

@@ -124,9 +124,36 @@ class Settings(BaseModel):
     batch_job_log_group_name: LogGroup = Field(
         "covalent-batch-job-logs", description="CloudWatch Logs log group of the jobs."
     )
-    vcpu: Number = Field(2, ge=0.25, le=1024, description="vCPUs of one task. Values below 1 need a Fargate queue.")
+    vcpu: Number = Field(
+        2,
+        ge=0.25,
+        le=1024,
+        description="vCPUs of one task. Values below 1 need a Fargate queue."
+        " On EC2 a fraction is raised to the next whole number.",
+    )
     memory: Number = Field(3.75, ge=4 / 1024, le=24576, description="Memory of one task, in GiB; may be a fraction.")
     num_gpus: int = Field(0, ge=0, le=64, description="GPUs of one task. 0: none.")
+    assign_public_ip: bool = Field(
+        True,
+        description="Give a task on Fargate a public IP address (AWS Batch: `assignPublicIp`), which it needs in a"
+        " subnet with an internet gateway to reach ECR and S3. False: none, for a subnet with a NAT gateway or VPC"
+        " endpoints.",
+    )
+    share_identifier: str = Field(
+        "",
+        pattern=r"^([A-Za-z0-9]{1,255}\*?)?$",
+        description="Share identifier of the jobs (AWS Batch: `shareIdentifier`), which a queue with a fair-share"
+        " scheduling policy needs and any other queue refuses. At most 255 letters and digits, which a * may follow."
+        " Empty: none.",
+    )
+    scheduling_priority: int = Field(
+        0,
+        ge=0,
+        le=9999,
+        description="Scheduling priority of the jobs within their share identifier (AWS Batch:"
+        " `schedulingPriorityOverride`), 0 to 9999; jobs with a higher one start first. Only for a queue with a"
+        " fair-share scheduling policy.",
+    )
     retry_attempts: int = Field(
         3,
         ge=1,

@@ -249,7 +249,7 @@ variable "batch_job_log_group_name" {
 }
 
 variable "vcpu" {
-  description = "vCPUs of one task. Values below 1 need a Fargate queue."
+  description = "vCPUs of one task. Values below 1 need a Fargate queue. On EC2 a fraction is raised to the next whole number."
   type        = number
   default     = null
 
@@ -278,6 +278,34 @@ variable "num_gpus" {
   validation {
     condition     = var.num_gpus == null ? true : var.num_gpus >= 0 && var.num_gpus <= 64
     error_message = "num_gpus must be from 0 to 64."
+  }
+}
+
+variable "assign_public_ip" {
+  description = "Give a task on Fargate a public IP address (AWS Batch: `assignPublicIp`), which it needs in a subnet with an internet gateway to reach ECR and S3. False: for a subnet with a NAT gateway or VPC endpoints."
+  type        = bool
+  default     = null
+}
+
+variable "share_identifier" {
+  description = "Share identifier of the jobs (AWS Batch: `shareIdentifier`), which a queue with a fair-share scheduling policy needs and any other queue refuses. At most 255 letters and digits, which a * may follow. Empty: none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.share_identifier == null ? true : can(regex("^([A-Za-z0-9]{1,255}\\*?)?$", var.share_identifier))
+    error_message = "share_identifier must match ^([A-Za-z0-9]{1,255}\\*?)?$."
+  }
+}
+
+variable "scheduling_priority" {
+  description = "Scheduling priority of the jobs within their share identifier (AWS Batch: `schedulingPriorityOverride`), 0 to 9999; jobs with a higher one start first. Only for a queue with a fair-share scheduling policy."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.scheduling_priority == null ? true : var.scheduling_priority >= 0 && var.scheduling_priority <= 9999
+    error_message = "scheduling_priority must be from 0 to 9999."
   }
 }
 
@@ -511,6 +539,9 @@ locals {
     vcpu                      = var.vcpu
     memory                    = var.memory
     num_gpus                  = var.num_gpus
+    assign_public_ip          = var.assign_public_ip
+    share_identifier          = var.share_identifier
+    scheduling_priority       = var.scheduling_priority
     retry_attempts            = var.retry_attempts
     retry_exceptions          = var.retry_exceptions
     max_memory                = var.max_memory

@@ -149,10 +149,14 @@ def is_throttle(answer: Mapping[str, Any]) -> bool:
     return answer.get("Error", {}).get("Code") in _THROTTLED or status == 429
 
 
-def _to_allow(action: str, message: str) -> str:
-    """Return what to do where AWS denies an action with this message."""
-    match = _NAMED.search(message)  # may differ from the action, for example iam:PassRole
-    permission = match[1] if match else _PERMISSION.get(action, action)
+def _permission(action: str, message: str) -> str:
+    """Return the permission that AWS denies; it may differ from the action, for example iam:PassRole."""
+    match = _NAMED.search(message)
+    return match[1] if match else _PERMISSION.get(action, action)
+
+
+def _to_allow(permission: str, action: str, message: str) -> str:
+    """Return what to do where AWS denies an action with this message, for lack of a permission."""
     if action.startswith("s3:") and "resource-based policy" in message:
         return (
             "Look at the bucket's policy, which denies it. If the policy demands encryption, set sse or kms_key in"
@@ -173,7 +177,10 @@ def _from_answer(error: says.ClientError, action: str, of: str) -> errors.Servic
     if code in _UNKNOWN_CREDENTIALS:
         return errors.NotAuthenticated("AWS does not accept the credentials.", says=words, advice=_LOG_IN)
     if code in _DENIED:
-        return errors.NotAllowed(f"AWS does not allow {action} on {of}.", says=words, advice=_to_allow(action, message))
+        denial = errors.NotAllowed(f"AWS does not allow {action} on {of}.", says=words)
+        denial.permission = _permission(action, message)
+        denial.advice = _to_allow(denial.permission, action, message)
+        return denial
     if code.startswith("KMS."):
         advice = "Correct kms_key in [executors.awsbatch]: an enabled key in the bucket's Region."
         return errors.Refused(f"AWS can't use the KMS key of {of}.", says=words, advice=advice)

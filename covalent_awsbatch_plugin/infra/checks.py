@@ -14,6 +14,7 @@ from typing import Any
 from ..core.resource_names import bare_role
 from ..iam import ROLES, Names, Statement
 from ..jobs.instance_types import instance_types, platforms, too_small
+from ..jobs.resources import room_advice, size_text
 from ..settings import Settings
 
 OK, WRONG, UNKNOWN = "ok", "wrong", "unknown"
@@ -117,7 +118,13 @@ def architecture(platform: str, environments: Sequence[Mapping[str, Any]]) -> Fi
 
 
 def way_out(
-    subnet: str, routes: Sequence[Mapping[str, Any]], public: bool, endpoints: Sequence[str], region: str
+    subnet: str,
+    routes: Sequence[Mapping[str, Any]],
+    public: bool,
+    endpoints: Sequence[str],
+    region: str,
+    *,
+    fargate: bool = False,
 ) -> Finding:
     """Judge whether a container in a subnet reaches ECR, S3 and CloudWatch.
 
@@ -132,6 +139,9 @@ def way_out(
     if any(str(route.get("GatewayId", "")).startswith("igw-") for route in out):
         if public:
             return Finding(name, OK, "has a route to an internet gateway")
+        if fargate:
+            text = "has a route to an internet gateway, but assign_public_ip is false"
+            return Finding(name, WRONG, text, "Set assign_public_ip to true, or use subnets with a NAT gateway.")
         text = "has a route to an internet gateway, but its instances get no public address"
         return Finding(
             name, WRONG, text, f"aws ec2 modify-subnet-attribute --subnet-id {subnet} --map-public-ip-on-launch"
@@ -149,13 +159,11 @@ def way_out(
 def machines(environment: str, types: Sequence[Mapping[str, Any]], settings: Settings) -> Finding:
     """Judge whether one of an environment's instance types has room for a task."""
     name = f"machines of {environment}"
-    size = f"vcpu={settings.vcpu:g}, memory={settings.memory:g} (GiB), num_gpus={settings.num_gpus}"
+    size = size_text(settings)
     if not types:
         return Finding(name, UNKNOWN, "AWS describes none of its instance types in this Region")
     if most := too_small(types, settings.vcpu, settings.memory_mib, settings.num_gpus):
-        gpu = "; `covalent-awsbatch infra up --gpu` creates one with GPUs" if settings.num_gpus else ""
-        advice = f"Lower the setting, or give the queue bigger instance types{gpu}."
-        return Finding(name, WRONG, f"none has room for {size}: they have {most}", advice)
+        return Finding(name, WRONG, f"none has room for {size}: they have {most}", room_advice(settings))
     return Finding(name, OK, f"have room for {size}")
 
 

@@ -133,7 +133,9 @@ class Doctor:
     # ---- where it runs --------------------------------------------------------------------------------------------
     async def _queue(self) -> Finding:
         queue = await self._services.batch.queue(self._settings.batch_queue)
-        self._settings, adjustments = fitted(self._settings, fargate=queue.fargate, platform=queue.platform)
+        self._settings, adjustments = fitted(
+            self._settings, fargate=queue.fargate, platform=queue.platform, fair_share=queue.fair_share
+        )
         kind = "Fargate" if queue.fargate else "EC2"
         return Finding(
             "queue", OK, f"{self._settings.batch_queue}, enabled and valid, on {kind}. {adjustments}".strip()
@@ -153,7 +155,9 @@ class Doctor:
     async def _machines(self) -> list[Finding]:
         environments = await self._services.batch.environments(self._settings.batch_queue)
         return [
-            checks.machines(env["computeEnvironmentName"], await self._ask.instance_types(patterns), self._settings)
+            checks.machines(
+                env["computeEnvironmentName"], await self._services.batch.instance_types(patterns), self._settings
+            )
             for env in environments
             if (patterns := type_patterns(env))  # Fargate's has none, and any legal size fits
         ]
@@ -174,9 +178,11 @@ class Doctor:
             if subnet.get("Ipv6Native"):
                 findings.append(checks.ip_version(subnet["SubnetId"]))
                 continue
-            public = fargate or bool(subnet.get("MapPublicIpOnLaunch"))  # a Fargate task asks for an address itself
+            # a Fargate task asks for an address itself
+            public = self._settings.assign_public_ip if fargate else bool(subnet.get("MapPublicIpOnLaunch"))
             routes, endpoints = await self._ask.routes(subnet), await self._ask.endpoints(subnet["VpcId"])
-            findings.append(checks.way_out(subnet["SubnetId"], routes, public, endpoints, self._region))
+            finding = checks.way_out(subnet["SubnetId"], routes, public, endpoints, self._region, fargate=fargate)
+            findings.append(finding)
         return findings
 
     # ---- what we may do -------------------------------------------------------------------------------------------

@@ -80,12 +80,6 @@ class Checkup:
         endpoints = self._aws.items("ec2", "DescribeVpcEndpoints", "VpcEndpoints", of=of, Filters=_in(vpc))
         return [endpoint["ServiceName"] async for endpoint in endpoints]
 
-    async def instance_types(self, patterns: Sequence[str]) -> list[Mapping[str, Any]]:
-        """Return the types that match names or patterns such as `g5.*`, as DescribeInstanceTypes gives them."""
-        of, filters = "the instance types", [{"Name": "instance-type", "Values": list(patterns)}]
-        types = self._aws.items("ec2", "DescribeInstanceTypes", "InstanceTypes", of=of, Filters=filters)
-        return [each async for each in types]
-
     async def quota(self, quota: Quota) -> float:
         """Return the account's value of a quota."""
         answer = await self._aws.call(

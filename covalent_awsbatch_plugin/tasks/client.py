@@ -43,7 +43,7 @@ from .reattach import EarlierJob, artifacts_of, left_behind
 from .results import Ended, NodeResult, collect, failures, newest_envelope, results_store
 from .services import ResolvedResources, Services
 from .staged_group import without_pip
-from .stuck import never_started
+from .stuck import is_demanding, never_started, refuse_impossible
 from .submit import Submitter
 from .task_events import record_attempts, record_failure, record_packed, record_results
 
@@ -90,9 +90,16 @@ class Client:
             ),
         )
         record_packed(self.services.events, task, package)
+        placement = resources.placement
         settings, adjustment = fitted(
-            settings, fargate=resources.placement.fargate, platform=resources.placement.platform
+            settings,
+            fargate=placement.fargate,
+            platform=placement.platform,
+            fair_share=placement.fair_share,
+            machines=placement.machines,
         )
+        if is_demanding(settings) and not placement.fargate:
+            await refuse_impossible(self.services, settings, placement)
         if adjustment:
             _warn_once(adjustment)
         await asyncio.gather(*map(self.cleanup.hold, package.uploads))

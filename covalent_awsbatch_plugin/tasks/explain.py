@@ -42,6 +42,7 @@ def explanation(settings: Settings) -> str:
         queue=settings.batch_queue,
         environment=environment | (payload.environment if payload else {}),
         tags=jobs.tags(DISPATCH, 0, platform.node()),
+        share=jobs.fair_share(settings),
     )
     layers = [_layer_line(compressed_layer(image_files([package], [DISPATCH], 1), "task"))] if payload is None else []
     return "\n\n".join(

@@ -110,7 +110,7 @@ class Services:
                 "batch_job_log_group_name",
             }
         )  # fmt: skip
-        return await self.cached(key, lambda: self._find(settings))
+        return await self.cached((key, self.aws.generation), lambda: self._find(settings))
 
     async def builder(self, settings: Settings) -> Builder:
         """Return the builder that the settings name, opened once with the cache folder of the first task."""
@@ -135,8 +135,9 @@ class Services:
         return await self.cached("result secret", lambda: self.in_thread(result_secret), seconds=float("inf"))
 
     async def identity(self) -> Identity:
-        """Return the caller's identity at AWS, asked once."""
-        return await self.cached("identity", self.account.identity, seconds=float("inf"))
+        """Return the caller's identity at AWS, asked once for the same credentials."""
+        key = "identity", self.aws.generation
+        return await self.cached(key, self.account.identity, seconds=float("inf"))
 
     async def here(self) -> tuple[str, str]:
         """Return the Region and the account of this connection."""
@@ -159,6 +160,8 @@ class Services:
             queue_arn=queue.result().arn,
             fargate=queue.result().fargate,
             platform=queue.result().platform,
+            fair_share=queue.result().fair_share,
+            machines=queue.result().machines,
             execution_role_arn=execution_arn.result(),
             job_role_arn=job_arn.result(),
         )
