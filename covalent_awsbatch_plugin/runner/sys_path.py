@@ -17,9 +17,12 @@ def use(root: Path) -> None:
     """Add the task's modules and packages to `sys.path`, PYTHONPATH and PATH.
 
     The user's own modules come first, like modules in the folder of a script. The task's packages come after the
-    standard library and before the image's packages. Covalent and this package's files come last: an installed copy in
-    the image is the user's choice.
+    standard library and before the image's packages, of which those of the image's user (`pip install --user`) come
+    first, as in Python. Covalent and this package's files come last: an installed copy in the image is the user's
+    choice.
     """
+    if os.path.isdir(users := site.getusersitepackages()) and users not in sys.path:  # `python3 -s` left it out
+        _add_packages(users)
     packages, code = root / layout.ENV_DIR, root / layout.CODE_DIR
     folders = [str(folder) for folder in (code, packages) if folder.is_dir()]
     if packages.is_dir():

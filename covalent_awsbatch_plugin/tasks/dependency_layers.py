@@ -8,29 +8,28 @@ from __future__ import annotations
 import asyncio
 import functools
 import io
-import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from ..core.concurrency import Once
 from ..core.hashing import content_id
-from ..core.single_flight import Once
 from ..core.subprocesses import Work
 from ..dependencies.lock import Target
 from ..dependencies.package_layers import Environments
 from ..dependencies.references import COVALENT, References, of_pickle
-from ..dependencies.spec import environment_spec, plain_requirements
+from ..dependencies.spec import environment_spec
 from ..errors import StagingError
 from ..images.builders.builder import Base
 from ..images.layer import Layer
 from ..runner.protocol import archive
 from ..settings import Settings
-from .packed_objects import pickles_of_hooks
-from .packing import Package, StagedGroup
+from .packing import Package
 from .resolved_dependencies import ResolvedDependencies, glibc, resolve
 from .services import Services
+from .staged_group import StagedGroup, pickles_of_hooks
 
 log = logging.getLogger(__name__)
 
@@ -124,40 +123,3 @@ def references(group: StagedGroup) -> References:
 def _of_archive(path: Path) -> References:
     with path.open("rb") as file:
         return of_pickle(archive.pickled(file))
-
-
-# ---- DepsPip -------------------------------------------------------------------------------------------------------
-def without_pip(group: StagedGroup) -> tuple[StagedGroup, list[str]]:
-    """Return the group without DepsPip, and the requirements of these; a DepsPip with options of pip stays."""
-    requirements: list[str] = []
-    tasks = []
-    for task in group.tasks:
-        hooks = json.loads(task.hooks.read_bytes() or b"{}")
-        lines = _pip_lines(hooks)
-        if lines:
-            requirements += lines
-            del hooks["deps"]["pip"]
-            baked = task.hooks.with_name(f"{task.hooks.name}.baked")
-            baked.write_text(json.dumps(hooks), encoding="utf-8")
-            task = replace(task, hooks=baked)
-        tasks.append(task)
-    return replace(group, tasks=tuple(tasks)), requirements
-
-
-def _pip_lines(hooks: dict[str, object]) -> list[str]:
-    """Return the requirements of a DepsPip; none where an option of pip's command line is among them."""
-    deps = hooks.get("deps") or {}
-    attributes = deps.get("pip", {}).get("attributes", {}) if isinstance(deps, dict) else {}
-    if content := attributes.get("requirements_content"):
-        return [] if _has(plain_requirements(content), ("-r", "-c", "-e", ".", "/")) else plain_requirements(content)
-    words = [word for text in attributes.get("packages") or () for word in _words(text)]
-    return [] if _has(words, ("-", ".", "/")) else words
-
-
-def _words(text: str) -> list[str]:
-    """Return the requirements in a text: `numpy >= 2` is one, `numpy pandas` are two."""
-    return [text] if any(operator in text for operator in "<>=!~;@") else text.split()
-
-
-def _has(lines: Iterable[str], beginnings: tuple[str, ...]) -> bool:
-    return any(line.startswith(beginnings) for line in lines)

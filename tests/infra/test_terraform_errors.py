@@ -34,25 +34,25 @@ def test_a_terraform_that_never_answers_is_named(tmp_path: Path, monkeypatch: py
 BLAMED = [
     (
         f"aws_s3_bucket.this: creating S3 Bucket (x): {DENIED}: s3:CreateBucket on resource: arn:aws:s3:::x {BECAUSE}",
-        ["lack s3:CreateBucket;", "the statement `MakeBucket`."],
+        ["lack s3:CreateBucket;", "the statement `ManageBucket`."],
     ),
     (
         f"{DENIED}: iam:PassRole on resource: arn:aws:iam::123456789012:role/ours-batch-service-us-east-1 {BECAUSE}",
-        ["lack iam:PassRole;", "the statement `GiveRoleToBatch`."],
+        ["lack iam:PassRole;", "the statement `PassRoleToBatch`."],
     ),
     (
         f"{DENIED}: iam:PassRole on resource: arn:aws:iam::123456789012:role/ours-batch-instance-us-east-1.",
-        ["the statement `GiveRoleToInstances`."],
+        ["the statement `PassRoleToInstances`."],
     ),
     (
         f"{DENIED}: iam:PassRole on resource: arn:aws:iam::123456789012:role/somebodys",
-        ["the statement `GiveRoleToBatch` and `GiveRoleToInstances`."],
+        ["the statement `PassRoleToBatch` and `PassRoleToInstances`."],
     ),
     (f"{DENIED}: kms:Decrypt on resource: arn:aws:kms:us-east-1:123456789012:key/x", ["lack kms:Decrypt.\n"]),
     (
         "reading S3 Bucket (x): operation error S3: HeadBucket, https response error StatusCode: 403, RequestID: 1,"
         " HostID: 2, api error Forbidden: Forbidden",
-        ["lack s3:ListBucket;", "`MakeBucket`"],
+        ["lack s3:ListBucket;", "`ManageBucket`"],
     ),
     (
         "creating Batch Job Queue (q) operation error Batch: CreateJobQueue, https response error StatusCode: 400,"

@@ -22,7 +22,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from . import proc
-from .base import Container, Exit, StartFailed
+from .base import Container, Exit, StartFailed, stop_signal
 from .container_python import NAMES, make_python
 from .image_cache import Image, ImageCache
 
@@ -78,8 +78,8 @@ class ProcessEngine:
             raise StartFailed(f"Error response from daemon: exec: {' '.join(argv[:1])!r}: {error}: unknown") from error
         finally:
             os.close(writer)
-        limit = container.memory_mib << 20
-        return RunningProcess(process, scratch, limit, self._waiters, await _pump(reader, on_output))
+        limit, stop = container.memory_mib << 20, stop_signal(image.config)
+        return RunningProcess(process, scratch, limit, self._waiters, await _pump(reader, on_output), stop)
 
     async def close(self) -> None:
         await self._images.close()
@@ -87,7 +87,7 @@ class ProcessEngine:
 
 
 class RunningProcess:
-    """A job's processes, with their memory limit and a scratch folder."""
+    """A job's processes, with their memory limit, their stop signal and a scratch folder."""
 
     def __init__(
         self,
@@ -96,8 +96,9 @@ class RunningProcess:
         memory_bytes: int,
         waiters: ThreadPoolExecutor,
         output: asyncio.Task[None],
+        stop: int = signal.SIGTERM,
     ) -> None:
-        self._process, self._scratch, self._output = process, scratch, output
+        self._process, self._scratch, self._output, self._stop = process, scratch, output, stop
         loop = asyncio.get_running_loop()
         self._code = loop.run_in_executor(waiters, process.wait)
         self._watch = loop.create_task(self._watch_memory(memory_bytes))
@@ -110,14 +111,14 @@ class RunningProcess:
         return Exit(code if code >= 0 else 128 - code, self._out_of_memory)
 
     async def signal(self, number: int) -> None:
-        """Send a signal to the first process, as in a container; SIGKILL goes to all processes."""
+        """Send a signal to the first process, as in a container; SIGKILL goes to all, SIGTERM is the stop signal."""
         if self._code.done():
             return
         with suppress(ProcessLookupError):
             if number == signal.SIGKILL:
                 os.killpg(self._process.pid, number)
             else:
-                self._process.send_signal(number)
+                self._process.send_signal(self._stop if number == signal.SIGTERM else number)
 
     async def close(self) -> None:
         self._watch.cancel()
