@@ -46,8 +46,8 @@ from .tasks.staging_dirs import remove_old_soon
 
 if TYPE_CHECKING:
     from .tasks.job_handle import JobHandle
-    from .tasks.packing import StagedGroup
     from .tasks.results import Ended, NodeResult
+    from .tasks.staged_group import StagedGroup
 
 __all__ = ["AWSBatchExecutor", "ExecutorInfraDefaults", "ExecutorPluginDefaults"]  # the latter for `covalent deploy`
 
@@ -144,7 +144,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         from .tasks.client import connect
         from .tasks.inflight import IN_FLIGHT
 
-        remove_old_soon(cache_folder(settings.cache_dir))
+        remove_old_soon(settings.cache_dir)
         task = IN_FLIGHT.open(group.dispatch_id, group.node_ids, group)
         with IN_FLIGHT.closing_on_error(task):
             # From here on a cancel finds the task; an earlier cancel is in Covalent's database.
@@ -363,7 +363,7 @@ def _folder(settings: Settings, meta: dict[str, Any], way: str) -> Path:
 def _staged(
     specs: list[TaskSpec], resources: ResourceMap, meta: dict[str, Any], folders: list[str] | None
 ) -> StagedGroup:
-    from .tasks.packing import StagedGroup, StagedTask
+    from .tasks.staged_group import StagedGroup, StagedTask
 
     def path(uri: str) -> Path:
         return Path(uri.removeprefix("file://"))

@@ -22,7 +22,7 @@ from botocore import xform_name
 from botocore.loaders import Loader, create_loader
 from botocore.utils import parse_timestamp
 
-from ..core.rate_limit import Pace
+from ..core.concurrency import Pace
 from ..errors import AWSBatchError, NotAllowed, NotAuthenticated, Refused, SettingError, Unreachable
 from .errors import is_throttle, translated
 

@@ -11,19 +11,19 @@ import io
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..core.concurrency import Once
 from ..core.hashing import content_id
-from ..core.single_flight import Once
 from ..core.subprocesses import Work
 from ..dependencies.installed_here import running
 from ..dependencies.lock import COMMON_GLIBC, Lock, Target
 from ..dependencies.package_layers import Environments
 from ..dependencies.references import References, of_pickle
 from ..dependencies.requirement_files import is_package
-from ..dependencies.spec import EnvironmentSpec, environment_spec, plain_requirements
+from ..dependencies.spec import EnvironmentSpec, environment_spec
 from ..dependencies.store import prune
 from ..dependencies.user_code import Dependencies, OwnCode, needed
 from ..errors import StagingError
@@ -32,8 +32,8 @@ from ..images.builders.builder import Base
 from ..images.layer import Layer
 from ..runner.protocol import archive
 from ..settings import Settings
-from .packing import StagedGroup, StagedTask
 from .services import Services
+from .staged_group import StagedGroup, StagedTask
 
 log = logging.getLogger(__name__)
 
@@ -195,40 +195,3 @@ def _hook_pickles(task: StagedTask) -> Iterator[bytes]:
     for call in [*(hooks.get("call_before") or ()), *(hooks.get("call_after") or ())]:
         for name in ("apply_fn", "apply_args", "apply_kwargs"):
             yield binascii.a2b_base64(call["attributes"][name]["attributes"]["_object"])
-
-
-# ---- DepsPip -------------------------------------------------------------------------------------------------------
-def without_pip(group: StagedGroup) -> tuple[StagedGroup, list[str]]:
-    """Return the group without DepsPip, and the requirements of these; a DepsPip with options of pip stays."""
-    requirements: list[str] = []
-    tasks = []
-    for task in group.tasks:
-        hooks = json.loads(task.hooks.read_bytes() or b"{}")
-        lines = _pip_lines(hooks)
-        if lines:
-            requirements += lines
-            del hooks["deps"]["pip"]
-            baked = task.hooks.with_name(f"{task.hooks.name}.baked")
-            baked.write_text(json.dumps(hooks), encoding="utf-8")
-            task = replace(task, hooks=baked)
-        tasks.append(task)
-    return replace(group, tasks=tuple(tasks)), requirements
-
-
-def _pip_lines(hooks: dict[str, object]) -> list[str]:
-    """Return the requirements of a DepsPip; none where an option of pip's command line is among them."""
-    deps = hooks.get("deps") or {}
-    attributes = deps.get("pip", {}).get("attributes", {}) if isinstance(deps, dict) else {}
-    if content := attributes.get("requirements_content"):
-        return [] if _has(plain_requirements(content), ("-r", "-c", "-e", ".", "/")) else plain_requirements(content)
-    words = [word for text in attributes.get("packages") or () for word in _words(text)]
-    return [] if _has(words, ("-", ".", "/")) else words
-
-
-def _words(text: str) -> list[str]:
-    """Return the requirements in a text: `numpy >= 2` is one, `numpy pandas` are two."""
-    return [text] if any(operator in text for operator in "<>=!~;@") else text.split()
-
-
-def _has(lines: Iterable[str], beginnings: tuple[str, ...]) -> bool:
-    return any(line.startswith(beginnings) for line in lines)

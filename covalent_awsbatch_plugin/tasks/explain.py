@@ -15,11 +15,10 @@ from ..errors import ImageError
 from ..images.layer import Layer, compressed_layer, layer
 from ..images.runner_layer import runner_files
 from ..jobs import definition as jobs
-from ..jobs import names
-from ..runner.protocol import layout
 from ..settings import Settings
 from .cache_folder import cache_folder
-from .packing import Package, image_files, pack, payload_of
+from .image_and_payload import image_files, payload_of
+from .packing import Package, pack
 from .services import base_image
 from .staging import stage_call
 
@@ -31,17 +30,17 @@ def explanation(settings: Settings) -> str:
     placement, package = _place(settings), _example(settings)
     payload = None if settings.has_own_image else payload_of([package], [DISPATCH], 1)
     definition = jobs.job_definition(settings, placement, f"{settings.ecr_repo_name}@sha256:<digest>")
-    prefix = layout.results_prefix(DISPATCH, 0)
+    prefix = jobs.results_prefix(DISPATCH, 0)
     environment = jobs.environment(DISPATCH, settings.s3_bucket_name, placement.region, prefix) | jobs.sharing(
         settings, 1
     )
     submission = jobs.submission(
-        name=names.job_name([(DISPATCH, 0)]),
+        name=jobs.job_name([(DISPATCH, 0)]),
         size=1,
         definition=f"{definition['jobDefinitionName']}:<revision>",
         queue=settings.batch_queue,
         environment=environment | (payload.environment if payload else {}),
-        tags=names.tags(DISPATCH, 0, platform.node()),
+        tags=jobs.tags(DISPATCH, 0, platform.node()),
     )
     layers = [_layer_line(compressed_layer(image_files([package], [DISPATCH], 1), "task"))] if payload is None else []
     return "\n\n".join(

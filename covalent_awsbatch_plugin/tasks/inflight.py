@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from ..images.builders.builder import Base
 from .dependency_layers import NO_DEPENDENCIES, DependencyLayers
 from .job_handle import JobHandle
-from .packing import Package, StagedGroup
+from .packing import Package
+from .staged_group import StagedGroup
 
 Node = tuple[str, int]  # dispatch id, node id
 

@@ -30,7 +30,7 @@ from ..runner.protocol import envelope as env
 from ..runner.protocol import layout
 from ..settings import Settings
 from .job_handle import JobHandle
-from .result_key import result_key
+from .packing import result_key
 from .services import Services
 
 log = logging.getLogger(__name__)
@@ -157,9 +157,9 @@ async def results_store(services: Services, settings: Settings, handle: JobHandl
     return services.store(handle.bucket, (await services.identity()).account)
 
 
-async def newest_envelope(store: Store, handle: JobHandle, attempts: int) -> env.Envelope | None:
+async def newest_envelope(services: Services, store: Store, handle: JobHandle, attempts: int) -> env.Envelope | None:
     """Return the committed result of the newest attempt that has one, or None. Raises Lost if it is not authentic."""
-    key = result_key(handle.content)
+    key = result_key(await services.result_secret(), handle.content)
     for attempt in range(max(attempts, 1), 0, -1):
         object_key = layout.result_key(handle.prefix, handle.result_id, attempt)
         data = await store.get(object_key)

@@ -17,8 +17,7 @@ from ..aws.identity import Account, Identity
 from ..aws.logs import Logs
 from ..aws.s3 import Store
 from ..aws.session import AWS
-from ..core.gather_errors import SideBySide
-from ..core.single_flight import Once
+from ..core.concurrency import Once, SideBySide
 from ..images.builders import Builder, Repository, builder
 from ..images.layer import Layer, layer
 from ..images.runner_layer import runner_files
@@ -29,7 +28,9 @@ from ..jobs.watcher import Watcher
 from ..settings import Settings
 from .cache_folder import cache_folder
 from .event_log import EventLog
+from .events import events_folder
 from .ledger import Ledger
+from .result_secret import result_secret
 
 THREADS = 4  # for hashing and compressing, of which two cores can do no more at once
 RESOURCES_SECONDS = 300  # how long an answer about queue, roles, bucket and repository is believed
@@ -65,7 +66,7 @@ class Services:
         self.backend: Backend = self.batch  # where jobs run
         self.ecr = ECR(aws)
         self.ledger = Ledger()
-        self.events = EventLog()
+        self.events = EventLog(events_folder())
         self.watcher = Watcher(self.backend)
         self._clock = clock
         self._cache: dict[Hashable, tuple[float, Any]] = {}  # time until which a value is valid, and the value
@@ -117,6 +118,10 @@ class Services:
             return await self.in_thread(lambda: layer(runner_files(platform, cache_folder(cache_dir)), "runner"))
 
         return await self.cached(("runner", platform), make_layer, seconds=float("inf"))
+
+    async def result_secret(self) -> bytes:
+        """Return the secret of this installation, read once. Raises StagingError."""
+        return await self.cached("result secret", lambda: self.in_thread(result_secret), seconds=float("inf"))
 
     async def identity(self) -> Identity:
         """Return the caller's identity at AWS, asked once."""

@@ -15,8 +15,8 @@ from ..core.files import staging_error
 from ..dependencies.import_folders import import_folders
 from ..errors import NotPicklable
 from ..runner.protocol import archive, envelope
-from .packing import StagedGroup, StagedTask
 from .results import NodeResult
+from .staged_group import StagedGroup, StagedTask
 
 Archive = Callable[[Any, Path], None]
 _DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}

@@ -20,9 +20,9 @@ import pytest
 
 from covalent_awsbatch_plugin.errors import Cancelled, EnvironmentFailed
 from covalent_awsbatch_plugin.tasks.client import connect
-from covalent_awsbatch_plugin.tasks.dependency_layers import references, without_pip
+from covalent_awsbatch_plugin.tasks.dependency_layers import references
 from covalent_awsbatch_plugin.tasks.inflight import Task
-from covalent_awsbatch_plugin.tasks.packing import StagedGroup
+from covalent_awsbatch_plugin.tasks.staged_group import StagedGroup, without_pip
 from covalent_awsbatch_plugin.tasks.staging import value_of
 from tests.dependencies.index import Index
 from tests.tasks.small_world import World

@@ -24,8 +24,10 @@ from covalent_awsbatch_plugin.images.layer import Pieces, compressed_layer
 from covalent_awsbatch_plugin.runner.protocol import layout
 from covalent_awsbatch_plugin.runner.protocol.payload import ContainerList, Head, Row, row_at
 from covalent_awsbatch_plugin.runner.protocol.task import IN_IMAGE, IN_S3, ObjectRef, TaskFile
-from covalent_awsbatch_plugin.tasks import packed_objects
-from covalent_awsbatch_plugin.tasks.packing import Package, StagedGroup, image_files, pack
+from covalent_awsbatch_plugin.tasks import packing
+from covalent_awsbatch_plugin.tasks.image_and_payload import image_files
+from covalent_awsbatch_plugin.tasks.packing import Package, pack
+from covalent_awsbatch_plugin.tasks.staged_group import StagedGroup
 from covalent_awsbatch_plugin.tasks.staging import stage_call
 from tests.tasks.tasks import double, shout
 
@@ -89,7 +91,7 @@ def test_the_source_lines_of_a_function_are_no_part_of_its_content(tmp_path: Pat
     (lines,) = json.loads(one.objects[task.sources.sha256].data)
     file = str(tmp_path / "script.py")
     assert lines == {"file": file, "line": 1, "name": "task", "text": "def task():\n    return 1 / 0  # a remark\n"}
-    packed_objects._sources.clear()  # as in another process
+    packing._sources.clear()  # as in another process
     (tmp_path / "script.py").write_text("def task():\n    return 2 / 0\n")
     other = packed(script_task(tmp_path / "y"))
     assert other.task.tasks[0].sources is None, "another function stands there now"

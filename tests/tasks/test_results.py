@@ -18,7 +18,8 @@ from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.runner.protocol import envelope, layout
 from covalent_awsbatch_plugin.tasks import results
 from covalent_awsbatch_plugin.tasks.client import connect
-from covalent_awsbatch_plugin.tasks.result_key import result_key
+from covalent_awsbatch_plugin.tasks.packing import result_key
+from covalent_awsbatch_plugin.tasks.result_secret import result_secret
 from covalent_awsbatch_plugin.tasks.results import NodeResult
 from covalent_awsbatch_plugin.tasks.staging import value_of
 from tests.tasks.electron import Electron, until_ended
@@ -93,7 +94,7 @@ async def test_a_result_that_a_task_sealed_for_other_nodes_is_refused(
 ) -> None:
     """A task's own function can read its key."""
     electron = await ran(world, shout, "a")
-    key = result_key(electron.handle.content)
+    key = result_key(result_secret(), electron.handle.content)
     whole = envelope.unseal(bucket.get(envelope_key(electron)), key, job_id=electron.handle.job_id, attempt=1)
     tasks = tuple(replace(whole.tasks[0], node_id=node) for node in nodes)
     bucket.put(envelope_key(electron), envelope.seal(replace(whole, tasks=tasks), key))
@@ -108,7 +109,7 @@ async def test_the_result_of_another_attempt_is_refused(world: World, bucket: Bu
     async with connect(world.settings()) as client:
         store = await results.results_store(client.services, world.settings(), electron.handle)
         with pytest.raises(errors.Lost, match=r"attempt 1; expected .*, 2"):
-            await results.newest_envelope(store, electron.handle, attempts=2)
+            await results.newest_envelope(client.services, store, electron.handle, attempts=2)
     assert value_of(await electron.end()) == "A"
 
 

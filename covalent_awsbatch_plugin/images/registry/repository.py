@@ -16,10 +16,9 @@ from yarl import URL
 
 from ...errors import ImageError, NotAllowed, NotAuthenticated, NotFound, Refused, Throttled, Unreachable
 from ..builders.builder import Login
-from ..layer import Chunk, digest_of
+from ..layer import CHUNK_BYTES, Blob, Chunk, digest_of
 from ..manifest import INDEXES, MANIFESTS, Descriptor, Manifest
 from ..reference import api_host
-from .blob import CHUNK_BYTES, Blob
 from .errors import About
 from .transport import Answer, Body, Call, RegistryHttp, Tally, base_url, location
 

@@ -58,11 +58,6 @@ def payload_key(sha256: str) -> str:
     return f"{S3_ROOT}/objects/tasks/{sha256}"
 
 
-def results_prefix(dispatch_id: str, task_group_id: int) -> str:
-    """Return the prefix under which all jobs and attempts of one task group write."""
-    return f"{S3_ROOT}/results/{dispatch_id}/{task_group_id}"
-
-
 def state_key(dispatch_id: str, node_id: int) -> str:
     """Return the prefix under which a task may keep its state; the same for all jobs and attempts of the task."""
     return f"{S3_ROOT}/results/{dispatch_id}/state/{node_id}"
