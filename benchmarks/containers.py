@@ -17,6 +17,7 @@ from subprocess import CalledProcessError
 import boto3
 
 from covalent_awsbatch_plugin.aws.session import close_shared
+from covalent_awsbatch_plugin.jobs.definition import results_prefix
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.local.engines.base import Container
 from covalent_awsbatch_plugin.local.engines.docker import DockerEngine
@@ -132,7 +133,7 @@ def _environment(aws: LocalAWS) -> dict[str, str]:
         layout.ENV_BUCKET: aws.section()["s3_bucket_name"],
         layout.ENV_REGION: aws.region,
         layout.ENV_DISPATCH_ID: "bench",
-        layout.ENV_RESULTS_PREFIX: layout.results_prefix("by-hand", 0),
+        layout.ENV_RESULTS_PREFIX: results_prefix("by-hand", 0),
         layout.ENV_JOB_ATTEMPT: "1",
     }
 

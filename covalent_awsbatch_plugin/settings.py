@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
-from .dependencies.spec import environment_spec, one_text
+from .core import resource_names
+from .core.url_passwords import without_passwords
+from .dependencies.spec import one_text, relative_paths
 from .errors import SettingError
 from .runner.protocol import layout
 
@@ -53,14 +55,21 @@ def _of_kms(key: str, info: ValidationInfo) -> str:
 
 def _readable(text: str) -> str:
     try:
-        environment_spec(text)
+        relative = relative_paths(text)
     except SettingError as error:
         raise ValueError(error.advice) from error
+    if relative:
+        raise ValueError(f"{relative[0]} is relative, and the folder is unknown where the task is sent; write it whole")
     return text
 
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]
+Bucket = Annotated[Name, AfterValidator(resource_names.bucket_name)]
+Repository = Annotated[Name, AfterValidator(resource_names.repository_name)]
+Queue = Annotated[Name, AfterValidator(resource_names.queue_name)]
+Role = Annotated[Name, AfterValidator(resource_names.role_name)]
+LogGroup = Annotated[Name, AfterValidator(resource_names.log_group_name)]
 
 
 class Settings(BaseModel):
@@ -79,7 +88,7 @@ class Settings(BaseModel):
         description="AWS Region, for example eu-west-1. Empty: the profile's Region, or `AWS_REGION` of the"
         " environment.",
     )
-    s3_bucket_name: Name = Field(
+    s3_bucket_name: Bucket = Field(
         "covalent-batch-job-resources", description="S3 bucket for results and large arguments."
     )
     sse: Literal["", "AES256", "aws:kms", "aws:kms:dsse"] = Field(
@@ -94,25 +103,22 @@ class Settings(BaseModel):
         " demands one. `iam` then prints the statements for the key. A key in another Region or account needs its ARN."
         " Empty: the bucket's default.",
     )
-    ecr_repo_name: Name = Field(
-        "covalent-batch-job-images",
-        description="ECR repository for the tasks' images: its name, or its URI where it belongs to another account.",
-    )
+    ecr_repo_name: Repository = Field("covalent-batch-job-images", description="ECR repository for the tasks' images.")
     batch_job_definition_name: str = Field(
         "covalent-batch-jobs",
         pattern=r"^[A-Za-z0-9_-]{1,100}$",
         description="Prefix of job definition names; the hash of the definition's content is appended."
         " Letters, digits, - and _; at most 100 characters.",
     )
-    batch_queue: Name = Field("covalent-batch-queue", description="Job queue: its name or ARN.")
-    batch_execution_role_name: Name = Field(
+    batch_queue: Queue = Field("covalent-batch-queue", description="Job queue: its name or ARN.")
+    batch_execution_role_name: Role = Field(
         "ecsTaskExecutionRole",
         description="Execution role, as name or ARN: ECS pulls the image and writes the log with it.",
     )
-    batch_job_role_name: Name = Field(
+    batch_job_role_name: Role = Field(
         "CovalentBatchJobRole", description="Job role, as name or ARN: your function has its permissions."
     )
-    batch_job_log_group_name: Name = Field(
+    batch_job_log_group_name: LogGroup = Field(
         "covalent-batch-job-logs", description="CloudWatch Logs log group of the jobs."
     )
     vcpu: Number = Field(2, ge=0.25, le=1024, description="vCPUs of one task. Values below 1 need a Fargate queue.")
@@ -327,6 +333,16 @@ def unknown_names(values: Mapping[str, Any]) -> dict[str, str]:
     return {name: next(iter(difflib.get_close_matches(name, SETTING_NAMES, 1)), "") for name in strangers}
 
 
+def ignored_keys(values: Mapping[str, Any], others: Collection[str], place: str) -> list[str]:
+    """Return a sentence for each key of a config section that is neither a setting nor in `others`."""
+    hints = {name: f" Did you mean `{near}`?" if near else "" for name, near in unknown_names(values).items()}
+    return [
+        f"{place} has `{name}`, which is no setting and is ignored.{hint}"
+        for name, hint in hints.items()
+        if name not in others
+    ]
+
+
 def _sentence(error: ValidationError, values: Mapping[str, Any], origins: Mapping[str, str]) -> SettingError:
     wrong = error.errors()[0]
     name = str(wrong["loc"][0])
@@ -336,7 +352,8 @@ def _sentence(error: ValidationError, values: Mapping[str, Any], origins: Mappin
             f"There is no setting `{name}`, given {origins[name]}.", advice=f"Did you mean `{hint}`?" if hint else ""
         )
     return SettingError(
-        f"The setting {name}={values[name]!r}, given {origins[name]}, can't be used: {wrong_with(wrong)}.",
+        f"The setting {name}={without_passwords(repr(values[name]))}, given {origins[name]}, can't be used: "
+        f"{wrong_with(wrong)}.",
         advice=f"{name}: {Settings.model_fields[name].description}",
     )
 

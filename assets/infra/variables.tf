@@ -208,7 +208,7 @@ variable "kms_key" {
 }
 
 variable "ecr_repo_name" {
-  description = "ECR repository for the tasks' images: its name, or its URI where it belongs to another account."
+  description = "ECR repository for the tasks' images."
   type        = string
   default     = null
 }

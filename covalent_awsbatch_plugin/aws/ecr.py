@@ -9,21 +9,13 @@ import asyncio
 import base64
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from ..errors import NotFound, Refused
-from ..iam import ecr_repository
 from ..images.builders.builder import Login, Repository
 from .session import AWS
 
 IMAGES_PER_CALL = 100  # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html
 EARLY = timedelta(minutes=30)  # a push must not outlive its token
-
-
-def registry_of(repository: str) -> dict[str, Any]:
-    """Return the parameter that names another account's registry, for a repository given by URI or ARN."""
-    account = ecr_repository(repository)[0]
-    return {"registryId": account} if account else {}
 
 
 class ECR:
@@ -40,10 +32,8 @@ class ECR:
         Raises NotFound with the command that creates it.
         """
         try:
-            place = registry_of(name)
-            names = [ecr_repository(name)[2]]
             answer = await self._aws.call(
-                "ecr", "DescribeRepositories", of=f"ECR repository `{name}`", repositoryNames=names, **place
+                "ecr", "DescribeRepositories", of=f"ECR repository `{name}`", repositoryNames=[name]
             )
         except (NotFound, Refused) as error:
             error.advice = (
@@ -58,8 +48,7 @@ class ECR:
         for start in range(0, len(digests), IMAGES_PER_CALL):
             ids = [{"imageDigest": digest} for digest in digests[start : start + IMAGES_PER_CALL]]
             of = f"ECR repository `{repository}`"
-            place: dict[str, Any] = registry_of(repository) | {"repositoryName": ecr_repository(repository)[2]}
-            await self._aws.call("ecr", "BatchDeleteImage", of=of, imageIds=ids, **place)
+            await self._aws.call("ecr", "BatchDeleteImage", of=of, repositoryName=repository, imageIds=ids)
 
     async def _login(self, registry: str) -> Login:
         async with self._asking:

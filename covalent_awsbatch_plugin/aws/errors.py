@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import re
+import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,6 +18,7 @@ from aiohttp import ClientError
 
 from .. import errors
 from ..iam import remedy
+from .sign_in import needs_code
 
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 _UNKNOWN_CREDENTIALS = {
@@ -45,6 +49,9 @@ _PERMISSION = {
 _LOG_IN = "Run `aws configure` or `aws sso login`, or set profile or credentials in [executors.awsbatch]."
 # No whole answer came. botocore has two families of such errors, aiohttp raises its own while a body is read.
 NO_ANSWER = (says.HTTPClientError, says.ConnectionError, says.IncompleteReadError, ClientError, OSError)
+_NETWORKS_OWN = (ConnectionError, TimeoutError, socket.gaierror, ClientError)  # OSErrors that no file has
+_MACHINES_OWN = {errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EROFS, errno.EIO}
+_FILES_OWN = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 _NO_CREDENTIALS = (says.NoCredentialsError, says.PartialCredentialsError, says.CredentialRetrievalError)
 
 
@@ -61,7 +68,36 @@ def translated(action: str, of: str) -> Iterator[None]:
     except says.BotoCoreError as error:
         raise _from_botocore(error, action, of) from error
     except NO_ANSWER as error:
-        raise _no_answer(error, action, of) from error
+        raise _on_this_machine(error) or _no_answer(error, action, of) from error
+
+
+def _on_this_machine(error: BaseException) -> errors.AWSBatchError | None:
+    """Return the error for a file, a program or a limit of this machine; None for an error of the network.
+
+    Both are OSErrors. botocore starts the program of `credential_process` and opens the files that the AWS profile and
+    the environment name; Python's ssl does not say which file it could not open.
+    """
+    if isinstance(error, says.HTTPClientError):
+        error = error.kwargs.get("error") or error
+    if not isinstance(error, OSError) or isinstance(error, _NETWORKS_OWN):
+        return None
+    reason = error.strerror or str(error)
+    if isinstance(error.filename, str | bytes):
+        return errors.SettingError(
+            f"The AWS profile or the environment names `{os.fsdecode(error.filename)}`, which can't be used: {reason}.",
+            advice="Correct its path or its permissions, for example of `credential_process` in the AWS config file.",
+        )
+    if isinstance(error, _FILES_OWN):
+        return errors.SettingError(
+            f"A file that the AWS profile or the environment names can't be used: {reason}.",
+            advice="Correct the path of the certificates: `AWS_CA_BUNDLE`, or `ca_bundle` in the AWS config file.",
+        )
+    if error.errno in _MACHINES_OWN:
+        return errors.ServiceError(
+            f"The request could not be sent because of this machine: {reason}.",
+            advice="Free memory or disk space, or raise the limit of open files (`ulimit -n`).",
+        )
+    return None
 
 
 def _from_botocore(error: says.BotoCoreError, action: str, of: str) -> errors.AWSBatchError:
@@ -70,6 +106,8 @@ def _from_botocore(error: says.BotoCoreError, action: str, of: str) -> errors.AW
     if isinstance(error, _NO_CREDENTIALS):
         happened = f"No AWS credentials were found for a request about {of}."
         return errors.NotAuthenticated(happened, says=text, advice=_LOG_IN)
+    if isinstance(error, says.RefreshWithMFAUnsupportedError):
+        return needs_code("", text)
     if isinstance(error, says.SSOError | says.TokenRetrievalError):
         advice = "Run `aws sso login` for this profile."
         return errors.NotAuthenticated("The AWS sign-in has expired.", says=text, advice=advice)
@@ -86,7 +124,7 @@ def _from_botocore(error: says.BotoCoreError, action: str, of: str) -> errors.AW
         advice = "Correct that file: it must have [profile] headings and `name = value` lines."
         return errors.SettingError("The AWS config or credentials file can't be read.", says=text, advice=advice)
     if isinstance(error, NO_ANSWER):
-        return _no_answer(error, action, of)
+        return _on_this_machine(error) or _no_answer(error, action, of)
     return errors.Refused(f"The request to AWS about {of} could not be sent.", says=text)
 
 

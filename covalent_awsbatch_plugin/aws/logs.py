@@ -36,17 +36,17 @@ class Logs:
     ) -> None:
         self._aws, self.group, self._sleep, self._clock = aws, group, sleep, clock
 
-    async def check(self) -> None:
+    async def check(self) -> bool:
         """Raise NotFound if the log group does not exist, because then no job can start.
 
-        Without the permission to look, the group is assumed to exist.
+        Return False without the permission to look: the group may exist.
         """
         try:
             of, prefix = f"log group `{self.group}`", self.group
             groups = self._aws.items("logs", "DescribeLogGroups", "logGroups", of=of, logGroupNamePrefix=prefix)
             names = {group["logGroupName"] async for group in groups}
         except NotAllowed:
-            return
+            return False
         except Refused as error:
             error.advice = "Correct batch_job_log_group_name in [executors.awsbatch]."
             raise
@@ -56,6 +56,7 @@ class Logs:
                 advice="Correct batch_job_log_group_name, or run `aws logs create-log-group --log-group-name "
                 f"{self.group}`.",
             )
+        return True
 
     async def settled_tail(self, stream: str, stopped_ms: int | None, lines: int = 100) -> str:
         """Return the last lines of a stream, read until two reads agree, or until no more lines can come.

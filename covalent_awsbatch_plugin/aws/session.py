@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import aioboto3
 import aiobotocore.session
@@ -22,9 +24,10 @@ from botocore import xform_name
 from botocore.loaders import Loader, create_loader
 from botocore.utils import parse_timestamp
 
-from ..core.rate_limit import Pace
+from ..core.concurrency import Pace
 from ..errors import AWSBatchError, NotAllowed, NotAuthenticated, Refused, SettingError, Unreachable
 from .errors import is_throttle, translated
+from .sign_in import ask_nothing, json_credentials
 
 # botocore retries throttling, 5xx and lost connections with jitter; ten tries cover about a minute. Its adaptive
 # mode also slows each client down when AWS throttles it; `pace` does so for all calls of a quota.
@@ -37,6 +40,7 @@ CLIENT_CONFIG = AioConfig(
 ONCE_CONFIG = AioConfig(retries={"mode": "standard", "total_max_attempts": 1})
 # The identity is requested first: three tries, so that a missing network or a wrong Region shows within seconds.
 FIRST_CONFIG = AioConfig(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=10)
+AWS_HOST = re.compile(r"\.amazonaws\.com(\.cn)?$|\.api\.aws$|\.(c2s|sc2s|csp)\S*$")
 IDLE_SECONDS = 60  # an unused session is closed after this; opening one again costs about 0.1 s of CPU
 
 _CONFIGS = {"sts": FIRST_CONFIG}
@@ -165,7 +169,8 @@ class AWS:
             if key not in self._clients:
                 assert self._session is not None, "AWS is an async context manager"
                 context = self._session.client(service, config=config, region_name=region or None)
-                client = await self._stack.enter_async_context(context)
+                with json_credentials():
+                    client = await self._stack.enter_async_context(context)
                 client.meta.events.register("needs-retry", functools.partial(self._answered, service))
                 self._clients[key] = client
                 self._used = await _keys(self._session)
@@ -198,6 +203,11 @@ class AWS:
         with translated("sts:GetCallerIdentity", "the AWS account"):
             return str((await self.client("sts", FIRST_CONFIG)).meta.region_name)
 
+    async def has_console(self) -> bool:
+        """Return whether AWS's console shows what this connection reaches: not with an endpoint that is no AWS's."""
+        endpoint = str((await self.client("logs")).meta.endpoint_url)
+        return AWS_HOST.search(urlsplit(endpoint).hostname or "") is not None
+
 
 def _session(connection: Connection) -> aioboto3.Session:
     core = aiobotocore.session.AioSession(profile=connection.profile or None)
@@ -207,6 +217,9 @@ def _session(connection: Connection) -> aioboto3.Session:
         core.set_config_variable("credentials_file", str(_readable(connection.credentials)))
     with translated("the AWS session", "the AWS account"):
         session = aioboto3.Session(botocore_session=core, region_name=connection.region or None)
+    with contextlib.suppress(AWSBatchError), translated("the AWS session", "the AWS account"):
+        # An unknown profile or an unreadable file is the error of the first request.
+        ask_nothing(core, connection.profile or str(core.get_config_variable("profile") or ""))
     loader().search_paths[:] = dict.fromkeys(loader().search_paths)  # each session adds boto3's folder again
     return session
 
@@ -242,7 +255,7 @@ def _readable(credentials: str) -> Path:
 
 async def _keys(session: aioboto3.Session) -> object:
     """Return the keys of a session, which distinguish two sets of credentials; None if there are none."""
-    with translated("sts:GetCallerIdentity", "the AWS account"):
+    with translated("sts:GetCallerIdentity", "the AWS account"), json_credentials():
         credentials = await session.get_credentials()
         return credentials and await credentials.get_frozen_credentials()
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..core.covalent_config import section
 from ..infra.checks import OK, UNKNOWN, WRONG, Finding
 from .options import CONNECTION, NAMES, showing
-from .root import main, resolved, settings_options, with_services
+from .root import main, resolved, settings_options, typos, with_services
 
 if TYPE_CHECKING:
     from ..tasks.services import Services
@@ -40,19 +41,20 @@ def doctor(as_json: bool, **options: Any) -> None:
       covalent-awsbatch doctor --num-gpus 1 --memory 60       # would such a task fit?
       covalent-awsbatch doctor --json | jq '.[] | select(.state == "wrong")'
     """
-    settings = resolved(options)
+    settings = resolved(options, warn=False)
+    findings = [Finding("settings", WRONG, sentence) for sentence in typos(section())]
+    for finding in () if as_json else findings:
+        _show(finding)
 
-    async def look(services: Services) -> list[Finding]:
+    async def look(services: Services) -> None:
         from ..infra.doctor import Doctor
 
-        findings = []
         async for finding in Doctor(services, settings).findings():
             findings.append(finding)
             if not as_json:
                 _show(finding)
-        return findings
 
-    findings = with_services(settings, look)
+    with_services(settings, look)
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     sys.exit(int(any(finding.state == WRONG for finding in findings)))

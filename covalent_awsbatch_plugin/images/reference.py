@@ -8,6 +8,7 @@ The grammar is Docker's: https://pkg.go.dev/github.com/distribution/reference
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from dataclasses import dataclass, replace
@@ -61,6 +62,7 @@ class Reference:
         return self.name + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
 
 
+@functools.cache
 def api_host(registry: str) -> str:
     """Return the host of a registry's API: Docker Hub's images are named after another host."""
     return _HUB_API if registry == DOCKER_HUB else registry
@@ -90,6 +92,7 @@ def shares_login(one: str, other: str) -> bool:
     return one == other or (first is not None and second is not None and first.china == second.china)
 
 
+@functools.cache
 def is_loopback(host: str) -> bool:
     """Return whether a host (with or without port) is this machine: only there plain HTTP is allowed."""
     bare = host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]

@@ -13,8 +13,10 @@ from typing import Any
 
 from ..aws.s3 import Store
 from ..aws.session import AWS
-from ..errors import Refused
+from ..core.resource_names import bare_role
+from ..errors import NotAllowed, Refused
 from ..runner.protocol import layout
+from .vcpu_quotas import Quota
 
 
 class Checkup:
@@ -51,7 +53,7 @@ class Checkup:
 
     async def trust(self, role: str) -> Mapping[str, Any]:
         """Return a role's trust policy."""
-        name = role.rpartition("/")[2]
+        name = bare_role(role)
         answer = await self._aws.call("iam", "GetRole", of=f"role `{name}`", RoleName=name)
         document: Mapping[str, Any] = answer["Role"]["AssumeRolePolicyDocument"]
         return document
@@ -84,14 +86,41 @@ class Checkup:
         types = self._aws.items("ec2", "DescribeInstanceTypes", "InstanceTypes", of=of, Filters=filters)
         return [each async for each in types]
 
+    async def quota(self, quota: Quota) -> float:
+        """Return the account's value of a quota."""
+        answer = await self._aws.call(
+            "service-quotas",
+            "GetServiceQuota",
+            of=f"the quota {quota.code}",
+            ServiceCode=quota.service,
+            QuotaCode=quota.code,
+        )
+        return float(answer["Quota"]["Value"])
+
+    async def principal(self, arn: str) -> str:
+        """Return the ARN that IAM can simulate: for a session of a role the role's, with its path.
+
+        An assumed-role ARN does not show the path, which roles of IAM Identity Center have. Without iam:GetRole the
+        role is taken to have none.
+        """
+        if ":assumed-role/" not in arn:
+            return arn
+        before, _, after = arn.partition(":assumed-role/")
+        name = after.partition("/")[0]
+        try:
+            answer = await self._aws.call("iam", "GetRole", of=f"role `{name}`", RoleName=name)
+        except NotAllowed:
+            return f"{before.replace(':sts:', ':iam:')}:role/{name}"
+        return str(answer["Role"]["Arn"])
+
     async def denied(self, arn: str, actions: Sequence[str], resources: Sequence[str]) -> list[str]:
-        """Return the actions that the caller's policies do not allow, as IAM simulates them."""
+        """Return the actions that a user's or a role's policies do not allow, as IAM simulates them."""
         results = self._aws.items(
             "iam",
             "SimulatePrincipalPolicy",
             "EvaluationResults",
             of="the caller's permissions",
-            PolicySourceArn=_source(arn),
+            PolicySourceArn=arn,
             ActionNames=list(actions),
             ResourceArns=list(resources),
             ContextEntries=[_PASSED],
@@ -108,11 +137,3 @@ _PASSED = {
 
 def _in(vpc: str) -> list[dict[str, Any]]:
     return [{"Name": "vpc-id", "Values": [vpc]}]
-
-
-def _source(arn: str) -> str:
-    """Return the ARN that IAM can simulate: a role's for a session of it, else the same."""
-    if ":assumed-role/" not in arn:
-        return arn
-    before, _, after = arn.partition(":assumed-role/")
-    return f"{before.replace(':sts:', ':iam:')}:role/{after.partition('/')[0]}"

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..aws.session import AWS
-from ..core.single_flight import Once
+from ..core.concurrency import Once
 from ..errors import NotFound, Refused, SettingError, Throttled, Unreachable
+from .definition import TAG_SUBMISSION
 from .description import ENDED, JobState, state_of
 from .instance_types import is_fargate, platforms
-from .names import TAG_SUBMISSION
 
 SUBMIT_TRIES = 8  # about a minute in all; for RegisterJobDefinition too
 CLOCK_SKEW_SECONDS = 300  # AWS refuses requests whose time differs by more

@@ -29,7 +29,7 @@ from moto.utilities.utils import get_partition
 from werkzeug.serving import make_server
 
 from ..core.files import atomic_write
-from . import logs
+from . import logs, service_quotas
 from .access import before_all
 from .base_image.build import BaseImage, make_base_image
 from .batch import api as batch
@@ -41,6 +41,7 @@ from .ecr.registry import Manifest, Registry, problem
 from .engines import choice as engines
 from .faults.request_filter import Gate, before_moto, before_registry
 from .iam import enforcement as iam
+from .iam import policy_sizes
 from .iam.keys import Keys
 from .iam.origin import only_own
 from .iam.task_credentials import CredentialsEndpoint
@@ -128,6 +129,8 @@ def _install(registry: str, scheduler: Scheduler) -> None:
     ecr.install(registry)
     logs.install()
     batch.install(asyncio.get_running_loop(), scheduler)
+    policy_sizes.install()
+    service_quotas.install()
 
 
 def _load_managed_policies(region: str) -> None:

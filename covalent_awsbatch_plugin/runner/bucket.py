@@ -8,10 +8,10 @@ from __future__ import annotations
 import datetime
 import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from .client_settings import CA_FILE, ClientSettings, only_own_variables, proxy_of
+from .kept_file import KeptFile, is_full
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ class StorageError(Exception):
 class Store(Protocol):
     """A bucket. Every method raises StorageError."""
 
-    def get(self, key: str, path: Path) -> None:
+    def get(self, key: str, file: KeptFile) -> None:
         """Download an object into a file."""
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
@@ -39,7 +39,7 @@ class Store(Protocol):
     def put(self, key: str, data: bytes) -> None:
         """Write an object."""
 
-    def put_file(self, key: str, path: Path) -> None:
+    def put_file(self, key: str, file: KeptFile) -> None:
         """Write an object from a file that may be larger than the memory."""
 
 
@@ -73,8 +73,8 @@ class S3:
                 retry_config={"max_retries": _TRIES, "retry_timeout": datetime.timedelta(seconds=give_up_s)},
             )
 
-    def get(self, key: str, path: Path) -> None:
-        with self._explained("s3:GetObject", key), path.open("wb") as file:
+    def get(self, key: str, file: KeptFile) -> None:
+        with self._explained("s3:GetObject", key):
             for chunk in self._store.get(key).stream(min_chunk_size=_CHUNK):
                 file.write(chunk)
 
@@ -87,10 +87,10 @@ class S3:
         with self._explained("s3:PutObject", key):
             self._store.put(key, data, use_multipart=False)
 
-    def put_file(self, key: str, path: Path) -> None:
-        chunk = max(_CHUNK, path.stat().st_size // (_MAX_PARTS - 1))
+    def put_file(self, key: str, file: KeptFile) -> None:
+        chunk = max(_CHUNK, file.size // (_MAX_PARTS - 1))
         with self._explained("s3:PutObject", key):
-            self._store.put(key, path, chunk_size=chunk, max_concurrency=_AT_ONCE)
+            self._store.put(key, file.path() or file.chunks(), chunk_size=chunk, max_concurrency=_AT_ONCE)
 
     def _explained(self, action: str, key: str) -> _Explained:
         return _Explained(self._errors, lambda error: explain(action, self._bucket, key, str(error)))
@@ -105,6 +105,10 @@ class _Explained:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError) and is_full(error):
+            raise StorageError(
+                "the disk of the container has no room for the task's function or an argument."
+            ) from None
         if isinstance(error, self._errors):
             raise StorageError(self._words(error)) from None
 

@@ -62,7 +62,12 @@ class Batcher:
 
     async def enqueue(self, settings: Settings, task: Task) -> JobHandle:
         """Wait until the task's job is submitted. Raises Cancelled for a task that was cancelled before that."""
-        parts = settings.model_dump_json(exclude=_NOT_OF_THE_JOB), task.packed.python, task.dependencies.name
+        parts = [
+            settings.model_dump_json(exclude=_NOT_OF_THE_JOB), task.packed.python, task.dependencies.name,
+            str(task.earlier_attempts),
+        ]  # fmt: skip
+        if not task.shares_jobs:
+            parts.append(task.staged.dispatch_id)
         queue = self._queues.setdefault(" ".join(parts), _Queue(self._submit, settings, self._clock))
         request = _Request(task, asyncio.get_running_loop().create_future())
         queue.add(request)

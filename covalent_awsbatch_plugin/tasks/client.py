@@ -18,6 +18,7 @@ import functools
 import logging
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,16 +33,16 @@ from .base_image import BaseImages
 from .batching import MIB, Batcher
 from .cancel import CANCEL_REASON, STOP_REASON, JobCanceller, bounded
 from .cleanup import Cleanup
-from .dependency_layers import DependencyLayerBuilder, without_pip
+from .dependency_layers import DependencyLayerBuilder
 from .inflight import Task
 from .job_handle import JobHandle
 from .late_jobs import LateJobs
 from .ledger import Entry, LedgerRecord
-from .packing import Package, pack
+from .packing import Package, pack, result_key
 from .reattach import EarlierJob, artifacts_of, left_behind
-from .result_key import result_key
 from .results import Ended, NodeResult, collect, failures, newest_envelope, results_store
 from .services import ResolvedResources, Services
+from .staged_group import without_pip
 from .stuck import never_started
 from .submit import Submitter
 from .task_events import record_attempts, record_failure, record_packed, record_results
@@ -78,12 +79,15 @@ class Client:
 
     async def _submit(self, settings: Settings, task: Task) -> JobHandle:
         requirements: list[str] = []
+        secret = await self.services.result_secret()
         if settings.bake_deps_pip:
             task.group, requirements = await self.services.in_thread(without_pip, task.staged)
         group = task.staged
         resources, package = await asyncio.gather(
             self.services.resources(settings),
-            self.services.in_thread(pack, group, round(settings.max_baked_mib * MIB), result_key, _covalent_version()),
+            self.services.in_thread(
+                pack, group, round(settings.max_baked_mib * MIB), partial(result_key, secret), _covalent_version()
+            ),
         )
         record_packed(self.services.events, task, package)
         settings, adjustment = fitted(
@@ -100,11 +104,11 @@ class Client:
                 earlier, unsettled = await left_behind(self.services, settings, records, package.content)
             if earlier and not settings.may_resubmit:
                 return await self._take_over(settings, earlier, package, task)
-            packs = bool(settings.environment or requirements)
+            packs = bool(settings.environment or requirements or package.needs_covalent)
             task.base = await self.base_images.find(settings, resources, group, package, packs=packs)
             _raise_if_cancelled(task)
             if packs:
-                packing = self.dependency_layers.pack(settings, group, requirements, task.base, package.python)
+                packing = self.dependency_layers.pack(settings, group, requirements, task.base, package)
                 task.dependencies = await _unless_cancelled(task, packing)
                 _raise_if_cancelled(task)
             task.package = package
@@ -146,6 +150,7 @@ class Client:
             log.warning("`%s` is %s", handle.name, before[-1])
             settings, tries = changed, tries + 1
             task.tries = tries
+            task.earlier_attempts += ended.attempts
             handle = await self._resubmit(settings, task, task.package, handle)
 
     async def results(
@@ -251,12 +256,12 @@ class Client:
                 handle.job_id, settings.poll_freq, handle.prefix, store.keys, handle.member
             )
             if isinstance(news, JobState):
-                return Ended(handle, news, await newest_envelope(store, handle, len(news.attempts)))
-            envelope = await newest_envelope(store, handle, news.attempt)
+                return Ended(handle, news, await newest_envelope(self.services, store, handle, len(news.attempts)))
+            envelope = await newest_envelope(self.services, store, handle, news.attempt)
             if envelope and (envelope.returned or (handle.member is not None and not envelope.cut_short)):
                 return Ended(handle, None, envelope)  # otherwise Batch may run another attempt, and says more
         state = await watcher.ended(handle.job_id, settings.poll_freq)
-        return Ended(handle, state, await newest_envelope(store, handle, len(state.attempts)))
+        return Ended(handle, state, await newest_envelope(self.services, store, handle, len(state.attempts)))
 
 
 _clients: dict[tuple[asyncio.AbstractEventLoop, Connection], Client] = {}

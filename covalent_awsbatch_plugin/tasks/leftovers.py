@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from ..aws.ecr import registry_of
 from ..aws.s3 import Store
 from ..aws.session import AWS
-from ..iam import ecr_repository
 
 
 @dataclass(frozen=True)
@@ -35,8 +32,7 @@ class Leftovers:
     async def images(self, repository: str) -> list[Leftover]:
         """Return every image of a repository, with its first tag as label."""
         of, images = f"ECR repository `{repository}`", []
-        place: dict[str, Any] = registry_of(repository) | {"repositoryName": ecr_repository(repository)[2]}
-        async for image in self._aws.items("ecr", "DescribeImages", "imageDetails", of=of, **place):
+        async for image in self._aws.items("ecr", "DescribeImages", "imageDetails", of=of, repositoryName=repository):
             tag = next(iter(image.get("imageTags") or ()), "")
             images.append(
                 Leftover(image["imageDigest"], tag, image.get("imageSizeInBytes", 0), image.get("imagePushedAt"))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..aws.logs import Logs
+from ..core import resource_names
 from ..errors import AWSBatchError, NotFound
 from ..jobs.description import JobState
 from ..jobs.outcomes.causes import Cause
@@ -50,7 +51,8 @@ class Finding:
 
 
 async def ask(services: Services, job_id: str) -> Finding:
-    """Return the finding on a job. Raises NotFound when AWS Batch does not know the job."""
+    """Return the finding on a job, given by id or ARN. Raises NotFound when AWS Batch does not know the job."""
+    job_id = resource_names.job_id(job_id)
     job = (await services.backend.describe([job_id])).get(job_id)
     if job is None:
         raise NotFound(

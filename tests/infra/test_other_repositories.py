@@ -9,11 +9,8 @@ from typing import Any
 
 import pytest
 
-from covalent_awsbatch_plugin.aws.ecr import ECR, registry_of
-from covalent_awsbatch_plugin.aws.session import AWS, Connection
 from covalent_awsbatch_plugin.iam import ROLES
 from covalent_awsbatch_plugin.infra.stack_names import configured_names
-from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.settings import Settings
 
 OURS = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
@@ -38,29 +35,6 @@ def statements(role: str, **settings: Any) -> dict[str, list[str]]:
 )
 def test_the_dispatcher_may_read_the_base_images_repository(image: str, resources: list[str] | None) -> None:
     assert statements("dispatcher", container_image_uri=image).get("ReadBase") == resources
-
-
-@pytest.mark.parametrize(
-    "repository", [f"{THEIRS}/team/tasks", "arn:aws:ecr:us-east-1:210987654321:repository/team/tasks"]
-)
-def test_a_repository_of_another_account_is_named_in_the_policies(repository: str) -> None:
-    arn = ["arn:aws:ecr:us-east-1:210987654321:repository/team/tasks"]
-    assert statements("dispatcher", ecr_repo_name=repository)["PushImages"] == arn
-    assert statements("execution", ecr_repo_name=repository)["PullImages"] == arn
-    assert registry_of(repository) == {"registryId": "210987654321"}
-
-
-def test_a_repository_given_by_name_is_of_this_account() -> None:
-    assert registry_of("tasks") == {}
-
-
-async def test_a_repository_is_found_by_its_uri() -> None:
-    async with LocalAWS(engine="process") as world:
-        section = world.section()
-        async with AWS(Connection(section["credentials"], section["profile"], section["region"])) as aws:
-            uri = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/{section['ecr_repo_name']}"
-            assert (await ECR(aws).repository(uri)).name == section["ecr_repo_name"]
-            await ECR(aws).delete_images(uri, [f"sha256:{'0' * 64}"])
 
 
 @pytest.mark.parametrize("role", ["dispatcher", "job"])

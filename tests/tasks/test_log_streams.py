@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from covalent_awsbatch_plugin.errors import Killed
-from covalent_awsbatch_plugin.jobs.names import log_stream_prefix
+from covalent_awsbatch_plugin.jobs.definition import log_stream_prefix
 from covalent_awsbatch_plugin.settings import Settings
 from tests.tasks import tasks
 from tests.tasks.electron import Electron, together

@@ -13,17 +13,16 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, S
 from dataclasses import replace
 from typing import Any, Self
 
-from ...core.single_flight import Once, together
+from ...core.concurrency import Once, together
 from ...errors import NotFound
-from ..layer import Layer
+from ..layer import Blob, Layer
 from ..manifest import INDEXES, Descriptor, Image, check_platform, compose, read_manifest, select_platform
 from ..reference import Reference, parse, shares_login
-from ..registry.blob import Blob
 from ..registry.docker_config import docker_login
 from ..registry.errors import MissingBlobs
 from ..registry.repository import Registry
 from ..registry.transport import RegistryHttp
-from .builder import Base, Login, PushedImage, Repository
+from .builder import Base, Login, PushedImage, Repository, file_blob
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +148,7 @@ class RegistryBuilder:
     def _source(self, base: Base, to: Registry) -> Callable[[Descriptor], Blob]:
         """Return a function that opens a layer of the base: a file, or a stream from its registry."""
         if base.origin is None:
-            return lambda layer: Blob.file(layer, base.files[layer.digest])
+            return lambda layer: file_blob(layer, base.files[layer.digest])
         login = self.login(base.origin.registry, Repository(to.host, to.repository, to.login))
         return Registry(self._http, base.origin.registry, base.origin.repository, login, to.tally).blob
 

@@ -16,11 +16,10 @@ from yarl import URL
 
 from ...errors import ImageError, NotAllowed, NotAuthenticated, NotFound, Refused, Throttled, Unreachable
 from ..builders.builder import Login
-from ..layer import Chunk, digest_of
+from ..layer import CHUNK_BYTES, Blob, Chunk, digest_of
 from ..manifest import INDEXES, MANIFESTS, Descriptor, Manifest
 from ..reference import api_host
 from .address import base_url
-from .blob import CHUNK_BYTES, Blob
 from .errors import About
 from .transport import MOST_ANSWER_BYTES, Answer, Body, Call, RegistryHttp, Tally, location
 

@@ -18,8 +18,7 @@ from typing import Self, TypeVar
 import aiohttp
 from yarl import URL
 
-from ...core.rate_limit import Pace
-from ...core.single_flight import Once
+from ...core.concurrency import Once, Pace
 from ...errors import Refused, ServiceError
 from ..builders.builder import Login
 from ..layer import Chunk
@@ -239,7 +238,7 @@ class RegistryHttp:
     def _authorization(self, call: Call) -> str | None:
         """Return a token for the scope, or else the login: ECR and other Basic registries need no token."""
         token = self._tokens.get((call.home, call.login, call.scope))
-        return token or (call.login.basic() if call.login else None)
+        return token or (call.login.basic if call.login else None)
 
     async def _authorize(self, call: Call, challenge: BearerChallenge) -> None:
         """Get the token that a challenge requires; many calls at once get it once."""
@@ -249,7 +248,7 @@ class RegistryHttp:
     async def _token(self, call: Call, challenge: BearerChallenge) -> str:
         url = challenge.url()
         refuse_unsafe(url, call.about)
-        headers = {"Authorization": call.login.basic()} if call.login else {}
+        headers = {"Authorization": call.login.basic} if call.login else {}
         call.tally.requests += 1
         async with self._session.get(url, headers=headers, proxy=proxy_of(url), allow_redirects=False) as response:
             body = await self._body(response, call.about, MOST_ANSWER_BYTES)

@@ -45,7 +45,8 @@ ALWAYS = {
 DELETED = re.compile(rb"<Object>.*?</Object>", re.DOTALL)
 KEY = re.compile(rb"<Key>(.*?)</Key>")
 TAGS, TAG_OPERATIONS = "/v1/tags/", {"GET": "ListTagsForResource", "POST": "TagResource", "DELETE": "UntagResource"}
-JSON_SERVICES = {"batch", "ecr", "logs"}
+JSON_SERVICES = {"batch", "ecr", "logs", "servicequotas"}
+MODELS = {"servicequotas": "service-quotas"}  # botocore's model of a service that signs with another name
 SECURE = {"aws:SecureTransport": "true"}  # the offline AWS uses plain HTTP, on the loopback only
 
 
@@ -217,19 +218,25 @@ def _service_and_region(response: Any) -> tuple[str, str]:
 
 
 def _deleted(bucket: str, body: bytes) -> list[Need]:
-    """Return the permissions of DeleteObjects: one for each key, and another one for a version."""
+    """Return the permissions of DeleteObjects: one for each key, and another one for a version.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html, "Permissions"
+    """
     permissions = []
     for each in DELETED.findall(body):
         key = KEY.search(each)
-        action = "s3:DeleteObjectVersion" if b"<VersionId>" in each else "s3:DeleteObject"
-        permissions.append(Need(action, f"{bucket}/{key[1].decode() if key else ''}"))
+        of_object = f"{bucket}/{key[1].decode() if key else ''}"
+        permissions.append(Need("s3:DeleteObject", of_object))
+        if b"<VersionId>" in each:
+            permissions.append(Need("s3:DeleteObjectVersion", of_object))
     return permissions
 
 
 @cache
 def _names(service: str) -> dict[str, str]:
     """Return the operations of a service, by their names in lower case."""
-    return {name.lower(): name for name in botocore.session.get_session().get_service_model(service).operation_names}
+    model = botocore.session.get_session().get_service_model(MODELS.get(service, service))
+    return {name.lower(): name for name in model.operation_names}
 
 
 def _parameters(response: Any) -> dict[str, Any]:
