@@ -16,7 +16,7 @@ from ..core.private_files import create_own
 from ..errors import NotAllowed, NotFound, Refused, Unreachable
 from ..iam import remedy
 from .errors import translated
-from .s3_fast_get import LeftToBotocore, QuickGet
+from .s3_fast_get import MOST_BYTES, LeftToBotocore, QuickGet, TooLarge
 from .session import AWS
 
 KEYS_PER_CALL = 1000  # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
@@ -97,27 +97,37 @@ class Store:
 
         await self._aws.newly_signed_in(put)
 
-    async def get(self, key: str) -> bytes | None:
-        """Return the object's bytes; None if it does not exist."""
+    async def get(self, key: str, most: int = MOST_BYTES) -> bytes | None:
+        """Return the object's bytes; None if it does not exist. Raises TooLarge for more than `most` bytes, unread."""
         try:
             with translated("s3:GetObject", f"bucket `{self.bucket}`"):
-                return await self._fast_get.get(self.bucket, key, self._account, self._elsewhere)
+                return await self._fast_get.get(self.bucket, key, self._account, self._elsewhere, most)
         except LeftToBotocore:
-            body = await self._read(key, self._chunk)
+            body = await self._read(key, lambda stream: self._whole(stream, key, most))
             self._fast_get.reached(self.bucket, self._elsewhere)
             return body
 
-    async def get_file(self, key: str, path: Path) -> bool:
-        """Stream the object to a file; return False if it does not exist.
+    async def _whole(self, body: Any, key: str, most: int) -> bytes:
+        data = bytearray()
+        while chunk := await self._chunk(body, CHUNK_BYTES):
+            data += chunk
+            if len(data) > most:
+                raise TooLarge(self.bucket, key, most)
+        return bytes(data)
+
+    async def get_file(self, key: str, path: Path, most: int) -> bool:
+        """Stream the object to a file; return False if it does not exist or has more than `most` bytes.
 
         Raises StagingError if the file cannot be written.
         """
 
         async def save(body: Any) -> bool:
+            size = 0
             with staged(path, "written"), create_own(path) as file:
-                while chunk := await self._chunk(body, CHUNK_BYTES):
+                while size <= most and (chunk := await self._chunk(body, CHUNK_BYTES)):
+                    size += len(chunk)
                     file.write(chunk)
-            return True
+            return size <= most
 
         return bool(await self._read(key, save))
 
@@ -134,7 +144,7 @@ class Store:
                         raise
         raise AssertionError("the last try returns or raises")
 
-    async def _chunk(self, body: Any, size: int | None = None) -> bytes:
+    async def _chunk(self, body: Any, size: int) -> bytes:
         with translated("s3:GetObject", f"bucket `{self.bucket}`"):
             return bytes(await body.read(size))
 
