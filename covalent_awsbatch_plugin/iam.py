@@ -134,7 +134,8 @@ def dispatcher(names: Names) -> list[Statement]:
         ),
         allow("LookAtQueue", "batch:GetJobQueueSnapshot", names.queue_arn),
         allow("Define", "batch:RegisterJobDefinition", definitions),
-        allow("Submit", "batch:SubmitJob", definitions, names.queue_arn),
+        # The reference of actions demands the job too, the user guide's examples do not.
+        allow("Submit", "batch:SubmitJob", definitions, names.queue_arn, jobs),
         allow("Tag", "batch:TagResource", definitions, jobs),
         allow("End", "batch:TerminateJob", jobs),
         allow(

@@ -23,7 +23,8 @@ class Task:
 
     `package`, `base` and `dependencies` are known once the task is packed, and only kept after the submission while the
     task may have to be submitted again. `handle` is known once its job is submitted. Whoever cancels any of its nodes
-    sets `cancelled`. `tries` counts the submissions, from 1.
+    sets `cancelled`. `abandoned` says that its caller has gone, so that its submission releases what it holds.
+    `tries` counts the submissions, from 1.
     """
 
     nodes: tuple[Node, ...]
@@ -34,6 +35,7 @@ class Task:
     tries: int = 1
     handle: JobHandle | None = None
     cancelled: bool = False
+    abandoned: bool = False
     _on_cancel: list[Callable[[], object]] = field(default_factory=list)
 
     @classmethod
