@@ -190,8 +190,25 @@ variable "s3_bucket_name" {
   default     = null
 }
 
+variable "sse" {
+  description = "Encryption by S3 (SSE) of every object that is written, for a bucket whose policy demands that requests name it: `AES256`, `aws:kms` or `aws:kms:dsse`. Empty: the bucket's default; with `kms_key`, `aws:kms`."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.sse == null ? true : contains(["", "AES256", "aws:kms", "aws:kms:dsse"], var.sse)
+    error_message = "sse must be one of , AES256, aws:kms, aws:kms:dsse."
+  }
+}
+
+variable "kms_key" {
+  description = "KMS key of the objects, as ID or ARN: for a bucket with a customer managed key, or whose policy demands one. `iam` then prints the statements for the key. A key in another Region or account needs its ARN. Empty: the bucket's default."
+  type        = string
+  default     = null
+}
+
 variable "ecr_repo_name" {
-  description = "ECR repository for the tasks' images."
+  description = "ECR repository for the tasks' images: its name, or its URI where it belongs to another account."
   type        = string
   default     = null
 }
@@ -360,7 +377,7 @@ variable "cache_dir" {
 }
 
 variable "container_image_uri" {
-  description = "Base image; it must have the same minor version of Python as the client. Empty: the official `python:<minor>-slim`, copied once into the ECR repository."
+  description = "Base image; it must have the same minor version of Python as the client. One in any ECR registry is read with your AWS credentials, another private one with Docker's login of this machine. Empty: the official `python:<minor>-slim`, copied once into the ECR repository."
   type        = string
   default     = null
 }
@@ -511,6 +528,8 @@ locals {
     profile                   = var.profile
     region                    = var.region
     s3_bucket_name            = var.s3_bucket_name
+    sse                       = var.sse
+    kms_key                   = var.kms_key
     ecr_repo_name             = var.ecr_repo_name
     batch_job_definition_name = var.batch_job_definition_name
     batch_queue               = var.batch_queue

@@ -10,14 +10,22 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from ..errors import NotAllowed, NotFound, Refused
+from ..iam import ecr_repository
 from ..images.builders.builder import Login, Repository
 from .session import AWS
 
 IMAGES_PER_CALL = 100  # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html
 DESCRIBE = "ecr:DescribeRepositories"
 EARLY = timedelta(minutes=30)  # a push must not outlive its token
+
+
+def registry_of(repository: str) -> dict[str, Any]:
+    """Return the parameter that names another account's registry, for a repository given by URI or ARN."""
+    account = ecr_repository(repository)[0]
+    return {"registryId": account} if account else {}
 
 
 @dataclass(frozen=True)
@@ -46,8 +54,10 @@ class ECR:
         if self._aws.permissions.lacks(DESCRIBE):
             return await self._own(name)
         try:
+            place = registry_of(name)
+            names = [ecr_repository(name)[2]]
             answer = await self._aws.call(
-                "ecr", "DescribeRepositories", of=f"ECR repository `{name}`", repositoryNames=[name]
+                "ecr", "DescribeRepositories", of=f"ECR repository `{name}`", repositoryNames=names, **place
             )
         except NotAllowed as error:
             self._aws.permissions.go_without(error, DESCRIBE, f"The repository `{name}` is taken for one that exists.")
@@ -70,7 +80,8 @@ class ECR:
         for start in range(0, len(digests), IMAGES_PER_CALL):
             ids = [{"imageDigest": digest} for digest in digests[start : start + IMAGES_PER_CALL]]
             of = f"ECR repository `{repository}`"
-            await self._aws.call("ecr", "BatchDeleteImage", of=of, repositoryName=repository, imageIds=ids)
+            place: dict[str, Any] = registry_of(repository) | {"repositoryName": ecr_repository(repository)[2]}
+            await self._aws.call("ecr", "BatchDeleteImage", of=of, imageIds=ids, **place)
 
     async def _token(self, registry: str) -> _Token:
         """Return the token that was requested for a registry's id, or for "" the caller's own."""

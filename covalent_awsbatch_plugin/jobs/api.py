@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from ..aws.session import AWS
-from ..core.single_flight import Once
+from ..core.concurrency import Once
 from ..errors import NotAllowed, NotFound, Refused, Throttled, Unreachable
+from .definition import TAG_SUBMISSION
 from .description import ENDED, JobState, state_of
-from .names import TAG_SUBMISSION
 from .queues import Queues
 
 log = logging.getLogger(__name__)

@@ -68,7 +68,12 @@ class Batcher:
         If the caller is cancelled, the task is `abandoned`: `give_back` is called with the submission's error, or the
         end of the job releases what the task holds.
         """
-        parts = settings.model_dump_json(exclude=_NOT_OF_THE_JOB), task.packed.python, task.dependencies.name
+        parts = [
+            settings.model_dump_json(exclude=_NOT_OF_THE_JOB), task.packed.python, task.dependencies.name,
+            str(task.earlier_attempts),
+        ]  # fmt: skip
+        if not task.shares_jobs:
+            parts.append(task.staged.dispatch_id)
         queue = self._queues.setdefault(" ".join(parts), _Queue(self._submit, settings, self._clock))
         request = _Request(task, asyncio.get_running_loop().create_future())
         queue.add(request)

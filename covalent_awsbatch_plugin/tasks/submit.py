@@ -16,8 +16,6 @@ from typing import Any
 
 from ..errors import AWSBatchError, NotFound, Refused, StagingError
 from ..jobs import definition as jobs
-from ..jobs import names
-from ..runner.protocol import layout
 from ..settings import Settings
 from .cancel import CANCEL_REASON, STOP_REASON, JobCanceller, bounded
 from .cleanup import Cleanup, JobArtifacts, leaves_no_job
@@ -209,12 +207,12 @@ def is_about_the_definition(error: AWSBatchError) -> bool:
 
 def _prefix(tasks: Sequence[Task]) -> str:
     first = tasks[0].staged
-    return layout.results_prefix(first.dispatch_id, first.task_group_id)
+    return jobs.results_prefix(first.dispatch_id, first.task_group_id)
 
 
 def _unsent_key(request: Mapping[str, Any]) -> str:
     """Return the ledger's key of a submission that has no job yet."""
-    return unsent(request["jobName"], request["tags"][names.TAG_SUBMISSION])
+    return unsent(request["jobName"], request["tags"][jobs.TAG_SUBMISSION])
 
 
 def _request(
@@ -227,17 +225,20 @@ def _request(
 ) -> dict[str, Any]:
     """Return the SubmitJob request of one job for these tasks."""
     first = tasks[0].staged
-    region = resources.placement.region
     groups = [(task.staged.dispatch_id, task.staged.task_group_id) for task in tasks]
-    tags = names.tags(first.dispatch_id, first.task_group_id, socket.gethostname())
+    tags = jobs.tags(first.dispatch_id, first.task_group_id, socket.gethostname())
     return jobs.submission(
-        name=names.job_name(groups, max(task.tries for task in tasks)),
+        name=jobs.job_name(groups, max(task.tries for task in tasks)),
         size=-(-len(tasks) // settings.tasks_per_job),
         definition=definition,
         queue=resources.placement.queue_arn,
-        environment=jobs.environment(first.dispatch_id, settings.s3_bucket_name, region, _prefix(tasks))
+        environment=jobs.environment(
+            first.dispatch_id, settings.s3_bucket_name, resources.bucket_region, resources.s3_url, _prefix(tasks)
+        )
+        | jobs.encryption(settings)
         | jobs.sharing(settings, len(tasks))
+        | jobs.numbering(tasks[0].earlier_attempts)
         | parts.environment,
-        tags=tags | {names.TAG_SUBMISSION: submission},
+        tags=tags | {jobs.TAG_SUBMISSION: submission},
         share=jobs.fair_share(settings),
     )

@@ -103,7 +103,7 @@ async def test_without_one_permission_that_only_looks_or_tags_a_task_goes_on(
 
 async def test_the_rights_on_a_job_may_be_missing_or_there(world: World, people: People) -> None:
     """The user guide's examples allow SubmitJob on definition and queue; the reference of actions adds the job."""
-    (submit,) = [each for each in whole(world.settings()) if each["Sid"] == "Submit"]
+    (submit,) = [each for each in whole(world.settings()) if each["Sid"] == "SubmitJobs"]
     assert [each.split(":")[5].split("/")[0] for each in submit["Resource"]] == ["job-definition", "job-queue", "job"]
 
 
@@ -128,7 +128,7 @@ async def test_where_nothing_is_allowed_one_error_lists_all_that_is_missing(worl
     needed = {action for each in old_policy(world.settings()) for action in each["Action"]}
     unasked = {"iam:PassRole", "iam:GetRole", "s3:PutObject", "s3:GetObject"}
     assert [action for action in sorted(needed - unasked) if f"`{action}`" not in text] == [], text
-    assert "`Submit`" in text
+    assert "`SubmitJobs`" in text
     assert len(text) < 2000
     assert world.sent() == before
 

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from ast import literal_eval
 from typing import Any
 from uuid import uuid4
 
@@ -37,6 +39,24 @@ def test_a_job_fails_with_its_exit_code(world: World, definition: str) -> None:
     assert (job["status"], job["statusReason"], job["container"]["exitCode"]) == ("FAILED", EXITED, 3)
     assert "reason" not in job["container"]
     assert (job["isCancelled"], job["isTerminated"]) == (False, False)
+
+
+def test_a_job_has_the_packages_of_python_slim_and_none_of_this_machine(world: World, definition: str) -> None:
+    job = world.ended(world.submit(definition, "packages"))
+    whole, without_the_users, covalent, module, program = world.said(job["jobId"])
+    slim = {"pip", "setuptools", "wheel"} if sys.version_info < (3, 12) else {"pip"}
+    assert "pip" in literal_eval(whole) and set(literal_eval(whole)) <= slim
+    assert without_the_users == whole
+    assert covalent == "ModuleNotFoundError: No module named 'covalent'"
+    assert module.startswith("pip ") and program == module
+
+
+def test_a_package_of_a_base_image_is_found_by_a_job(world: World) -> None:
+    place = f"usr/local/lib/python3.{sys.version_info.minor}/site-packages/of_the_image.py"
+    image = compose(world, {place: b"answer = 42\n"})
+    command = ["python3", "-c", "import of_the_image; print(of_the_image.answer)"]
+    job = world.ended(world.submit(world.define(image), *command))
+    assert world.said(job["jobId"]) == ["42"]
 
 
 def test_a_definition_without_a_command_runs_the_images_own(world: World, image: str) -> None:

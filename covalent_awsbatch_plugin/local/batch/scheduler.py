@@ -59,18 +59,9 @@ class Surroundings(Protocol):
 
     def container(self, job: Job, attempt: Attempt) -> Container: ...
     def ended(self, attempt: Attempt) -> None: ...
-    def log(self, job: Job, attempt: Attempt) -> LogSink: ...
+    def log(self, job: Job, attempt: Attempt) -> faults.LogSink: ...
     def fits(self, job: Job) -> bool:
         """Return whether the queue's compute environments are large enough for the job."""
-
-
-class LogSink(Protocol):
-    """A receiver of a container's output."""
-
-    name: str
-
-    def write(self, data: bytes) -> None: ...
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ SLOW = "slow"  # the call starts `delay_s` seconds late
 CUT_BEFORE = "cut_before"  # the connection breaks before the call takes effect
 CUT_AFTER = "cut_after"  # the connection breaks after the call has taken effect
 CUT_AMID = "cut_amid"  # the response ends in its middle
-CALLS = frozenset({THROTTLE, ERROR, EXPIRED, SLOW, CUT_BEFORE, CUT_AFTER, CUT_AMID})
+SMALL_PAGES = "small_pages"  # a list comes in pages of three entries
+CALLS = frozenset({THROTTLE, ERROR, EXPIRED, SLOW, CUT_BEFORE, CUT_AFTER, CUT_AMID, SMALL_PAGES})
 
 # ---- of jobs: `of` is a job's name, with :index for an array's child -----------------------------------------------
 HOST_LOST = "host_lost"  # `after_s` seconds after its start the container is killed without a signal before
@@ -35,7 +36,7 @@ NOT_STARTED = "not_started"  # `text` is the reason: see PULLS, FARGATE_STARTS, 
 STUCK = "stuck"  # the job stays RUNNABLE, with `text` as its reason, until the fault ends
 UNSEEN = "unseen"  # the first `times` DescribeJobs calls do not return the job
 AGENT = "agent"  # the container ended, but its exit code is unknown
-LATE_LOG = "late_log"  # log events arrive `delay_s` seconds late
+LATE_LOG = "late_log"  # log events arrive in batches `delay_s` seconds late, as `_Late` says
 UNKNOWN_JOB = "unknown_job"  # the first `times` TerminateJob and CancelJob calls do not know the job
 JOBS = frozenset({HOST_LOST, SPOT, NOT_STARTED, STUCK, UNSEEN, AGENT, LATE_LOG, UNKNOWN_JOB})
 LOSSES = (HOST_LOST, SPOT)
@@ -109,6 +110,9 @@ class Fault:
     after_s: float = 0.0
     once_heard: bool = False
     delay_s: float = 0.0
+    every_s: float = 0.0
+    out_of_order: bool = False
+    twice: bool = False
     text: str = ""
     until: float = field(default=float("inf"), init=False)
 
@@ -139,6 +143,13 @@ class Sink(Protocol):
 
     def write(self, data: bytes) -> None: ...
     def close(self) -> None: ...
+
+
+class LogSink(Sink, Protocol):
+    """A log stream that can also receive lines out of order and twice."""
+
+    def write_reversed(self, data: bytes) -> None: ...
+    def repeat(self) -> None: ...
 
 
 class Faults:
@@ -206,24 +217,43 @@ class Faults:
             self._looks[kind, key] += 1
             return self._looks[kind, key] <= fault.times
 
-    def sink(self, job: Named, sink: Sink) -> Sink:
+    def sink(self, job: Named, sink: LogSink) -> Sink:
         late = self.of_job(job, LATE_LOG)
-        return _Late(sink, late.delay_s) if late else sink
+        return _Late(sink, late) if late else sink
 
 
 class _Late:
-    """A sink that passes on each write after a delay, in order."""
+    """A sink that passes writes on late, as awslogs and CloudWatch may.
 
-    def __init__(self, sink: Sink, delay_s: float) -> None:
-        self._sink, self._delay_s, self.name = sink, delay_s, sink.name
+    With `every_s`, what is written within that time is one batch. Batches arrive `delay_s` later. With `out_of_order`
+    the lines of a batch arrive in reverse, each with its own time; with `twice` a batch arrives a second time.
+    """
+
+    def __init__(self, sink: LogSink, fault: Fault) -> None:
+        self._sink, self._fault, self.name = sink, fault, sink.name
+        self._batch: list[bytes] = []
         self._waiting: list[Callable[[], None]] = []
 
     def write(self, data: bytes) -> None:
-        self._later(lambda: self._sink.write(data))
+        if not self._batch:
+            asyncio.get_running_loop().call_later(self._fault.every_s, self._send)
+        self._batch.append(data)
 
     def close(self) -> None:
-        self._later(self._sink.close)
+        self._send()
+        self._later(self._sink.close, 0.1)  # after what repeats
 
-    def _later(self, call: Callable[[], None]) -> None:
+    def _send(self) -> None:
+        data, self._batch = b"".join(self._batch), []
+        if not data:
+            return
+        if self._fault.out_of_order:
+            self._later(lambda: self._sink.write_reversed(data))
+        else:
+            self._later(lambda: self._sink.write(data))
+        if self._fault.twice:
+            self._later(self._sink.repeat, 0.05)  # at another time of ingestion
+
+    def _later(self, call: Callable[[], None], more_s: float = 0) -> None:
         self._waiting.append(call)
-        asyncio.get_running_loop().call_later(self._delay_s, lambda: self._waiting.pop(0)())
+        asyncio.get_running_loop().call_later(self._fault.delay_s + more_s, lambda: self._waiting.pop(0)())
