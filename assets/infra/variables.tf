@@ -282,7 +282,7 @@ variable "num_gpus" {
 }
 
 variable "assign_public_ip" {
-  description = "Give a task on Fargate a public IP address (AWS Batch: `assignPublicIp`), which it needs in a subnet with an internet gateway to reach ECR and S3. False: for a subnet with a NAT gateway or VPC endpoints."
+  description = "Give a task on Fargate a public IP address (AWS Batch: `assignPublicIp`), which it needs in a subnet with an internet gateway to reach ECR and S3. False: none, for a subnet with a NAT gateway or VPC endpoints."
   type        = bool
   default     = null
 }

@@ -15,6 +15,7 @@ from .instance_types import Machines, is_fargate, machines, platforms
 from .resources import check_runs_containers
 
 DESCRIBE_QUEUES, DESCRIBE_ENVIRONMENTS = "batch:DescribeJobQueues", "batch:DescribeComputeEnvironments"
+NO_JOB = "00000000-0000-0000-0000-000000000000"  # the id of no job
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Queues:
         except NotAllowed as error:
             consequence = f"The job queue `{name}` is taken for one on EC2 that accepts jobs."
             self._aws.permissions.go_without(error, DESCRIBE_QUEUES, consequence)
+            await self._aws.call("batch", "DescribeJobs", of="the jobs", jobs=[NO_JOB])  # no task goes without this
             return Queue(name, fargate=False)
         if not answer["jobQueues"]:
             raise NotFound(
