@@ -132,6 +132,43 @@ def test_a_state_left_by_one_that_was_killed_is_stale(tmp_path: Path, monkeypatc
     assert down("mine", lambda _line: None)
 
 
+@pytest.mark.parametrize("engine", ["process", DOCKER])
+def test_the_jobs_of_one_that_was_killed_end_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    found = up("mine", engine, lambda _line: None)
+    world = World(found)
+    job = world.submit(world.define(script(world)), "stubborn")
+    eventually(lambda: processes_of(job))
+    pids = processes_of(job)
+    os.kill(found.pid, signal.SIGKILL)
+    eventually(lambda: not [pid for pid in pids if is_alive(pid)])
+    assert down("mine", lambda _line: None) is False
+
+
+def test_one_in_pythons_development_mode_answers(tmp_path: Path) -> None:
+    """Then aiohttp refuses headers that come twice, among others."""
+    program = (
+        "import asyncio\n"
+        "from covalent_awsbatch_plugin.local import LocalAWS\n"
+        "from covalent_awsbatch_plugin.settings import Given, resolve\n"
+        "from covalent_awsbatch_plugin.tasks.client import connect\n"
+        "async def main():\n"
+        "    async with LocalAWS('process') as aws:\n"
+        "        settings = resolve(Given(aws.section() | {'outage_patience': 0}, 'here'))\n"
+        "        async with connect(settings) as client:\n"
+        "            await client.services.resources(settings)\n"
+        "            print((await client.services.identity()).account)\n"
+        "asyncio.run(main())\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONDEVMODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True, env=environment, cwd=tmp_path
+    )
+    assert done.stdout == "123456789012\n", done.stderr
+
+
 async def test_a_start_that_fails_has_last_words(tmp_path: Path) -> None:
     async with LocalAWS("process", tmp_path):
         with pytest.raises(LocalAWSFailed, match="another offline AWS runs in"):
