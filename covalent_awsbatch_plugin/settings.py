@@ -135,6 +135,13 @@ class Settings(BaseModel):
         description="Time, in seconds, between two status requests for a job; also the longest delay until its end is"
         " seen.",
     )
+    outage_patience: Number = Field(
+        900,
+        ge=0,
+        le=604_800,
+        description="Longest time, in seconds, that one request to AWS or to a registry is repeated while no answer"
+        " comes; then the task fails, and the error names the job that may still run. 0: not repeated.",
+    )
     cache_dir: Annotated[str, AfterValidator(_transferable)] = Field(
         "",
         description="Local folder for files that are uploaded or downloaded, in a subfolder that only you can read;"

@@ -86,7 +86,7 @@ class Store:
                 client = await self._aws.client("s3")
                 await client.upload_fileobj(file, self.bucket, key, ExtraArgs=owner)
 
-        await self._aws.newly_signed_in(put)
+        await self._aws.patiently(put)
 
     async def get(self, key: str) -> bytes | None:
         """Return the object's bytes; None if it does not exist."""
@@ -127,10 +127,10 @@ class Store:
         with translated("s3:GetObject", f"bucket `{self.bucket}`"):
             return bytes(await body.read(size))
 
-    async def keys(self, prefix: str) -> list[str]:
-        """Return every key below a prefix."""
+    async def keys(self, prefix: str, *, once: bool = False) -> list[str]:
+        """Return every key below a prefix; with `once`, an outage is the caller's."""
         of = f"bucket `{self.bucket}`"
-        items = self._aws.items("s3", "ListObjectsV2", "Contents", of=of, **self._of, Prefix=prefix)
+        items = self._aws.items("s3", "ListObjectsV2", "Contents", of=of, once=once, **self._of, Prefix=prefix)
         return [item["Key"] async for item in items]
 
     async def delete(self, keys: Sequence[str]) -> None:

@@ -52,7 +52,7 @@ class QuickGet:
             body: bytes = await answer.content
         except NO_ANSWER as error:
             raise LeftToBotocore from error
-        if answer.status_code == 200:
+        if answer.status_code == 200 and "etag" in answer.headers:  # without one it is a proxy's page
             return body
         if answer.status_code == 404 and b"<Code>NoSuchKey</Code>" in body:
             return None

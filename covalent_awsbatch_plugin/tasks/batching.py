@@ -24,7 +24,7 @@ MIB = 1024 * 1024
 
 # Tasks that differ in these settings alone can share a job.
 _NOT_OF_THE_JOB = {
-    "cache_dir", "poll_freq", "max_baked_mib",
+    "cache_dir", "poll_freq", "max_baked_mib", "outage_patience",
     "environment", "bake_deps_pip", "max_cache_gib",  # the dependency layers made from them are compared instead
 }  # fmt: skip
 
@@ -72,6 +72,13 @@ class Batcher:
             await self._abandon(request)
             raise
 
+    async def aclose(self) -> None:
+        """Cancel the submissions under way; each ends the job that comes of it. No caller may enqueue any more."""
+        under_way = [task for queue in self._queues.values() for task in queue.running()]
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
     async def _abandon(self, request: _Request) -> None:
         """Remove a task whose caller has gone: it is not submitted, or its job is ended."""
         request.task.cancelled = True
@@ -116,6 +123,10 @@ class _Queue:
     def capacity(self) -> int:
         """The most tasks that one array job can run."""
         return self.settings.max_array_size * self.settings.tasks_per_job
+
+    def running(self) -> list[asyncio.Task[None]]:
+        """Return the tasks of submissions that have not ended."""
+        return [task for task in (self.flusher, *self.submitting) if task and not task.done()]
 
     def add(self, request: _Request) -> None:
         close = self.arrivals.note(self.clock(), self.settings.array_linger)

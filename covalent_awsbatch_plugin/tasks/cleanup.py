@@ -63,19 +63,27 @@ class Cleanup:
         self._sweeping: asyncio.Task[None] | None = None
         services.aws.on_close(self._aclose)
 
-    async def hold(self, name: str) -> bool:
-        """Hold an artifact until `release`; return False if it was deleted just now and must be created anew."""
-        self._held[name] += 1
-        deleting = self._deleting.get(name)
-        if deleting:
-            await deleting.wait()
-        return deleting is None
+    async def hold(self, *names: str) -> bool:
+        """Hold artifacts until `release`; return False if one was deleted just now and must be created anew.
 
-    def release(self, name: str) -> None:
-        """Release one hold of an artifact."""
-        self._held[name] -= 1
-        if self._held[name] <= 0:
-            del self._held[name]
+        A cancelled caller holds none of them.
+        """
+        self._held.update(names)
+        deleting = [self._deleting[name] for name in names if name in self._deleting]
+        try:
+            for each in deleting:
+                await each.wait()
+        except BaseException:
+            self.release(*names)
+            raise
+        return not deleting
+
+    def release(self, *names: str) -> None:
+        """Release one hold of each artifact."""
+        for name in names:
+            self._held[name] -= 1
+            if self._held[name] <= 0:
+                del self._held[name]
 
     def submitted(self, job_ids: Sequence[str], artifacts: JobArtifacts) -> None:
         """Note a job and the ids of its tasks, each of which will be read. Its artifacts are held already."""
@@ -89,8 +97,7 @@ class Cleanup:
             self._readers[parent] = readers, replace(earlier, objects=earlier.objects + artifacts.objects)
             return
         self._readers[parent] = set(job_ids), artifacts
-        for name in filter(None, (artifacts.image_digest, artifacts.payload)):
-            await self.hold(name)
+        await self.hold(*filter(None, (artifacts.image_digest, artifacts.payload)))
 
     def unread(self, parent: str) -> frozenset[str]:
         """Return the ids of the job's tasks whose results are not read yet; none for a job of another process."""
@@ -116,8 +123,7 @@ class Cleanup:
     async def _sweep(self) -> None:
         artifacts, self._swept_next = self._swept_next, []
         for each in artifacts:
-            for name in (each.image_digest, *each.sent):
-                self.release(name)
+            self.release(each.image_digest, *each.sent)
         self._being_swept += artifacts
         for work in (self._sweep_definitions, self._sweep_images, self._sweep_objects):
             try:

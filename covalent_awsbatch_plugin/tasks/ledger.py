@@ -13,6 +13,8 @@ import contextlib
 import functools
 import json
 import logging
+import os
+import stat
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -145,8 +147,16 @@ def _record(path: Path) -> LedgerRecord | None:
     A file's time in the future counts as now: the clock was set back since.
     """
     try:
-        since = min(path.stat().st_mtime, time.time())
+        status, now = path.stat(), time.time()
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is no file")
+        since = status.st_mtime
+        if since > now:
+            since = now
+            os.utime(path, (now, now))  # so that it ages from now on
         entries = tuple(Entry.from_json(body) for body in _bodies(json.loads(path.read_bytes())))
+        if not entries:
+            raise ValueError("it has no entries")
         return LedgerRecord(path.stem, since, entries)
     except FileNotFoundError:  # another process read its result just now
         return None

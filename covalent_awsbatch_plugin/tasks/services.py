@@ -66,18 +66,24 @@ class Services:
         self.ecr = ECR(aws)
         self.ledger = Ledger()
         self.events = EventLog()
-        self.watcher = Watcher(self.backend)
+        self.watcher = Watcher(self.backend, outage_patience=aws.connection.outage_patience)
         self._clock = clock
         self._cache: dict[Hashable, tuple[float, Any]] = {}  # time until which a value is valid, and the value
         self._stores: dict[tuple[str, str], Store] = {}
         self.once: Once[Any] = Once()  # work that many tasks want at the same time is done once
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="awsbatch")
         aws.on_close(self._aclose)
+        aws.on_renewal(self._forget_account)
 
     async def _aclose(self) -> None:
         await self.watcher.aclose()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self.events.close()
+
+    def _forget_account(self) -> None:
+        """Forget answers about the account and its resources: renewed credentials may be another account's."""
+        lasting = ("builder", "runner")
+        self._cache = {key: value for key, value in self._cache.items() if isinstance(key, tuple) and key[0] in lasting}
 
     async def in_thread(self, work: Callable[..., T], *args: object) -> T:
         """Run blocking work on this package's own threads: the loop's default threads belong to Covalent."""
@@ -106,7 +112,7 @@ class Services:
 
         async def open_builder() -> Builder:
             folder = await self.in_thread(cache_folder, settings.cache_dir)
-            return await self.aws.keep(builder(settings.builder, folder))
+            return await self.aws.keep(builder(settings.builder, folder, self.aws.connection.outage_patience))
 
         return await self.cached(("builder", settings.builder), open_builder, seconds=float("inf"))
 

@@ -13,9 +13,11 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import AWSBatchError, NotFound, Refused, StagingError
+from ..core.outage import Outage
+from ..errors import AWSBatchError, NotFound, Refused, ServiceError, StagingError, Unreachable
 from ..jobs import definition as jobs
 from ..jobs import names
+from ..jobs.api import Unsettled
 from ..runner.protocol import layout
 from ..settings import Settings
 from .cancel import CANCEL_REASON, STOP_REASON, JobCanceller, bounded
@@ -133,23 +135,30 @@ class Submitter:
         try:
             return await asyncio.shield(submission)
         except AWSBatchError as error:
-            if not error.retry_may_help:  # otherwise it is unknown whether the job exists
+            if not isinstance(error, Unreachable) or isinstance(error, Unsettled):
                 self._services.ledger.forget(_unsent_key(request))
-            raise
+                raise
+            raise may_run(error, f"A job `{request['jobName']}`") from error
         except asyncio.CancelledError:
             await bounded(self._end_submitted(request, submission, began))
             raise
 
     async def _submit_or_define_again(self, request: dict[str, Any], definition: Mapping[str, Any]) -> str:
-        """Submit; register the definition anew if it was deregistered since it was found."""
+        """Submit; register the definition anew if it was deregistered since it was found, or after a lost answer."""
         backend = self._services.backend
-        try:
-            return await backend.submit(request)
-        except (NotFound, Refused):
-            last_arn, request["jobDefinition"] = request["jobDefinition"], await backend.define(definition)
-            if request["jobDefinition"] == last_arn:
-                raise
-            return await backend.submit(request)
+        outage: Outage | None = None
+        while True:
+            try:
+                return await backend.submit(request)
+            except Unsettled as error:
+                outage = outage or self._services.aws.patience.outage()
+                if not await outage.lasts(error):
+                    raise
+                request["jobDefinition"] = await backend.define(definition)
+            except (NotFound, Refused):
+                last_arn, request["jobDefinition"] = request["jobDefinition"], await backend.define(definition)
+                if request["jobDefinition"] == last_arn:
+                    raise
 
     async def _end_submitted(self, request: dict[str, Any], submission: asyncio.Future[str], began: float) -> None:
         """End the job of a call under way. A loop that ends cancels the call, and then only the job's name tells."""
@@ -157,10 +166,16 @@ class Submitter:
         await asyncio.wait([submission])
         if submission.cancelled():
             await asyncio.sleep(ON_ITS_WAY_SECONDS)
-        job_id = await backend.named(request, began) if submission.cancelled() else submission.result()
+        job_id = await backend.settle(request, began) if submission.cancelled() else submission.result()
         if job_id:
             await backend.terminate(job_id, STOP_REASON)
         self._services.ledger.forget(_unsent_key(request))
+
+
+def may_run(error: ServiceError, job: str) -> ServiceError:
+    """Return the error of an outage with the job that may still run in its advice."""
+    advice = f"{job} may still run. When AWS answers again, `covalent-awsbatch collect` fetches its result."
+    return type(error)(error.happened, says=error.says, advice=advice)
 
 
 def _prefix(tasks: Sequence[Task]) -> str:

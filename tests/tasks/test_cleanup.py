@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from unittest.mock import MagicMock
+
 import pytest
 
 from covalent_awsbatch_plugin.aws.session import close_shared
+from covalent_awsbatch_plugin.tasks.cleanup import Cleanup
 from tests.tasks.small_world import World
 from tests.tasks.tasks import shout
 
@@ -27,3 +31,23 @@ async def test_what_a_setting_keeps_stays_and_the_rest_goes(world: World, kept: 
         "objects": after.objects - before.objects,
     }
     assert {kind for kind, found in new.items() if found} == {kept}
+
+
+async def test_a_cancelled_caller_holds_nothing() -> None:
+    """While an artifact is deleted, whoever needs it waits; a cancel ends the wait."""
+    cleanup, under_way = Cleanup(MagicMock()), asyncio.Event()
+
+    async def delete(_: list[str]) -> None:
+        await under_way.wait()
+
+    deleting = asyncio.create_task(cleanup._delete(["b"], delete))
+    await asyncio.sleep(0)
+    holding = asyncio.create_task(cleanup.hold("a", "b", "c"))
+    await asyncio.sleep(0)
+    assert not holding.done()
+    holding.cancel()
+    await asyncio.gather(holding, return_exceptions=True)
+    assert not cleanup._held
+    under_way.set()
+    await deleting
+    assert await cleanup.hold("a", "b")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ...core.outage import PATIENCE_SECONDS
 from ...errors import SettingError
 from .builder import Base, Builder, Login, PushedImage, Repository
 from .registry_builder import RegistryBuilder
@@ -14,16 +15,18 @@ from .registry_builder import RegistryBuilder
 __all__ = ["Base", "Builder", "Login", "PushedImage", "Repository", "builder"]
 
 
-def builder(kind: str, cache_dir: str | Path | None = None) -> Builder:
+def builder(kind: str, cache_dir: str | Path | None = None, outage_patience: float = PATIENCE_SECONDS) -> Builder:
     """Return the builder with this name, not opened yet.
 
-    `cache_dir` is the folder for an engine's layers. Raises SettingError for another name.
+    `cache_dir` is the folder for an engine's layers. `outage_patience` is in seconds.
+
+    Raises SettingError for another name.
     """
     match kind:
         case "registry":
-            return RegistryBuilder()
+            return RegistryBuilder(outage_patience=outage_patience)
         case "docker":
             from .docker_builder import DockerBuilder  # the SDK takes 0.2 s to import
 
-            return DockerBuilder(cache_dir=cache_dir)
+            return DockerBuilder(cache_dir=cache_dir, outage_patience=outage_patience)
     raise SettingError(f"The setting builder={kind!r} is neither 'registry' nor 'docker'.")

@@ -8,12 +8,14 @@ The pushed bytes are this package's, not those of the engine's push: see docs/de
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
 
+from ...core.outage import PATIENCE_SECONDS
 from ...core.single_flight import Once
 from ...errors import ServiceError, StagingError
 from ..layer import Layer
@@ -24,13 +26,15 @@ from .builder import Base, PushedImage, Repository
 from .docker_engine import Engine, EngineImage
 from .registry_builder import OF_TASKS, RegistryBuilder, tag_of
 
+REGISTRY_SECONDS = 40  # time for a registry's answer about a base that the engine has, too
+
 
 class DockerBuilder:
     """A builder for one event loop. `cache_dir` is the folder for the layers of bases that only the engine has."""
 
-    def __init__(self, *, cache_dir: str | Path | None = None, registry: RegistryBuilder | None = None) -> None:
+    def __init__(self, *, cache_dir: str | Path | None = None, outage_patience: float = PATIENCE_SECONDS) -> None:
         self._cache_dir = cache_dir
-        self._registry = registry or RegistryBuilder()
+        self._registry = RegistryBuilder(outage_patience=outage_patience)
         self._engine = Engine()
         self._exported: dict[str, Base] = {}
         self._export_once: Once[Base] = Once()
@@ -61,8 +65,9 @@ class DockerBuilder:
         if image_of_engine is not None and not image_of_engine.pulled:
             return await self._of_engine(image_of_engine, image, platform)
         try:
-            return await self._registry.resolve_base(image, platform, into)
-        except ServiceError:
+            async with asyncio.timeout(REGISTRY_SECONDS if image_of_engine else None):
+                return await self._registry.resolve_base(image, platform, into)
+        except (ServiceError, TimeoutError):
             if image_of_engine is None:
                 raise
             return await self._of_engine(image_of_engine, image, platform)

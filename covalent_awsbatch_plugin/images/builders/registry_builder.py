@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, S
 from dataclasses import replace
 from typing import Any, Self
 
+from ...core.outage import PATIENCE_SECONDS
 from ...core.single_flight import Once, together
 from ...errors import NotFound
 from ..layer import Layer
@@ -46,9 +47,10 @@ class RegistryBuilder:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[float, float], float] = random.uniform,
+        outage_patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._logins, self._clock = logins or {}, clock
-        self._http = RegistryHttp(sleep=sleep, jitter=jitter)
+        self._http = RegistryHttp(sleep=sleep, jitter=jitter, outage_patience=outage_patience)
         self._tags: dict[Reference, tuple[float, str]] = {}
         self._images: dict[Hashable, Base] = {}
         self._there: set[tuple[str, str, str]] = set()  # host, repository and digest of blobs known to exist

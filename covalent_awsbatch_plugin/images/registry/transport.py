@@ -18,9 +18,10 @@ from typing import Self, TypeVar
 import aiohttp
 from yarl import URL
 
+from ...core.outage import PATIENCE_SECONDS, Outage, Patience, is_misdirected
 from ...core.rate_limit import Pace
 from ...core.single_flight import Once
-from ...errors import Refused, ServiceError
+from ...errors import Refused, ServiceError, Unreachable
 from ..builders.builder import Login
 from ..layer import Chunk
 from ..reference import is_loopback
@@ -33,9 +34,6 @@ CONNECTIONS = 100  # far above the streams of `registry_builder`, each of which 
 CONNECT_S = 10
 SILENCE_S = 300  # time that a registry may need for the digest of a blob of some GB
 REDIRECTS = 5
-TRIES = 10
-FIRST_DELAY_S = 0.2
-LONGEST_DELAY_S = 8.0
 LONGEST_ASKED_S = 60.0  # limit for the seconds of a Retry-After header
 
 _NO_ANSWER = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
@@ -94,8 +92,11 @@ class RegistryHttp:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[float, float], float] = random.uniform,
         clock: Callable[[], float] = time.monotonic,
+        outage_patience: float = PATIENCE_SECONDS,
     ) -> None:
-        self._sleep, self._jitter, self._clock = sleep, jitter, clock
+        self._sleep, self._clock = sleep, clock
+        self._patience = Patience(outage_patience, sleep=sleep, clock=clock, jitter=jitter)
+        self._answered: set[URL] = set()  # the origins of registries that have answered
         self._paces: defaultdict[URL, Pace] = defaultdict(Pace)  # by registry, like `_not_before`
         self._not_before: dict[URL, float] = {}
         self._tokens: dict[tuple[URL, Login | None, str], str] = {}
@@ -115,15 +116,15 @@ class RegistryHttp:
         await self._session.close()
 
     async def patiently(self, attempt: Callable[[], Awaitable[T]], of: type[ServiceError] = ServiceError) -> T:
-        """Retry, with full jitter, an attempt that fails with an error `of` this kind that a retry may help."""
-        for number in range(TRIES - 1):
+        """Repeat, during an outage, an attempt that fails with an error `of` this kind that a retry may help."""
+        outage: Outage | None = None
+        while True:
             try:
                 return await attempt()
             except of as error:
-                if not error.retry_may_help:
+                outage = outage or self._patience.outage()
+                if not error.retry_may_help or not await outage.lasts(error):
                     raise
-            await self._sleep(self._jitter(0, min(LONGEST_DELAY_S, FIRST_DELAY_S * 2**number)))
-        return await attempt()
 
     async def turn(self, call: Call, operation: str) -> None:
         """Wait until a rate-limited call may start."""
@@ -148,12 +149,21 @@ class RegistryHttp:
         try:
             async with AsyncExitStack() as stack:
                 response = await self._follow(call, stack)
+                self._answered.add(call.home)
                 if response.status not in ok:
                     self._heed(call, response)
                     raise error_of(response.status, await response.read(), call.about)
+                if response.content_type == "text/html" and "Content-Type" in response.headers:  # a proxy's own page
+                    raise error_of(502, await response.read(), call.about)
                 yield response
         except _NO_ANSWER as error:
-            raise unreachable(call.about, error) from error
+            raise self._unreachable(call, error) from error
+
+    def _unreachable(self, call: Call, error: BaseException) -> Unreachable:
+        """Return the error for no answer; no retry helps a registry of a wrong name or certificate."""
+        result = unreachable(call.about, error)
+        result.retry_may_help = call.home in self._answered or not is_misdirected(error)
+        return result
 
     def _heed(self, call: Call, response: aiohttp.ClientResponse) -> None:
         """Delay all calls to a registry that asked for it."""
