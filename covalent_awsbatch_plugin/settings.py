@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -294,6 +294,11 @@ def resolve(*places: Given) -> Settings:
         return Settings(**values)
     except ValidationError as error:
         raise _sentence(error, values, origins) from None
+
+
+def defaults(names: Iterable[str]) -> dict[str, Any]:
+    """Return the defaults of settings, for a place that can't leave them out."""
+    return {name: Settings.model_fields[name].default for name in names if name in Settings.model_fields}
 
 
 def unknown_names(values: Mapping[str, Any]) -> dict[str, str]:
