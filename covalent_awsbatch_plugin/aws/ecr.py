@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +16,7 @@ from ..images.builders.builder import Login, Repository
 from .session import AWS
 
 IMAGES_PER_CALL = 100  # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html
+LIFE = timedelta(hours=12)  # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html
 EARLY = timedelta(minutes=30)  # a push must not outlive its token
 
 
@@ -23,7 +25,7 @@ class ECR:
 
     def __init__(self, aws: AWS) -> None:
         self._aws = aws
-        self._logins: dict[str, tuple[datetime, Login]] = {}
+        self._logins: dict[str, tuple[float, Login]] = {}  # the monotonic time of a login's end, and the login
         self._asking = asyncio.Lock()
 
     async def repository(self, name: str) -> Repository:
@@ -53,9 +55,10 @@ class ECR:
     async def _login(self, registry: str) -> Login:
         async with self._asking:
             cached = self._logins.get(registry)
-            if cached is None or cached[0] - EARLY < datetime.now(UTC):
+            if cached is None or cached[0] < time.monotonic():
                 answer = await self._aws.call("ecr", "GetAuthorizationToken", of="the ECR registry")
                 token = answer["authorizationData"][0]
                 user, password = base64.b64decode(token["authorizationToken"]).decode().split(":", 1)
-                cached = self._logins[registry] = (token["expiresAt"], Login(user, password))
+                life = min(token["expiresAt"] - datetime.now(UTC), LIFE) - EARLY
+                cached = self._logins[registry] = (time.monotonic() + life.total_seconds(), Login(user, password))
         return cached[1]

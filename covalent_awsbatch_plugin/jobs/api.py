@@ -22,6 +22,7 @@ from .names import TAG_SUBMISSION
 
 log = logging.getLogger(__name__)
 
+REMEMBERED_DEFINITIONS = 10_000
 LISTED_SECONDS = 1  # time after which ListJobs shows a new job
 CLOCK_SKEW_SECONDS = 300  # AWS refuses requests whose time differs by more
 IDS_PER_CALL = 100  # https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html
@@ -76,6 +77,8 @@ class Batch:
         """Return the ARN, with revision, of a definition that is named by its content; register it if needed."""
         name = definition["jobDefinitionName"]
         if name not in self._defined:
+            if len(self._defined) >= REMEMBERED_DEFINITIONS:  # with delete_definitions=False each job leaves one
+                self._defined.clear()
             self._defined[name] = await self._defining(name, lambda: self._find_or_register(definition))
         return self._defined[name]
 

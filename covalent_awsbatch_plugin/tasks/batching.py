@@ -63,7 +63,11 @@ class Batcher:
     async def enqueue(self, settings: Settings, task: Task) -> JobHandle:
         """Wait until the task's job is submitted. Raises Cancelled for a task that was cancelled before that."""
         parts = settings.model_dump_json(exclude=_NOT_OF_THE_JOB), task.packed.python, task.dependencies.name
-        queue = self._queues.setdefault(" ".join(parts), _Queue(self._submit, settings, self._clock))
+        kind = " ".join(parts)
+        if kind not in self._queues:
+            self._queues = {name: queue for name, queue in self._queues.items() if queue.is_in_use}
+            self._queues[kind] = _Queue(self._submit, settings, self._clock)
+        queue = self._queues[kind]
         request = _Request(task, asyncio.get_running_loop().create_future())
         queue.add(request)
         try:
@@ -123,6 +127,11 @@ class _Queue:
     def capacity(self) -> int:
         """The most tasks that one array job can run."""
         return self.settings.max_array_size * self.settings.tasks_per_job
+
+    @property
+    def is_in_use(self) -> bool:
+        """False if no task is under way or came so lately that the next one is waited for."""
+        return bool(self.running()) or self.clock() - self.arrivals.last < self.settings.array_linger
 
     def running(self) -> list[asyncio.Task[None]]:
         """Return the tasks of submissions that have not ended."""

@@ -321,7 +321,7 @@ def _new_client(aws: AWS, key: tuple[asyncio.AbstractEventLoop, Connection]) -> 
     return client
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1024)
 def _warn_once(text: str) -> None:
     log.warning(text)
 

@@ -88,7 +88,7 @@ async def settled(
     """
     if record.unsent_name is None:
         return record
-    await asyncio.sleep(max(0.0, record.since + ON_ITS_WAY_SECONDS - time.time()))
+    await asyncio.sleep(min(ON_ITS_WAY_SECONDS, max(0.0, record.since + ON_ITS_WAY_SECONDS - time.time())))
     job_id = await job_of(services, settings.batch_queue, record, last_look=last_look)
     if job_id is None:
         return None

@@ -164,5 +164,7 @@ class Services:
         until, value = self._cache.get(key, (float("-inf"), None))
         if until <= self._clock():
             value = await self.once(key, make)
-            self._cache[key] = (self._clock() + seconds, value)
+            now = self._clock()
+            self._cache = {name: entry for name, entry in self._cache.items() if entry[0] > now}
+            self._cache[key] = (now + seconds, value)
         return cast(T, value)

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 TAG_FRESH_S = 300.0  # time for which a tag of a base image is assumed to name the same digest
 ASK_FIRST_BYTES = 64 * 1024  # a smaller blob is sent without a HEAD, which saves a round trip
+REMEMBERED_BLOBS = 10_000  # each job may have a layer of its own
 LOGGED_BYTES = 4 * 1024 * 1024  # a bigger blob takes a while, so it is logged
 STREAMS_AT_ONCE = 8
 OF_TASKS, OF_ENVIRONMENT, OF_BASE = "task", "environment", "base"  # prefixes of tags
@@ -173,6 +174,8 @@ class RegistryBuilder:
         if key not in self._there:
             await self._send_once(key, work)
             if remember:
+                if len(self._there) >= REMEMBERED_BLOBS:
+                    self._there.clear()
                 self._there.add(key)
 
     def _forget(self, registry: Registry) -> None:

@@ -215,6 +215,8 @@ class RegistryHttp:
     async def _authorize(self, call: Call, challenge: BearerChallenge) -> None:
         """Get the token that a challenge requires; many calls at once get it once."""
         key = (call.home, call.login, call.scope)
+        for old in [each for each in self._tokens if each[::2] == key[::2]]:  # ECR's login changes twice a day
+            del self._tokens[old]
         self._tokens[key] = await self._token_once((*key, challenge), lambda: self._token(call, challenge))
 
     async def _token(self, call: Call, challenge: BearerChallenge) -> str:
