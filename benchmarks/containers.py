@@ -127,7 +127,7 @@ def _environment(aws: LocalAWS) -> dict[str, str]:
     """What a job of the task has, with keys where a job has a role."""
     keys = boto3.Session(profile_name=aws.section()["profile"]).get_credentials().get_frozen_credentials()
     return {
-        "AWS_ENDPOINT_URL": aws.endpoint_url,
+        layout.ENV_ENDPOINT: aws.endpoint_url,
         "AWS_ACCESS_KEY_ID": keys.access_key,
         "AWS_SECRET_ACCESS_KEY": keys.secret_key,
         layout.ENV_BUCKET: aws.section()["s3_bucket_name"],

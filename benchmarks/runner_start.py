@@ -76,7 +76,7 @@ def _environment(aws: LocalAWS) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "HOME": os.environ["HOME"],
-        "AWS_ENDPOINT_URL": aws.endpoint_url,
+        layout.ENV_ENDPOINT: aws.endpoint_url,
         "AWS_ACCESS_KEY_ID": keys.access_key,
         "AWS_SECRET_ACCESS_KEY": keys.secret_key,
         layout.ENV_BUCKET: aws.section()["s3_bucket_name"],

@@ -94,7 +94,9 @@ class NotAuthenticated(ServiceError):
 
 
 class NotAllowed(ServiceError):
-    """The credentials lack a permission."""
+    """The credentials lack a permission; `permission` is its name, such as `batch:SubmitJob`, or ""."""
+
+    permission = ""
 
 
 class NotFound(ServiceError):
@@ -136,9 +138,20 @@ class EnvironmentFailed(ImageError):
 
 
 class JobFailed(AWSBatchError):
-    """The job ended without a result. `memory_matters` is False where the job's memory tells nothing about its end."""
+    """The job ended without a result. `log_link` is the console's page of its log, or "".
 
+    `memory_matters` is False where the job's memory tells nothing about its end.
+    """
+
+    log_link = ""
     memory_matters = True
+
+    def without_link(self) -> str:
+        """Return the text without the link, for places that show the link below a traceback."""
+        return super().__str__()
+
+    def __str__(self) -> str:
+        return "\n".join(filter(None, (self.without_link(), self.log_link)))
 
 
 class Raised(JobFailed):

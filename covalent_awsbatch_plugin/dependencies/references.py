@@ -25,6 +25,7 @@ _CODE, _CONSTANTS, _NAMES, _FILENAME, _QUALNAME, _LINE, _CODE_ARGUMENTS = 6, 7, 
 
 DYNAMIC = "<dynamic-code>"  # what cloudpickle writes for each file name since 3.1.3
 
+COVALENT = "covalent"
 OURS = __name__.partition(".")[0]  # the runner has the part of it that tasks may import
 NOT_ASKED_FOR = sys.stdlib_module_names | {"__main__", "__mp_main__", "cloudpickle"}  # the runner has cloudpickle
 
@@ -75,6 +76,15 @@ class References:
         if (top := module.partition(".")[0]) and top not in NOT_ASKED_FOR:
             self.modules.add(top)
 
+    def add_imports(self, tree: ast.AST) -> None:
+        """Add the modules that code imports anywhere, by absolute name."""
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    self.add(alias.name)
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                self.add(node.module)
+
     def merge(self, other: References) -> None:
         self.modules |= other.modules
         self.files |= other.files
@@ -103,12 +113,7 @@ def of_source(text: str) -> References:
     except (SyntaxError, ValueError):
         references.whole = False
         return references
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                references.add(alias.name)
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            references.add(node.module)
+    references.add_imports(tree)
     return references
 
 

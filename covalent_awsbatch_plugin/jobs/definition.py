@@ -17,17 +17,20 @@ from typing import Any
 
 from ..runner.protocol import layout
 from ..settings import Settings
+from .instance_types import Machines
 
-# Patterns are globs with a trailing * only, at most five rules, and no match means RETRY, so the last rule ends
-# everything else: https://docs.aws.amazon.com/batch/latest/APIReference/API_EvaluateOnExit.html
-# What fails before a container starts has run no code of the user's, so it can be tried again whatever it was. On EC2
-# pulls, agents and devices share one status reason; on Fargate the status reason is the error itself.
-RETRY_ON = (
-    {"onStatusReason": "Host EC2*", "action": "RETRY"},
-    {"onStatusReason": "Your Spot Task was interrupted*", "action": "RETRY"},
-    {"onStatusReason": "Task failed to start*", "action": "RETRY"},
-    {"onStatusReason": "CannotPull*", "action": "RETRY"},
-    {"onStatusReason": "*", "action": "EXIT"},
+# Patterns are globs with a trailing * only, at most five rules, and no match means RETRY:
+# https://docs.aws.amazon.com/batch/latest/APIReference/API_EvaluateOnExit.html
+# So the rules name the ends after which user code may have run to an end of its own. Every other end is tried again:
+# lost hosts, Spot interruptions, failed pulls, and what Fargate gives as the status reason before a container starts,
+# such as ResourceInitializationError or a timeout of the network interface. AWS Batch itself retries no job that was
+# cancelled, was terminated or timed out: https://docs.aws.amazon.com/batch/latest/userguide/job_retries.html
+RETRY_RULES = (
+    {"onStatusReason": "OutOfMemory*", "action": "EXIT"},
+    {"onStatusReason": "CannotInspect*", "action": "EXIT"},  # the agent lost a container that may have finished
+    {"onStatusReason": "ContainerRuntime*", "action": "EXIT"},
+    {"onStatusReason": "AGENT*", "action": "EXIT"},
+    {"onStatusReason": "Essential container*", "action": "EXIT"},
 )
 
 JOB_NAME_CHARS = 128  # SubmitJob: letters, digits, - and _, the first one alphanumeric
@@ -53,6 +56,8 @@ class JobPlacement:
     execution_role_arn: str
     job_role_arn: str
     platform: str = ""  # in Docker's words, where the machines run but one
+    fair_share: bool | None = None  # whether the queue has a fair-share policy; None if that is unknown
+    machines: tuple[Machines, ...] = ()
 
 
 def job_definition(settings: Settings, placement: JobPlacement, image: str) -> dict[str, Any]:
@@ -61,7 +66,7 @@ def job_definition(settings: Settings, placement: JobPlacement, image: str) -> d
         "type": "container",
         "platformCapabilities": ["FARGATE" if placement.fargate else "EC2"],
         "containerProperties": _container(settings, placement, image),
-        "retryStrategy": {"attempts": settings.retry_attempts, "evaluateOnExit": [dict(rule) for rule in RETRY_ON]},
+        "retryStrategy": {"attempts": settings.retry_attempts, "evaluateOnExit": [dict(rule) for rule in RETRY_RULES]},
         "timeout": {"attemptDurationSeconds": settings.job_time_limit},
         "propagateTags": True,
         "tags": {TAG_PLUGIN: "awsbatch"},
@@ -88,8 +93,8 @@ def _container(settings: Settings, placement: JobPlacement, image: str) -> dict[
     if placement.fargate:
         cpu = "ARM64" if settings.platform.endswith("arm64") else "X86_64"
         properties["runtimePlatform"] = {"operatingSystemFamily": "LINUX", "cpuArchitecture": cpu}
-        # Without a public address a task in a default VPC can reach neither ECR nor S3.
-        properties["networkConfiguration"] = {"assignPublicIp": "ENABLED"}
+        address = "ENABLED" if settings.assign_public_ip else "DISABLED"
+        properties["networkConfiguration"] = {"assignPublicIp": address}
     return properties
 
 
@@ -101,15 +106,23 @@ def _resources(settings: Settings) -> list[dict[str, str]]:
 
 
 def submission(
-    *, name: str, size: int, definition: str, queue: str, environment: Mapping[str, str], tags: Mapping[str, str]
+    *,
+    name: str,
+    size: int,
+    definition: str,
+    queue: str,
+    environment: Mapping[str, str],
+    tags: Mapping[str, str],
+    share: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the SubmitJob request for `size` containers.
 
-    `definition` includes its revision; `environment` holds no secrets.
+    `definition` includes its revision; `environment` holds no secrets; `share` is the result of `fair_share`.
     """
     array = {"arrayProperties": {"size": size}} if size > 1 else {}  # AWS Batch has no array of one
     return {
         **array,
+        **share,
         "jobName": name,
         "jobQueue": queue,
         "jobDefinition": definition,
@@ -119,15 +132,30 @@ def submission(
     }
 
 
+def fair_share(settings: Settings) -> dict[str, Any]:
+    """Return the parameters of SubmitJob for a queue with a fair-share policy; none without a share identifier.
+
+    Such a queue needs a priority too, from the definition or from here.
+    """
+    if not settings.share_identifier:
+        return {}
+    priority = settings.scheduling_priority
+    return {"shareIdentifier": settings.share_identifier, "schedulingPriorityOverride": priority}
+
+
 def results_prefix(dispatch_id: str, task_group_id: int) -> str:
     """Return the prefix under which all jobs and attempts of one task group write."""
     return f"{layout.S3_ROOT}/results/{dispatch_id}/{task_group_id}"
 
 
-def environment(dispatch_id: str, bucket: str, region: str, results_prefix: str) -> dict[str, str]:
-    """Return the container's environment variables; they do not grow with the number of tasks."""
+def environment(dispatch_id: str, bucket: str, region: str, s3_url: str, results_prefix: str) -> dict[str, str]:
+    """Return the container's environment variables; they do not grow with the number of tasks.
+
+    `region` is the bucket's, `s3_url` the URL of S3 in it.
+    """
     return {
         layout.ENV_REGION: region,
+        layout.ENV_ENDPOINT: s3_url,
         layout.ENV_DISPATCH_ID: dispatch_id,
         layout.ENV_BUCKET: bucket,
         layout.ENV_RESULTS_PREFIX: results_prefix,
@@ -137,6 +165,12 @@ def environment(dispatch_id: str, bucket: str, region: str, results_prefix: str)
 def numbering(earlier_attempts: int) -> dict[str, str]:
     """Return the variable for a job whose tasks had earlier jobs: how many attempts these had."""
     return {layout.ENV_EARLIER_ATTEMPTS: str(earlier_attempts)} if earlier_attempts else {}
+
+
+def encryption(settings: Settings) -> dict[str, str]:
+    """Return the variables for the encryption of results; none for the bucket's default."""
+    names = {"ServerSideEncryption": layout.ENV_SSE, "SSEKMSKeyId": layout.ENV_KMS_KEY}
+    return {names[name]: value for name, value in settings.encryption.items()}
 
 
 def sharing(settings: Settings, tasks: int) -> dict[str, str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import faulthandler
 import hashlib
-import inspect
 import io
 import json
 import os
@@ -22,11 +21,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from . import covalent_context, hooks, sys_path, traceback_text
+from .calls import run_call, run_calls
 from .job import Job, TaskFiles, writable
 from .kept_file import KeptFile, full_disk
 from .on_stop import ENV_STOP_FILE
 from .protocol import archive, envelope
-from .protocol.task import ObjectRef, TaskSpec
+from .protocol.task import CALLS, ObjectRef, TaskSpec
 from .script import Script, sources_of
 
 _MOST_CHECKED_BYTES = 8 * 1024 * 1024  # of a value that is unpickled for a check, which needs its memory once more
@@ -143,11 +143,7 @@ def _value(job: Job, task: TaskSpec, files: TaskFiles) -> Any:
     function = load_function()
     args = [inputs[node]() for node in task.args]
     kwargs = {name: inputs[node]() for name, node in task.kwargs.items()} | injected
-    value = function(*args, **kwargs)
-    if inspect.iscoroutine(value):  # of an `async def` function
-        import asyncio
-
-        value = asyncio.run(value)
+    value = run_calls(function, *args) if task.kind == CALLS else run_call(function, args, kwargs)
     hooks.after(hooked, script.load)
     return value
 

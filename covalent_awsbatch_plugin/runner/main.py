@@ -20,6 +20,7 @@ from pathlib import Path
 from . import outcome
 from .bucket import S3, StorageError
 from .child import Child
+from .client_settings import ClientSettings
 from .commit import commit
 from .earlier_attempt import EXIT_CODES, read_earlier_result
 from .execute import execute
@@ -178,8 +179,7 @@ def _exit_code(outcomes: set[str], stop: Stop) -> ExitCode:
 def _bucket(name: str | None, give_up_s: float) -> S3:
     if not name:
         raise StorageError(f"{layout.ENV_BUCKET} is not set, and this job keeps inputs in a bucket.")
-    region = next(filter(None, map(os.environ.get, (layout.ENV_REGION, "AWS_REGION", "AWS_DEFAULT_REGION"))), None)
-    return S3(name, region, give_up_s=give_up_s)
+    return S3(name, ClientSettings.of(os.environ), give_up_s=give_up_s)
 
 
 def _say(words: str, code: ExitCode) -> int:

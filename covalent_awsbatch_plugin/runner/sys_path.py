@@ -18,7 +18,8 @@ def use(root: Path) -> None:
 
     The user's own modules come first, like modules in the folder of a script. The task's packages come after the
     standard library and before the image's packages, of which those of the image's user (`pip install --user`) come
-    first, as in Python. This package's files come last: an installed copy in the image is more complete.
+    first, as in Python. Covalent and this package's files come last: an installed copy in the image is the user's
+    choice.
     """
     if os.path.isdir(users := site.getusersitepackages()) and users not in sys.path:  # `python3 -s` left it out
         _add_packages(users)
@@ -28,6 +29,8 @@ def use(root: Path) -> None:
         _add_packages(str(packages))
     if code.is_dir():
         sys.path.insert(0, str(code))
+    if (covalent := root / layout.COVALENT_DIR).is_dir():
+        sys.path.append(str(covalent))
     sys.path.append(str(root / layout.PLUGIN_DIR))
     _prepend("PYTHONPATH", folders)
     _prepend("PATH", [f"{folder}/bin" for folder in folders if os.path.isdir(f"{folder}/bin")])

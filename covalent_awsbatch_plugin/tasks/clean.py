@@ -42,7 +42,8 @@ async def find(services: Services, settings: Settings, before: datetime) -> Find
     live_definitions = {str(job.get("jobDefinition", "")) for job in live_jobs}
     dispatches = {(job.get("tags") or {}).get(jobs.TAG_DISPATCH, "") for job in live_jobs} - {""}
     images = [i for i in await leftovers.images(settings.ecr_repo_name) if TASK_TAG.fullmatch(i.label)]
-    objects = await leftovers.objects(settings.s3_bucket_name, f"{layout.S3_ROOT}/")
+    store = services.store(settings.s3_bucket_name, (await services.identity()).account)
+    objects = await leftovers.objects(store, f"{layout.S3_ROOT}/")
     return Findings(
         images=[image for image in _before(images, before) if image.name not in live_images],
         objects=[item for item in _before(objects, before) if not _is_live(item.name, dispatches)],

@@ -72,7 +72,7 @@ class ImageMaker:
         parts = ImageAndPayload(image, payload)
         await self._cleanup.hold(payload.key)
         try:
-            await resources.store.put(payload.key, payload.data)
+            await resources.store.put(payload.key, payload.data, settings.encryption)
         except BaseException:
             parts.release(self._cleanup)
             raise

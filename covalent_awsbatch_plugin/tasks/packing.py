@@ -22,15 +22,18 @@ from typing import IO, Any
 from weakref import WeakValueDictionary
 
 from ..core.files import staged, staging_error
-from ..dependencies.references import of_pickle
+from ..dependencies.references import COVALENT, of_pickle
 from ..dependencies.source_lines import source_lines
 from ..errors import NotPicklable
 from ..runner.protocol import archive, layout
 from ..runner.protocol.task import IN_IMAGE, IN_S3, ObjectRef, TaskFile, TaskSpec
 from ..runner.script import travels_by_name
-from .staged_group import StagedGroup, StagedTask, needed_hooks
+from .modules_beside import modules_beside
+from .staged_group import StagedGroup, StagedTask, needed_hooks, pickles_of_hooks
 
 _STEP_BYTES = 1024 * 1024
+_COVALENT = b"covalent"  # a pickle names a module in clear: only one with these bytes is read for its references
+_READ_BYTES = 256 * 1024 * 1024  # the largest pickle that is read
 _PLAIN = ".sent"  # suffix of the file in a staged file's folder with the bytes that are sent
 
 
@@ -57,6 +60,8 @@ class Package:
 
     `content` is the sha256 of the description without its result key: the same task has the same in every process and
     on every machine. `python` and `cloudpickle` are the versions that pickled it, and `name` is the first electron's.
+    `needs_covalent` says that one of its pickles refers to Covalent's modules, and `beside` has the modules beside the
+    script that its functions refer to, each with its folder.
     """
 
     task: TaskFile
@@ -66,6 +71,8 @@ class Package:
     python: str
     name: str
     cloudpickle: str = ""
+    needs_covalent: bool = False
+    beside: Mapping[str, str] = field(default_factory=dict)
 
     def size_beside(self, present: set[str]) -> int:
         """Return how many bytes it adds to a job that has the objects `present`, by sha256; add its own to that set."""
@@ -112,7 +119,14 @@ def _pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], byt
         python=headers[0]["py_version"],
         name=_name(headers[0]),
         cloudpickle=str(headers[0].get("cloudpickle_version", "")),
+        needs_covalent=objects.needs_covalent,
+        beside=modules_beside(_functions(task_file, objects), group.folders),
     )
+
+
+def _functions(task_file: TaskFile, objects: PackedObjects) -> list[bytes]:
+    hashes = {task.function.sha256 for task in task_file.tasks}
+    return [objects.baked[sha256].data for sha256 in hashes & objects.baked.keys()]
 
 
 def _spec(task: StagedTask, head: dict[str, Any], objects: PackedObjects) -> TaskSpec:
@@ -124,6 +138,7 @@ def _spec(task: StagedTask, head: dict[str, Any], objects: PackedObjects) -> Tas
         python=head["py_version"],
         args=task.args,
         kwargs=task.kwargs,
+        kind=task.kind,
     )
 
 
@@ -152,6 +167,7 @@ class PackedObjects:
         self._max = max_baked_bytes
         self.baked: dict[str, SharedBytes] = {}
         self.uploads: dict[str, Path] = {}
+        self.needs_covalent = False  # a pickle refers to Covalent's modules
 
     def add_pickle(self, path: Path, title: str) -> ObjectRef:
         """Add the pickle of a staged archive, which `title` names in an error.
@@ -162,6 +178,7 @@ class PackedObjects:
             size = archive.pickle_size(path)
             if size <= self._max:
                 ref = self._bake(pickle := archive.read_pickle(path))
+                self._note_covalent(pickle)
                 _check_names(ref.sha256, pickle, title)
                 return ref
             with path.open("rb") as file:
@@ -172,6 +189,8 @@ class PackedObjects:
     def add_hooks(self, path: Path) -> ObjectRef:
         """Add a hooks file. Raises OSError, StagingError."""
         data = needed_hooks(path.read_bytes())
+        for pickled in pickles_of_hooks(data):
+            self._note_covalent(pickled)
         if len(data) <= self._max:
             return self._bake(data)
         with staged(path, "written"):
@@ -185,6 +204,10 @@ class PackedObjects:
         data = _source_lines(task.function.sha256, function.data, task.python) if function else b""
         return self._bake(data) if data else None
 
+    def _note_covalent(self, pickled: bytes) -> None:
+        if _COVALENT in pickled and not self.needs_covalent:
+            self.needs_covalent = COVALENT in of_pickle(io.BytesIO(pickled)).modules
+
     def _bake(self, data: bytes) -> ObjectRef:
         ref = ObjectRef.of(data, IN_IMAGE)
         self.baked[ref.sha256] = shared_bytes(ref.sha256, data)
@@ -193,17 +216,24 @@ class PackedObjects:
     def _upload(self, path: Path, pickled: IO[bytes]) -> ObjectRef:
         """Write the pickle to a file in the archive's folder, in steps, for the upload to read."""
         digest, plain = hashlib.sha256(), path.with_name(path.name + _PLAIN)
+        mentioned, before = False, b""
         with staged(plain, "written"), NamedTemporaryFile(dir=path.parent, prefix="sent-", delete=False) as draft:
             try:
                 for step in _steps(pickled):
                     digest.update(step)
+                    mentioned = mentioned or _COVALENT in before + step
+                    before = step[-len(_COVALENT) :]
                     draft.write(step)
                 draft.close()
                 Path(draft.name).replace(plain)
             except BaseException:
                 Path(draft.name).unlink(missing_ok=True)
                 raise
-        return self._uploaded(ObjectRef(digest.hexdigest(), plain.stat().st_size, IN_S3), plain)
+        size = plain.stat().st_size
+        if mentioned and size <= _READ_BYTES and not self.needs_covalent:
+            with plain.open("rb") as file:
+                self.needs_covalent = COVALENT in of_pickle(file).modules
+        return self._uploaded(ObjectRef(digest.hexdigest(), size, IN_S3), plain)
 
     def _uploaded(self, ref: ObjectRef, plain: Path) -> ObjectRef:
         self.uploads[layout.object_key(ref.sha256)] = plain

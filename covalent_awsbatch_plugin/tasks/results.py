@@ -19,6 +19,7 @@ from typing import IO
 from .. import errors
 from ..aws.logs import Logs, link
 from ..aws.s3 import Store
+from ..aws.s3_fast_get import MOST_BYTES, TooLarge
 from ..core.files import staged
 from ..core.private_files import create_own, open_own
 from ..jobs.attempts import above_stderr
@@ -35,7 +36,7 @@ from .services import Services
 
 log = logging.getLogger(__name__)
 
-LATE_LOG_LOOKS_S = (0.5, 1.0, 2.0, 4.0)  # pauses; Docker's awslogs driver sends its buffer at least every 5 s
+HEADER_BYTES = 64 * 1024  # of one task in an envelope's header, and far more than there is
 
 
 @dataclass(frozen=True)
@@ -162,17 +163,23 @@ async def newest_envelope(services: Services, store: Store, handle: JobHandle, a
     key = result_key(await services.result_secret(), handle.content)
     for attempt in range(max(attempts, 1), 0, -1):
         object_key = layout.result_key(handle.prefix, handle.result_id, attempt)
-        data = await store.get(object_key)
-        if data is None:
-            continue
         try:
+            data = await store.get(object_key, _most_bytes(handle))
+            if data is None:
+                continue
             return env.unseal(data, key, job_id=handle.result_id, attempt=attempt)
-        except env.BadEnvelope as error:
+        except (env.BadEnvelope, TooLarge) as error:
             raise errors.Lost(
                 f"The result at s3://{store.bucket}/{object_key} is not the one that the task wrote: {error}.",
                 advice="Look at who may write to the bucket, then run the task again.",
             ) from error
     return None
+
+
+def _most_bytes(handle: JobHandle) -> int:
+    """Return the size that no envelope of these tasks exceeds: a bigger object is not read to be authenticated."""
+    tasks = 1 + len(handle.names)
+    return max(MOST_BYTES, tasks * (len(env.PARTS) * layout.INLINE_PART_BYTES + HEADER_BYTES))
 
 
 @dataclass(frozen=True)
@@ -197,7 +204,7 @@ class _Folder:
         key = layout.part_key(self.handle.prefix, self.handle.result_id, self.envelope.attempt, part.sha256)
         if await self._is_there(path, part):  # fetched when this was called before
             return path
-        if not await self.store.get_file(key, path) or not await self._is_there(path, part):
+        if not await self.store.get_file(key, path, part.size) or not await self._is_there(path, part):
             raise errors.Lost(
                 f"The {name} of node {node_id} at s3://{self.store.bucket}/{key} is gone or changed.",
                 advice="Look at what deletes or writes objects in the bucket, then run the task again.",
@@ -235,14 +242,14 @@ async def _node_result(
 async def _complete(services: Services, settings: Settings, ended: Ended, error: errors.JobFailed) -> None:
     """Add to an error: AWS Batch's words on each attempt if there were several, the job's resources, a link to its log.
 
-    Raises a ServiceError.
+    The link is that of AWS's console, so an offline AWS has none. Raises a ServiceError.
     """
     job = _job(ended)
     if len(job.attempts) > 1 and not error.says:
         error.says = said(job)
     error.facts = outcome.facts(error, _job_request(settings, ended).memory)
-    if stream := job.last.log_stream:
-        error.facts += "\n" + link(await services.aws.region(), settings.batch_job_log_group_name, stream)
+    if (stream := job.last.log_stream) and await services.aws.has_console():
+        error.log_link = link(await services.aws.region(), settings.batch_job_log_group_name, stream)
 
 
 def _put_above(words: str, files: dict[str, Path], into: Path, node_id: int) -> None:
@@ -257,9 +264,9 @@ def _put_above(words: str, files: dict[str, Path], into: Path, node_id: int) -> 
 
 
 def _write_error(error: errors.JobFailed, files: dict[str, Path], into: Path, node_id: int) -> None:
-    """Write the error text and the remote traceback below it to the file that Covalent shows as the error."""
+    """Write the file that Covalent shows as the error: the error text, the remote traceback, the link to the log."""
     remote = files[env.ERROR].read_text(errors="replace") if env.ERROR in files else ""
-    text = "\n\n".join(filter(None, (error.text(), remote)))
+    text = "\n\n".join(filter(None, (error.without_link(), remote.rstrip("\n"), error.log_link)))
     files[env.ERROR] = _write(into / f"{env.ERROR}-{node_id}", text.encode())
 
 
@@ -283,16 +290,12 @@ async def _without_result(
 
 
 async def _log_tail(services: Services, settings: Settings, job: JobState) -> str:
-    """Return the last lines of a job's log. CloudWatch may get them after the job's end: an empty log is reread."""
+    """Return the last lines of a job's log. CloudWatch may get them after the job's end."""
     if not job.last.log_stream:
         return ""
-    logs, text = Logs(services.aws, settings.batch_job_log_group_name), ""
     try:
-        for pause in (0.0, *LATE_LOG_LOOKS_S):
-            await asyncio.sleep(pause)
-            if text := await logs.tail(job.last.log_stream):
-                break
-        return text
+        logs = Logs(services.aws, settings.batch_job_log_group_name)
+        return await logs.settled_tail(job.last.log_stream, job.last.stopped_ms)
     except errors.AWSBatchError as error:  # the job's own error matters more than that its log can't be read
         return f"[the log can't be read: {error}]\n"
 

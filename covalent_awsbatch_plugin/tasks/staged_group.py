@@ -5,24 +5,28 @@
 
 from __future__ import annotations
 
+import binascii
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..dependencies.spec import plain_requirements
+from ..runner.protocol.task import FUNCTION
 
 
 @dataclass(frozen=True)
 class StagedTask:
-    """One electron: its function and hooks as files, its inputs as node ids."""
+    """One electron, or a pool's calls: function and hooks as files, inputs as node ids; `kind` as in `TaskSpec`."""
 
     node_id: int
     function: Path
     hooks: Path
     args: tuple[int, ...]
     kwargs: dict[str, int]
+    kind: str = FUNCTION
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,16 @@ def needed_hooks(text: bytes) -> bytes:
     return json.dumps({name: value for name, value in fields.items() if value}, sort_keys=True).encode()
 
 
+def pickles_of_hooks(text: bytes) -> Iterator[bytes]:
+    """Yield the pickles of the calls in a hooks file; none of a text of another format."""
+    with suppress(ValueError, KeyError, TypeError, AttributeError):
+        hooks = json.loads(text or b"{}")
+        for call in [*(hooks.get("call_before") or ()), *(hooks.get("call_after") or ())]:
+            for name in _PICKLES:
+                yield binascii.a2b_base64(call["attributes"][name]["attributes"]["_object"])
+
+
+_PICKLES = ("apply_fn", "apply_args", "apply_kwargs")
 _DEPS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "bash": lambda dep: {"commands": dep["attributes"]["commands"]},
     "pip": lambda dep: {name: dep["attributes"].get(name) for name in ("packages", "requirements_content")},
@@ -67,10 +81,7 @@ _DEPS: dict[str, Callable[[Any], dict[str, Any]]] = {
 
 def _call(call: dict[str, Any]) -> dict[str, Any]:
     attributes = call["attributes"]
-    pickles = {
-        name: {"attributes": {"_object": attributes[name]["attributes"]["_object"]}}
-        for name in ("apply_fn", "apply_args", "apply_kwargs")
-    }
+    pickles = {name: {"attributes": {"_object": attributes[name]["attributes"]["_object"]}} for name in _PICKLES}
     return {"attributes": {"retval_keyword": attributes.get("retval_keyword"), **pickles}}
 
 

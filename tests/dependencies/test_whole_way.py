@@ -179,6 +179,25 @@ async def test_cancelling_a_task_ends_the_download_it_waits_for(world: World, in
     assert world.sent() == before
 
 
+async def test_environments_being_built_hold_up_no_other_task(world: World, index: Index, tmp_path: Path) -> None:
+    names = ("one", "two", "three", "four", "ready")
+    for name in names:
+        index.add(name, fat=3 << 20)
+    task = script(tmp_path, "def task(): return 1\n")
+    assert await world.value(world.settings(environment="ready"), task) == 1
+    index.asked.clear()
+    index.keeps_back = True
+    building = [asyncio.ensure_future(world.value(world.settings(environment=name), task)) for name in names[:4]]
+    async with asyncio.timeout(60):
+        while len(index.downloads) < 4:
+            await asyncio.sleep(0.01)
+    for environment in ("", "ready"):
+        assert await world.value(world.settings(environment=environment), task) == 1
+    assert not any(each.done() for each in building)  # they still wait for the index
+    index.goes_on.set()
+    assert await asyncio.gather(*building) == [1, 1, 1, 1]
+
+
 def commands_of(index: Index) -> list[str]:
     """What runs now and was told of this index. Of a killed process nothing can be read."""
     found = []

@@ -44,7 +44,7 @@ class Bucket:
     @property
     def env(self) -> dict[str, str]:
         keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
-        return {**keys, "AWS_ENDPOINT_URL": self.endpoint, layout.ENV_BUCKET: self.name, layout.ENV_REGION: REGION}
+        return {**keys, layout.ENV_ENDPOINT: self.endpoint, layout.ENV_BUCKET: self.name, layout.ENV_REGION: REGION}
 
     def read(self, key: str) -> bytes:
         data: bytes = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()

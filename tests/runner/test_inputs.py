@@ -225,7 +225,7 @@ def test_task_of_an_unknown_kind_is_refused_by_its_name(container: Container) ->
     with container.launch(stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == layout.NO_INPUT.code
-    assert b"is of the kind 'script', and this runner runs functions only" in stderr
+    assert b"is of the kind 'script', which this runner does not know" in stderr
 
 
 def test_image_with_the_files_of_version_1_is_refused(container: Container) -> None:

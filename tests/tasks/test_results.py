@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from covalent_awsbatch_plugin import errors
+from covalent_awsbatch_plugin.aws.s3_fast_get import MOST_BYTES
 from covalent_awsbatch_plugin.runner.protocol import envelope, layout
 from covalent_awsbatch_plugin.tasks import results
 from covalent_awsbatch_plugin.tasks.client import connect
@@ -113,13 +114,22 @@ async def test_the_result_of_another_attempt_is_refused(world: World, bucket: Bu
     assert value_of(await electron.end()) == "A"
 
 
-@pytest.mark.parametrize("deed", ["changed", "deleted"])
+async def test_a_result_that_is_larger_than_any_is_not_read(world: World, bucket: Bucket) -> None:
+    electron = await ran(world, shout, "a")
+    bucket.put(envelope_key(electron), bytes(MOST_BYTES + 1))
+    with pytest.raises(errors.Lost, match=r"not the one that the task wrote: .* has more than 67,108,864 bytes"):
+        await electron.end()
+
+
+@pytest.mark.parametrize("deed", ["changed", "longer", "deleted"])
 async def test_a_part_that_is_not_what_the_task_wrote_is_refused(world: World, bucket: Bucket, deed: str) -> None:
     electron = await ran(world, zeros, BIG)
     (part,) = bucket.keys(f"{layout.attempt_prefix(electron.handle.prefix, electron.handle.result_id, 1)}/parts/")
     whole = bucket.get(part)
     if deed == "changed":
         bucket.put(part, whole[:-1] + b"A")
+    elif deed == "longer":
+        bucket.put(part, whole + bytes(BIG))
     else:
         bucket.delete(part)
     with pytest.raises(errors.Lost, match="output of node 0 .* is gone or changed"):

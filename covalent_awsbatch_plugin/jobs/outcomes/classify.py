@@ -155,9 +155,17 @@ def _success(job: JobState) -> Verdict:
 
 
 def _not_ended(job: JobState) -> Verdict:
+    if any(count for status, count in job.children.items() if status not in WAITING):
+        return verdict(Cause.UNKNOWN, happened=f"is running: {_by_status(job.children)}", advice="Wait for its end.")
     if job.status in WAITING:
         return verdict(Cause.NEVER_STARTED, happened="has not started: its status is {status}")
     return verdict(Cause.UNKNOWN, happened="has not ended: its status is {status}", advice="Wait for its end.")
+
+
+def _by_status(children: Mapping[str, int]) -> str:
+    """Return the numbers of an array's child jobs, such as "of 7 child jobs 2 RUNNING, 5 SUCCEEDED"."""
+    numbers = ", ".join(f"{count} {status}" for status, count in children.items() if count)
+    return f"of {sum(children.values())} child jobs {numbers}"
 
 
 def _named(attempt: Attempt, status_reason: str) -> Verdict | None:

@@ -21,6 +21,7 @@ SPAWNED = "covalent_awsbatch_script"  # the module that a process of multiproces
 PLUGIN_DIR = f"{RUNNER_DIR}/plugin"  # the part of this package that tasks may import, where the image lacks it
 ENV_DIR = f"{ROOT}/env"  # the task's Python packages, as an installer writes them: modules, and bin/
 CODE_DIR = f"{ROOT}/code"  # the user's own modules
+COVALENT_DIR = f"{ROOT}/sdk"  # Covalent and what it imports, where a pickle refers to it
 PAYLOAD_FILE = f"{ROOT}/payload"  # the payload of the job's tasks (`payload`), where the image contains it
 ENTRYPOINT = ("python3", "-s", f"/{RUNNER_DIR}")  # -s: no user site-packages of whatever user the base image has
 
@@ -30,6 +31,9 @@ ENV_BUCKET = "COVALENT_AWSBATCH_BUCKET"
 ENV_RESULTS_PREFIX = "COVALENT_AWSBATCH_RESULTS_PREFIX"
 ENV_EARLIER_ATTEMPTS = "COVALENT_AWSBATCH_EARLIER_ATTEMPTS"  # of earlier jobs for the same tasks; unset: none
 ENV_REGION = "COVALENT_AWSBATCH_REGION"  # the bucket's; if unset, AWS_REGION and AWS_DEFAULT_REGION are read
+ENV_ENDPOINT = "COVALENT_AWSBATCH_S3_ENDPOINT"  # the URL of S3 in that Region; if unset, the client's own rule
+ENV_SSE = "COVALENT_AWSBATCH_SSE"  # the server-side encryption of results; if unset, the bucket's default
+ENV_KMS_KEY = "COVALENT_AWSBATCH_KMS_KEY"  # the KMS key of that encryption
 # Where several tasks share a container. Without the first, container and task are one, and AWS Batch keeps the time.
 ENV_TASKS_PER_JOB = "COVALENT_AWSBATCH_TASKS_PER_JOB"
 ENV_PARALLEL_TASKS = "COVALENT_AWSBATCH_PARALLEL_TASKS"  # how many of these run at once
