@@ -20,7 +20,6 @@ import contextlib
 import functools
 import inspect
 import os
-import pickle
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -38,7 +37,7 @@ from covalent.executor.schemas import ResourceMap, TaskSpec, TaskUpdate
 from .core.covalent_config import COVALENTS_OWN
 from .core.covalent_plugins import other_awsbatch_plugins
 from .dependencies.import_folders import import_folders
-from .dependencies.spec import anchored
+from .dependencies.relative_paths import anchored_existing
 from .errors import AWSBatchError, Cancelled, JobFailed, SettingError, StagingError, UnknownFormat
 from .infra.stack_settings import ExecutorInfraDefaults, ExecutorPluginDefaults
 from .settings import SETTING_NAMES, Given, Settings, ignored_keys, place_of, resolve
@@ -47,8 +46,8 @@ from .tasks.staging_dirs import remove_old_soon
 
 if TYPE_CHECKING:
     from .tasks.job_handle import JobHandle
-    from .tasks.packing import StagedGroup
     from .tasks.results import Ended, NodeResult
+    from .tasks.staged_group import StagedGroup
 
 __all__ = ["AWSBatchExecutor", "ExecutorInfraDefaults", "ExecutorPluginDefaults"]  # the latter for `covalent deploy`
 
@@ -82,7 +81,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         # Covalent creates an executor from its name by passing the whole section; their origin is the section.
         own = {} if arguments == _section() else arguments
         base = {name: own[name] for name in COVALENTS_OWN if own.get(name) is not None}
-        settings = anchored(
+        settings = anchored_existing(
             {name: _plain(value) for name, value in own.items() if name not in COVALENTS_OWN}, Path.cwd()
         )
         super().__init__(**base)
@@ -150,7 +149,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         from .tasks.client import connect
         from .tasks.inflight import IN_FLIGHT
 
-        remove_old_soon(cache_folder(settings.cache_dir))
+        remove_old_soon(settings.cache_dir)
         task = IN_FLIGHT.open(group.dispatch_id, group.node_ids, group)
         with IN_FLIGHT.closing_on_error(task):
             # From here on a cancel finds the task; an earlier cancel is in Covalent's database.
@@ -368,7 +367,7 @@ def _folder(settings: Settings, meta: dict[str, Any], way: str) -> Path:
 def _staged(
     specs: list[TaskSpec], resources: ResourceMap, meta: dict[str, Any], folders: list[str] | None
 ) -> StagedGroup:
-    from .tasks.packing import StagedGroup, StagedTask
+    from .tasks.staged_group import StagedGroup, StagedTask
 
     def path(uri: str) -> Path:
         return Path(uri.removeprefix("file://"))
@@ -430,25 +429,12 @@ def _unwrapped(function: Any) -> tuple[Any, bool]:
 
 def _exception(result: NodeResult, *, covalent_called: bool) -> BaseException:
     """Return the exception that `run` raises. Covalent stores stdout and stderr only with its own error."""
+    from .tasks.staging import exception_of
+
     assert result.error is not None
     text = str(result.error)
     if isinstance(result.error, Cancelled):
         return _COVALENTS_CANCELLED(text)
     if covalent_called:
         return _COVALENTS_FAILED(text)
-    if "exception" not in result.files:
-        return result.error
-    try:
-        with result.opened("exception") as file:
-            original: BaseException = pickle.load(file)
-    except Exception:  # noqa: BLE001 - its class can't be imported here, or does not unpickle
-        return result.error
-    original.__cause__ = RemoteTraceback(result.files["error"].read_text(errors="replace"))
-    return original
-
-
-class RemoteTraceback(Exception):
-    """Traceback of an exception raised in the container; the cause of the exception that `run` raises."""
-
-    def __str__(self) -> str:
-        return f"\n{self.args[0]}"
+    return exception_of(result)

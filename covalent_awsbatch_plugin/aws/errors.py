@@ -128,7 +128,14 @@ def _from_botocore(error: says.BotoCoreError, action: str, of: str) -> errors.AW
     return errors.Refused(f"The request to AWS about {of} could not be sent.", says=text)
 
 
-def _no_answer(error: BaseException, action: str, of: str) -> errors.Unreachable:
+def _no_answer(error: BaseException, action: str, of: str) -> errors.ServiceError:
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return errors.Refused(
+            f"The certificate that answered {action} for {of} is not trusted.",
+            says=str(error),
+            advice="If a proxy or an endpoint has a certificate of your organization, set AWS_CA_BUNDLE to a file with"
+            " its CA.",
+        )
     return errors.Unreachable(
         f"AWS did not answer {action} for {of}.",
         says=str(error) or type(error).__name__,
@@ -142,6 +149,23 @@ def is_throttle(answer: Mapping[str, Any]) -> bool:
     return answer.get("Error", {}).get("Code") in _THROTTLED or status == 429
 
 
+def _permission(action: str, message: str) -> str:
+    """Return the permission that AWS denies; it may differ from the action, for example iam:PassRole."""
+    match = _NAMED.search(message)
+    return match[1] if match else _PERMISSION.get(action, action)
+
+
+def _to_allow(permission: str, action: str, message: str) -> str:
+    """Return what to do where AWS denies an action with this message, for lack of a permission."""
+    if action.startswith("s3:") and "resource-based policy" in message:
+        return (
+            "Look at the bucket's policy, which denies it. If the policy demands encryption, set `sse` or `kms_key`"
+            " as it says."
+        )
+    of = "the KMS key (`kms_key`)" if permission.startswith("kms:") else "it"
+    return f"Grant `{permission}` on {of} to the user or role of the Covalent server{remedy(permission)}."
+
+
 def _from_answer(error: says.ClientError, action: str, of: str) -> errors.ServiceError:
     answer: Mapping[str, Any] = error.response
     code = str(answer.get("Error", {}).get("Code", ""))
@@ -153,10 +177,13 @@ def _from_answer(error: says.ClientError, action: str, of: str) -> errors.Servic
     if code in _UNKNOWN_CREDENTIALS:
         return errors.NotAuthenticated("AWS does not accept the credentials.", says=words, advice=_LOG_IN)
     if code in _DENIED:
-        match = _NAMED.search(message)  # may differ from the action, for example iam:PassRole
-        permission = match[1] if match else _PERMISSION.get(action, action)
-        advice = f"Grant `{permission}` on it to the user or role of the Covalent server{remedy(permission)}."
-        return errors.NotAllowed(f"AWS does not allow {action} on {of}.", says=words, advice=advice)
+        denial = errors.NotAllowed(f"AWS does not allow {action} on {of}.", says=words)
+        denial.permission = _permission(action, message)
+        denial.advice = _to_allow(denial.permission, action, message)
+        return denial
+    if code.startswith("KMS."):
+        advice = "Correct `kms_key`: an enabled key in the bucket's Region."
+        return errors.Refused(f"AWS can't use the KMS key of {of}.", says=words, advice=advice)
     if code in _MISSING:
         advice = "Correct its name in the settings."
         return errors.NotFound(f"AWS did not find {of}.", says=words, advice=advice)

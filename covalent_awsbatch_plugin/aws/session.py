@@ -9,11 +9,11 @@ import asyncio
 import contextlib
 import functools
 import re
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -24,19 +24,28 @@ from botocore import xform_name
 from botocore.loaders import Loader, create_loader
 from botocore.utils import parse_timestamp
 
-from ..core.rate_limit import Pace
+from ..core.concurrency import Pace
 from ..errors import AWSBatchError, NotAllowed, NotAuthenticated, Refused, SettingError, Unreachable
+from .credential_files import files_stamp, readable
 from .errors import is_throttle, translated
+from .permissions import Permissions
 from .sign_in import ask_nothing, json_credentials
 
 # botocore retries throttling, 5xx and lost connections with jitter; ten tries cover about a minute. Its adaptive
 # mode also slows each client down when AWS throttles it; `pace` does so for all calls of a quota.
-CLIENT_CONFIG = AioConfig(retries={"mode": "adaptive", "total_max_attempts": 10}, max_pool_connections=50)
+# In us-east-1, S3 has a name of that Region as in every other, and the global name is not botocore's default then.
+CLIENT_CONFIG = AioConfig(
+    retries={"mode": "adaptive", "total_max_attempts": 10},
+    max_pool_connections=50,
+    s3={"us_east_1_regional_endpoint": "regional"},
+)
 ONCE_CONFIG = AioConfig(retries={"mode": "standard", "total_max_attempts": 1})
 # The identity is requested first: three tries, so that a missing network or a wrong Region shows within seconds.
 FIRST_CONFIG = AioConfig(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=10)
 AWS_HOST = re.compile(r"\.amazonaws\.com(\.cn)?$|\.api\.aws$|\.(c2s|sc2s|csp)\S*$")
 IDLE_SECONDS = 60  # an unused session is closed after this; opening one again costs about 0.1 s of CPU
+
+COMPARE_SECONDS = 60  # time after which a refusal leads to a look at the keys although no file has changed
 
 _CONFIGS = {"sts": FIRST_CONFIG}
 
@@ -66,16 +75,21 @@ class AWS:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.calls: Counter[str] = Counter()
-        self._clients: dict[tuple[str, AioConfig], Any] = {}
+        self._clients: dict[tuple[str, AioConfig, str], Any] = {}
         self._opening = asyncio.Lock()
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._stack = contextlib.AsyncExitStack()
         self.pace = Pace()
+        self.permissions = Permissions()
+        self.generation = 0  # grows when other credentials are used: answers about the old ones don't count any more
         self._session: aioboto3.Session | None = None
         self._used: object = None  # the keys that clients sign with
+        self._stamp: object = None  # of the credentials' files when the keys were last compared
+        self._check_after = float("-inf")
 
     async def __aenter__(self) -> AWS:
         self._session = _session(self.connection)
+        self._stamp, self._check_after = files_stamp(self._session._session), time.monotonic() + COMPARE_SECONDS
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -91,18 +105,22 @@ class AWS:
         """Add a coroutine function to await when this AWS is closed, before its clients are."""
         self._closers.append(close)
 
-    async def call(self, service: str, operation: str, *, of: str, once: bool = False, **parameters: Any) -> Any:
+    async def call(
+        self, service: str, operation: str, *, of: str, once: bool = False, region: str = "", **parameters: Any
+    ) -> Any:
         """Send one request, such as `call("batch", "SubmitJob", of="the queue `q`", ...)`.
 
-        `of` names the resource for errors. With `once` botocore does not retry, for calls that must not take effect
-        twice. Raises one of the ServiceError family, or SettingError if the settings do not make a session.
+        `of` names the resource for errors. `region` is another Region than the connection's. With `once` botocore does
+        not retry, for calls that must not take effect twice. Raises one of the ServiceError family, or SettingError if
+        the settings do not make a session.
         """
 
         async def ask() -> Any:
             await self.pace.wait(service, operation)
             self.calls[f"{service}:{operation}"] += 1
             with translated(f"{service}:{operation}", of):
-                client = await self.client(service, ONCE_CONFIG if once else _CONFIGS.get(service, CLIENT_CONFIG))
+                config = ONCE_CONFIG if once else _CONFIGS.get(service, CLIENT_CONFIG)
+                client = await self.client(service, config, region)
                 return await getattr(client, xform_name(operation))(**parameters)
 
         return await self.newly_signed_in(ask)
@@ -136,30 +154,41 @@ class AWS:
             asked_by = self._session
             try:
                 return await ask()
-            except (NotAuthenticated, NotAllowed, Refused, SettingError):
-                if self._session is asked_by and not await self._renewed():  # another call may have renewed it
+            except (NotAuthenticated, NotAllowed, Refused, SettingError) as error:
+                may_be_keys = isinstance(error, NotAuthenticated | SettingError)
+                # another call may have renewed it
+                if self._session is asked_by and not await self._renewed(error_may_be_keys=may_be_keys):
                     raise
 
-    async def _renewed(self) -> bool:
-        """Load the credentials again; return whether they have changed, for example by a new sign-in."""
+    async def _renewed(self, *, error_may_be_keys: bool) -> bool:
+        """Load the credentials again; return whether they have changed, for example by a new sign-in.
+
+        A new session costs 24 ms, so an error that names no credentials leads to one only if a file of credentials has
+        changed since, or after a minute: some credentials come from programs.
+        """
         assert self._session is not None, "AWS is an async context manager"
         old, used_keys = self._session, self._used
+        stamp = files_stamp(old._session)
+        if not error_may_be_keys and stamp == self._stamp and time.monotonic() < self._check_after:
+            return False  # the files are as they were when the keys were last compared
+        self._stamp, self._check_after = stamp, time.monotonic() + COMPARE_SECONDS
         try:
             new = _session(self.connection)
             changed = await _keys(new) not in (None, used_keys)
         except AWSBatchError:
             return False
         if changed and self._session is old:  # clients that calls still use are closed with the others
-            self._session, self._clients = new, {}
+            self._session, self._clients, self.permissions = new, {}, Permissions()
+            self.generation += 1
         return changed
 
-    async def client(self, service: str, config: AioConfig = CLIENT_CONFIG) -> Any:
+    async def client(self, service: str, config: AioConfig = CLIENT_CONFIG, region: str = "") -> Any:
         """Return the aiobotocore client; prefer `call`, which counts and translates."""
-        key = service, config
+        key = service, config, region
         async with self._opening:
             if key not in self._clients:
                 assert self._session is not None, "AWS is an async context manager"
-                context = self._session.client(service, config=config)
+                context = self._session.client(service, config=config, region_name=region or None)
                 with json_credentials():
                     client = await self._stack.enter_async_context(context)
                 client.meta.events.register("needs-retry", functools.partial(self._answered, service))
@@ -184,6 +213,11 @@ class AWS:
             credentials = await self._session.get_credentials()
         return getattr(credentials, "_expiry_time", None)  # botocore has no public attribute for it
 
+    def variable(self, name: str) -> Any:
+        """Return a variable of botocore's configuration, such as `use_fips_endpoint`; None if it is not set."""
+        assert self._session is not None, "AWS is an async context manager"
+        return self._session._session.get_config_variable(name)
+
     async def region(self) -> str:
         """Return the Region of this connection."""
         with translated("sts:GetCallerIdentity", "the AWS account"):
@@ -197,16 +231,16 @@ class AWS:
 
 def _session(connection: Connection) -> aioboto3.Session:
     core = aiobotocore.session.AioSession(profile=connection.profile or None)
-    core.register_component("data_loader", _models())
+    core.register_component("data_loader", loader())
     core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
     if connection.credentials:
-        core.set_config_variable("credentials_file", str(_readable(connection.credentials)))
+        core.set_config_variable("credentials_file", str(readable(connection.credentials)))
     with translated("the AWS session", "the AWS account"):
         session = aioboto3.Session(botocore_session=core, region_name=connection.region or None)
     with contextlib.suppress(AWSBatchError), translated("the AWS session", "the AWS account"):
         # An unknown profile or an unreadable file is the error of the first request.
         ask_nothing(core, connection.profile or str(core.get_config_variable("profile") or ""))
-    _models().search_paths[:] = dict.fromkeys(_models().search_paths)  # each session adds boto3's folder again
+    loader().search_paths[:] = dict.fromkeys(loader().search_paths)  # each session adds boto3's folder again
     return session
 
 
@@ -220,23 +254,9 @@ def _timestamp(value: Any) -> datetime:
 
 
 @functools.cache
-def _models() -> Loader:
+def loader() -> Loader:
     """Return the loader of AWS's service descriptions, which are parsed once in a process."""
     return create_loader()
-
-
-def _readable(credentials: str) -> Path:
-    """Return the path of the credentials file; botocore treats one that it cannot read as empty."""
-    path = Path(credentials).expanduser()
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise SettingError(
-            f"The setting credentials={credentials!r} names a file that can't be read: {error.strerror}.",
-            advice="Set the path of a shared credentials file on the machine of the Covalent server,"
-            " or leave it empty for boto3's usual search.",
-        ) from None
-    return path
 
 
 async def _keys(session: aioboto3.Session) -> object:

@@ -25,13 +25,16 @@ _MARKS = {OK: ("ok  ", "green"), WRONG: ("BAD ", "red"), UNKNOWN: ("?   ", "yell
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list, for scripts.")
-@showing(*CONNECTION, *NAMES, "vcpu", "memory", "num_gpus", "platform", "container_image_uri", "builder")
+@showing(
+    *CONNECTION, *NAMES, "sse", "kms_key", "vcpu", "memory", "num_gpus", "platform", "container_image_uri", "builder"
+)
 @settings_options
 def doctor(as_json: bool, **options: Any) -> None:
     """Check everything that a task needs at AWS. Prints one line per check: ok, or the problem and its correction.
 
-    Exit code 1 if a check fails; `?` marks a check that could not be made. One empty object is written to the bucket
-    and deleted; nothing else is changed. Settings come from [executors.awsbatch]; an option tries another value.
+    Exit code 1 if a check fails; `?` marks a check that could not be made. One object of one byte is written to
+    the bucket and deleted; nothing else is changed. Settings come from [executors.awsbatch]; an option tries another
+    value.
 
     \b
       covalent-awsbatch doctor

@@ -34,7 +34,7 @@ MEANINGS = {
 )
 @click.option("--account", help="Account id. Default: the account of the credentials.")
 @click.option("--partition", default="aws", show_default=True, help="aws, aws-cn or aws-us-gov.")
-@showing("prefix", "compute", "new_network", "delete_data", *NAMES, *CONNECTION)
+@showing("prefix", "compute", "new_network", "delete_data", *NAMES, "kms_key", *CONNECTION)
 @option_for(*InfraSettings.model_fields)
 @settings_options
 def iam(role: str | None, part: int | None, account: str | None, partition: str, **options: Any) -> None:

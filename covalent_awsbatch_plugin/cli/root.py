@@ -14,7 +14,7 @@ import click
 
 from .. import __version__
 from ..core.covalent_config import COVALENTS_OWN, config_file, section
-from ..dependencies.spec import anchored
+from ..dependencies.relative_paths import anchored_existing
 from ..errors import AWSBatchError
 from ..local.background import LocalAWSFailed
 from ..settings import Given, Settings, ignored_keys, place_of, resolve
@@ -74,7 +74,7 @@ def resolved(options: dict[str, Any], *, warn: bool = True) -> Settings:
     for sentence in typos(values) if warn else ():
         progress(f"Warning: {sentence}")
     ours = {name: value for name, value in values.items() if name in Settings.model_fields}
-    options = anchored(options, Path.cwd())
+    options = anchored_existing(options, Path.cwd())
     return resolve(Given(options, "on the command line"), Given(ours, f"in {_place()}"))
 
 

@@ -3,9 +3,9 @@
 
 """The names of AWS resources in settings: what the console shows beside them, URIs and ARNs, is taken or explained.
 
-A bucket's URI and ARN mean one bucket. An ARN or a URI of another resource also names an account and a Region, which
-here come from the credentials and the setting `region`, so the error names the part to set. All alphabets are safe in
-a shell, because advice has these names in commands.
+A bucket's URI and ARN mean one bucket, a repository's one of any account. The ARN of another resource also names an
+account and a Region, which here come from the credentials and the setting `region`, so the error names the part to set.
+All alphabets are safe in a shell, because advice has these names in commands.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ _ACCESS_POINT = re.compile(r"arn:[^:]+:s3:[^:]+:[^:]*:accesspoint/[A-Za-z0-9.-]+
 # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:[._/-]+[a-z0-9]+)*")
 _REGISTRY = re.compile(r"(?:https?://)?(?P<host>[0-9]+\.dkr[.-]ecr[^/]*|[^/]*[.:][^/]*)/(?P<name>[^:@]+).*")
+_ECR_HOST = re.compile(r"[0-9]+\.dkr[.-]ecr[^/]*")
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html
 _LOG_GROUP = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
 # https://docs.aws.amazon.com/batch/latest/APIReference/API_CreateJobQueue.html
@@ -40,15 +41,22 @@ def bucket_name(text: str) -> str:
 
 
 def repository_name(text: str) -> str:
-    """Return the name of an ECR repository. Raises ValueError, which says the name in a URI or an ARN."""
-    address = _REGISTRY.fullmatch(text)
-    if address and not text.startswith("arn:"):
-        raise ValueError(f"it is the address of a repository; set its name alone: {address['name']}")
-    if resource := _resource(text, "ecr"):
-        raise ValueError(f"it is an ARN; set the repository's name alone: {resource.removeprefix('repository/')}")
-    if not _REPOSITORY.fullmatch(text):
+    """Return the name, the URI or the ARN of an ECR repository. Raises ValueError.
+
+    An URI or an ARN is that of a repository in another account or Region, so it stays whole.
+    """
+    resource = _resource(text, "ecr")
+    if text.startswith("arn:") and not resource.startswith("repository/"):
+        raise ValueError("it is an ARN, but not of an ECR repository")
+    address = None if resource else _REGISTRY.fullmatch(text)
+    if address and not _ECR_HOST.fullmatch(address["host"]):
+        raise ValueError(f"{address['host']} is not the host of an ECR registry; set the name of a repository in ECR")
+    name = resource.removeprefix("repository/") or (address["name"] if address else text)
+    if address and text.removeprefix("https://") != f"{address['host']}/{name}":
+        raise ValueError(f"it names an image; set the repository alone: {address['host']}/{name}")
+    if not _REPOSITORY.fullmatch(name):
         raise ValueError("it must be the name of an ECR repository: lower-case letters, digits, and . _ - / between")
-    return text
+    return text.removeprefix("https://")
 
 
 def log_group_name(text: str) -> str:

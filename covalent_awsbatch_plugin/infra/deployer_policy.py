@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
-from ..iam import EVERYTHING, Names, Statement, allow
+from ..iam import EVERYTHING, Names, Statement, allow, ec2_principal
 from .stack_names import names as names_of
 from .stack_settings import InfraSettings, infra_settings
 
@@ -131,7 +131,7 @@ def _identities(names: Names, resources: Mapping[str, str], on_instances: bool) 
                 "PassRoleToInstances",
                 "iam:PassRole",
                 instance,
-                StringEquals={"iam:PassedToService": "ec2.amazonaws.com"},
+                StringEquals={"iam:PassedToService": ec2_principal(names.partition)},
             ),
         ]
     return statements

@@ -34,6 +34,7 @@ class Doctor:
         self._services, self._settings = services, settings
         self._ask = Checkup(services.aws)
         self._arn, self._who, self._region = "", Identity("", "aws"), ""
+        self._bucket_key = ""  # the customer managed KMS key of the bucket's default encryption
 
     async def findings(self) -> AsyncIterator[Finding]:
         """Yield the findings in order; without credentials there is only one."""
@@ -89,18 +90,23 @@ class Doctor:
             checks.clock(skew),
         ]
 
+    @property
+    def _store(self) -> Store:
+        return self._services.store(self._settings.s3_bucket_name, self._who.account)
+
     # ---- what a task is sent to -----------------------------------------------------------------------------------
     async def _bucket(self) -> Finding:
-        await Store(self._services.aws, self._settings.s3_bucket_name, self._who.account).check()
-        return Finding("bucket", OK, self._settings.s3_bucket_name)
+        await self._store.check()
+        return checks.bucket(self._store.bucket, await self._store.region(), self._region)
 
     async def _encryption(self) -> Finding:
-        bucket = self._settings.s3_bucket_name
-        return checks.encryption(bucket, await self._ask.encryption(bucket))
+        rules = await self._ask.encryption(self._store)
+        self._bucket_key = checks.customer_key(rules)
+        return checks.encryption(self._store.bucket, rules, self._settings.encryption)
 
     async def _writable(self) -> Finding:
-        await self._ask.write(self._settings.s3_bucket_name)
-        return Finding("bucket writable", OK, "objects can be written to covalent-awsbatch/")
+        await self._ask.write(self._store, self._settings.encryption)
+        return Finding("bucket writable", OK, "objects can be written to covalent-awsbatch/ and read")
 
     async def _repository(self) -> Finding:
         repository = await self._services.ecr.repository(self._settings.ecr_repo_name)
@@ -127,7 +133,9 @@ class Doctor:
     # ---- where it runs --------------------------------------------------------------------------------------------
     async def _queue(self) -> Finding:
         queue = await self._services.batch.queue(self._settings.batch_queue)
-        self._settings, adjustments = fitted(self._settings, fargate=queue.fargate, platform=queue.platform)
+        self._settings, adjustments = fitted(
+            self._settings, fargate=queue.fargate, platform=queue.platform, fair_share=queue.fair_share
+        )
         kind = "Fargate" if queue.fargate else "EC2"
         return Finding(
             "queue", OK, f"{self._settings.batch_queue}, enabled and valid, on {kind}. {adjustments}".strip()
@@ -147,7 +155,9 @@ class Doctor:
     async def _machines(self) -> list[Finding]:
         environments = await self._services.batch.environments(self._settings.batch_queue)
         return [
-            checks.machines(env["computeEnvironmentName"], await self._ask.instance_types(patterns), self._settings)
+            checks.machines(
+                env["computeEnvironmentName"], await self._services.batch.instance_types(patterns), self._settings
+            )
             for env in environments
             if (patterns := type_patterns(env))  # Fargate's has none, and any legal size fits
         ]
@@ -168,14 +178,18 @@ class Doctor:
             if subnet.get("Ipv6Native"):
                 findings.append(checks.ip_version(subnet["SubnetId"]))
                 continue
-            public = fargate or bool(subnet.get("MapPublicIpOnLaunch"))  # a Fargate task asks for an address itself
+            # a Fargate task asks for an address itself
+            public = self._settings.assign_public_ip if fargate else bool(subnet.get("MapPublicIpOnLaunch"))
             routes, endpoints = await self._ask.routes(subnet), await self._ask.endpoints(subnet["VpcId"])
-            findings.append(checks.way_out(subnet["SubnetId"], routes, public, endpoints, self._region))
+            finding = checks.way_out(subnet["SubnetId"], routes, public, endpoints, self._region, fargate=fargate)
+            findings.append(finding)
         return findings
 
     # ---- what we may do -------------------------------------------------------------------------------------------
     async def _permissions(self) -> list[Finding]:
-        settings = self._settings.model_copy(update=await self._role_arns())  # with the paths that names do not show
+        # the key of the bucket, where none is set, and the roles with the paths that names do not show
+        more = {"kms_key": self._settings.kms_key or self._bucket_key, **await self._role_arns()}
+        settings = self._settings.model_copy(update=more)
         names = configured_names(settings, self._who.account, self._region, self._who.partition)
         others = checks.not_simulated(self._arn)
         findings = [others] if others else []

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from ..aws.s3 import Store
 from ..aws.session import AWS
 from ..core.resource_names import bare_role
 from ..errors import NotAllowed, Refused
@@ -31,21 +32,24 @@ class Checkup:
         skew = (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds() if date else 0.0
         return str(answer["Arn"]), skew
 
-    async def encryption(self, bucket: str) -> list[Mapping[str, Any]]:
+    async def encryption(self, store: Store) -> list[Mapping[str, Any]]:
         """Return the bucket's default encryption rules; an empty list if it has none."""
         try:
-            answer = await self._aws.call("s3", "GetBucketEncryption", of=f"bucket `{bucket}`", Bucket=bucket)
+            answer = await store.call("GetBucketEncryption")
         except Refused as error:
             if "ServerSideEncryptionConfigurationNotFoundError" in error.says:
                 return []
             raise
         return list(answer["ServerSideEncryptionConfiguration"]["Rules"])
 
-    async def write(self, bucket: str) -> None:
-        """Write an empty object to the folder of inputs, and delete it."""
-        key, of = layout.object_key(f"doctor-{uuid.uuid4().hex}"), f"bucket `{bucket}`"
-        await self._aws.call("s3", "PutObject", of=of, Bucket=bucket, Key=key, Body=b"")
-        await self._aws.call("s3", "DeleteObject", of=of, Bucket=bucket, Key=key)
+    async def write(self, store: Store, encryption: Mapping[str, str]) -> None:
+        """Write an object of one byte to the folder of inputs as a task's are written, read it, and delete it."""
+        key = layout.object_key(f"doctor-{uuid.uuid4().hex}")
+        await store.call("PutObject", Key=key, Body=b"1", **encryption)
+        try:
+            await store.get(key)
+        finally:
+            await store.delete([key])
 
     async def trust(self, role: str) -> Mapping[str, Any]:
         """Return a role's trust policy."""
@@ -75,12 +79,6 @@ class Checkup:
         of = "the VPC endpoints"
         endpoints = self._aws.items("ec2", "DescribeVpcEndpoints", "VpcEndpoints", of=of, Filters=_in(vpc))
         return [endpoint["ServiceName"] async for endpoint in endpoints]
-
-    async def instance_types(self, patterns: Sequence[str]) -> list[Mapping[str, Any]]:
-        """Return the types that match names or patterns such as `g5.*`, as DescribeInstanceTypes gives them."""
-        of, filters = "the instance types", [{"Name": "instance-type", "Values": list(patterns)}]
-        types = self._aws.items("ec2", "DescribeInstanceTypes", "InstanceTypes", of=of, Filters=filters)
-        return [each async for each in types]
 
     async def quota(self, quota: Quota) -> float:
         """Return the account's value of a quota."""

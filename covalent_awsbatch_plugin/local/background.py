@@ -74,7 +74,7 @@ def up(
 ) -> Status:
     """Start the offline AWS called `name`, or find it running. It outlives this process. Raises LocalAWSFailed.
 
-    Policies are enforced unless `enforce_iam` is False: the roles have the policies that `covalent-awsbatch iam` prints.
+    Policies are enforced unless `enforce_iam` is False; the roles have those that `covalent-awsbatch iam` prints.
     """
     folder = home() / name
     if running := read_state(folder):

@@ -18,31 +18,33 @@ import functools
 import logging
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..aws.session import AWS, Connection, shared
-from ..errors import AWSBatchError, Cancelled, NeverStarted
+from ..errors import AWSBatchError, Cancelled, NeverStarted, NotAllowed
 from ..jobs.description import JobState
-from ..jobs.resources import fitted
 from ..jobs.resubmit import again
 from ..settings import Settings
 from .base_image import BaseImages
 from .batching import MIB, Batcher
 from .cancel import CANCEL_REASON, STOP_REASON, JobCanceller, bounded
-from .cleanup import Cleanup
-from .dependency_layers import DependencyLayerBuilder, without_pip
+from .cleanup import Cleanup, JobArtifacts, leaves_no_job
+from .dependency_layers import DependencyLayerBuilder
 from .inflight import Task
 from .job_handle import JobHandle
 from .late_jobs import LateJobs
 from .ledger import Entry, LedgerRecord
-from .packing import Package, pack
+from .missing_permissions import add_all_missing
+from .modules_beside import warn_of_modules
+from .packing import Package, pack, result_key
 from .reattach import EarlierJob, artifacts_of, left_behind
-from .result_key import result_key
 from .results import Ended, NodeResult, collect, failures, newest_envelope, results_store
 from .services import ResolvedResources, Services
-from .stuck import never_started
+from .staged_group import without_pip
+from .stuck import fitted_to_queue, never_started
 from .submit import Submitter
 from .task_events import record_attempts, record_failure, record_packed, record_results
 
@@ -73,25 +75,29 @@ class Client:
         try:
             return await self._submit(settings, task)
         except BaseException as error:
+            if isinstance(error, NotAllowed):
+                await add_all_missing(self.services, settings, error)
             record_failure(self.services.events, task, error)
             raise
 
     async def _submit(self, settings: Settings, task: Task) -> JobHandle:
         requirements: list[str] = []
+        secret = await self.services.result_secret()
         if settings.bake_deps_pip:
             task.group, requirements = await self.services.in_thread(without_pip, task.staged)
         group = task.staged
         resources, package = await asyncio.gather(
             self.services.resources(settings),
-            self.services.in_thread(pack, group, round(settings.max_baked_mib * MIB), result_key, _covalent_version()),
+            self.services.in_thread(
+                pack, group, round(settings.max_baked_mib * MIB), partial(result_key, secret), _covalent_version()
+            ),
         )
         record_packed(self.services.events, task, package)
-        settings, adjustment = fitted(
-            settings, fargate=resources.placement.fargate, platform=resources.placement.platform
-        )
-        if adjustment:
-            _warn_once(adjustment)
-        await asyncio.gather(*map(self.cleanup.hold, package.uploads))
+        settings = await fitted_to_queue(self.services, settings, resources.placement)
+        if package.beside:
+            warn_of_modules(package.name, package.beside, settings.environment)
+        await self.cleanup.hold_all(package.uploads)
+        uploaded = False
         try:
             ledger = self.services.ledger
             records = await self.services.in_thread(ledger.of_task, group.dispatch_id, group.node_ids)
@@ -100,11 +106,11 @@ class Client:
                 earlier, unsettled = await left_behind(self.services, settings, records, package.content)
             if earlier and not settings.may_resubmit:
                 return await self._take_over(settings, earlier, package, task)
-            packs = bool(settings.environment or requirements)
+            packs = bool(settings.environment or requirements or package.needs_covalent)
             task.base = await self.base_images.find(settings, resources, group, package, packs=packs)
             _raise_if_cancelled(task)
             if packs:
-                packing = self.dependency_layers.pack(settings, group, requirements, task.base, package.python)
+                packing = self.dependency_layers.pack(settings, group, requirements, task.base, package)
                 task.dependencies = await _unless_cancelled(task, packing)
                 _raise_if_cancelled(task)
             task.package = package
@@ -112,14 +118,18 @@ class Client:
                 earlier, unsettled = await left_behind(self.services, settings, records, package.content)
             if earlier:
                 return await self._take_over(settings, earlier, package, task)
-            await asyncio.gather(*(self._upload(resources, key, path) for key, path in package.uploads.items()))
+            await asyncio.gather(
+                *(self._upload(settings, resources, key, path) for key, path in package.uploads.items())
+            )
+            uploaded = True
             _raise_if_cancelled(task)
-            handle = await self.batcher.enqueue(settings, task)
+            give_back = partial(self._give_back, settings, resources, package)
+            handle = await self.batcher.enqueue(settings, task, give_back)
             if unsettled:
                 self.late_jobs.submitted_anew(settings, unsettled)
-        except BaseException:
-            for key in package.uploads:
-                self.cleanup.release(key)
+        except BaseException as error:
+            if task.handle is None and not task.abandoned:  # otherwise the end of its job releases them
+                self._give_back(settings, resources, package, error if uploaded else None)
             raise
         if not settings.may_resubmit:
             task.release()
@@ -144,6 +154,7 @@ class Client:
             log.warning("`%s` is %s", handle.name, before[-1])
             settings, tries = changed, tries + 1
             task.tries = tries
+            task.earlier_attempts += ended.attempts
             handle = await self._resubmit(settings, task, task.package, handle)
 
     async def results(
@@ -180,12 +191,23 @@ class Client:
             raise
 
     # ---- submission ------------------------------------------------------------------------------------------------
-    async def _upload(self, resources: ResolvedResources, key: str, path: Path) -> None:
+    def _give_back(
+        self, settings: Settings, resources: ResolvedResources, package: Package, error: BaseException | None
+    ) -> None:
+        """Release the objects of a task that was not submitted; delete those that no job needs for sure."""
+        objects = tuple(package.uploads)
+        if objects and error is not None and leaves_no_job(error):
+            self.cleanup.discard(JobArtifacts(settings, resources.store, "", "", "", objects))
+            return
+        for key in objects:
+            self.cleanup.release(key)
+
+    async def _upload(self, settings: Settings, resources: ResolvedResources, key: str, path: Path) -> None:
         """Upload an object that is not there yet; of tasks with the same object the first one uploads it."""
 
         async def send() -> None:
             if not await resources.store.has(key):  # the key is made from the content
-                await resources.store.put_file(key, path)
+                await resources.store.put_file(key, path, settings.encryption)
 
         await self.services.once(("upload", resources.store.bucket, key), send)
 
@@ -205,10 +227,21 @@ class Client:
 
     async def _resubmit(self, settings: Settings, task: Task, package: Package, last: JobHandle) -> JobHandle:
         """Submit the same package as a new job; the last job's artifacts are not needed any more."""
-        await asyncio.gather(*map(self.cleanup.hold, package.uploads))
-        handle = await self.batcher.enqueue(settings, task)
-        self.cleanup.read(last.result_id)
-        return handle
+
+        def give_back(_: BaseException) -> None:
+            for key in package.uploads:
+                self.cleanup.release(key)
+
+        await self.cleanup.hold_all(package.uploads)
+        task.handle = None
+        try:
+            return await self.batcher.enqueue(settings, task, give_back)
+        except BaseException as error:
+            if task.handle is None and not task.abandoned:
+                give_back(error)
+            raise
+        finally:
+            self.cleanup.read(last.result_id)
 
     # ---- waiting ---------------------------------------------------------------------------------------------------
     async def _watch_or_end(self, settings: Settings, handle: JobHandle, task: Task | None) -> Ended:
@@ -249,12 +282,12 @@ class Client:
                 handle.job_id, settings.poll_freq, handle.prefix, store.keys, handle.member
             )
             if isinstance(news, JobState):
-                return Ended(handle, news, await newest_envelope(store, handle, len(news.attempts)))
-            envelope = await newest_envelope(store, handle, news.attempt)
+                return Ended(handle, news, await newest_envelope(self.services, store, handle, len(news.attempts)))
+            envelope = await newest_envelope(self.services, store, handle, news.attempt)
             if envelope and (envelope.returned or (handle.member is not None and not envelope.cut_short)):
                 return Ended(handle, None, envelope)  # otherwise Batch may run another attempt, and says more
         state = await watcher.ended(handle.job_id, settings.poll_freq)
-        return Ended(handle, state, await newest_envelope(store, handle, len(state.attempts)))
+        return Ended(handle, state, await newest_envelope(self.services, store, handle, len(state.attempts)))
 
 
 _clients: dict[tuple[asyncio.AbstractEventLoop, Connection], Client] = {}
@@ -284,11 +317,6 @@ def _new_client(aws: AWS, key: tuple[asyncio.AbstractEventLoop, Connection]) -> 
 
     aws.on_close(forget)
     return client
-
-
-@functools.cache
-def _warn_once(text: str) -> None:
-    log.warning(text)
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from ..errors import AWSBatchError
-from ..jobs.names import TAG_SUBMISSION
+from ..jobs.definition import TAG_SUBMISSION
 from ..settings import Settings
 from .ledger import Entry, LedgerRecord
 from .services import Services

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -19,6 +19,7 @@ from typing import IO
 from .. import errors
 from ..aws.logs import Logs, link
 from ..aws.s3 import Store
+from ..aws.s3_fast_get import MOST_BYTES, TooLarge
 from ..core.files import staged
 from ..core.private_files import create_own, open_own
 from ..jobs.attempts import above_stderr
@@ -30,12 +31,12 @@ from ..runner.protocol import envelope as env
 from ..runner.protocol import layout
 from ..settings import Settings
 from .job_handle import JobHandle
-from .result_key import result_key
+from .packing import result_key
 from .services import Services
 
 log = logging.getLogger(__name__)
 
-LATE_LOG_LOOKS_S = (0.5, 1.0, 2.0, 4.0)  # pauses; Docker's awslogs driver sends its buffer at least every 5 s
+HEADER_BYTES = 64 * 1024  # of one task in an envelope's header, and far more than there is
 
 
 @dataclass(frozen=True)
@@ -82,19 +83,40 @@ class Ended:
     envelope: env.Envelope | None
     before: tuple[str, ...] = ()
 
+    @property
+    def attempts(self) -> int:
+        """The number of attempts that the job had, as far as is known; at least 1."""
+        return max(1, len(self.job.attempts) if self.job else 0, self.envelope.attempt if self.envelope else 0)
+
 
 async def collect(
     services: Services, settings: Settings, ended: Ended, node_ids: tuple[int, ...], into: Path
 ) -> list[NodeResult]:
-    """Fetch the results of every node as files in `into`. A second call returns the same. Nothing is unpickled."""
+    """Fetch the results of every node as files in `into`. A second call returns the same. Nothing is unpickled.
+
+    Raises Lost, StagingError or a ServiceError.
+    """
     if ended.envelope is None:
         return await _without_result(services, settings, ended, node_ids, into)
+    _check_nodes(ended.envelope, ended.handle, node_ids)
     above = await _above_stderr(services, ended, ended.envelope)
     folder = _Folder(
         services, await results_store(services, settings, ended.handle), ended.handle, ended.envelope, into
     )
     tasks = ended.envelope.tasks
     return list(await asyncio.gather(*(_node_result(folder, settings, ended, task, above) for task in tasks)))
+
+
+def _check_nodes(envelope: env.Envelope, handle: JobHandle, node_ids: Sequence[int]) -> None:
+    """Raise Lost for a result of other nodes: a task can read its key, and so seal what it likes."""
+    if sorted(task.node_id for task in envelope.tasks) == sorted(node_ids):
+        return
+    expected, sealed = (", ".join(map(str, ids)) for ids in (node_ids, [task.node_id for task in envelope.tasks]))
+    raise errors.Lost(
+        f"The result of `{handle.name}` (Batch job {handle.job_id}) is of node {sealed or 'none'}, and node {expected} "
+        "was submitted.",
+        advice="The task's own code wrote it: look at what the function does, and at the packages that it imports.",
+    )
 
 
 async def _above_stderr(services: Services, ended: Ended, envelope: env.Envelope) -> str:
@@ -136,22 +158,28 @@ async def results_store(services: Services, settings: Settings, handle: JobHandl
     return services.store(handle.bucket, (await services.identity()).account)
 
 
-async def newest_envelope(store: Store, handle: JobHandle, attempts: int) -> env.Envelope | None:
+async def newest_envelope(services: Services, store: Store, handle: JobHandle, attempts: int) -> env.Envelope | None:
     """Return the committed result of the newest attempt that has one, or None. Raises Lost if it is not authentic."""
-    key = result_key(handle.content)
+    key = result_key(await services.result_secret(), handle.content)
     for attempt in range(max(attempts, 1), 0, -1):
         object_key = layout.result_key(handle.prefix, handle.result_id, attempt)
-        data = await store.get(object_key)
-        if data is None:
-            continue
         try:
+            data = await store.get(object_key, _most_bytes(handle))
+            if data is None:
+                continue
             return env.unseal(data, key, job_id=handle.result_id, attempt=attempt)
-        except env.BadEnvelope as error:
+        except (env.BadEnvelope, TooLarge) as error:
             raise errors.Lost(
                 f"The result at s3://{store.bucket}/{object_key} is not the one that the task wrote: {error}.",
                 advice="Look at who may write to the bucket, then run the task again.",
             ) from error
     return None
+
+
+def _most_bytes(handle: JobHandle) -> int:
+    """Return the size that no envelope of these tasks exceeds: a bigger object is not read to be authenticated."""
+    tasks = 1 + len(handle.names)
+    return max(MOST_BYTES, tasks * (len(env.PARTS) * layout.INLINE_PART_BYTES + HEADER_BYTES))
 
 
 @dataclass(frozen=True)
@@ -176,7 +204,7 @@ class _Folder:
         key = layout.part_key(self.handle.prefix, self.handle.result_id, self.envelope.attempt, part.sha256)
         if await self._is_there(path, part):  # fetched when this was called before
             return path
-        if not await self.store.get_file(key, path) or not await self._is_there(path, part):
+        if not await self.store.get_file(key, path, part.size) or not await self._is_there(path, part):
             raise errors.Lost(
                 f"The {name} of node {node_id} at s3://{self.store.bucket}/{key} is gone or changed.",
                 advice="Look at what deletes or writes objects in the bucket, then run the task again.",
@@ -262,16 +290,12 @@ async def _without_result(
 
 
 async def _log_tail(services: Services, settings: Settings, job: JobState) -> str:
-    """Return the last lines of a job's log. CloudWatch may get them after the job's end: an empty log is reread."""
+    """Return the last lines of a job's log. CloudWatch may get them after the job's end."""
     if not job.last.log_stream:
         return ""
-    logs, text = Logs(services.aws, settings.batch_job_log_group_name), ""
     try:
-        for pause in (0.0, *LATE_LOG_LOOKS_S):
-            await asyncio.sleep(pause)
-            if text := await logs.tail(job.last.log_stream):
-                break
-        return text
+        logs = Logs(services.aws, settings.batch_job_log_group_name)
+        return await logs.settled_tail(job.last.log_stream, job.last.stopped_ms)
     except errors.AWSBatchError as error:  # the job's own error matters more than that its log can't be read
         return f"[the log can't be read: {error}]\n"
 

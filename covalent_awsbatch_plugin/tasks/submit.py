@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 import time
 import uuid
@@ -15,11 +16,9 @@ from typing import Any
 
 from ..errors import AWSBatchError, NotFound, Refused, StagingError
 from ..jobs import definition as jobs
-from ..jobs import names
-from ..runner.protocol import layout
 from ..settings import Settings
 from .cancel import CANCEL_REASON, STOP_REASON, JobCanceller, bounded
-from .cleanup import Cleanup, JobArtifacts
+from .cleanup import Cleanup, JobArtifacts, leaves_no_job
 from .image_and_payload import ImageAndPayload, ImageMaker
 from .inflight import Task
 from .job_handle import JobHandle
@@ -27,8 +26,16 @@ from .ledger import Entry, unsent
 from .services import ResolvedResources, Services
 from .task_events import record_pushed, record_submitted
 
+# The text of a ClientException, with status 404 or 400. An ARN has `job-definition`, a text about it has no dash.
+_UNKNOWN_DEFINITION = re.compile(
+    r"job ?definition\b.*(not exist|not (be )?found|not active|inactive|deregistered|couldn't be found)", re.IGNORECASE
+)
+
 log = logging.getLogger(__name__)
 
+# Seconds before each further SubmitJob with a definition that it did not know, half a minute in all. AWS Batch shows a
+# new definition late: https://github.com/broadinstitute/cromwell/pull/4076
+DEFINITION_PAUSES = (0.5, 1, 2, 3, 4, 5, 5, 5, 5)
 ON_ITS_WAY_SECONDS = 1  # time that a call which was broken off may take to become a job
 
 
@@ -47,19 +54,42 @@ class Submitter:
         began = time.monotonic()
         parts = await self._images.make(settings, resources, base, packages, dispatch_ids, dependencies)
         record_pushed(self._services.events, tasks, parts, time.monotonic() - began)
+        request: dict[str, Any] = {"jobDefinition": ""}
         try:
-            return await self._register_and_submit(settings, resources, tasks, parts)
-        except BaseException:
-            parts.release(self._cleanup)
+            return await self._register_and_submit(settings, resources, tasks, parts, request)
+        except BaseException as error:
+            if all(task.handle is None for task in tasks):  # otherwise the end of the job releases them
+                self._give_back(settings, resources, parts, request["jobDefinition"], error)
             raise
 
+    def _give_back(
+        self,
+        settings: Settings,
+        resources: ResolvedResources,
+        parts: ImageAndPayload,
+        definition: str,
+        error: BaseException,
+    ) -> None:
+        """Release the parts of a submission that failed; delete them and the definition if no job came of it."""
+        if not leaves_no_job(error):
+            parts.release(self._cleanup)
+            return
+        artifacts = JobArtifacts(settings, resources.store, parts.image.digest, definition, "", (), parts.key)
+        self._cleanup.discard(artifacts)
+
     async def _register_and_submit(
-        self, settings: Settings, resources: ResolvedResources, tasks: Sequence[Task], parts: ImageAndPayload
+        self,
+        settings: Settings,
+        resources: ResolvedResources,
+        tasks: Sequence[Task],
+        parts: ImageAndPayload,
+        request: dict[str, Any],
     ) -> list[JobHandle]:
+        """Submit the job; `request` becomes the request of SubmitJob."""
         definition = jobs.job_definition(settings, resources.placement, parts.image.uri)
         arn = await self._services.backend.define(definition)
         submission = uuid.uuid4().hex
-        request = _request(settings, resources, tasks, parts, arn, submission)
+        request |= _request(settings, resources, tasks, parts, arn, submission)
         prefix = _prefix(tasks)
 
         def handles_of(job_id: str) -> list[JobHandle]:
@@ -96,6 +126,7 @@ class Submitter:
             objects=tuple(key for task in tasks for key in task.packed.uploads),
             payload=parts.key,
         )
+        self._assign(tasks, handles)
         self._cleanup.submitted([handle.result_id for handle in handles], artifacts)
         try:
             await self._note(job_id, tasks, handles)
@@ -106,12 +137,15 @@ class Submitter:
             raise
         return handles
 
-    async def _end_cancelled(self, tasks: Sequence[Task], handles: Sequence[JobHandle]) -> None:
-        """End the tasks whose cancel came during the submission; from here on a cancel finds the job by its task."""
+    def _assign(self, tasks: Sequence[Task], handles: Sequence[JobHandle]) -> None:
+        """Give each task its handle; from here on a cancel finds the job by its task."""
         for task, handle in zip(tasks, handles, strict=True):
             if handle.member is not None:
                 self._canceller.submitted(handle.job_id, handle.member)
             task.handle = handle
+
+    async def _end_cancelled(self, tasks: Sequence[Task], handles: Sequence[JobHandle]) -> None:
+        """End the tasks whose cancel came during the submission."""
         late = [handle for task, handle in zip(tasks, handles, strict=True) if task.cancelled]
         if not late:
             return
@@ -141,15 +175,18 @@ class Submitter:
             raise
 
     async def _submit_or_define_again(self, request: dict[str, Any], definition: Mapping[str, Any]) -> str:
-        """Submit; register the definition anew if it was deregistered since it was found."""
+        """Submit; wait for a definition that is not visible yet, and register one anew that was deregistered."""
         backend = self._services.backend
-        try:
-            return await backend.submit(request)
-        except (NotFound, Refused):
-            last_arn, request["jobDefinition"] = request["jobDefinition"], await backend.define(definition)
-            if request["jobDefinition"] == last_arn:
-                raise
-            return await backend.submit(request)
+        for refusals, pause in enumerate(DEFINITION_PAUSES, 1):
+            try:
+                return await backend.submit(request)
+            except (NotFound, Refused) as error:
+                last_arn = request["jobDefinition"]
+                request["jobDefinition"] = await backend.define_again(definition, last_arn, refusals)
+                if request["jobDefinition"] == last_arn and not is_about_the_definition(error):
+                    raise
+            await asyncio.sleep(pause)
+        return await backend.submit(request)
 
     async def _end_submitted(self, request: dict[str, Any], submission: asyncio.Future[str], began: float) -> None:
         """End the job of a call under way. A loop that ends cancels the call, and then only the job's name tells."""
@@ -163,14 +200,19 @@ class Submitter:
         self._services.ledger.forget(_unsent_key(request))
 
 
+def is_about_the_definition(error: AWSBatchError) -> bool:
+    """Return whether SubmitJob refused a job because it does not know its definition as an active one."""
+    return _UNKNOWN_DEFINITION.search(error.says) is not None
+
+
 def _prefix(tasks: Sequence[Task]) -> str:
     first = tasks[0].staged
-    return layout.results_prefix(first.dispatch_id, first.task_group_id)
+    return jobs.results_prefix(first.dispatch_id, first.task_group_id)
 
 
 def _unsent_key(request: Mapping[str, Any]) -> str:
     """Return the ledger's key of a submission that has no job yet."""
-    return unsent(request["jobName"], request["tags"][names.TAG_SUBMISSION])
+    return unsent(request["jobName"], request["tags"][jobs.TAG_SUBMISSION])
 
 
 def _request(
@@ -183,16 +225,20 @@ def _request(
 ) -> dict[str, Any]:
     """Return the SubmitJob request of one job for these tasks."""
     first = tasks[0].staged
-    region = resources.placement.region
     groups = [(task.staged.dispatch_id, task.staged.task_group_id) for task in tasks]
-    tags = names.tags(first.dispatch_id, first.task_group_id, socket.gethostname())
+    tags = jobs.tags(first.dispatch_id, first.task_group_id, socket.gethostname())
     return jobs.submission(
-        name=names.job_name(groups, max(task.tries for task in tasks)),
+        name=jobs.job_name(groups, max(task.tries for task in tasks)),
         size=-(-len(tasks) // settings.tasks_per_job),
         definition=definition,
         queue=resources.placement.queue_arn,
-        environment=jobs.environment(first.dispatch_id, settings.s3_bucket_name, region, _prefix(tasks))
+        environment=jobs.environment(
+            first.dispatch_id, settings.s3_bucket_name, resources.bucket_region, resources.s3_url, _prefix(tasks)
+        )
+        | jobs.encryption(settings)
         | jobs.sharing(settings, len(tasks))
+        | jobs.numbering(tasks[0].earlier_attempts)
         | parts.environment,
-        tags=tags | {names.TAG_SUBMISSION: submission},
+        tags=tags | {jobs.TAG_SUBMISSION: submission},
+        share=jobs.fair_share(settings),
     )

@@ -78,6 +78,9 @@ async def _log_tail(services: Services, job: JobState) -> str:
     if not job.last.log_stream:
         return ""
     try:
-        return await Logs(services.aws, job.log_group).tail(job.last.log_stream, LOG_LINES)
+        logs = Logs(services.aws, job.log_group)
+        if not job.ended:
+            return await logs.tail(job.last.log_stream, LOG_LINES)
+        return await logs.settled_tail(job.last.log_stream, job.last.stopped_ms, LOG_LINES)
     except AWSBatchError:  # the finding is useful without the log
         return ""

@@ -12,11 +12,11 @@ import pytest
 
 from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.aws.session import close_shared
+from covalent_awsbatch_plugin.core.user_dirs import data_dir
 from covalent_awsbatch_plugin.runner.protocol import layout
 from covalent_awsbatch_plugin.tasks.client import connect
 from covalent_awsbatch_plugin.tasks.inflight import Task
 from covalent_awsbatch_plugin.tasks.job_handle import JobHandle
-from covalent_awsbatch_plugin.tasks.result_key import data_dir
 from covalent_awsbatch_plugin.tasks.staging import value_of
 from tests.faults.client import Client
 from tests.faults.driver import DISPATCH

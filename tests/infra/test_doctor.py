@@ -58,7 +58,7 @@ WRONGS: list[tuple[dict[str, Any], str, str]] = [
     ({"credentials": "/nowhere"}, "session", "shared credentials file"),
     ({"profile": "nobodys"}, "credentials", "aws configure --profile"),
     ({"container_image_uri": "127.0.0.1:1/python:3.11-slim"}, "base image", "127.0.0.1:1"),
-    ({"memory": 2000}, "machines of covalent-batch-environment", "768 GiB"),
+    ({"memory": 2000}, "machines of covalent-batch-environment", "1024 GiB"),
     ({"num_gpus": 1}, "machines of covalent-batch-environment", "covalent-awsbatch infra up --gpu"),
     ({"batch_queue": "asleep"}, "queue", "aws batch update-job-queue --job-queue asleep --state ENABLED"),
     ({"batch_queue": "shut"}, "compute environments", "update-compute-environment --compute-environment shut --state"),

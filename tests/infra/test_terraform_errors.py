@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from covalent_awsbatch_plugin.errors import SettingError
 from covalent_awsbatch_plugin.iam import Names
+from covalent_awsbatch_plugin.infra import terraform
 from covalent_awsbatch_plugin.infra.deployer_policy import allowing, deployer
 from covalent_awsbatch_plugin.infra.stack_names import names
 from covalent_awsbatch_plugin.infra.stack_settings import infra_settings
@@ -16,6 +20,16 @@ from covalent_awsbatch_plugin.infra.terraform_errors import failed
 WHO = "User: arn:aws:iam::123456789012:user/builder is not authorized to perform"
 BECAUSE = "because no identity-based policy allows it"
 DENIED = "api error AccessDenied: " + WHO
+
+
+def test_a_terraform_that_never_answers_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "terraform").write_text("#!/bin/sh\nexec sleep 600\n")
+    (tmp_path / "terraform").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(terraform, "VERSION_LIMIT_S", 0.1)
+    with pytest.raises(SettingError, match=f"`{tmp_path}/terraform version` did not end within 0.1 s"):
+        terraform.program()
+
 
 BLAMED = [
     (

@@ -281,11 +281,6 @@ ANSWERS = [
         "authorized to perform: ecr:GetAuthorizationToken on resource: *", errors.NotAllowed,
         ("does not allow ecr:GetAuthorizationToken", "AWS says: AccessDeniedException: User: u", "`ecr:GetAuth"),
     ),
-    Answered(
-        "no right to see the queue", "batch:describejobqueues", 403, "AccessDeniedException", "User: u is not "
-        "authorized to perform: batch:DescribeJobQueues", errors.NotAllowed,
-        ("job queue `covalent-batch-queue`", "AWS says: AccessDeniedException", "`batch:DescribeJobQueues`"),
-    ),
 ]  # fmt: skip
 
 

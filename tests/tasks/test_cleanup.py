@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from covalent_awsbatch_plugin.aws.session import close_shared
+from covalent_awsbatch_plugin.tasks import cancel
 from tests.tasks.small_world import World
 from tests.tasks.tasks import shout
 
@@ -27,3 +30,13 @@ async def test_what_a_setting_keeps_stays_and_the_rest_goes(world: World, kept: 
         "objects": after.objects - before.objects,
     }
     assert {kind for kind, found in new.items() if found} == {kept}
+
+
+async def test_an_end_that_aws_does_not_confirm_is_told_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cancel, "CLEAN_UP_SECONDS", 0)
+    await cancel.bounded(asyncio.Event().wait())
+    (record,) = caplog.records
+    assert "did not confirm its end within 0 s" in record.getMessage()
+    assert "`covalent-awsbatch jobs`" in record.getMessage()

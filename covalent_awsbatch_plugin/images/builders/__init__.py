@@ -14,16 +14,17 @@ from .registry_builder import RegistryBuilder
 __all__ = ["Base", "Builder", "Login", "PushedImage", "Repository", "builder"]
 
 
-def builder(kind: str, cache_dir: str | Path | None = None) -> Builder:
+def builder(kind: str, cache_dir: str | Path | None = None, ca_bundle: str = "") -> Builder:
     """Return the builder with this name, not opened yet.
 
-    `cache_dir` is the folder for an engine's layers. Raises SettingError for another name.
+    `cache_dir` is the folder for an engine's layers, `ca_bundle` a file of certificates to trust. Raises SettingError
+    for another name.
     """
     match kind:
         case "registry":
-            return RegistryBuilder()
+            return RegistryBuilder(ca_bundle=ca_bundle)
         case "docker":
             from .docker_builder import DockerBuilder  # the SDK takes 0.2 s to import
 
-            return DockerBuilder(cache_dir=cache_dir)
+            return DockerBuilder(cache_dir=cache_dir, registry=RegistryBuilder(ca_bundle=ca_bundle))
     raise SettingError(f"The setting builder={kind!r} is neither 'registry' nor 'docker'.")

@@ -14,12 +14,11 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
 
-from ...core.single_flight import Once
+from ...core.concurrency import Once
 from ...errors import ServiceError, StagingError
-from ..layer import Layer
+from ..layer import Blob, Layer
 from ..manifest import DOCKER, assemble, check_platform, compose
 from ..reference import parse
-from ..registry.blob import Blob
 from .builder import Base, PushedImage, Repository
 from .docker_engine import Engine, EngineImage
 from .registry_builder import OF_TASKS, RegistryBuilder, tag_of

@@ -9,9 +9,10 @@ Only named fields are read, never the whole record, because it quotes its own re
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ...runner.protocol import layout
 from ..description import ENDED, SUCCEEDED, Attempt, JobState, state_of
 from .causes import Blame, Cause, Detail, Verdict, verdict
 from .exit_codes import exit_verdict, signal_name
@@ -62,7 +63,32 @@ def why(detail: Mapping[str, Any], log: str = "") -> Outcome:
     `log` is the end of its output, if known; a record from a file may have it as `logTail`.
     """
     tail = detail.get("logTail")
-    return outcome_of(state_of(detail), log or (tail if isinstance(tail, str) else ""))
+    job = state_of(detail)
+    outcome = outcome_of(job, log or (tail if isinstance(tail, str) else ""))
+    meaning = RUNNERS_CODES.get(job.last.exit_code) if _runs_runner(detail) else None
+    if meaning is None or outcome.cause != Cause.USER_ERROR:
+        return outcome
+    return replace(outcome, blame=Blame.CONFIGURATION, retry_may_help=None, happened=meaning[0], advice=meaning[1])
+
+
+# Exit codes of this package's own runner, where the job's command is the runner.
+RUNNERS_CODES: dict[int | None, tuple[str, str]] = {
+    layout.NO_INPUT.code: (
+        "did not start: it could not read its function or an argument",
+        "The last lines of its log name it. The job role needs s3:GetObject on objects that are not in the image.",
+    ),
+    layout.NOT_COMMITTED.code: (
+        "ran to its end, but its container could not write the result to the bucket",
+        f"The last lines of its log name the reason. The job role needs s3:PutObject on the bucket's {layout.S3_ROOT}"
+        "/results/*, and the container a way to S3.",
+    ),
+}
+
+
+def _runs_runner(detail: Mapping[str, Any]) -> bool:
+    container = detail.get("container")
+    command = container.get("command") if isinstance(container, Mapping) else None
+    return isinstance(command, list) and command[-1:] == [layout.ENTRYPOINT[-1]]
 
 
 def outcome_of(job: JobState, log: str = "") -> Outcome:

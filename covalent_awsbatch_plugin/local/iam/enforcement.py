@@ -4,7 +4,8 @@
 """The enforcement of IAM policies, with the resources and conditions that moto ignores.
 
 It is on for `local up` and the demo, and off for `LocalAWS` unless `enforce_iam` is given. Every check is written as a
-line to `iam.jsonl` of the state directory: who, action, resource, allowed. test_moto_has_not_moved.py checks the parts of moto that this module replaces.
+line to `iam.jsonl` of the state directory: who, action, resource, allowed. test_moto_has_not_moved.py checks the parts
+of moto that this module replaces.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import re
 import threading
 from collections.abc import Mapping
+from contextvars import ContextVar
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -125,7 +127,19 @@ def of_statement(statement: dict[str, Any], action: str, resource: str, context:
 
 
 ANYTHING = ["*"]
-_TESTS = {"StringEquals": lambda value, allowed: value in allowed, "Bool": lambda value, allowed: value in allowed}
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
+_TESTS = {
+    "StringEquals": lambda value, allowed: value in allowed,
+    "StringEqualsIfExists": lambda value, allowed: value is None or value in allowed,
+    "StringNotEquals": lambda value, allowed: value not in allowed,
+    "StringNotEqualsIfExists": lambda value, allowed: value is None or value not in allowed,
+    "StringLike": lambda value, allowed: value is not None and any(fnmatchcase(value, each) for each in allowed),
+    "StringNotLike": lambda value, allowed: not any(fnmatchcase(value or "", each) for each in allowed),
+    "Null": lambda value, allowed: str(value is None).lower() in allowed,
+    "Bool": lambda value, allowed: value in allowed,
+}
+# The condition keys of the S3 request that this thread answers.
+CONDITIONS: ContextVar[Mapping[str, str]] = ContextVar("conditions", default={})  # noqa: B039 - never changed
 
 
 def _holds(conditions: Mapping[str, Mapping[str, Any]], context: Mapping[str, str]) -> bool:
@@ -291,7 +305,8 @@ def _is_action_permitted(
 
     S3 calls it for bucket policies.
     """
-    return of_statement(self._statement, action, resource, SECURE | dict(incoming_condition_values or {}))
+    context = SECURE | dict(CONDITIONS.get()) | dict(incoming_condition_values or {})
+    return of_statement(self._statement, action, resource, context)
 
 
 def install(log: Path | None) -> None:
