@@ -92,7 +92,7 @@ def test_every_setting_is_an_option_with_its_meaning_and_default() -> None:
     for name in SETTING_NAMES:
         assert f"--{name.replace('_', '-')} " in told
         assert " ".join(str(Settings.model_fields[name].description).split()) in told
-    assert "vCPUs of one task. Values below 1 need a Fargate queue. [default: 2" in told
+    assert "a fraction is raised to the next whole number. [default: 2" in told
 
 
 def test_explain_asks_nobody(tmp_path: Path) -> None:
