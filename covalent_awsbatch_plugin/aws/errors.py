@@ -15,6 +15,7 @@ from typing import Any
 
 import botocore.exceptions as says
 from aiohttp import ClientError
+from botocore.parsers import ResponseParserError
 
 from .. import errors
 from ..iam import remedy
@@ -47,11 +48,26 @@ _PERMISSION = {
 }
 
 _LOG_IN = "Run `aws configure` or `aws sso login`, or set `profile` or `credentials`."
-# No whole answer came. botocore has two families of such errors, aiohttp raises its own while a body is read.
-NO_ANSWER = (says.HTTPClientError, says.ConnectionError, says.IncompleteReadError, ClientError, OSError)
+# No whole answer came. botocore has two families of such errors, and one for a body in no format of AWS's (a load
+# balancer's text, a captive portal's page); aiohttp raises its own while a body is read.
+NO_ANSWER = (
+    says.HTTPClientError, says.ConnectionError, says.IncompleteReadError, ResponseParserError, ClientError, OSError,
+)  # fmt: skip
 _NETWORKS_OWN = (ConnectionError, TimeoutError, socket.gaierror, ClientError)  # OSErrors that no file has
 _MACHINES_OWN = {errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EROFS, errno.EIO}
 _FILES_OWN = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+
+# The members that an answer must have: those that this package reads, and S3's proof that an object is stored.
+_MEMBERS = {
+    "CompleteMultipartUpload": ("ETag",), "CreateMultipartUpload": ("UploadId",),
+    "DescribeComputeEnvironments": ("computeEnvironments",), "DescribeImages": ("imageDetails",),
+    "DescribeJobDefinitions": ("jobDefinitions",), "DescribeJobQueues": ("jobQueues",), "DescribeJobs": ("jobs",),
+    "DescribeLogGroups": ("logGroups",), "DescribeRepositories": ("repositories",),
+    "GetAuthorizationToken": ("authorizationData",), "GetCallerIdentity": ("Account", "Arn"),
+    "GetLogEvents": ("events",), "GetObject": ("ETag",), "GetRole": ("Role",), "HeadObject": ("ETag",),
+    "ListJobs": ("jobSummaryList",), "ListObjectsV2": ("Name",), "PutObject": ("ETag",),
+    "RegisterJobDefinition": ("jobDefinitionArn",), "SubmitJob": ("jobId",), "UploadPart": ("ETag",),
+}  # fmt: skip
 _NO_CREDENTIALS = (says.NoCredentialsError, says.PartialCredentialsError, says.CredentialRetrievalError)
 
 
@@ -141,6 +157,46 @@ def _no_answer(error: BaseException, action: str, of: str) -> errors.ServiceErro
         says=str(error) or type(error).__name__,
         advice="Check the network and the setting `region`.",
     )
+
+
+def check_body(operation_model: Any, response_dict: Mapping[str, Any], **_: Any) -> None:
+    """Raise ResponseParserError for a body that botocore's parsers would fail on, or take for an empty answer.
+
+    botocore calls this, as `before-parse`, for each response.
+    """
+    body = response_dict["body"]
+    if response_dict["status_code"] >= 300 or not isinstance(body, bytes):  # an object's body is a stream
+        return
+    first = body.lstrip()[:1]
+    if "json" in operation_model.service_model.resolved_protocol:
+        is_format = first in (b"{", b"")
+    else:
+        wrapper = operation_model.output_shape and operation_model.output_shape.serialization.get("resultWrapper")
+        is_format = first in (b"<", b"") and (not wrapper or wrapper.encode() in body)
+    if not is_format:
+        raise _another_answer(operation_model.name, " ".join(body.decode(errors="replace").split()))
+
+
+def check_answer(model: Any, parsed: Mapping[str, Any], http_response: Any, **_: Any) -> None:
+    """Raise ResponseParserError for a success that is not AWS's, such as a captive portal's.
+
+    An answer must have the members that are read of it. One without members must have the id that AWS gives each
+    request: https://docs.aws.amazon.com/AmazonS3/latest/API/RESTCommonResponseHeaders.html. botocore calls this, as
+    `after-call`, for each response.
+    """
+    if http_response.status_code >= 300:
+        return
+    members = _MEMBERS.get(model.name)
+    if members:
+        is_whole = all(parsed.get(name) is not None for name in members)
+    else:
+        is_whole = bool(parsed["ResponseMetadata"].get("RequestId")) or len(parsed) > 1
+    if not is_whole:
+        raise _another_answer(model.name, parsed["ResponseMetadata"]["HTTPHeaders"].get("content-type", "no type"))
+
+
+def _another_answer(operation: str, text: str) -> ResponseParserError:
+    return ResponseParserError(f"The answer to {operation} is not one of AWS ({text[:100]}).")
 
 
 def is_throttle(answer: Mapping[str, Any]) -> bool:

@@ -95,7 +95,7 @@ class Store:
                 client = await self._aws.client("s3", region=self._elsewhere)
                 await client.upload_fileobj(file, self.bucket, key, ExtraArgs=extra)
 
-        await self._aws.newly_signed_in(put)
+        await self._aws.patiently(put)
 
     async def get(self, key: str, most: int = MOST_BYTES) -> bytes | None:
         """Return the object's bytes; None if it does not exist. Raises TooLarge for more than `most` bytes, unread."""
@@ -148,14 +148,14 @@ class Store:
         with translated("s3:GetObject", f"bucket `{self.bucket}`"):
             return bytes(await body.read(size))
 
-    async def keys(self, prefix: str) -> list[str]:
-        """Return every key below a prefix."""
-        return [item["Key"] async for item in self.objects(prefix)]
+    async def keys(self, prefix: str, *, once: bool = False) -> list[str]:
+        """Return every key below a prefix; with `once`, an outage is the caller's."""
+        return [item["Key"] async for item in self.objects(prefix, once=once)]
 
-    def objects(self, prefix: str) -> AsyncIterator[Mapping[str, Any]]:
-        """Yield every object below a prefix, as ListObjectsV2 describes it."""
+    def objects(self, prefix: str, *, once: bool = False) -> AsyncIterator[Mapping[str, Any]]:
+        """Yield every object below a prefix, as ListObjectsV2 describes it; with `once`, an outage is the caller's."""
         of, more = f"bucket `{self.bucket}`", {"region": self._elsewhere, **self._of}
-        return self._aws.items("s3", "ListObjectsV2", "Contents", of=of, Prefix=prefix, **more)
+        return self._aws.items("s3", "ListObjectsV2", "Contents", of=of, once=once, Prefix=prefix, **more)
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete objects, 1,000 per request; an object that does not exist is no error."""

@@ -69,7 +69,7 @@ class QuickGet:
         except NO_ANSWER as error:
             self._unreachable.add(place)
             raise LeftToBotocore from error
-        if answer.status_code == 200:
+        if answer.status_code == 200 and "etag" in answer.headers:  # without one it is a proxy's page
             return body
         if answer.status_code == 404 and b"<Code>NoSuchKey</Code>" in body:
             return None

@@ -17,15 +17,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..core.files import atomic_write
 from ..core.private_files import create_own
 from ..core.user_dirs import data_dir
 
 STATE_FILE, LOCK_FILE, LOG_FILE = "state.json", "lock", "server.log"
+EARLIER_SECTION_FILE = "earlier-section.json"
 READY = "ready"
 CALLS_PATH, STORM_PATH = "/_local/calls", "/_local/storm"  # of the endpoint: counts of requests; a throttle storm
 FAULTS_PATH = "/_local/faults"  # of the endpoint: faults to add
@@ -57,6 +59,26 @@ class Status:
 def home() -> Path:
     """Return the folder of all named offline AWSs: `$XDG_DATA_HOME/covalent-awsbatch/local`."""
     return data_dir() / "local"
+
+
+def write_earlier_section(settings: Mapping[str, Any]) -> None:
+    """Keep the values that settings have before an offline AWS takes the place of a real one; None: not given."""
+    home().mkdir(parents=True, exist_ok=True, mode=0o700)
+    atomic_write(home() / EARLIER_SECTION_FILE, json.dumps(dict(settings), default=str), mode=0o600)
+
+
+def read_earlier_section() -> dict[str, Any]:
+    """Return the settings of `write_earlier_section`; none if there are none."""
+    try:
+        settings: dict[str, Any] = json.loads((home() / EARLIER_SECTION_FILE).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return settings
+
+
+def forget_earlier_section() -> None:
+    """Remove the settings of `write_earlier_section`."""
+    (home() / EARLIER_SECTION_FILE).unlink(missing_ok=True)
 
 
 def status(name: str = "default") -> Status | None:

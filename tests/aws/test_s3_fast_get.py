@@ -75,7 +75,7 @@ async def test_a_refusal_is_left_to_botocore_which_tries_again(world: LocalAWS) 
         assert (refused(world) - before)["refused s3:GetObject"] >= 1
 
 
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
+HEAD = b'HTTP/1.1 200 OK\r\nContent-Length: 4\r\nETag: "841a2d689ad86bd1611447453c22c6fc"\r\n\r\n'
 BROKEN = {
     "nothing": b"",
     "half a head": HEAD[:20],
