@@ -66,7 +66,7 @@ class ECR:
             return await self._own(name)
         except (NotFound, Refused) as error:
             error.advice = (
-                f"Correct ecr_repo_name or region, or run `aws ecr create-repository --repository-name {name}`."
+                f"Correct `ecr_repo_name` or `region`, or run `aws ecr create-repository --repository-name {name}`."
             )
             raise
         description = answer["repositories"][0]

@@ -52,11 +52,11 @@ class Store:
             self._elsewhere = there if there and there != here else ""
         except (NotFound, Refused) as error:
             if "AWS says: 400" not in error.says:  # S3 gives no message for a HEAD; the advice then has the cause
-                error.advice = f"Correct s3_bucket_name, or run `aws s3 mb s3://{self.bucket}`."
+                error.advice = f"Correct `s3_bucket_name`, or run `aws s3 mb s3://{self.bucket}`."
             raise
         except NotAllowed as error:
             error.advice = (
-                f"Bucket names are global: if the bucket is not account {self._account}'s, set s3_bucket_name to one"
+                f"Bucket names are global: if the bucket is not account {self._account}'s, set `s3_bucket_name` to one"
                 " that is. "
                 "If it is, grant `s3:ListBucket` on it to the user or role of the Covalent server"
                 f"{remedy('s3:ListBucket')}."

@@ -115,7 +115,7 @@ async def test_a_policy_that_demands_sse_s3_is_met_by_sse(world: World) -> None:
 async def test_a_policy_that_demands_encryption_is_told_before_a_job_is_sent(world: World) -> None:
     bucket = demanding(world, "x-amz-server-side-encryption", "aws:kms")
     before = world.sent().jobs
-    with pytest.raises(NotAllowed, match="set sse or kms_key"):
+    with pytest.raises(NotAllowed, match="set `sse` or `kms_key`"):
         await world.value(world.settings(s3_bucket_name=bucket, payload="s3"), add, b"x", b"y")
     assert world.sent().jobs == before
 
@@ -123,13 +123,13 @@ async def test_a_policy_that_demands_encryption_is_told_before_a_job_is_sent(wor
 async def test_doctor_writes_as_a_task_does(world: World) -> None:
     bucket = demanding(world, "x-amz-server-side-encryption", "aws:kms")
     found = await findings(world.settings(s3_bucket_name=bucket))
-    assert "set sse or kms_key" in found["bucket writable"].advice
+    assert "set `sse` or `kms_key`" in found["bucket writable"].advice
     found = await findings(world.settings(s3_bucket_name=bucket, kms_key=key_of(world)))
     assert found["bucket writable"].state == OK
 
 
 async def test_a_key_that_does_not_exist_is_told_by_the_setting(world: World) -> None:
-    with pytest.raises(Refused, match="Correct kms_key"):
+    with pytest.raises(Refused, match="Correct `kms_key`"):
         await world.value(world.settings(kms_key=str(uuid.uuid4()), payload="s3"), add, b"x", b"y")
 
 
