@@ -17,6 +17,7 @@ from subprocess import CalledProcessError
 import boto3
 
 from covalent_awsbatch_plugin.aws.session import close_shared
+from covalent_awsbatch_plugin.jobs.definition import results_prefix
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.local.engines.base import Container
 from covalent_awsbatch_plugin.local.engines.docker import DockerEngine
@@ -126,13 +127,13 @@ def _environment(aws: LocalAWS) -> dict[str, str]:
     """What a job of the task has, with keys where a job has a role."""
     keys = boto3.Session(profile_name=aws.section()["profile"]).get_credentials().get_frozen_credentials()
     return {
-        "AWS_ENDPOINT_URL": aws.endpoint_url,
+        layout.ENV_ENDPOINT: aws.endpoint_url,
         "AWS_ACCESS_KEY_ID": keys.access_key,
         "AWS_SECRET_ACCESS_KEY": keys.secret_key,
         layout.ENV_BUCKET: aws.section()["s3_bucket_name"],
         layout.ENV_REGION: aws.region,
         layout.ENV_DISPATCH_ID: "bench",
-        layout.ENV_RESULTS_PREFIX: layout.results_prefix("by-hand", 0),
+        layout.ENV_RESULTS_PREFIX: results_prefix("by-hand", 0),
         layout.ENV_JOB_ATTEMPT: "1",
     }
 

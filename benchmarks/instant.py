@@ -15,12 +15,11 @@ import functools
 import hashlib
 import json
 import pickle
-import shutil
 import time
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cloudpickle
@@ -32,7 +31,7 @@ from covalent_awsbatch_plugin.local.engines.image_cache import ImageCache
 from covalent_awsbatch_plugin.runner.bucket import Store
 from covalent_awsbatch_plugin.runner.protocol import archive, envelope, layout
 from covalent_awsbatch_plugin.runner.protocol.task import TaskFile
-from covalent_awsbatch_plugin.runner.unpack import JobPayload, bring, unpack_image
+from covalent_awsbatch_plugin.runner.unpack import Download, JobPayload, Unpacked, unpack_image
 
 PYTHON = "3.11.0"
 _SCRATCH = TemporaryDirectory()
@@ -57,24 +56,22 @@ class Instant:
     async def start(self, container: Container, on_output: Callable[[bytes], None]) -> Ended:
         environment = container.environment
         if layout.ENV_RESULTS_PREFIX in environment:
-            folder = await self._tasks_at(container)
-            _ours(folder, environment)
-            shutil.rmtree(folder)
+            _ours(await self._tasks(container), environment)
         elif "COVALENT_TASK_FUNC_FILENAME" in environment:
             _old_plugin(environment)
         elif "__LITHOPS_PAYLOAD" in environment:
             _lithops(environment)
         return Ended()
 
-    async def _tasks_at(self, container: Container) -> Path:
-        """Where its tasks lie: in its part of the payload, which is in its image or in the bucket."""
+    async def _tasks(self, container: Container) -> Unpacked:
+        """Its part of the payload, which is in its image or in the bucket."""
         environment = container.environment
-        payload = JobPayload.of(environment, lambda: Path(mkdtemp(dir=_SCRATCH.name)))
+        payload = JobPayload.of(environment)
         if not payload.digest:
-            unpack_image(payload, await self._root(container.image))
-            return payload.folder
-        assert bring(payload, lambda: _Bucket(environment[layout.ENV_BUCKET])) == 0, payload.error_file.read_text()
-        return payload.folder
+            return unpack_image(payload, await self._root(container.image))
+        download = Download(Path(_SCRATCH.name))
+        assert download.fetch(payload, lambda: _Bucket(environment[layout.ENV_BUCKET])) == 0, download.error(payload)
+        return download.unpacked()
 
     async def _root(self, image: str) -> Path:
         if image not in self._roots:
@@ -125,12 +122,12 @@ class _Bucket(Store):
 
 
 # ---- this plugin: a sealed envelope ---------------------------------------------------------------------------------
-def _ours(root: Path, environment: dict[str, str]) -> None:
-    file = TaskFile.from_json((root / layout.task_file(int(environment.get(layout.ENV_ARRAY_INDEX, 0)))).read_bytes())
+def _ours(tasks: Unpacked, environment: dict[str, str]) -> None:
+    file = TaskFile.from_json(tasks.task(int(environment.get(layout.ENV_ARRAY_INDEX, 0))))
     job, attempt = environment[layout.ENV_JOB_ID], int(environment[layout.ENV_JOB_ATTEMPT])
     (task,) = file.tasks
-    args = [_load(root / layout.object_file(file.inputs[node].sha256)) for node in task.args]
-    output = _archived(_function(root, task.function.sha256)(*args))
+    args = [_load(tasks, file.inputs[node].sha256) for node in task.args]
+    output = _archived(_function(tasks, task.function.sha256)(*args))
     parts = {
         envelope.OUTPUT: envelope.Part(len(output), hashlib.sha256(output).hexdigest(), 0),
         envelope.STDOUT: envelope.Part(0, hashlib.sha256(b"").hexdigest(), len(output)),
@@ -142,16 +139,16 @@ def _ours(root: Path, environment: dict[str, str]) -> None:
     _put(environment[layout.ENV_BUCKET], key, sealed)
 
 
-def _load(path: Path) -> Any:
-    return pickle.loads(path.read_bytes())
+def _load(tasks: Unpacked, sha256: str) -> Any:
+    return pickle.load(tasks.object(sha256))
 
 
 _functions: dict[str, Any] = {}  # by sha256, so that each is unpickled once
 
 
-def _function(root: Path, sha256: str) -> Any:
+def _function(tasks: Unpacked, sha256: str) -> Any:
     if sha256 not in _functions:
-        _functions[sha256] = _load(root / layout.object_file(sha256))
+        _functions[sha256] = _load(tasks, sha256)
     return _functions[sha256]
 
 

@@ -18,9 +18,11 @@ from pathlib import Path
 import botocore.session
 
 from covalent_awsbatch_plugin.images.runner_layer import runner_files
+from covalent_awsbatch_plugin.jobs.definition import results_prefix
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.runner.protocol import layout
-from covalent_awsbatch_plugin.tasks.packing import image_files, pack
+from covalent_awsbatch_plugin.tasks.image_and_payload import image_files
+from covalent_awsbatch_plugin.tasks.packing import pack
 from covalent_awsbatch_plugin.tasks.staging import stage_call
 
 from .section import Say, Section
@@ -74,13 +76,13 @@ def _environment(aws: LocalAWS) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "HOME": os.environ["HOME"],
-        "AWS_ENDPOINT_URL": aws.endpoint_url,
+        layout.ENV_ENDPOINT: aws.endpoint_url,
         "AWS_ACCESS_KEY_ID": keys.access_key,
         "AWS_SECRET_ACCESS_KEY": keys.secret_key,
         layout.ENV_BUCKET: aws.section()["s3_bucket_name"],
         layout.ENV_REGION: aws.region,
         layout.ENV_DISPATCH_ID: "bench",
-        layout.ENV_RESULTS_PREFIX: layout.results_prefix("bench", 0),
+        layout.ENV_RESULTS_PREFIX: results_prefix("bench", 0),
         layout.ENV_JOB_ID: str(uuid.uuid4()),
         layout.ENV_JOB_ATTEMPT: "1",
     }

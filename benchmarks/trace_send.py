@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The way of one warm task from the executor to SubmitJob: the package's files it enters, the asyncio tasks it crosses.
+"""The way of one warm task from the executor to SubmitJob: the functions it enters, the asyncio tasks it crosses.
 
 Run it with `python -m benchmarks.trace_send`. It starts an offline AWS, sends one task to warm everything up, and
 traces the second one. It exits with 1 when the way is longer than MOST_FILES or MOST_HOPS.
@@ -38,7 +38,7 @@ class Trace:
     """The files of the package that were entered in order, and the asyncio tasks between caller and SubmitJob."""
 
     def __init__(self) -> None:
-        self.files: dict[str, None] = {}
+        self.files: dict[str, dict[str, None]] = {}  # the functions entered, by file
         self.hops: list[str] = []
         self._parents: dict[asyncio.Task[Any], asyncio.Task[Any] | None] = {}
         self._active = False
@@ -76,7 +76,7 @@ class Trace:
     def _note(self, frame: FrameType, event: str, _argument: object) -> None:
         path = frame.f_code.co_filename
         if self._active and event == "call" and path.startswith(f"{PACKAGE}{os.sep}"):
-            self.files[os.path.relpath(path, PACKAGE)] = None
+            self.files.setdefault(os.path.relpath(path, PACKAGE), {})[frame.f_code.co_qualname] = None
 
 
 async def trace() -> Trace:
@@ -103,7 +103,8 @@ async def trace() -> Trace:
 def main() -> int:
     record = asyncio.run(trace())
     print(f"files entered: {len(record.files)} (at most {MOST_FILES})")
-    print("".join(f"  {name}\n" for name in record.files), end="")
+    for name, functions in record.files.items():
+        print(f"  {name}: {', '.join(functions)}")
     print(f"asyncio tasks between the caller and SubmitJob: {len(record.hops)} (at most {MOST_HOPS})")
     print("".join(f"  {name}\n" for name in reversed(record.hops)), end="")
     return int(len(record.files) > MOST_FILES or len(record.hops) > MOST_HOPS)

@@ -20,7 +20,6 @@ import contextlib
 import functools
 import inspect
 import os
-import pickle
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -35,19 +34,20 @@ from covalent._workflow.transportable_object import TransportableObject
 from covalent.executor.base import AsyncBaseExecutor
 from covalent.executor.schemas import ResourceMap, TaskSpec, TaskUpdate
 
+from .core.covalent_config import COVALENTS_OWN
 from .core.covalent_plugins import other_awsbatch_plugins
 from .dependencies.import_folders import import_folders
-from .dependencies.spec import anchored
+from .dependencies.relative_paths import anchored_existing
 from .errors import AWSBatchError, Cancelled, JobFailed, SettingError, StagingError, UnknownFormat
 from .infra.stack_settings import ExecutorInfraDefaults, ExecutorPluginDefaults
-from .settings import SETTING_NAMES, Given, Settings, resolve, unknown_names
+from .settings import SETTING_NAMES, Given, Settings, ignored_keys, resolve
 from .tasks.cache_folder import cache_folder
 from .tasks.staging_dirs import remove_old_soon
 
 if TYPE_CHECKING:
     from .tasks.job_handle import JobHandle
-    from .tasks.packing import StagedGroup
     from .tasks.results import Ended, NodeResult
+    from .tasks.staged_group import StagedGroup
 
 __all__ = ["AWSBatchExecutor", "ExecutorInfraDefaults", "ExecutorPluginDefaults"]  # the latter for `covalent deploy`
 
@@ -58,7 +58,6 @@ _EXECUTOR_PLUGIN_DEFAULTS: dict[str, Any] = {}
 
 SCHEMA_VERSION = 1
 SECTION = "executors.awsbatch"
-_COVALENTS_OWN = ("log_stdout", "log_stderr", "retries")
 _BY_CONSTRUCTOR = "by AWSBatchExecutor(...)"
 _COVALENTS_CANCELLED: type[Exception] = TaskCancelledError
 _COVALENTS_FAILED: type[Exception] = TaskRuntimeError
@@ -81,9 +80,9 @@ class AWSBatchExecutor(AsyncBaseExecutor):
     def __init__(self, **arguments: Any) -> None:
         # Covalent creates an executor from its name by passing the whole section; their origin is the section.
         own = {} if arguments == _section() else arguments
-        base = {name: own[name] for name in _COVALENTS_OWN if own.get(name) is not None}
-        settings = anchored(
-            {name: _plain(value) for name, value in own.items() if name not in _COVALENTS_OWN}, Path.cwd()
+        base = {name: own[name] for name in COVALENTS_OWN if own.get(name) is not None}
+        settings = anchored_existing(
+            {name: _plain(value) for name, value in own.items() if name not in COVALENTS_OWN}, Path.cwd()
         )
         super().__init__(**base)
         resolve(Given(settings, _BY_CONSTRUCTOR))
@@ -91,6 +90,12 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         for name in SETTING_NAMES:
             setattr(self, name, settings.get(name))
         _warn_once()
+
+    def __repr__(self) -> str:
+        own = ", ".join(
+            f"{name}={value!r}" for name in SETTING_NAMES if (value := getattr(self, name, None)) is not None
+        )
+        return f"{type(self).__name__}({own})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the client sends: the settings, and the folders from which its process imports own modules."""
@@ -144,7 +149,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         from .tasks.client import connect
         from .tasks.inflight import IN_FLIGHT
 
-        remove_old_soon(cache_folder(settings.cache_dir))
+        remove_old_soon(settings.cache_dir)
         task = IN_FLIGHT.open(group.dispatch_id, group.node_ids, group)
         with IN_FLIGHT.closing_on_error(task):
             # From here on a cancel finds the task; an earlier cancel is in Covalent's database.
@@ -310,10 +315,8 @@ def _warn_once() -> None:
 
     Runs once per process.
     """
-    for name, near in unknown_names(_section()).items():
-        if name not in _COVALENTS_OWN:
-            hint = f" Did you mean `{near}`?" if near else ""
-            app_log.warning(f"[{SECTION}] of {_config_file()} has `{name}`, which is no setting and is ignored.{hint}")
+    for sentence in ignored_keys(_section(), COVALENTS_OWN, f"[{SECTION}] of {_config_file()}"):
+        app_log.warning(sentence)
     for other in other_awsbatch_plugins():
         app_log.warning(
             f"{other} also claims the executor name `awsbatch`, and Covalent silently takes the last it finds. "
@@ -363,7 +366,7 @@ def _folder(settings: Settings, meta: dict[str, Any], way: str) -> Path:
 def _staged(
     specs: list[TaskSpec], resources: ResourceMap, meta: dict[str, Any], folders: list[str] | None
 ) -> StagedGroup:
-    from .tasks.packing import StagedGroup, StagedTask
+    from .tasks.staged_group import StagedGroup, StagedTask
 
     def path(uri: str) -> Path:
         return Path(uri.removeprefix("file://"))
@@ -425,25 +428,12 @@ def _unwrapped(function: Any) -> tuple[Any, bool]:
 
 def _exception(result: NodeResult, *, covalent_called: bool) -> BaseException:
     """Return the exception that `run` raises. Covalent stores stdout and stderr only with its own error."""
+    from .tasks.staging import exception_of
+
     assert result.error is not None
     text = result.error.text()
     if isinstance(result.error, Cancelled):
         return _COVALENTS_CANCELLED(text)
     if covalent_called:
         return _COVALENTS_FAILED(text)
-    if "exception" not in result.files:
-        return result.error
-    try:
-        with result.opened("exception") as file:
-            original: BaseException = pickle.load(file)
-    except Exception:  # noqa: BLE001 - its class can't be imported here, or does not unpickle
-        return result.error
-    original.__cause__ = RemoteTraceback(result.files["error"].read_text(errors="replace"))
-    return original
-
-
-class RemoteTraceback(Exception):
-    """Traceback of an exception raised in the container; the cause of the exception that `run` raises."""
-
-    def __str__(self) -> str:
-        return f"\n{self.args[0]}"
+    return exception_of(result)

@@ -24,6 +24,7 @@ AWSBatchError
 └── JobFailed                the job ended without a result
     ├── Raised                   the user's function raised an exception
     ├── Unpicklable              the function's return value cannot be pickled
+    ├── DiskFull                 the disk of the container has no room for the function's value
     ├── InputLost                the container could not read the function or an argument
     ├── Exited                   the function called sys.exit or os._exit
     ├── Killed                   a signal ended the function's process
@@ -93,7 +94,9 @@ class NotAuthenticated(ServiceError):
 
 
 class NotAllowed(ServiceError):
-    """The credentials lack a permission."""
+    """The credentials lack a permission; `permission` is its name, such as `batch:SubmitJob`, or ""."""
+
+    permission = ""
 
 
 class NotFound(ServiceError):
@@ -135,20 +138,44 @@ class EnvironmentFailed(ImageError):
 
 
 class JobFailed(AWSBatchError):
-    """The job ended without a result."""
+    """The job ended without a result. `log_link` is the console's page of its log, or "".
+
+    `memory_matters` is False where the job's memory tells nothing about its end.
+    """
+
+    log_link = ""
+    memory_matters = True
+
+    def without_link(self) -> str:
+        """Return the text without the link, for places that show the link below a traceback."""
+        return super().__str__()
+
+    def __str__(self) -> str:
+        return "\n".join(filter(None, (self.without_link(), self.log_link)))
 
 
 class Raised(JobFailed):
     """The user's function raised an exception."""
 
+    memory_matters = False
+
 
 class Unpicklable(JobFailed):
     """The return value of the user's function cannot be pickled."""
+
+    memory_matters = False
+
+
+class DiskFull(JobFailed):
+    """The disk of the container has no room for the function's return value."""
+
+    memory_matters = False
 
 
 class InputLost(JobFailed):
     """The container could not read the function or an argument."""
 
+    memory_matters = False
     retry_may_help = None
 
 
@@ -230,3 +257,5 @@ class Lost(JobFailed):
 
 class Cancelled(JobFailed):
     """The job was cancelled or terminated."""
+
+    memory_matters = False

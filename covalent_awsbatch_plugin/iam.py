@@ -8,6 +8,8 @@ Source of the resource types that an action accepts: https://docs.aws.amazon.com
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +17,15 @@ from typing import Any
 from .runner.protocol import layout
 
 Statement = dict[str, Any]
+_REPOSITORY = re.compile(
+    r"(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.[a-z0-9.-]+/(?P<name>.+)"
+    r"|arn:[a-z-]+:ecr:(?P<region_>[a-z0-9-]+):(?P<account_>\d{12}):repository/(?P<name_>.+)"
+)
 EVERYTHING = "*"  # for actions that know no resources
+
+# The characters of policies that IAM takes, blanks not counted: of all inline policies of a user, of all of a role, of
+# one managed policy: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+USER_CHARACTERS, ROLE_CHARACTERS, MANAGED_CHARACTERS = 2048, 10_240, 6144
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,8 @@ class Names:
     execution_role: str
     job_role: str
     log_group: str
+    base_repository: str = ""  # ARN of the ECR repository of the base image, if that is another one
+    kms_key: str = ""  # of the bucket's objects, as ID or ARN; "": none of the account's own
 
     @classmethod
     def made(cls, names: Mapping[str, str], account: str, region: str, partition: str = "aws") -> Names:
@@ -45,7 +57,7 @@ class Names:
 
     def role(self, name: str) -> str:
         """Return a role's ARN; `name` is its name or its ARN."""
-        return name if name.startswith("arn:") else f"arn:{self.partition}:iam::{self.account}:role/{name}"
+        return name if name.startswith("arn:") else f"arn:{self.partition}:iam::{self.account}:role/{name.lstrip('/')}"
 
     def keys(self, below: str) -> str:
         """Return the ARN pattern of all this package's S3 objects below a folder."""
@@ -57,9 +69,15 @@ class Names:
         return f"arn:{self.partition}:s3:::{self.bucket}"
 
     @property
+    def key_arn(self) -> str:
+        """ARN of the KMS key."""
+        return self.kms_key if self.kms_key.startswith("arn:") else self.arn("kms", f"key/{self.kms_key}")
+
+    @property
     def repository_arn(self) -> str:
         """ARN of the ECR repository."""
-        return self.arn("ecr", f"repository/{self.repository}")
+        account, region, name = ecr_repository(self.repository)
+        return f"arn:{self.partition}:ecr:{region or self.region}:{account or self.account}:repository/{name}"
 
     @property
     def queue_arn(self) -> str:
@@ -77,6 +95,31 @@ class Names:
         return self.arn("logs", f"log-group:{self.log_group}:log-stream:*")
 
 
+def ecr_repository(text: str) -> tuple[str, str, str]:
+    """Return account, Region and name of a repository given by URI or ARN; by name, the first two are ""."""
+    match = _REPOSITORY.fullmatch(text)
+    if match is None:
+        return "", "", text
+    parts = match.groupdict()
+    return tuple(str(parts[key] or parts[f"{key}_"]) for key in ("account", "region", "name"))  # type: ignore[return-value]
+
+
+def ec2_principal(partition: str) -> str:
+    """Return EC2's service principal, which ends as the partition's host names; those of Batch and ECS do not.
+
+    https://docs.amazonaws.cn/en_us/aws/latest/userguide/iam.html
+    """
+    suffixes = {
+        "aws-cn": "amazonaws.com.cn",
+        "aws-iso": "c2s.ic.gov",
+        "aws-iso-b": "sc2s.sgov.gov",
+        "aws-iso-e": "cloud.adc-e.uk",
+        "aws-iso-f": "csp.hci.ic.gov",
+        "aws-eusc": "amazonaws.eu",
+    }
+    return f"ec2.{suffixes.get(partition, 'amazonaws.com')}"
+
+
 def allow(sid: str, actions: str, *resources: str, **condition: Any) -> Statement:
     """Return a statement that allows actions; `actions` is like "s3:GetObject PutObject"."""
     service, _, names = actions.partition(":")
@@ -90,22 +133,31 @@ def allow(sid: str, actions: str, *resources: str, **condition: Any) -> Statemen
     }
 
 
+def key_use(names: Names) -> list[Statement]:
+    """Return the statement for reading and writing objects that a KMS key encrypts; none without a key.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html#require-sse-kms
+    """
+    return [allow("UseKey", "kms:Decrypt GenerateDataKey", names.key_arn)] if names.kms_key else []
+
+
 def job(names: Names) -> list[Statement]:
     """Return the job role's statements: the function reads its inputs and writes its result.
 
     A function that uses more of AWS needs more statements.
     """
     return [
-        allow("ReadWhatWasSent", "s3:GetObject", names.keys("objects/")),
+        allow("ReadInputs", "s3:GetObject", names.keys("objects/")),
         # Read, too: of tasks that share a container a second attempt runs those alone whose results are not there.
         allow("WriteResults", "s3:GetObject PutObject", names.keys("results/")),
+        *key_use(names),
     ]
 
 
 def execution(names: Names) -> list[Statement]:
     """Return the execution role's statements: ECS pulls the image and writes the log."""
     return [
-        allow("LogIn", "ecr:GetAuthorizationToken", EVERYTHING),
+        allow("LogInToRegistry", "ecr:GetAuthorizationToken", EVERYTHING),
         allow(
             "PullImages", "ecr:BatchCheckLayerAvailability BatchGetImage GetDownloadUrlForLayer", names.repository_arn
         ),
@@ -117,37 +169,43 @@ def dispatcher(names: Names) -> list[Statement]:
     """Return the statements of the Covalent server's user: it submits jobs, reads results and cleans up."""
     definitions, jobs = names.definitions, names.arn("batch", "job/*")
     return [
-        allow("FindBucket", "s3:ListBucket", names.bucket_arn),
-        allow("ReadResults", "s3:GetObject", names.keys("")),
-        allow("SendArguments", "s3:PutObject", names.keys("objects/")),
-        allow("LogIn", "ecr:GetAuthorizationToken", EVERYTHING),
+        allow("ListBucket", "s3:ListBucket", names.bucket_arn),
+        allow("ReadObjects", "s3:GetObject", names.keys("")),
+        allow("WriteInputs", "s3:PutObject", names.keys("objects/")),
+        allow("LogInToRegistry", "ecr:GetAuthorizationToken", EVERYTHING),
         allow(
             "PushImages",
             "ecr:BatchCheckLayerAvailability BatchGetImage CompleteLayerUpload DescribeRepositories"
             " GetDownloadUrlForLayer InitiateLayerUpload PutImage UploadLayerPart",
             names.repository_arn,
         ),
+        *(
+            [allow("ReadBase", "ecr:BatchCheckLayerAvailability BatchGetImage GetDownloadUrlForLayer", base)]
+            if (base := names.base_repository)
+            else []
+        ),
         allow(
-            "Look",
+            "DescribeBatch",
             "batch:DescribeComputeEnvironments DescribeJobDefinitions DescribeJobQueues DescribeJobs ListJobs",
             EVERYTHING,
         ),
-        allow("LookAtQueue", "batch:GetJobQueueSnapshot", names.queue_arn),
-        allow("Define", "batch:RegisterJobDefinition", definitions),
-        allow("Submit", "batch:SubmitJob", definitions, names.queue_arn),
-        allow("Tag", "batch:TagResource", definitions, jobs),
-        allow("End", "batch:TerminateJob", jobs),
+        allow("GetQueueSnapshot", "batch:GetJobQueueSnapshot", names.queue_arn),
+        allow("RegisterJobDefinitions", "batch:RegisterJobDefinition", definitions),
+        allow("SubmitJobs", "batch:SubmitJob", definitions, names.queue_arn),
+        allow("TagResources", "batch:TagResource", definitions, jobs),
+        allow("TerminateJobs", "batch:TerminateJob", jobs),
         allow(
-            "GiveRolesToJobs",
+            "PassRolesToJobs",
             "iam:PassRole",
             names.role(names.execution_role),
             names.role(names.job_role),
             StringEquals={"iam:PassedToService": "ecs-tasks.amazonaws.com"},
         ),
         allow("ReadLogs", "logs:GetLogEvents", names.streams),
-        allow("TidyObjects", "s3:DeleteObject", names.keys("")),
-        allow("TidyImages", "ecr:BatchDeleteImage", names.repository_arn),
-        allow("TidyDefinitions", "batch:DeregisterJobDefinition", definitions),
+        allow("DeleteObjects", "s3:DeleteObject", names.keys("")),
+        allow("DeleteImages", "ecr:BatchDeleteImage DescribeImages", names.repository_arn),
+        allow("DeregisterJobDefinitions", "batch:DeregisterJobDefinition", definitions),
+        *key_use(names),
     ]
 
 
@@ -156,7 +214,7 @@ ROLES: Mapping[str, Callable[[Names], list[Statement]]] = {
     "execution": execution,
     "job": job,
 }
-_NO_NAMES = Names("aws", "", "", "", "", "", "", "", "", "")
+_NO_NAMES = Names("aws", "", "", "", "", "", "", "", "", "", kms_key="*")
 
 
 def policy(role: str, names: Names) -> dict[str, Any]:
@@ -167,6 +225,24 @@ def policy(role: str, names: Names) -> dict[str, Any]:
 def document(statements: list[Statement]) -> dict[str, Any]:
     """Return a policy document with these statements."""
     return {"Version": "2012-10-17", "Statement": statements}
+
+
+def characters(policy_document: Mapping[str, Any]) -> int:
+    """Return the size of a policy document as IAM counts it, without blanks."""
+    return len("".join(json.dumps(policy_document).split()))
+
+
+def split(statements: list[Statement], limit: int = MANAGED_CHARACTERS) -> list[dict[str, Any]]:
+    """Return as few policy documents as hold these statements in order, each within a limit of characters.
+
+    A statement that is longer than the limit has a document of its own.
+    """
+    parts: list[list[Statement]] = [[]]
+    for statement in statements:
+        if parts[-1] and characters(document([*parts[-1], statement])) > limit:
+            parts.append([])
+        parts[-1].append(statement)
+    return [document(part) for part in parts]
 
 
 def remedy(action: str) -> str:

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
-from .dependencies.spec import environment_spec, one_text
+from .core import resource_names
+from .core.url_passwords import without_passwords
+from .dependencies.spec import one_text, relative_paths
 from .errors import SettingError
 from .runner.protocol import layout
 
@@ -42,16 +44,32 @@ def _region(name: str) -> str:
     return name
 
 
+def _of_kms(key: str, info: ValidationInfo) -> str:
+    """Return a KMS key. An alias can't stand in the statements that allow the key's use."""
+    if key and not re.fullmatch(r"(arn:[a-z-]+:kms:[a-z0-9-]+:\d+:key/)?[A-Za-z0-9-]+", key):
+        raise ValueError("it must be the ID or the ARN of a key, and not an alias")
+    if key and info.data.get("sse") == "AES256":
+        raise ValueError("a key belongs to sse=aws:kms or sse=aws:kms:dsse")
+    return key
+
+
 def _readable(text: str) -> str:
     try:
-        environment_spec(text)
+        relative = relative_paths(text)
     except SettingError as error:
         raise ValueError(error.advice) from error
+    if relative:
+        raise ValueError(f"{relative[0]} is relative, and the folder is unknown where the task is sent; write it whole")
     return text
 
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]
+Bucket = Annotated[Name, AfterValidator(resource_names.bucket_name)]
+Repository = Annotated[Name, AfterValidator(resource_names.repository_name)]
+Queue = Annotated[Name, AfterValidator(resource_names.queue_name)]
+Role = Annotated[Name, AfterValidator(resource_names.role_name)]
+LogGroup = Annotated[Name, AfterValidator(resource_names.log_group_name)]
 
 
 class Settings(BaseModel):
@@ -70,30 +88,72 @@ class Settings(BaseModel):
         description="AWS Region, for example eu-west-1. Empty: the profile's Region, or `AWS_REGION` of the"
         " environment.",
     )
-    s3_bucket_name: Name = Field(
+    s3_bucket_name: Bucket = Field(
         "covalent-batch-job-resources", description="S3 bucket for results and large arguments."
     )
-    ecr_repo_name: Name = Field("covalent-batch-job-images", description="ECR repository for the tasks' images.")
+    sse: Literal["", "AES256", "aws:kms", "aws:kms:dsse"] = Field(
+        "",
+        description="Encryption by S3 (SSE) of every object that is written, for a bucket whose policy demands that"
+        " requests name it: `AES256`, `aws:kms` or `aws:kms:dsse`. Empty: the bucket's default; with `kms_key`,"
+        " `aws:kms`.",
+    )
+    kms_key: Annotated[str, AfterValidator(_of_kms)] = Field(
+        "",
+        description="KMS key of the objects, as ID or ARN: for a bucket with a customer managed key, or whose policy"
+        " demands one. `iam` then prints the statements for the key. A key in another Region or account needs its ARN."
+        " Empty: the bucket's default.",
+    )
+    ecr_repo_name: Repository = Field(
+        "covalent-batch-job-images",
+        description="ECR repository for the tasks' images: its name, or its URI where it belongs to another account.",
+    )
     batch_job_definition_name: str = Field(
         "covalent-batch-jobs",
         pattern=r"^[A-Za-z0-9_-]{1,100}$",
         description="Prefix of job definition names; the hash of the definition's content is appended."
         " Letters, digits, - and _; at most 100 characters.",
     )
-    batch_queue: Name = Field("covalent-batch-queue", description="Job queue: its name or ARN.")
-    batch_execution_role_name: Name = Field(
+    batch_queue: Queue = Field("covalent-batch-queue", description="Job queue: its name or ARN.")
+    batch_execution_role_name: Role = Field(
         "ecsTaskExecutionRole",
         description="Execution role, as name or ARN: ECS pulls the image and writes the log with it.",
     )
-    batch_job_role_name: Name = Field(
+    batch_job_role_name: Role = Field(
         "CovalentBatchJobRole", description="Job role, as name or ARN: your function has its permissions."
     )
-    batch_job_log_group_name: Name = Field(
+    batch_job_log_group_name: LogGroup = Field(
         "covalent-batch-job-logs", description="CloudWatch Logs log group of the jobs."
     )
-    vcpu: Number = Field(2, ge=0.25, le=1024, description="vCPUs of one task. Values below 1 need a Fargate queue.")
+    vcpu: Number = Field(
+        2,
+        ge=0.25,
+        le=1024,
+        description="vCPUs of one task. Values below 1 need a Fargate queue."
+        " On EC2 a fraction is raised to the next whole number.",
+    )
     memory: Number = Field(3.75, ge=4 / 1024, le=24576, description="Memory of one task, in GiB; may be a fraction.")
     num_gpus: int = Field(0, ge=0, le=64, description="GPUs of one task. 0: none.")
+    assign_public_ip: bool = Field(
+        True,
+        description="Give a task on Fargate a public IP address (AWS Batch: `assignPublicIp`), which it needs in a"
+        " subnet with an internet gateway to reach ECR and S3. False: none, for a subnet with a NAT gateway or VPC"
+        " endpoints.",
+    )
+    share_identifier: str = Field(
+        "",
+        pattern=r"^([A-Za-z0-9]{1,255}\*?)?$",
+        description="Share identifier of the jobs (AWS Batch: `shareIdentifier`), which a queue with a fair-share"
+        " scheduling policy needs and any other queue refuses. At most 255 letters and digits, which a * may follow."
+        " Empty: none.",
+    )
+    scheduling_priority: int = Field(
+        0,
+        ge=0,
+        le=9999,
+        description="Scheduling priority of the jobs within their share identifier (AWS Batch:"
+        " `schedulingPriorityOverride`), 0 to 9999; jobs with a higher one start first. Only for a queue with a"
+        " fair-share scheduling policy.",
+    )
     retry_attempts: int = Field(
         3,
         ge=1,
@@ -149,8 +209,9 @@ class Settings(BaseModel):
     )
     container_image_uri: str = Field(
         "",
-        description="Base image; it must have the same minor version of Python as the client. Empty: the official"
-        " `python:<minor>-slim`, copied once into the ECR repository.",
+        description="Base image; it must have the same minor version of Python as the client. One in any ECR registry"
+        " is read with your AWS credentials, another private one with Docker's login of this machine. Empty: the"
+        " official `python:<minor>-slim`, copied once into the ECR repository.",
     )
     environment: Annotated[str, BeforeValidator(one_text), AfterValidator(_readable)] = Field(
         "",
@@ -246,6 +307,13 @@ class Settings(BaseModel):
         return self.payload == "image"
 
     @property
+    def encryption(self) -> dict[str, str]:
+        """The parameters of PutObject for `sse` and `kms_key`; none for the bucket's default encryption."""
+        kind = self.sse or ("aws:kms" if self.kms_key else "")
+        values = {"ServerSideEncryption": kind, "SSEKMSKeyId": self.kms_key}
+        return {name: value for name, value in values.items() if value}
+
+    @property
     def may_resubmit(self) -> bool:
         """True if a failure could lead to another submission: only then the packed task is stored."""
         return bool(self.retry_exceptions.strip()) or self.max_memory > self.memory
@@ -307,6 +375,16 @@ def unknown_names(values: Mapping[str, Any]) -> dict[str, str]:
     return {name: next(iter(difflib.get_close_matches(name, SETTING_NAMES, 1)), "") for name in strangers}
 
 
+def ignored_keys(values: Mapping[str, Any], others: Collection[str], place: str) -> list[str]:
+    """Return a sentence for each key of a config section that is neither a setting nor in `others`."""
+    hints = {name: f" Did you mean `{near}`?" if near else "" for name, near in unknown_names(values).items()}
+    return [
+        f"{place} has `{name}`, which is no setting and is ignored.{hint}"
+        for name, hint in hints.items()
+        if name not in others
+    ]
+
+
 def _sentence(error: ValidationError, values: Mapping[str, Any], origins: Mapping[str, str]) -> SettingError:
     wrong = error.errors()[0]
     name = str(wrong["loc"][0])
@@ -316,7 +394,8 @@ def _sentence(error: ValidationError, values: Mapping[str, Any], origins: Mappin
             f"There is no setting `{name}`, given {origins[name]}.", advice=f"Did you mean `{hint}`?" if hint else ""
         )
     return SettingError(
-        f"The setting {name}={values[name]!r}, given {origins[name]}, can't be used: {wrong_with(wrong)}.",
+        f"The setting {name}={without_passwords(repr(values[name]))}, given {origins[name]}, can't be used: "
+        f"{wrong_with(wrong)}.",
         advice=f"{name}: {Settings.model_fields[name].description}",
     )
 

@@ -4,6 +4,9 @@
 # Where jobs run: the default VPC, a given one, or a new one of public subnets, which needs no NAT gateway.
 
 locals {
+  # China's gateway endpoints have no prefix of their own, the isolated partitions' have.
+  service_prefix = local.partition == "aws-cn" ? "com.amazonaws" : data.aws_partition.this.reverse_dns_prefix
+
   vpc_id  = var.new_network ? aws_vpc.new[0].id : data.aws_vpc.found[0].id
   subnets = var.new_network ? aws_subnet.new[*].id : (var.subnet_ids == "" ? data.aws_subnets.found[0].ids : split(",", var.subnet_ids))
 }
@@ -75,7 +78,7 @@ resource "aws_route_table_association" "new" {
 resource "aws_vpc_endpoint" "s3" {
   count             = var.new_network ? 1 : 0
   vpc_id            = aws_vpc.new[0].id
-  service_name      = "com.amazonaws.${local.region}.s3"
+  service_name      = "${local.service_prefix}.${local.region}.s3"
   vpc_endpoint_type = "Gateway"
   route_table_ids   = [aws_route_table.new[0].id]
 }

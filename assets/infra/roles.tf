@@ -17,11 +17,19 @@ locals {
     }]
   })
 
-  trust = { for service in ["batch", "ec2"] : service => jsonencode({
+  # For a bucket with a key of the account's own; the key and its policy are not made here.
+  kms_key     = var.kms_key == null ? "" : var.kms_key
+  kms_key_arn = startswith(local.kms_key, "arn:") ? local.kms_key : "arn:${local.partition}:kms:${local.region}:${local.account}:key/${local.kms_key}"
+  with_key    = [for statement in local.use_key : statement if local.kms_key != ""]
+
+  # EC2's name ends as the partition's host names do: https://docs.amazonaws.cn/en_us/aws/latest/userguide/iam.html
+  principals = { batch = "batch.amazonaws.com", ec2 = "ec2.${data.aws_partition.this.dns_suffix}" }
+
+  trust = { for service, principal in local.principals : service => jsonencode({
     Version = "2012-10-17"
     Statement = [{
       Effect    = "Allow"
-      Principal = { Service = "${service}.amazonaws.com" }
+      Principal = { Service = principal }
       Action    = "sts:AssumeRole"
     }]
   }) }
@@ -50,7 +58,7 @@ resource "aws_iam_role" "job" {
 resource "aws_iam_role_policy" "job" {
   name   = "job"
   role   = aws_iam_role.job.id
-  policy = jsonencode(local.policies.job)
+  policy = jsonencode(merge(local.policies.job, { Statement = concat(local.policies.job.Statement, local.with_key) }))
 }
 
 # AWS Batch's own. A Spot fleet role is needed for the BEST_FIT strategy only, which is not used here.
@@ -90,5 +98,5 @@ resource "aws_iam_instance_profile" "instance" {
 resource "aws_iam_policy" "dispatcher" {
   name        = local.names.dispatcher
   description = "Sends Covalent's tasks to AWS Batch and fetches their results"
-  policy      = jsonencode(local.policies.dispatcher)
+  policy      = jsonencode(merge(local.policies.dispatcher, { Statement = concat(local.policies.dispatcher.Statement, local.with_key) }))
 }

@@ -35,8 +35,11 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
 
   rule {
     apply_server_side_encryption_by_default {
-      sse_algorithm = "AES256"
+      sse_algorithm     = local.kms_key == "" ? "AES256" : "aws:kms"
+      kms_master_key_id = local.kms_key == "" ? null : local.kms_key
     }
+
+    bucket_key_enabled = local.kms_key == "" ? null : true # one request to KMS for many objects
   }
 }
 

@@ -190,8 +190,25 @@ variable "s3_bucket_name" {
   default     = null
 }
 
+variable "sse" {
+  description = "Encryption by S3 (SSE) of every object that is written, for a bucket whose policy demands that requests name it: `AES256`, `aws:kms` or `aws:kms:dsse`. Empty: the bucket's default; with `kms_key`, `aws:kms`."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.sse == null ? true : contains(["", "AES256", "aws:kms", "aws:kms:dsse"], var.sse)
+    error_message = "sse must be one of , AES256, aws:kms, aws:kms:dsse."
+  }
+}
+
+variable "kms_key" {
+  description = "KMS key of the objects, as ID or ARN: for a bucket with a customer managed key, or whose policy demands one. `iam` then prints the statements for the key. A key in another Region or account needs its ARN. Empty: the bucket's default."
+  type        = string
+  default     = null
+}
+
 variable "ecr_repo_name" {
-  description = "ECR repository for the tasks' images."
+  description = "ECR repository for the tasks' images: its name, or its URI where it belongs to another account."
   type        = string
   default     = null
 }
@@ -232,7 +249,7 @@ variable "batch_job_log_group_name" {
 }
 
 variable "vcpu" {
-  description = "vCPUs of one task. Values below 1 need a Fargate queue."
+  description = "vCPUs of one task. Values below 1 need a Fargate queue. On EC2 a fraction is raised to the next whole number."
   type        = number
   default     = null
 
@@ -261,6 +278,34 @@ variable "num_gpus" {
   validation {
     condition     = var.num_gpus == null ? true : var.num_gpus >= 0 && var.num_gpus <= 64
     error_message = "num_gpus must be from 0 to 64."
+  }
+}
+
+variable "assign_public_ip" {
+  description = "Give a task on Fargate a public IP address (AWS Batch: `assignPublicIp`), which it needs in a subnet with an internet gateway to reach ECR and S3. False: none, for a subnet with a NAT gateway or VPC endpoints."
+  type        = bool
+  default     = null
+}
+
+variable "share_identifier" {
+  description = "Share identifier of the jobs (AWS Batch: `shareIdentifier`), which a queue with a fair-share scheduling policy needs and any other queue refuses. At most 255 letters and digits, which a * may follow. Empty: none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.share_identifier == null ? true : can(regex("^([A-Za-z0-9]{1,255}\\*?)?$", var.share_identifier))
+    error_message = "share_identifier must match ^([A-Za-z0-9]{1,255}\\*?)?$."
+  }
+}
+
+variable "scheduling_priority" {
+  description = "Scheduling priority of the jobs within their share identifier (AWS Batch: `schedulingPriorityOverride`), 0 to 9999; jobs with a higher one start first. Only for a queue with a fair-share scheduling policy."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.scheduling_priority == null ? true : var.scheduling_priority >= 0 && var.scheduling_priority <= 9999
+    error_message = "scheduling_priority must be from 0 to 9999."
   }
 }
 
@@ -343,7 +388,7 @@ variable "cache_dir" {
 }
 
 variable "container_image_uri" {
-  description = "Base image; it must have the same minor version of Python as the client. Empty: the official `python:<minor>-slim`, copied once into the ECR repository."
+  description = "Base image; it must have the same minor version of Python as the client. One in any ECR registry is read with your AWS credentials, another private one with Docker's login of this machine. Empty: the official `python:<minor>-slim`, copied once into the ECR repository."
   type        = string
   default     = null
 }
@@ -494,6 +539,8 @@ locals {
     profile                   = var.profile
     region                    = var.region
     s3_bucket_name            = var.s3_bucket_name
+    sse                       = var.sse
+    kms_key                   = var.kms_key
     ecr_repo_name             = var.ecr_repo_name
     batch_job_definition_name = var.batch_job_definition_name
     batch_queue               = var.batch_queue
@@ -503,6 +550,9 @@ locals {
     vcpu                      = var.vcpu
     memory                    = var.memory
     num_gpus                  = var.num_gpus
+    assign_public_ip          = var.assign_public_ip
+    share_identifier          = var.share_identifier
+    scheduling_priority       = var.scheduling_priority
     retry_attempts            = var.retry_attempts
     retry_exceptions          = var.retry_exceptions
     max_memory                = var.max_memory

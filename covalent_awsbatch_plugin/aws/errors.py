@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import re
+import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,6 +19,7 @@ from botocore.parsers import ResponseParserError
 
 from .. import errors
 from ..iam import remedy
+from .sign_in import needs_code
 
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 _UNKNOWN_CREDENTIALS = {
@@ -49,6 +53,9 @@ _LOG_IN = "Run `aws configure` or `aws sso login`, or set profile or credentials
 NO_ANSWER = (
     says.HTTPClientError, says.ConnectionError, says.IncompleteReadError, ResponseParserError, ClientError, OSError,
 )  # fmt: skip
+_NETWORKS_OWN = (ConnectionError, TimeoutError, socket.gaierror, ClientError)  # OSErrors that no file has
+_MACHINES_OWN = {errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EROFS, errno.EIO}
+_FILES_OWN = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 # The members that an answer must have: those that this package reads, and S3's proof that an object is stored.
 _MEMBERS = {
@@ -77,7 +84,36 @@ def translated(action: str, of: str) -> Iterator[None]:
     except says.BotoCoreError as error:
         raise _from_botocore(error, action, of) from error
     except NO_ANSWER as error:
-        raise _no_answer(error, action, of) from error
+        raise _on_this_machine(error) or _no_answer(error, action, of) from error
+
+
+def _on_this_machine(error: BaseException) -> errors.AWSBatchError | None:
+    """Return the error for a file, a program or a limit of this machine; None for an error of the network.
+
+    Both are OSErrors. botocore starts the program of `credential_process` and opens the files that the AWS profile and
+    the environment name; Python's ssl does not say which file it could not open.
+    """
+    if isinstance(error, says.HTTPClientError):
+        error = error.kwargs.get("error") or error
+    if not isinstance(error, OSError) or isinstance(error, _NETWORKS_OWN):
+        return None
+    reason = error.strerror or str(error)
+    if isinstance(error.filename, str | bytes):
+        return errors.SettingError(
+            f"The AWS profile or the environment names `{os.fsdecode(error.filename)}`, which can't be used: {reason}.",
+            advice="Correct its path or its permissions, for example of `credential_process` in the AWS config file.",
+        )
+    if isinstance(error, _FILES_OWN):
+        return errors.SettingError(
+            f"A file that the AWS profile or the environment names can't be used: {reason}.",
+            advice="Correct the path of the certificates: `AWS_CA_BUNDLE`, or `ca_bundle` in the AWS config file.",
+        )
+    if error.errno in _MACHINES_OWN:
+        return errors.ServiceError(
+            f"The request could not be sent because of this machine: {reason}.",
+            advice="Free memory or disk space, or raise the limit of open files (`ulimit -n`).",
+        )
+    return None
 
 
 def _from_botocore(error: says.BotoCoreError, action: str, of: str) -> errors.AWSBatchError:
@@ -86,6 +122,8 @@ def _from_botocore(error: says.BotoCoreError, action: str, of: str) -> errors.AW
     if isinstance(error, _NO_CREDENTIALS):
         happened = f"No AWS credentials were found for a request about {of}."
         return errors.NotAuthenticated(happened, says=text, advice=_LOG_IN)
+    if isinstance(error, says.RefreshWithMFAUnsupportedError):
+        return needs_code("", text)
     if isinstance(error, says.SSOError | says.TokenRetrievalError):
         advice = "Run `aws sso login` for this profile."
         return errors.NotAuthenticated("The AWS sign-in has expired.", says=text, advice=advice)
@@ -102,11 +140,18 @@ def _from_botocore(error: says.BotoCoreError, action: str, of: str) -> errors.AW
         advice = "Correct that file: it must have [profile] headings and `name = value` lines."
         return errors.SettingError("The AWS config or credentials file can't be read.", says=text, advice=advice)
     if isinstance(error, NO_ANSWER):
-        return _no_answer(error, action, of)
+        return _on_this_machine(error) or _no_answer(error, action, of)
     return errors.Refused(f"The request to AWS about {of} could not be sent.", says=text)
 
 
-def _no_answer(error: BaseException, action: str, of: str) -> errors.Unreachable:
+def _no_answer(error: BaseException, action: str, of: str) -> errors.ServiceError:
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return errors.Refused(
+            f"The certificate that answered {action} for {of} is not trusted.",
+            says=str(error),
+            advice="If a proxy or an endpoint has a certificate of your organization, set AWS_CA_BUNDLE to a file with"
+            " its CA.",
+        )
     return errors.Unreachable(
         f"AWS did not answer {action} for {of}.",
         says=str(error) or type(error).__name__,
@@ -160,6 +205,23 @@ def is_throttle(answer: Mapping[str, Any]) -> bool:
     return answer.get("Error", {}).get("Code") in _THROTTLED or status == 429
 
 
+def _permission(action: str, message: str) -> str:
+    """Return the permission that AWS denies; it may differ from the action, for example iam:PassRole."""
+    match = _NAMED.search(message)
+    return match[1] if match else _PERMISSION.get(action, action)
+
+
+def _to_allow(permission: str, action: str, message: str) -> str:
+    """Return what to do where AWS denies an action with this message, for lack of a permission."""
+    if action.startswith("s3:") and "resource-based policy" in message:
+        return (
+            "Look at the bucket's policy, which denies it. If the policy demands encryption, set sse or kms_key in"
+            " [executors.awsbatch] as it says."
+        )
+    of = "the KMS key (kms_key)" if permission.startswith("kms:") else "it"
+    return f"Grant `{permission}` on {of} to the user or role of the Covalent server{remedy(permission)}."
+
+
 def _from_answer(error: says.ClientError, action: str, of: str) -> errors.ServiceError:
     answer: Mapping[str, Any] = error.response
     code = str(answer.get("Error", {}).get("Code", ""))
@@ -171,10 +233,13 @@ def _from_answer(error: says.ClientError, action: str, of: str) -> errors.Servic
     if code in _UNKNOWN_CREDENTIALS:
         return errors.NotAuthenticated("AWS does not accept the credentials.", says=words, advice=_LOG_IN)
     if code in _DENIED:
-        match = _NAMED.search(message)  # may differ from the action, for example iam:PassRole
-        permission = match[1] if match else _PERMISSION.get(action, action)
-        advice = f"Grant `{permission}` on it to the user or role of the Covalent server{remedy(permission)}."
-        return errors.NotAllowed(f"AWS does not allow {action} on {of}.", says=words, advice=advice)
+        denial = errors.NotAllowed(f"AWS does not allow {action} on {of}.", says=words)
+        denial.permission = _permission(action, message)
+        denial.advice = _to_allow(denial.permission, action, message)
+        return denial
+    if code.startswith("KMS."):
+        advice = "Correct kms_key in [executors.awsbatch]: an enabled key in the bucket's Region."
+        return errors.Refused(f"AWS can't use the KMS key of {of}.", says=words, advice=advice)
     if code in _MISSING:
         advice = "Correct its name in [executors.awsbatch]."
         return errors.NotFound(f"AWS did not find {of}.", says=words, advice=advice)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..core.resource_names import bare_role
 from ..errors import NotAllowed, NotFound, Refused
 from .session import AWS
 
@@ -35,12 +36,12 @@ class Account:
 
     async def role_arn(self, role: str, setting: str, identity: Identity) -> str:
         """Return the ARN of a role given by name or ARN; `setting` is the setting's name for errors."""
-        name = role.rpartition("/")[2] if role.startswith("arn:") else role
+        name, is_arn = bare_role(role), role.startswith("arn:")
         try:
             answer = await self._aws.call("iam", "GetRole", of=f"role `{name}` ({setting})", RoleName=name)
         except NotAllowed:  # the check is optional; without the permission the name is trusted
-            return role if role != name else f"arn:{identity.partition}:iam::{identity.account}:role/{role}"
+            return role if is_arn else f"arn:{identity.partition}:iam::{identity.account}:role/{role.lstrip('/')}"
         except (NotFound, Refused) as error:
             error.advice = f"Correct {setting} in [executors.awsbatch], or create the role."
             raise
-        return role if role != name else str(answer["Role"]["Arn"])
+        return role if is_arn else str(answer["Role"]["Arn"])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -32,15 +32,24 @@ class Store:
     def __init__(self, aws: AWS, bucket: str, account: str) -> None:
         self._aws, self.bucket, self._account = aws, bucket, account
         self._fast_get = QuickGet(aws)
+        self._elsewhere = ""  # the bucket's Region where that is not the connection's
         self._of: dict[str, Any] = {"Bucket": bucket, "ExpectedBucketOwner": account}
 
-    async def _call(self, operation: str, **parameters: Any) -> Any:
-        return await self._aws.call("s3", operation, of=f"bucket `{self.bucket}`", **self._of, **parameters)
+    async def call(self, operation: str, **parameters: Any) -> Any:
+        """Send one request for this bucket, in its Region, checking its owner. Raises the errors of `AWS.call`."""
+        of = f"bucket `{self.bucket}`"
+        return await self._aws.call("s3", operation, of=of, region=self._elsewhere, **self._of, **parameters)
+
+    async def region(self) -> str:
+        """Return the bucket's Region, which `check` asks for; before that, the connection's."""
+        return self._elsewhere or await self._aws.region()
 
     async def check(self) -> None:
-        """Raise NotFound or NotAllowed, with advice, if the bucket cannot be used."""
+        """Ask for the bucket's Region. Raise NotFound or NotAllowed, with advice, if the bucket cannot be used."""
         try:
-            await self._call("HeadBucket")
+            answer = await self.call("HeadBucket")
+            there, here = answer.get("BucketRegion"), await self._aws.region()
+            self._elsewhere = there if there and there != here else ""
         except (NotFound, Refused) as error:
             if "AWS says: 400" not in error.says:  # S3 gives no message for a HEAD; the advice then has the cause
                 error.advice = f"Correct s3_bucket_name, or run `aws s3 mb s3://{self.bucket}`."
@@ -57,34 +66,34 @@ class Store:
     async def has(self, key: str) -> bool:
         """Return whether the object exists."""
         try:
-            await self._call("HeadObject", Key=key)
+            await self.call("HeadObject", Key=key)
         except NotFound:
             return False
         return True
 
-    async def put(self, key: str, data: bytes) -> None:
-        """Upload bytes, in parts if they are many."""
-        await self._upload(key, io.BytesIO(data))
+    async def put(self, key: str, data: bytes, encryption: Mapping[str, str]) -> None:
+        """Upload bytes, in parts if they are many. `encryption` has the parameters of PutObject for it."""
+        await self._upload(key, io.BytesIO(data), encryption)
 
-    async def put_file(self, key: str, path: Path) -> None:
-        """Upload a file of any size in parts, without holding it in memory.
+    async def put_file(self, key: str, path: Path, encryption: Mapping[str, str]) -> None:
+        """Upload a file of any size in parts, without holding it in memory. `encryption` is as for `put`.
 
         Raises StagingError if the file cannot be read.
         """
         with staged(path, "read"):
             file = path.open("rb")
         with file:
-            await self._upload(key, file)
+            await self._upload(key, file, encryption)
 
-    async def _upload(self, key: str, file: BinaryIO) -> None:
-        owner = {"ExpectedBucketOwner": self._account}
+    async def _upload(self, key: str, file: BinaryIO, encryption: Mapping[str, str]) -> None:
+        extra = {"ExpectedBucketOwner": self._account, **encryption}
 
         async def put() -> None:
             self._aws.calls["s3:PutObject"] += 1
             file.seek(0)
             with translated("s3:PutObject", f"bucket `{self.bucket}`"):
-                client = await self._aws.client("s3")
-                await client.upload_fileobj(file, self.bucket, key, ExtraArgs=owner)
+                client = await self._aws.client("s3", region=self._elsewhere)
+                await client.upload_fileobj(file, self.bucket, key, ExtraArgs=extra)
 
         await self._aws.patiently(put)
 
@@ -92,9 +101,11 @@ class Store:
         """Return the object's bytes; None if it does not exist."""
         try:
             with translated("s3:GetObject", f"bucket `{self.bucket}`"):
-                return await self._fast_get.get(self.bucket, key, self._account)
+                return await self._fast_get.get(self.bucket, key, self._account, self._elsewhere)
         except LeftToBotocore:
-            return await self._read(key, self._chunk)
+            body = await self._read(key, self._chunk)
+            self._fast_get.reached(self.bucket, self._elsewhere)
+            return body
 
     async def get_file(self, key: str, path: Path) -> bool:
         """Stream the object to a file; return False if it does not exist.
@@ -129,20 +140,23 @@ class Store:
 
     async def keys(self, prefix: str, *, once: bool = False) -> list[str]:
         """Return every key below a prefix; with `once`, an outage is the caller's."""
-        of = f"bucket `{self.bucket}`"
-        items = self._aws.items("s3", "ListObjectsV2", "Contents", of=of, once=once, **self._of, Prefix=prefix)
-        return [item["Key"] async for item in items]
+        return [item["Key"] async for item in self.objects(prefix, once=once)]
+
+    def objects(self, prefix: str, *, once: bool = False) -> AsyncIterator[Mapping[str, Any]]:
+        """Yield every object below a prefix, as ListObjectsV2 describes it."""
+        of, more = f"bucket `{self.bucket}`", {"region": self._elsewhere, "once": once, **self._of}
+        return self._aws.items("s3", "ListObjectsV2", "Contents", of=of, Prefix=prefix, **more)
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete objects, 1,000 per request; an object that does not exist is no error."""
         for start in range(0, len(keys), KEYS_PER_CALL):
             objects = [{"Key": key} for key in keys[start : start + KEYS_PER_CALL]]
-            await self._call("DeleteObjects", Delete={"Objects": objects, "Quiet": True})
+            await self.call("DeleteObjects", Delete={"Objects": objects, "Quiet": True})
 
     @contextlib.asynccontextmanager
     async def _body(self, key: str) -> AsyncIterator[Any]:
         try:
-            answer = await self._call("GetObject", Key=key)
+            answer = await self.call("GetObject", Key=key)
         except NotFound as error:
             if "NoSuchBucket" in error.says:
                 raise

@@ -4,14 +4,14 @@
 """GetObject for many small objects: botocore's URL, signature and connections, without its other steps.
 
 It takes 0.6 ms of CPU per object instead of 1.4 (benchmarks/), and thousands of results are read. botocore finds the
-bucket's address for each key; here it is found once. Every response but success and NoSuchKey is left to botocore,
-which handles redirects, retries, renewed credentials and all errors.
+bucket's address for each key; here it is found once, for the bucket's Region. Every response but success and NoSuchKey
+is left to botocore, which handles redirects, retries, renewed credentials and all errors.
 """
 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -31,38 +31,49 @@ class QuickGet:
 
     def __init__(self, aws: AWS) -> None:
         self._aws = aws
-        self._base: dict[str, str] = {}
-        self._odd: set[str] = set()
+        self._base: dict[tuple[str, str], str] = {}
+        self._odd: set[tuple[str, str]] = set()
+        self._unreachable: set[tuple[str, str]] = set()
 
-    async def get(self, bucket: str, key: str, owner: str) -> bytes | None:
+    async def get(self, bucket: str, key: str, owner: str, region: str = "") -> bytes | None:
         """Return the object's bytes, None if it does not exist; one try.
 
-        Raises LeftToBotocore and the errors of `AWS.client`.
+        `region` is the bucket's, if it is not the connection's. Raises LeftToBotocore and the errors of `AWS.client`.
         """
-        if bucket in self._odd:
+        place = bucket, region
+        if place in self._odd or place in self._unreachable:
             raise LeftToBotocore
-        client = await self._aws.client("s3")
-        if bucket not in self._base:
-            self._base[bucket] = await _base(client, bucket)
-        request = AWSRequest("GET", self._base[bucket] + quote(key), {"x-amz-expected-bucket-owner": owner})
+        client = await self._aws.client("s3", region=region)
+        if place not in self._base:
+            self._base[place] = await base_url(client, bucket)
+        request = AWSRequest("GET", self._base[place] + quote(key), {"x-amz-expected-bucket-owner": owner})
         S3SigV4Auth(await self._aws.keys(), "s3", client.meta.region_name).add_auth(request)
         self._aws.calls["s3:GetObject"] += 1
         try:
             answer = await client._endpoint.http_session.send(request.prepare())
             body: bytes = await answer.content
         except NO_ANSWER as error:
+            self._unreachable.add(place)
             raise LeftToBotocore from error
         if answer.status_code == 200 and "etag" in answer.headers:  # without one it is a proxy's page
             return body
         if answer.status_code == 404 and b"<Code>NoSuchKey</Code>" in body:
             return None
         if answer.status_code in _NOT_HERE and b"<Code>ExpiredToken</Code>" not in body:
-            self._odd.add(bucket)
+            self._odd.add(place)
         raise LeftToBotocore
 
+    def reached(self, bucket: str, region: str = "") -> None:
+        """Note that botocore got an answer; until then no object waits here for a connection that has failed before."""
+        self._unreachable.discard((bucket, region))
 
-async def _base(client: Any, bucket: str) -> str:
-    """Return the URL of an empty key, by botocore's rules: endpoints, addressing styles, access points."""
-    signed = await client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"})
-    there = urlsplit(signed)
-    return f"{there.scheme}://{there.netloc}{there.path.removesuffix('k')}"
+
+async def base_url(client: Any, bucket: str) -> str:
+    """Return the URL of an empty key, by botocore's rules: endpoints, addressing styles, access points.
+
+    A presigned URL would have S3's global name in every Region of the partition `aws`.
+    """
+    operation = client.meta.service_model.operation_model("GetObject")
+    context = {"client_region": client.meta.region_name, "client_config": client.meta.config}
+    url, _, _ = await client._resolve_endpoint_ruleset(operation, {"Bucket": bucket, "Key": "k"}, context)
+    return f"{url.rstrip('/')}/"

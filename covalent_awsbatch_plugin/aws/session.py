@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import re
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import aioboto3
 import aiobotocore.session
@@ -22,20 +24,32 @@ from botocore import xform_name
 from botocore.loaders import Loader, create_loader
 from botocore.utils import parse_timestamp
 
+from ..core.concurrency import Pace
 from ..core.loop_end import at_loop_end
 from ..core.outage import PATIENCE_SECONDS, Outage, Patience, is_misdirected
-from ..core.rate_limit import Pace
 from ..errors import AWSBatchError, NotAllowed, NotAuthenticated, Refused, SettingError, Throttled, Unreachable
+from .credential_files import files_stamp, place, readable
 from .errors import check_answer, check_body, is_throttle, translated
-from .profile_files import place, stamps
+from .permissions import Permissions
+from .sign_in import ask_nothing, json_credentials
 
 # botocore's retries bridge a single failure, also within an upload of many parts; `patience` rides out an outage.
+# In us-east-1, S3 has a name of that Region as in every other, and the global name is not botocore's default then.
 CLIENT_CONFIG = AioConfig(
-    retries={"mode": "standard", "total_max_attempts": 3}, max_pool_connections=50, connect_timeout=10
+    retries={"mode": "standard", "total_max_attempts": 3},
+    max_pool_connections=50,
+    connect_timeout=10,
+    s3={"us_east_1_regional_endpoint": "regional"},
 )
-ONCE_CONFIG = AioConfig(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=10)
+ONCE_CONFIG = AioConfig(
+    retries={"mode": "standard", "total_max_attempts": 1},
+    connect_timeout=10,
+    s3={"us_east_1_regional_endpoint": "regional"},
+)
+AWS_HOST = re.compile(r"\.amazonaws\.com(\.cn)?$|\.api\.aws$|\.(c2s|sc2s|csp)\S*$")
 IDLE_SECONDS = 60  # an unused session is closed after this; opening one again costs about 0.1 s of CPU
 
+COMPARE_SECONDS = 60  # time after which a refusal leads to a look at the keys although no file has changed
 # The request's parameter for the next page, by the response's member: Batch, ECR, Logs; EC2; S3; IAM.
 _PAGE_TOKENS = {
     "nextToken": "nextToken",
@@ -63,22 +77,26 @@ class AWS:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.calls: Counter[str] = Counter()
-        self._clients: dict[tuple[str, AioConfig], Any] = {}
+        self._clients: dict[tuple[str, AioConfig, str], Any] = {}
         self._opening = asyncio.Lock()
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._stack = contextlib.AsyncExitStack()
         self.pace, self.patience = Pace(), Patience(connection.outage_patience)
+        self.permissions = Permissions()
+        self.generation = 0  # grows when other credentials are used: answers about the old ones don't count any more
         self._is_answered = False
         self._session: aioboto3.Session | None = None
         self._used: object = None  # the keys that clients sign with
-        self._renewed_callbacks: list[Callable[[], None]] = []
+        self._stamp: object = None  # of the credentials' files when the keys were last compared
+        self._check_after = float("-inf")
         self._files: object = None  # their state at the last look at the profile
         self._place: object = None
 
     async def __aenter__(self) -> AWS:
         self._session = _session(self.connection)
+        self._stamp, self._check_after = files_stamp(self._session._session), time.monotonic() + COMPARE_SECONDS
         # Another session reads the profile: botocore keeps half of it where a file can't be parsed.
-        self._files, self._place = stamps(self._session._session), place(_session(self.connection)._session)
+        self._files, self._place = self._stamp, place(_session(self.connection)._session)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -94,14 +112,10 @@ class AWS:
         """Add a coroutine function to await when this AWS is closed, before its clients are."""
         self._closers.append(close)
 
-    def on_renewal(self, renewed: Callable[[], None]) -> None:
-        """Add a function to call when the credentials were renewed; they may be another account's."""
-        self._renewed_callbacks.append(renewed)
-
     def has_moved(self) -> bool:
         """Return whether the AWS profile leads elsewhere by now: to another endpoint, Region or role."""
         assert self._session is not None, "AWS is an async context manager"
-        files = stamps(self._session._session)
+        files = files_stamp(self._session._session)
         if files == self._files:
             return False
         self._files = files
@@ -110,19 +124,21 @@ class AWS:
         except AWSBatchError:  # the next request says what is wrong
             return False
 
-    async def call(self, service: str, operation: str, *, of: str, once: bool = False, **parameters: Any) -> Any:
+    async def call(
+        self, service: str, operation: str, *, of: str, once: bool = False, region: str = "", **parameters: Any
+    ) -> Any:
         """Send one request, such as `call("batch", "SubmitJob", of="the queue `q`", ...)`.
 
-        `of` names the resource for errors. With `once` there is one try, for calls that must not take effect twice or
-        that the caller repeats. Raises one of the ServiceError family, or SettingError if the settings do not make a
-        session.
+        `of` names the resource for errors. `region` is another Region than the connection's. With `once` there is one
+        try, for calls that must not take effect twice or that the caller repeats. Raises one of the ServiceError
+        family, or SettingError if the settings do not make a session.
         """
 
         async def ask() -> Any:
             await self.pace.wait(service, operation)
             self.calls[f"{service}:{operation}"] += 1
             with translated(f"{service}:{operation}", of):
-                client = await self.client(service, ONCE_CONFIG if once else CLIENT_CONFIG)
+                client = await self.client(service, ONCE_CONFIG if once else CLIENT_CONFIG, region)
                 return await getattr(client, xform_name(operation))(**parameters)
 
         return await self.patiently(ask, once=once)
@@ -158,8 +174,10 @@ class AWS:
             asked_by = self._session
             try:
                 return await ask()
-            except (NotAuthenticated, NotAllowed, Refused, SettingError):
-                if self._session is asked_by and not await self._renewed():  # another call may have renewed it
+            except (NotAuthenticated, NotAllowed, Refused, SettingError) as error:
+                may_be_keys = isinstance(error, NotAuthenticated | SettingError)
+                # another call may have renewed it
+                if self._session is asked_by and not await self._renewed(error_may_be_keys=may_be_keys):
                     raise
             except (Throttled, Unreachable) as error:
                 outage = outage or self.patience.outage()
@@ -167,29 +185,37 @@ class AWS:
                 if once or misdirected or self.has_moved() or not await outage.lasts(error):
                     raise
 
-    async def _renewed(self) -> bool:
-        """Load the credentials again; return whether they have changed, for example by a new sign-in."""
+    async def _renewed(self, *, error_may_be_keys: bool) -> bool:
+        """Load the credentials again; return whether they have changed, for example by a new sign-in.
+
+        A new session costs 24 ms, so an error that names no credentials leads to one only if a file of credentials has
+        changed since, or after a minute: some credentials come from programs.
+        """
         assert self._session is not None, "AWS is an async context manager"
         old, used_keys = self._session, self._used
+        stamp = files_stamp(old._session)
+        if not error_may_be_keys and stamp == self._stamp and time.monotonic() < self._check_after:
+            return False  # the files are as they were when the keys were last compared
+        self._stamp, self._check_after = stamp, time.monotonic() + COMPARE_SECONDS
         try:
             new = _session(self.connection)
             changed = await _keys(new) not in (None, used_keys)
         except AWSBatchError:
             return False
         if changed and self._session is old:  # clients that calls still use are closed with the others
-            self._session, self._clients = new, {}
-            for renewed in self._renewed_callbacks:
-                renewed()
+            self._session, self._clients, self.permissions = new, {}, Permissions()
+            self.generation += 1
         return changed
 
-    async def client(self, service: str, config: AioConfig = CLIENT_CONFIG) -> Any:
+    async def client(self, service: str, config: AioConfig = CLIENT_CONFIG, region: str = "") -> Any:
         """Return the aiobotocore client; prefer `call`, which counts and translates."""
-        key = service, config
+        key = service, config, region
         async with self._opening:
             if key not in self._clients:
                 assert self._session is not None, "AWS is an async context manager"
-                context = self._session.client(service, config=config)
-                client = await self._stack.enter_async_context(context)
+                context = self._session.client(service, config=config, region_name=region or None)
+                with json_credentials():
+                    client = await self._stack.enter_async_context(context)
                 client.meta.events.register("needs-retry", functools.partial(self._answered, service))
                 client.meta.events.register("before-parse", check_body)
                 client.meta.events.register("after-call", check_answer)
@@ -215,21 +241,34 @@ class AWS:
             credentials = await self._session.get_credentials()
         return getattr(credentials, "_expiry_time", None)  # botocore has no public attribute for it
 
+    def variable(self, name: str) -> Any:
+        """Return a variable of botocore's configuration, such as `use_fips_endpoint`; None if it is not set."""
+        assert self._session is not None, "AWS is an async context manager"
+        return self._session._session.get_config_variable(name)
+
     async def region(self) -> str:
         """Return the Region of this connection."""
         with translated("sts:GetCallerIdentity", "the AWS account"):
             return str((await self.client("sts")).meta.region_name)
 
+    async def has_console(self) -> bool:
+        """Return whether AWS's console shows what this connection reaches: not with an endpoint that is no AWS's."""
+        endpoint = str((await self.client("logs")).meta.endpoint_url)
+        return AWS_HOST.search(urlsplit(endpoint).hostname or "") is not None
+
 
 def _session(connection: Connection) -> aioboto3.Session:
     core = aiobotocore.session.AioSession(profile=connection.profile or None)
-    core.register_component("data_loader", _models())
+    core.register_component("data_loader", loader())
     core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
     if connection.credentials:
-        core.set_config_variable("credentials_file", str(_readable(connection.credentials)))
+        core.set_config_variable("credentials_file", str(readable(connection.credentials)))
     with translated("the AWS session", "the AWS account"):
         session = aioboto3.Session(botocore_session=core, region_name=connection.region or None)
-    _models().search_paths[:] = dict.fromkeys(_models().search_paths)  # each session adds boto3's folder again
+    with contextlib.suppress(AWSBatchError), translated("the AWS session", "the AWS account"):
+        # An unknown profile or an unreadable file is the error of the first request.
+        ask_nothing(core, connection.profile or str(core.get_config_variable("profile") or ""))
+    loader().search_paths[:] = dict.fromkeys(loader().search_paths)  # each session adds boto3's folder again
     return session
 
 
@@ -243,28 +282,14 @@ def _timestamp(value: Any) -> datetime:
 
 
 @functools.cache
-def _models() -> Loader:
+def loader() -> Loader:
     """Return the loader of AWS's service descriptions, which are parsed once in a process."""
     return create_loader()
 
 
-def _readable(credentials: str) -> Path:
-    """Return the path of the credentials file; botocore treats one that it cannot read as empty."""
-    path = Path(credentials).expanduser()
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise SettingError(
-            f"The setting credentials={credentials!r} names a file that can't be read: {error.strerror}.",
-            advice="Set the path of a shared credentials file on the machine of the Covalent server,"
-            " or leave it empty for boto3's usual search.",
-        ) from None
-    return path
-
-
 async def _keys(session: aioboto3.Session) -> object:
     """Return the keys of a session, which distinguish two sets of credentials; None if there are none."""
-    with translated("sts:GetCallerIdentity", "the AWS account"):
+    with translated("sts:GetCallerIdentity", "the AWS account"), json_credentials():
         credentials = await session.get_credentials()
         return credentials and await credentials.get_frozen_credentials()
 

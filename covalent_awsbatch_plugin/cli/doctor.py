@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..core.covalent_config import section
 from ..infra.checks import OK, UNKNOWN, WRONG, Finding
 from .options import CONNECTION, NAMES, showing
-from .root import main, resolved, settings_options, with_services
+from .root import main, resolved, settings_options, typos, with_services
 
 if TYPE_CHECKING:
     from ..tasks.services import Services
@@ -24,32 +25,36 @@ _MARKS = {OK: ("ok  ", "green"), WRONG: ("BAD ", "red"), UNKNOWN: ("?   ", "yell
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list, for scripts.")
-@showing(*CONNECTION, *NAMES, "vcpu", "memory", "num_gpus", "platform", "container_image_uri", "builder")
+@showing(
+    *CONNECTION, *NAMES, "sse", "kms_key", "vcpu", "memory", "num_gpus", "platform", "container_image_uri", "builder"
+)
 @settings_options
 def doctor(as_json: bool, **options: Any) -> None:
     """Check everything that a task needs at AWS. Prints one line per check: ok, or the problem and its correction.
 
-    Exit code 1 if a check fails; `?` marks a check that could not be made. One empty object is written to the bucket
-    and deleted; nothing else is changed. Settings come from [executors.awsbatch]; an option tries another value.
+    Exit code 1 if a check fails; `?` marks a check that could not be made. One object of one byte is written to
+    the bucket and deleted; nothing else is changed. Settings come from [executors.awsbatch]; an option tries another
+    value.
 
     \b
       covalent-awsbatch doctor
       covalent-awsbatch doctor --num-gpus 1 --memory 60       # would such a task fit?
       covalent-awsbatch doctor --json | jq '.[] | select(.state == "wrong")'
     """
-    settings = resolved(options)
+    settings = resolved(options, warn=False)
+    findings = [Finding("settings", WRONG, sentence) for sentence in typos(section())]
+    for finding in () if as_json else findings:
+        _show(finding)
 
-    async def look(services: Services) -> list[Finding]:
+    async def look(services: Services) -> None:
         from ..infra.doctor import Doctor
 
-        findings = []
         async for finding in Doctor(services, settings).findings():
             findings.append(finding)
             if not as_json:
                 _show(finding)
-        return findings
 
-    findings = with_services(settings, look)
+    with_services(settings, look)
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     sys.exit(int(any(finding.state == WRONG for finding in findings)))

@@ -25,7 +25,7 @@ def env() -> None:
       covalent-awsbatch env build --environment requirements.txt
       covalent-awsbatch env show --environment auto workflow.py
 
-    With `auto`, SCRIPTS are searched for the packages that they import.
+    With `auto`, SCRIPTS are searched for what their electrons refer to (without electrons: all of their functions).
     """
 
 

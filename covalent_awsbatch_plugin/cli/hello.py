@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..runner.protocol.envelope import STDERR, STDOUT
 from ..settings import Settings
-from .root import main, resolved, settings_options, with_client
+from .root import main, progress, resolved, settings_options, with_client
 
 if TYPE_CHECKING:
     from ..tasks.client import Client
+    from ..tasks.results import NodeResult
+
+OUTPUT_LINES = 40
 
 
 @main.command()
@@ -61,8 +65,16 @@ async def _hello(client: Client, settings: Settings, folder: Path) -> None:
     say("The job has ended. Reading the result ...")
     (result,) = await client.results(settings, ended, group.node_ids, folder)
     if result.error:
+        _show_output(result)
         raise result.error
     say(f"Result: {value_of(result)}")
+
+
+def _show_output(result: NodeResult) -> None:
+    """Print what the task printed, or the end of its log, to standard error: the folder of its files is deleted."""
+    for name in (STDOUT, STDERR):
+        if name in result.files and (text := result.files[name].read_text(errors="replace").strip()):
+            progress(f"The last lines of its {name}:\n" + "\n".join(text.splitlines()[-OUTPUT_LINES:]))
 
 
 class _Stopwatch:

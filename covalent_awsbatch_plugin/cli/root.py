@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,11 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from .. import __version__
-from ..core.covalent_config import config_file, section
-from ..dependencies.spec import anchored
+from ..core.covalent_config import COVALENTS_OWN, config_file, section
+from ..dependencies.relative_paths import anchored_existing
 from ..errors import AWSBatchError
 from ..local.background import LocalAWSFailed
-from ..settings import Given, Settings, resolve
+from ..settings import Given, Settings, ignored_keys, resolve
 from .options import Sectioned
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class _ReportedErrors(click.Group):
     group_class = type
 
     def invoke(self, ctx: click.Context) -> Any:
+        logging.getLogger("aiobotocore.credentials").setLevel(logging.ERROR)  # it logs the error that is raised, too
         try:
             return super().invoke(ctx)
         except AWSBatchError as error:
@@ -62,11 +64,26 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def resolved(options: dict[str, Any]) -> Settings:
-    """Return the settings: the command line's over those of Covalent's config file. Raises SettingError."""
-    values = {name: value for name, value in section().items() if name in Settings.model_fields}
-    options = anchored(options, Path.cwd())
-    return resolve(Given(options, "on the command line"), Given(values, f"in [executors.awsbatch] of {config_file()}"))
+def resolved(options: dict[str, Any], *, warn: bool = True) -> Settings:
+    """Return the settings: the command line's over those of Covalent's config file. Raises SettingError.
+
+    Prints a warning for each key of the section that is no setting; `doctor` lists them itself.
+    """
+    values = section()
+    for sentence in typos(values) if warn else ():
+        progress(f"Warning: {sentence}")
+    ours = {name: value for name, value in values.items() if name in Settings.model_fields}
+    options = anchored_existing(options, Path.cwd())
+    return resolve(Given(options, "on the command line"), Given(ours, f"in {_place()}"))
+
+
+def typos(values: dict[str, Any]) -> list[str]:
+    """Return a sentence for each key of the config section that is no setting."""
+    return ignored_keys(values, COVALENTS_OWN, _place())
+
+
+def _place() -> str:
+    return f"[executors.awsbatch] of {config_file()}"
 
 
 def with_client(settings: Settings, work: Callable[[Client], Awaitable[T]]) -> T:

@@ -17,6 +17,7 @@ from ..errors import SettingError
 from .files import atomic_write
 
 LOCK_SECONDS = 10  # Covalent holds it for milliseconds
+COVALENTS_OWN = ("log_stdout", "log_stderr", "retries")  # keys of an executor's section that Covalent itself reads
 
 
 def config_file() -> Path:

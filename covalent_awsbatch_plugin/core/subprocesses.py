@@ -17,6 +17,8 @@ from pathlib import Path
 
 from ..errors import Cancelled
 
+LIMIT_S = 3600.0  # of one child: the largest builds from source take less
+
 Say = Callable[[str], None]
 
 
@@ -58,18 +60,22 @@ class Work:
         environment: Mapping[str, str] | None = None,
         stdin_text: str = "",
         on_line: Say = lambda _: None,
+        limit_s: float = LIMIT_S,
     ) -> Done:
         """Run a command with `stdin_text` as its input; `on_line` gets each line of its standard error.
 
-        Raises Cancelled.
+        After `limit_s` it is killed, which is an end by a signal. Raises Cancelled.
         """
         with tempfile.TemporaryFile("w+") as stdin, tempfile.TemporaryFile("w+", errors="replace") as stdout:
             stdin.write(stdin_text)
             stdin.seek(0)
-            with self._started(command, folder, environment, stdin.fileno(), stdout.fileno()) as child:
+            started = self._started(command, folder, environment, stdin.fileno(), stdout.fileno())
+            with started as child, _limited(child, limit_s) as expired:
                 stderr = "".join(_lines(child, on_line))
                 child.wait()
             self.go_on()
+            if expired.is_set():
+                stderr += f"{command[0]} did not end within {limit_s:g} s and was killed.\n"
             stdout.seek(0)
             return Done(child.returncode, stdout.read(), stderr)
 
@@ -99,6 +105,24 @@ class Work:
         finally:
             with self._lock:
                 self._children.discard(child)
+
+
+@contextlib.contextmanager
+def _limited(child: subprocess.Popen[str], limit_s: float) -> Iterator[threading.Event]:
+    """Kill the child if the block takes longer than `limit_s`; the event says that it was."""
+    expired = threading.Event()
+
+    def end() -> None:
+        expired.set()
+        _kill(child)
+
+    timer = threading.Timer(limit_s, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield expired
+    finally:
+        timer.cancel()
 
 
 def _lines(child: subprocess.Popen[str], on_line: Say) -> Iterator[str]:

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from uv import find_uv_bin
 
-from .subprocesses import Work
+from .subprocesses import LIMIT_S, Work
+from .url_passwords import without_passwords
 
 # The variables of pip, and uv's own of the same meaning. uv itself reads none of pip's.
 _PIPS = {
@@ -28,14 +29,13 @@ _PIPS = {
     "PIP_NO_INDEX": "UV_NO_INDEX",
 }
 INDEXES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX")
-_LINES = 30  # of uv's error text
+_FIRST_LINES, _LAST_LINES = 10, 20  # of uv's error text: what it did, and how a compiler's output ends
 # Lines of progress: some are worth passing on, and none explains a failure.
 _NEWS = re.compile(r"\s*(Downloading|Building|Updating) .+")
 _PROGRESS = re.compile(
     r"\s*(Using CPython|Resolved|Downloading|Downloaded|Building|Built|Updating|Updated|Prepared|Installed) .+"
     r"| [+~-] .+|warning: The .--pylock. option is experimental.*"
 )
-_PASSWORD = re.compile(r"(?<=://)[^/@\s'\"]+@")
 
 
 class UvRun(NamedTuple):
@@ -46,7 +46,13 @@ class UvRun(NamedTuple):
 
 
 def run_uv(
-    work: Work, words: Sequence[str], *, folder: Path | None = None, stdin_text: str = "", indexes: Sequence[str] = ()
+    work: Work,
+    words: Sequence[str],
+    *,
+    folder: Path | None = None,
+    stdin_text: str = "",
+    indexes: Sequence[str] = (),
+    limit_s: float = LIMIT_S,
 ) -> UvRun:
     """Run uv in `folder`, with `stdin_text` as its input and `indexes` added to the user's. Raises Cancelled."""
 
@@ -58,12 +64,16 @@ def run_uv(
     command = [find_uv_bin(), *words, "--color", "never", *_no_index(environment)]
     if indexes:  # not as arguments, which every user of this machine can read
         environment["UV_INDEX"] = " ".join(filter(None, (environment.get("UV_INDEX"), *indexes)))
-    done = work.run(command, folder=folder, environment=environment, stdin_text=stdin_text, on_line=report)
+    done = work.run(
+        command, folder=folder, environment=environment, stdin_text=stdin_text, on_line=report, limit_s=limit_s
+    )
     if not done.code:
         return UvRun(done.output, "")
     lines = [line for line in done.stderr.strip().splitlines() if not _PROGRESS.fullmatch(line)]
     ended = f"ended by signal {-done.code}" if done.code < 0 else f"ended with code {done.code}"
-    return UvRun(done.output, without_passwords("\n".join(lines[:_LINES])) or ended)
+    if len(lines) > _FIRST_LINES + _LAST_LINES:
+        lines = [*lines[:_FIRST_LINES], "...", *lines[-_LAST_LINES:]]
+    return UvRun(done.output, without_passwords("\n".join(lines)) or ended)
 
 
 def uv_environment(user_variables: Mapping[str, str]) -> dict[str, str]:
@@ -85,8 +95,3 @@ def index_variables(user_variables: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that name indexes, without passwords: another index may give another answer."""
     variables = uv_environment(user_variables)
     return {name: without_passwords(variables[name]) for name in INDEXES if variables.get(name)}
-
-
-def without_passwords(text: str) -> str:
-    """Return the text with `***` for what stands before @ in URLs."""
-    return _PASSWORD.sub("***@", text)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import cloudpickle
@@ -27,6 +28,7 @@ class Distribution:
     """An installed distribution.
 
     `folder` is its source on this machine, if it was installed from a folder; `editable` if it is used from there.
+    `url` is its source elsewhere, if it was installed from a URL.
     """
 
     name: str
@@ -34,10 +36,12 @@ class Distribution:
     modules: frozenset[str]
     folder: Path | None = None
     editable: bool = False
+    url: str = ""
 
     @property
     def pin(self) -> str:
-        return f"{self.name}=={self.version}"
+        """The requirement that installs the same distribution elsewhere."""
+        return f"{self.name} @ {self.url}" if self.url else f"{self.name}=={self.version}"
 
 
 @dataclass(frozen=True)
@@ -83,9 +87,10 @@ def _distribution(source: metadata.Distribution) -> Distribution | None:
     name = source.metadata["Name"]
     if not name:
         return None
-    folder, editable = _origin(source)
+    direct_url = json.loads(source.read_text("direct_url.json") or "{}")
+    folder, editable = _origin(direct_url)
     modules = {*_modules(source), *(_modules_in(folder) if folder and editable else ())}
-    return Distribution(canonicalize_name(name), source.version, frozenset(modules), folder, editable)
+    return Distribution(canonicalize_name(name), source.version, frozenset(modules), folder, editable, _url(direct_url))
 
 
 def _modules(source: metadata.Distribution) -> Iterator[str]:
@@ -99,16 +104,26 @@ def _modules(source: metadata.Distribution) -> Iterator[str]:
             yield top.partition(".")[0]
 
 
-def _origin(source: metadata.Distribution) -> tuple[Path | None, bool]:
+def _origin(direct_url: dict[str, Any]) -> tuple[Path | None, bool]:
     """Return the folder a distribution was installed from, and whether it is editable (PEP 610).
 
     https://packaging.python.org/en/latest/specifications/direct-url/
     """
-    direct_url = json.loads(source.read_text("direct_url.json") or "{}")
     url = urlsplit(direct_url.get("url", ""))
     if url.scheme != "file" or "dir_info" not in direct_url:
         return None, False
     return Path(unquote(url.path)), bool(direct_url["dir_info"].get("editable"))
+
+
+def _url(direct_url: dict[str, Any]) -> str:
+    """Return the URL of an archive, or of a commit, that a distribution was installed from; empty for other sources."""
+    url = str(direct_url.get("url", ""))
+    if not url.startswith(("http://", "https://", "ssh://", "git://")) or "dir_info" in direct_url:
+        return ""
+    if commit := direct_url.get("vcs_info"):
+        url = f"{commit['vcs']}+{url}@{commit['commit_id']}"
+    folder = direct_url.get("subdirectory")
+    return f"{url}#subdirectory={folder}" if folder else url
 
 
 def _modules_in(project: Path) -> Iterator[str]:

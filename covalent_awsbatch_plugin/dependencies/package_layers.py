@@ -9,9 +9,10 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..core.files import writable
@@ -35,11 +36,20 @@ from .requirement_files import (
     uv_lock,
 )
 from .spec import EnvironmentSpec, shares
-from .store import LayerStore, StoredLayer
+from .store import NOTED_EVERY_S, LayerStore, Pruned, StoredLayer, prune
 
 log = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
+
+
+@dataclass
+class _OpenLayers:
+    """The layers of one lock, open for reading, with their keys; `noted_at` (monotonic s) is their last noted use."""
+
+    layers: tuple[Layer, ...]
+    keys: tuple[str, ...]
+    noted_at: float
 
 
 class Environments:
@@ -47,7 +57,7 @@ class Environments:
 
     def __init__(self, store: LayerStore | None = None) -> None:
         self.store = store or LayerStore()
-        self._layers: dict[str, tuple[Layer, ...]] = {}
+        self._layers: dict[str, _OpenLayers] = {}
 
     # ---- which packages ---------------------------------------------------------------------------------------------
     def lock(
@@ -119,18 +129,32 @@ class Environments:
         Raises EnvironmentFailed, StagingError.
         """
         if lock.digest not in self._layers:
-            self._layers[lock.digest] = tuple(self._made(lock, work or Work()))
-        return self._layers[lock.digest]
+            parts = self._made(lock, work or Work())
+            layers = tuple(map(self.store.layer, parts))
+            self._layers[lock.digest] = _OpenLayers(layers, tuple(part.key for part in parts), time.monotonic())
+        opened = self._layers[lock.digest]
+        if time.monotonic() - opened.noted_at > NOTED_EVERY_S:
+            self.store.note_use(opened.keys)
+            opened.noted_at = time.monotonic()
+        return opened.layers
 
-    def _made(self, lock: Lock, work: Work) -> Iterator[Layer]:
+    def prune(self, most_bytes: float) -> Pruned:
+        """Prune the store, and close the layers that it no longer has: an open one keeps its disk space.
+
+        Raises StagingError.
+        """
+        pruned = prune(self.store, most_bytes)
+        self._layers = {digest: each for digest, each in self._layers.items() if self.store.has(each.keys)}
+        return pruned
+
+    def _made(self, lock: Lock, work: Work) -> list[StoredLayer]:
         if missing := self.missing(lock):
             size = sum(package.download_bytes for package in missing)
             labels = ", ".join(package.label for package in missing)
             work.say(f"Fetching {len(missing)} of {len(lock.packages)} packages, {size / MIB:.1f} MiB: {labels}.")
             self._make(lock, missing, work)
         stored = [self._kept(lock.key(package)) for package in lock.packages]
-        for part in self.parts(stored):
-            yield self.store.layer(part)
+        return self.parts(stored)
 
     def parts(self, stored: Sequence[StoredLayer]) -> list[StoredLayer]:
         """Return the stored layers: one for each big package and one for all small ones."""

@@ -11,19 +11,45 @@ from __future__ import annotations
 
 import ast
 import dis
+import hashlib
 import pickle
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 _IMPORT_NAME = dis.opmap["IMPORT_NAME"]
 _EXTENDED_ARG = dis.opmap["EXTENDED_ARG"]
 # The arguments of types.CodeType since Python 3.11: https://docs.python.org/3/library/types.html#types.CodeType
-_CODE, _NAMES, _FILENAME, _CODE_ARGUMENTS = 6, 8, 10, 18
+_CODE, _CONSTANTS, _NAMES, _FILENAME, _QUALNAME, _LINE, _CODE_ARGUMENTS = 6, 7, 8, 10, 12, 13, 18
 
+DYNAMIC = "<dynamic-code>"  # what cloudpickle writes for each file name since 3.1.3
+
+COVALENT = "covalent"
 OURS = __name__.partition(".")[0]  # the runner has the part of it that tasks may import
 NOT_ASKED_FOR = sys.stdlib_module_names | {"__main__", "__mp_main__", "cloudpickle"}  # the runner has cloudpickle
+
+
+class PickledCode(NamedTuple):
+    """A function that a pickle has by value: its file ("" if unknown), first line, qualified name and `code_digest`."""
+
+    file: str
+    line: int
+    name: str
+    digest: str
+
+
+def code_digest(code: bytes, constants: Any, names: Any) -> str:
+    """Return a digest of a code object's byte-code, plain constants and names, by which two sources are told apart."""
+    plain = [_constant(each) for each in constants] if isinstance(constants, tuple) else []
+    return hashlib.sha256(repr((code, plain, names)).encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def _constant(value: Any) -> str:
+    """Return a constant as text; "" for code and for what a pickle has by reference."""
+    if isinstance(value, frozenset):
+        return repr(sorted(map(repr, value)))
+    return repr(value) if isinstance(value, (int, float, str, bytes, tuple, type(None))) else ""
 
 
 @dataclass
@@ -32,7 +58,7 @@ class References:
 
     `folders` are those from which the pickling process imports its own modules, in the order of imports; no pickle
     names them. `whole` is False if reading stopped early. `cloudpickle` has the names of that package that the pickle
-    needs.
+    needs. `codes` are the functions pickled by value, and `of_main` the members of `__main__` that are only named.
     """
 
     modules: set[str] = field(default_factory=set)
@@ -40,6 +66,8 @@ class References:
     whole: bool = True
     folders: tuple[str, ...] = ()
     cloudpickle: set[str] = field(default_factory=set)
+    codes: set[PickledCode] = field(default_factory=set)
+    of_main: set[str] = field(default_factory=set)
 
     def add(self, module: object) -> None:
         """Add a module by its dotted name."""
@@ -48,11 +76,22 @@ class References:
         if (top := module.partition(".")[0]) and top not in NOT_ASKED_FOR:
             self.modules.add(top)
 
+    def add_imports(self, tree: ast.AST) -> None:
+        """Add the modules that code imports anywhere, by absolute name."""
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    self.add(alias.name)
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                self.add(node.module)
+
     def merge(self, other: References) -> None:
         self.modules |= other.modules
         self.files |= other.files
         self.folders = tuple(dict.fromkeys((*self.folders, *other.folders)))
         self.cloudpickle |= other.cloudpickle
+        self.codes |= other.codes
+        self.of_main |= other.of_main
         self.whole = self.whole and other.whole
 
 
@@ -74,12 +113,7 @@ def of_source(text: str) -> References:
     except (SyntaxError, ValueError):
         references.whole = False
         return references
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                references.add(alias.name)
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            references.add(node.module)
+    references.add_imports(tree)
     return references
 
 
@@ -130,6 +164,8 @@ class _Reader(pickle.Unpickler):
 
     def find_class(self, module: str, name: str, /) -> Any:
         self._references.add(module)
+        if module == "__main__":
+            self._references.of_main.add(name)
         if module.partition(".")[0] == "cloudpickle":
             self._references.cloudpickle.add(f"{module}.{name}")
         return _inert((module, name), self._references)
@@ -145,6 +181,8 @@ def _no_buffers() -> Iterator[bytes]:
 
 def _note_call(references: References, named: tuple[str, str], arguments: tuple[Any, ...]) -> None:
     module, name = named
+    if name == "_make_function" and len(arguments) > 1:
+        _note_function(references, *arguments[:2])
     for namespace in arguments:  # cloudpickle gives a function the `__file__` of its globals
         if isinstance(namespace, dict) and isinstance(file := namespace.get("__file__"), str):
             references.files.add(file)
@@ -154,6 +192,19 @@ def _note_call(references: References, named: tuple[str, str], arguments: tuple[
         _note_code(references, arguments)
     elif name == "import_module" and arguments:
         references.add(arguments[0])
+
+
+def _note_function(references: References, code: Any, namespace: Any) -> None:
+    """Note a function by its code, whose file name cloudpickle replaces since 3.1.3, and by its globals."""
+    arguments = code.arguments if isinstance(code, _InertType) else ()
+    if len(arguments) != _CODE_ARGUMENTS:
+        return
+    name, line, file = (arguments[at] for at in (_QUALNAME, _LINE, _FILENAME))
+    if file == DYNAMIC:
+        file = namespace.get("__file__") or "" if isinstance(namespace, dict) else ""
+    if isinstance(name, str) and isinstance(line, int) and isinstance(file, str):
+        digest = code_digest(*(arguments[at] for at in (_CODE, _CONSTANTS, _NAMES)))
+        references.codes.add(PickledCode(file, line, name, digest))
 
 
 def _note_code(references: References, arguments: tuple[Any, ...]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
+from ..core.url_passwords import without_passwords
 from ..errors import EnvironmentFailed, SettingError
 from .lock import Lock
 from .spec import plain_requirements
@@ -81,7 +82,8 @@ def check_hashes(lock: Lock, files: Iterable[Path]) -> None:
         if allowed and not any(each in package.artifact for each in allowed):
             raise EnvironmentFailed(
                 f"{package.label}: the index's file for {lock.target.platform} has none of the required hashes.",
-                advice=f"It is {package.artifact}. Find out why it changed, or add its hash if that was left out.",
+                advice=f"It is {without_passwords(package.artifact)}. "
+                "Find out why it changed, or add its hash if that was left out.",
             )
 
 

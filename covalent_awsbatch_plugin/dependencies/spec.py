@@ -19,6 +19,7 @@ AUTO = "auto"
 _BORDER = re.compile(r",(?=\s*[A-Za-z0-9./~])|\n")
 _SHELTERED = re.compile(r"\[[^\]]*\]|\"[^\"]*\"|'[^']*'")
 _COMMENT = re.compile(r"(^|\s)#.*$")
+_URL = re.compile(r"(https?|file|(git|hg|svn|bzr)\+\w+)://")
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[^\]]*\]\s*)?($|[<>=!~;@(].*)")
 
 
@@ -51,8 +52,8 @@ def one_text(value: Any) -> Any:
 def environment_spec(text: str) -> EnvironmentSpec:
     """Parse the setting: parts separated by commas or line ends. Raises SettingError for an unreadable part.
 
-    A part is `auto`, a requirement as in PEP 508, a file (`requirements.txt`, `pyproject.toml`, `pylock.toml`), or a
-    folder, which has a slash in it.
+    A part is `auto`, a requirement as in PEP 508, the URL of a package, a file (`requirements.txt`, `pyproject.toml`,
+    `pylock.toml`), or a folder, which has a slash in it.
     """
     kinds = [(_kind(part), part) for part in _parts(text)]
 
@@ -60,6 +61,12 @@ def environment_spec(text: str) -> EnvironmentSpec:
         return tuple(dict.fromkeys(part for part_kind, part in kinds if part_kind == kind))
 
     return EnvironmentSpec(of("requirement"), of("file"), of("folder"), auto=bool(of(AUTO)))
+
+
+def relative_paths(text: str) -> list[str]:
+    """Return the files and folders of a setting that are relative to some folder. Raises SettingError."""
+    spec = environment_spec(text)
+    return [path for path in (*spec.files, *spec.folders) if not path.startswith(("/", "~"))]
 
 
 def anchored(settings: Mapping[str, Any], folder: PurePath) -> dict[str, Any]:
@@ -95,7 +102,11 @@ def _split(text: str) -> Iterator[str]:
 def _kind(part: str) -> str:
     if part == AUTO:
         return AUTO
-    if " @ " in part or (_REQUIREMENT.fullmatch(part) and not part.endswith((".txt", ".toml", ".in"))):
+    if (
+        " @ " in part
+        or _URL.match(part)
+        or (_REQUIREMENT.fullmatch(part) and not part.endswith((".txt", ".toml", ".in")))
+    ):
         return "requirement"
     if PurePath(part).suffix in (".txt", ".toml", ".in"):
         return "file"

@@ -15,13 +15,14 @@ import mmap
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..core.files import atomic_write, writable
+from ..core.url_passwords import has_password
 from ..core.user_dirs import cache_home
 from ..images.layer import Entry, Layer, tar, write_deflated
 from .installed_files import DiskFiles
@@ -53,6 +54,7 @@ class LayerStore:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or cache_home() / "environments"
+        self._with_passwords: dict[str, str] = {}
 
     def find(self, key: str) -> StoredLayer | None:
         """Return the complete entry with this key; None if there is none."""
@@ -65,6 +67,15 @@ class LayerStore:
             return None
         _note_use(place)
         return stored
+
+    def note_use(self, keys: Iterable[str]) -> None:
+        """Note that entries are in use, so that no process's pruning removes them."""
+        for key in keys:
+            _note_use(self._place(key))
+
+    def has(self, keys: Iterable[str]) -> bool:
+        """Return whether all of these entries exist."""
+        return all((self._place(key) / RECORD).exists() for key in keys)
 
     def files(self, stored: StoredLayer) -> DiskFiles:
         """Return the files of a small package, by path in the image."""
@@ -82,9 +93,7 @@ class LayerStore:
 
         def fill(draft: Path) -> StoredLayer:
             for path, source in files.places.items():
-                place = draft / FILES / path
-                place.parent.mkdir(parents=True, exist_ok=True)
-                _link_or_copy(source, place)
+                link_or_copy(source, draft / FILES / path)
             return StoredLayer(key, label, files.size)
 
         return self._keep(key, fill)
@@ -108,13 +117,17 @@ class LayerStore:
                 yield Path(name)
 
     def text(self, key: str, make: Callable[[], str], *, anew: bool = False) -> str:
-        """Return the text with this key, made if it does not exist, or if `anew`."""
+        """Return the text with this key, made if it does not exist, or if `anew`.
+
+        A text with a password in a URL is kept in this process alone, and made again by the next one.
+        """
         place = self.folder / "locks" / f"{key}.toml"
-        if place.exists() and not anew:
-            with suppress(OSError):
-                os.utime(place)
-            return place.read_text(encoding="utf-8")
+        if not anew and (text := self._with_passwords.get(key) or _stored_text(place)):
+            return text
         text = make()
+        if has_password(text):
+            self._with_passwords[key] = text
+            return text
         with writable(self.folder):
             place.parent.mkdir(parents=True, exist_ok=True)
             atomic_write(place, text)
@@ -154,7 +167,23 @@ def _note_use(place: Path) -> None:
             os.utime(place / RECORD)
 
 
-def _link_or_copy(source: Path, place: Path) -> None:
+def _stored_text(place: Path) -> str:
+    """Return a stored text, empty if there is none. One with a password, of an earlier version, is removed."""
+    try:
+        text = place.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    with suppress(OSError):  # a read-only store works too
+        if has_password(text):
+            place.unlink()
+        else:
+            os.utime(place)
+    return "" if has_password(text) else text
+
+
+def link_or_copy(source: Path, place: Path) -> None:
+    """Make a hard link to a file, or a copy on another disk; the folders above it are made."""
+    place.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, place)
     except OSError:
@@ -196,9 +225,9 @@ def _usages(store: LayerStore) -> Iterator[StoreUsage]:
 
 
 def _forget_drafts_and_locks(folder: Path, now: float) -> None:
-    """Remove drafts of killed processes, and locks that were not used for two months."""
+    """Remove drafts of killed processes, and locks that were not used for two months or have a password in them."""
     for pattern, age_s in ((f"{DRAFT}*", DAY_S), ("locks/*", 60 * DAY_S)):
         for path in folder.glob(pattern):
             with suppress(OSError):
-                if path.stat().st_mtime < now - age_s:
+                if path.stat().st_mtime < now - age_s or (path.is_file() and has_password(path.read_text())):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,9 +19,10 @@ from . import uv
 from .installed_files import DiskFiles, installed
 from .installed_here import Running
 from .lock import Target
-from .references import References, of_source
+from .references import COVALENT, References, of_source
+from .sent_files import LeftOut, secret_content, sent_files, why_module_stays
 from .store import LayerStore
-from .user_code_rules import is_left_out, is_left_out_folder, is_secret, is_secret_folder
+from .user_code_rules import SECRET_NAME, is_secret
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +31,10 @@ MOST_BYTES = 256 * 1024 * 1024  # limit of one task's own code: more is data
 
 @dataclass
 class OwnCode:
-    """Files by path in the layer; `skipped` files whose names suggest secrets; local `packages` to build."""
+    """Files by path in the layer; those that were `left_out` of it; local `packages` to build."""
 
     files: dict[str, Path] = field(default_factory=dict)
-    skipped: list[Path] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
     packages: set[Path] = field(default_factory=set)
 
     def __bool__(self) -> bool:
@@ -42,21 +42,16 @@ class OwnCode:
 
     def add_folder(self, folder: Path, below: str = "") -> None:
         """Add all files of a folder but the excluded ones."""
-        for path, name in _walk(folder, self.skipped):
-            self._add(path, f"{below}{name}")
+        self.files |= {f"{below}{name}": path for path, name in sent_files(folder, self.left_out)}
 
     def add_module(self, place: Path) -> None:
         """Add a module: one file, or the folder of a package."""
         if place.is_dir():
             self.add_folder(place, f"{place.name}/")
+        elif stays := why_module_stays(place):
+            self.left_out.append(stays)
         else:
-            self._add(place, place.name)
-
-    def _add(self, path: Path, name: str) -> None:
-        if is_secret(name):
-            self.skipped.append(path)
-        else:
-            self.files[name] = path
+            self.files[place.name] = place
 
     def layer(self, store: LayerStore, target: Target, work: Work | None = None) -> Layer | None:
         """Return the layer; None if there are no files.
@@ -65,7 +60,7 @@ class OwnCode:
         """
         files = dict(self.files)
         for project in sorted(self.packages):
-            files |= _built(project, store, target, self.skipped, work or Work())
+            files |= _built(project, store, target, self.left_out, work or Work())
         if not files:
             return None
         size = sum(path.stat().st_size for path in files.values())
@@ -74,26 +69,23 @@ class OwnCode:
                 f"Your own code has {size >> 20} MiB in {len(files)} files; {MOST_BYTES >> 20} MiB are allowed.",
                 advice="List only folders of code in `environment`; pass data as arguments or in a bucket.",
             )
-        for path in self.skipped:
-            log.warning("%s is not sent with the task: its name suggests that it holds a secret.", path)
+        _report(self.left_out)
         return layer(DiskFiles({f"{CODE_DIR}/{name}": path for name, path in files.items()}), "own code")
 
 
-def _walk(folder: Path, skipped: list[Path]) -> Iterator[tuple[Path, str]]:
-    """Yield files with their paths in the folder; folders of secrets are added to `skipped`."""
-    for root, folders, names in os.walk(folder):
-        skipped += [Path(root, name) for name in sorted(folders) if is_secret_folder(name)]
-        folders[:] = sorted(name for name in folders if not (is_left_out_folder(name) or is_secret_folder(name)))
-        for name in sorted(names):
-            path = Path(root, name)
-            below = path.relative_to(folder).as_posix()
-            if not is_left_out(below) and path.is_file():
-                yield path, below
+def _report(left_out: list[LeftOut]) -> None:
+    """Log the files that stay: each one that the user may miss, and the number of the others."""
+    for each in left_out:
+        if each.is_warned_of:
+            log.warning(each.sentence)
+    others = [str(each.path) for each in left_out if not each.is_warned_of]
+    if others:
+        log.info("%d files and folders are not sent, as .gitignore and .dockerignore say: %s", len(others), others[:10])
 
 
-def _built(project: Path, store: LayerStore, target: Target, skipped: list[Path], work: Work) -> dict[str, Path]:
+def _built(project: Path, store: LayerStore, target: Target, left_out: list[LeftOut], work: Work) -> dict[str, Path]:
     """Return the files of a local package, built again if one of its sources has changed."""
-    sources = list(_walk(project, []))
+    sources = list(sent_files(project, []))
     versions = [(name, path.stat().st_size, path.stat().st_mtime_ns) for path, name in sources]
     key = content_id("folder", str(project), versions, target.platform, target.python)
     stored = store.find(key)
@@ -107,19 +99,29 @@ def _built(project: Path, store: LayerStore, target: Target, skipped: list[Path]
                 places |= {name.lstrip("/"): path for name, path in each.files.places.items()}
             stored = store.keep_files(key, project.name, DiskFiles(places))
     files = dict(store.files(stored).places)
-    skipped += [path for name, path in files.items() if is_secret(name)]
-    return {name: path for name, path in files.items() if not is_secret(name)}
+    places = {}
+    for name, path in files.items():
+        stays = LeftOut(path, SECRET_NAME) if is_secret(name) else secret_content(path)
+        if stays:
+            left_out.append(stays)
+        else:
+            places[name] = path
+    return places
 
 
 # ---- `auto`: references of the tasks
 # ----------------------------------------------------------------------------------
 @dataclass
 class Dependencies:
-    """The needs of tasks: `pins` of installed packages, `own` code, and modules found `nowhere`."""
+    """The needs of tasks: `pins` of installed packages, `own` code, and modules found `nowhere`.
+
+    `covalent` says that they need Covalent, which is no pin: it travels as a layer of its own.
+    """
 
     pins: set[str] = field(default_factory=set)
     own: OwnCode = field(default_factory=OwnCode)
     nowhere: set[str] = field(default_factory=set)
+    covalent: bool = False
     projects: set[Path] = field(default_factory=set)  # editable installs: their dependencies are resolved too
 
 
@@ -134,7 +136,10 @@ def needed(references: References, here: Running) -> Dependencies:
     while waiting:
         module = waiting.pop()
         visited.add(module)
-        if distribution := here.by_module.get(module):
+        distribution = here.by_module.get(module)
+        if module == COVALENT:
+            dependencies.covalent = True
+        elif distribution:
             if distribution.folder is None:
                 dependencies.pins.add(distribution.pin)
             else:
@@ -157,7 +162,7 @@ def _beside(module: str, folders: Iterable[Path]) -> Path | None:
 
 def _imports(place: Path) -> set[str]:
     """Return the modules that the sources of a module import."""
-    files = [path for path, _ in _walk(place, [])] if place.is_dir() else [place]
+    files = [path for path, _ in sent_files(place, [])] if place.is_dir() else [place]
     references = References()
     for path in files:
         if path.suffix == ".py":

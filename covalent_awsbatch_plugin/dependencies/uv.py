@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 import tempfile
@@ -12,13 +13,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.subprocesses import Work
-from ..core.uv_process import run_uv, without_passwords
+from ..core.url_passwords import without_passwords
+from ..core.uv_process import run_uv
 from ..errors import EnvironmentFailed
 from .lock import Lock, Target
+
+log = logging.getLogger(__name__)
 
 _ANOTHER_VERSION = (
     "Choose a version that has a wheel for that platform, or a base image that has it (container_image_uri)."
 )
+_NOT_BUILT = re.compile(r"Failed to build `([A-Za-z0-9._-]+)==([^`\s]+)`")
+_SHOWN_LINES = 5  # of a compiler's output: its error stands at the end
+_LOOK_LIMIT_S = 30  # for the list of one package's versions
 _NETWORK = ("Failed to fetch", "error sending request", "Failed to download", "dns error", "timed out", "401", "403")
 
 
@@ -35,9 +42,9 @@ def compile_lock(
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write("\n".join(constraints))
         file.flush()
-        words += ["--constraints", file.name]
+        words += ["--constraints", file.name] if constraints else []
         happened = f"The packages {names} can't be resolved for {target.platform}."
-        return _run(work, words, happened, folder, "\n".join(lines))
+        return _run(work, words, happened, folder, "\n".join(lines), target=target)
 
 
 def export_lock(project: Path, work: Work) -> str:
@@ -58,7 +65,7 @@ def install(file: Path, into: Path, lock: Lock, names: str, work: Work) -> None:
     target = lock.target
     words = ["pip", "install", "--no-deps", "--target", str(into), "-r", str(file), *_for(target)]
     happened = f"{names} can't be installed for {target.platform} with Python {target.python}."
-    _run(work, words, happened, Path(lock.place), indexes=lock.indexes)
+    _run(work, words, happened, Path(lock.place), indexes=lock.indexes, target=target)
 
 
 def install_folder(project: Path, into: Path, target: Target, work: Work) -> None:
@@ -76,14 +83,48 @@ def _for(target: Target) -> list[str]:
 
 
 def _run(
-    work: Work, words: Sequence[str], happened: str, folder: Path, stdin_text: str = "", indexes: Sequence[str] = ()
+    work: Work,
+    words: Sequence[str],
+    happened: str,
+    folder: Path,
+    stdin_text: str = "",
+    indexes: Sequence[str] = (),
+    target: Target | None = None,
 ) -> str:
     done = run_uv(work, words, folder=folder, stdin_text=stdin_text, indexes=indexes)
-    if done.error:
-        raise EnvironmentFailed(
-            without_passwords(happened), says=f"uv says: {done.error}", advice=advice_on(done.error)
-        )
-    return done.output
+    if not done.error:
+        return done.output
+    says, advice = done.error, advice_on(done.error)
+    if target and (package := _NOT_BUILT.search(done.error)):
+        log.info("%s\n%s", package[0], done.error)
+        says = _without_the_compilers_output(done.error)
+        if versions := _with_wheels(package[1], package[2], target, folder, indexes, work):
+            advice = (
+                f"Take a version of {package[1]} that needs no build: next to {package[2]}, "
+                f"{' and '.join(versions)} {'have' if len(versions) > 1 else 'has'} a wheel for {target.platform} with "
+                f"Python {target.python}."
+            )
+    raise EnvironmentFailed(without_passwords(happened), says=f"uv says: {says}", advice=advice)
+
+
+def _without_the_compilers_output(error: str) -> str:
+    """Return uv's own lines, and the last ones of the output that it shows of a build."""
+    lines = error.splitlines()
+    at = next((number for number, line in enumerate(lines) if line.strip() in ("[stderr]", "[stdout]")), len(lines))
+    return "\n".join([*lines[:at], *[line for line in lines[at + 1 :] if line.strip()][-_SHOWN_LINES:]]).rstrip()
+
+
+def _with_wheels(
+    name: str, version: str, target: Target, folder: Path, indexes: Sequence[str], work: Work
+) -> list[str]:
+    """Return the versions below and above that have a wheel for the target, the nearest ones; none if uv finds none."""
+    versions = []
+    for line, resolution in ((f"{name}<{version}", "highest"), (f"{name}>{version}", "lowest-direct")):
+        words = ["pip", "compile", "-", "--no-deps", "--no-header", "--no-annotate", "--only-binary", name]
+        words += ["--resolution", resolution, *_for(target)]
+        done = run_uv(work, words, folder=folder, stdin_text=line, indexes=indexes, limit_s=_LOOK_LIMIT_S)
+        versions += re.findall(rf"^{re.escape(name)}==(\S+)", done.output, re.MULTILINE | re.IGNORECASE)
+    return versions
 
 
 def advice_on(says: str) -> str:

@@ -1,13 +1,13 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A layer of an image. The same files give the same bytes on every machine at any time."""
+"""A layer of an image, and any blob of one. The same files give the same bytes on every machine at any time."""
 
 from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from tarfile import DIRTYPE, PAX_FORMAT, SYMTYPE, TarInfo
@@ -19,6 +19,7 @@ _TAR_BLOCK = 512
 TAR_END = bytes(2 * _TAR_BLOCK)
 _GZIP_HEADER = bytes.fromhex("1f8b08000000000000ff")  # deflate; no flags, no time, any system (RFC 1952)
 _PIECE_BYTES = 1024 * 1024
+CHUNK_BYTES = 1 << 20  # of a blob, sent or read at once
 _STORED_BYTES = 65535  # the most a stored block of deflate holds (RFC 1951, 3.2.4)
 
 
@@ -215,3 +216,23 @@ def hashed(chunks: Iterable[Chunk], digest: hashlib._Hash) -> Iterator[Chunk]:
     for chunk in chunks:
         digest.update(chunk)
         yield chunk
+
+
+@dataclass(frozen=True)
+class Blob:
+    """Bytes by digest; `open` reads them from the beginning each time, so that an upload can be repeated."""
+
+    digest: str
+    size: int
+    open: Callable[[], AsyncGenerator[Chunk, None]]
+
+    @classmethod
+    def of(cls, data: Chunk, digest: str | None = None) -> Blob:
+        """Return bytes in memory as a blob."""
+        return cls(digest or digest_of(data), len(data), lambda: _slices(data))
+
+
+async def _slices(data: Chunk) -> AsyncGenerator[Chunk, None]:
+    view = memoryview(data)
+    for start in range(0, len(view), CHUNK_BYTES):
+        yield view[start : start + CHUNK_BYTES]

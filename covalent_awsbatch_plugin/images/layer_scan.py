@@ -20,8 +20,8 @@ from ..core.files import atomic_write, writable
 from ..core.hashing import content_id
 from ..core.user_dirs import cache_home
 from .base_facts import BaseImageFacts, Files
+from .layer import Blob
 from .manifest import Image
-from .registry.blob import Blob
 
 MOST_READ = 4 * 1024 * 1024  # read of one file; a C library has 2 MiB
 

@@ -22,6 +22,7 @@ from .layer import Layer, digest_of
 
 Json = dict[str, Any]
 
+STOP_SIGNAL = "SIGTERM"  # of `docker stop`, and so of AWS Batch, for the runner
 MAX_LAYERS = 125  # dockerd refuses an image with 126 layers: `max depth exceeded`
 EPOCH = "1970-01-01T00:00:00Z"  # a real time would change the digest with each build
 LABEL_BASE_LAYERS = "covalent.awsbatch.base.layers"
@@ -244,13 +245,18 @@ def _config(base: Json, below: int, layers: Sequence[Layer], environment: Mappin
 
 
 def _runtime(base: Json, below: int, environment: Mapping[str, str]) -> Json:
-    """Return the container's start. The entrypoint is removed: an official image's shell wrapper ignores SIGTERM."""
+    """Return the container's start and its stop signal.
+
+    The entrypoint is removed: an official image's shell wrapper ignores SIGTERM. The runner ends its task at SIGTERM,
+    so a `STOPSIGNAL` of the base would let the task run on until SIGKILL.
+    """
     fields = {key: value for key, value in base.items() if key != "Entrypoint"}
     variables = _environment(base) | dict(environment)
     return fields | {
         "Cmd": list(ENTRYPOINT),
         "Env": [f"{name}={value}" for name, value in variables.items()],
         "Labels": (base.get("Labels") or {}) | {LABEL_BASE_LAYERS: str(below)},
+        "StopSignal": STOP_SIGNAL,
     }
 
 

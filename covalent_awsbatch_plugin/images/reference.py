@@ -8,6 +8,7 @@ The grammar is Docker's: https://pkg.go.dev/github.com/distribution/reference
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from dataclasses import dataclass, replace
@@ -19,6 +20,14 @@ _HUB_ALIASES = ("index.docker.io", "registry-1.docker.io")
 _HUB_API = "registry-1.docker.io"
 _DEFAULT_TAG = "latest"
 _MAX_NAME = 255
+
+# https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html; the endings are those of AWS's partitions.
+# Nothing else may match: the login of one such registry is sent to the others of its partition.
+_ECR_HOST = re.compile(
+    r"(?P<account>\d{12})\.dkr(?:\.ecr|\.ecr-fips|-ecr|-ecr-fips)\.(?P<region>[a-z0-9-]+)\."
+    r"(?P<ending>amazonaws\.com|amazonaws\.com\.cn|amazonaws\.eu|c2s\.ic\.gov|sc2s\.sgov\.gov|cloud\.adc-e\.uk"
+    r"|csp\.hci\.ic\.gov|on\.aws|on\.amazonwebservices\.com\.cn)"
+)
 
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -53,11 +62,37 @@ class Reference:
         return self.name + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
 
 
+@functools.cache
 def api_host(registry: str) -> str:
     """Return the host of a registry's API: Docker Hub's images are named after another host."""
     return _HUB_API if registry == DOCKER_HUB else registry
 
 
+@dataclass(frozen=True)
+class EcrHost:
+    """The parts of the host of an ECR registry. `china` tells the partition of China, whose logins are its own."""
+
+    account: str
+    region: str
+    china: bool
+
+
+def ecr_host(registry: str) -> EcrHost | None:
+    """Return the parts of an ECR registry's host; None for any other registry."""
+    match = _ECR_HOST.fullmatch(registry)
+    return match and EcrHost(match["account"], match["region"], match["ending"].endswith(".cn"))
+
+
+def shares_login(one: str, other: str) -> bool:
+    """Return whether a login for one registry is good for another: ECR's are, for all registries of a partition.
+
+    https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html
+    """
+    first, second = ecr_host(one), ecr_host(other)
+    return one == other or (first is not None and second is not None and first.china == second.china)
+
+
+@functools.cache
 def is_loopback(host: str) -> bool:
     """Return whether a host (with or without port) is this machine: only there plain HTTP is allowed."""
     bare = host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]

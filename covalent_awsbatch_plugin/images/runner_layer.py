@@ -23,7 +23,7 @@ from ..core.files import atomic_write, staged
 from ..core.subprocesses import Work
 from ..core.uv_process import run_uv
 from ..errors import ImageError
-from ..runner.protocol.layout import PLUGIN_DIR, RUNNER_DIR, RUNNER_PACKAGE
+from ..runner.protocol.layout import PLUGIN_DIR, RUNNER_DIR, RUNNER_PACKAGE, SPAWNED
 
 PACKAGE = __name__.partition(".")[0]
 OBSTORE_VERSION = "0.12.1"
@@ -66,6 +66,22 @@ if __name__ == "__main__":
     sys.exit(main())
 '''
 
+_SPAWNED = f'''\
+"""What multiprocessing runs as `__main__` in a process that it starts anew: the functions of the task's script."""
+
+import os
+import sys
+
+_runner = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, _runner)
+try:
+    from {RUNNER_PACKAGE}.script import spawned
+finally:
+    sys.path.remove(_runner)
+
+globals().update(spawned(os.environ))
+'''
+
 
 def runner_files(platform: str, cache_dir: Path) -> dict[str, bytes]:
     """Every file of the layer by its path from the image's root.
@@ -78,6 +94,7 @@ def runner_files(platform: str, cache_dir: Path) -> dict[str, bytes]:
     files["__main__.py"] = _MAIN.encode()
     placed = {f"{RUNNER_DIR}/{name}": data for name, data in files.items()}
     placed[f"{PLUGIN_DIR}/{PACKAGE}/__init__.py"] = files[f"{RUNNER_PACKAGE}/on_stop.py"]
+    placed[f"{PLUGIN_DIR}/{SPAWNED}.py"] = _SPAWNED.encode()
     return dict(sorted(placed.items()))
 
 

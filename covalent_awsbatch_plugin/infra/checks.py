@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from ..core.resource_names import bare_role
 from ..iam import ROLES, Names, Statement
 from ..jobs.instance_types import instance_types, platforms, too_small
+from ..jobs.resources import room_advice, size_text
 from ..settings import Settings
 
 OK, WRONG, UNKNOWN = "ok", "wrong", "unknown"
@@ -76,15 +78,30 @@ def role(setting: str, name: str, trust: Mapping[str, Any]) -> Finding:
     services = [s.get("Principal", {}).get("Service", ()) for s in statements if s.get("Effect") == "Allow"]
     if any("ecs-tasks.amazonaws.com" in ([service] if isinstance(service, str) else service) for service in services):
         return Finding(setting, OK, f"{name}, ECS may assume it")
-    advice = f"aws iam update-assume-role-policy --role-name {_bare(name)} --policy-document '{json.dumps(TRUST)}'"
+    advice = f"aws iam update-assume-role-policy --role-name {bare_role(name)} --policy-document '{json.dumps(TRUST)}'"
     return Finding(setting, WRONG, f"{name}: ECS may not assume it, so no job can start", advice)
 
 
-def encryption(bucket: str, rules: Sequence[Mapping[str, Any]]) -> Finding:
-    """Judge the default encryption of the bucket."""
+def bucket(name: str, there: str, here: str) -> Finding:
+    """Judge the bucket by its Region; `here` is the Region of the queue."""
+    if there == here:
+        return Finding("bucket", OK, name)
+    return Finding("bucket", OK, f"{name}, in {there}: AWS bills all transfer between it and the jobs in {here}")
+
+
+def customer_key(rules: Sequence[Mapping[str, Any]]) -> str:
+    """Return the customer managed KMS key of the bucket's default encryption; "" if AWS's own keys encrypt."""
+    keys = [str(rule.get("ApplyServerSideEncryptionByDefault", {}).get("KMSMasterKeyID") or "") for rule in rules]
+    return next((key for key in keys if key and "alias/aws/" not in key), "")
+
+
+def encryption(bucket: str, rules: Sequence[Mapping[str, Any]], settings: Mapping[str, str]) -> Finding:
+    """Judge the encryption of the bucket's objects: its default, or `settings` as PutObject's parameters."""
     kinds = [rule.get("ApplyServerSideEncryptionByDefault", {}).get("SSEAlgorithm") for rule in rules]
-    if kinds and kinds[0]:
-        return Finding("bucket encryption", OK, str(kinds[0]))
+    kind, key = settings.get("ServerSideEncryption"), settings.get("SSEKMSKeyId")
+    kind, key = (kind, key) if kind else (next(iter(kinds), None), customer_key(rules))
+    if kind:
+        return Finding("bucket encryption", OK, f"{kind} with the key {key}" if key else kind)
     rule = json.dumps({"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]})
     advice = f"aws s3api put-bucket-encryption --bucket {bucket} --server-side-encryption-configuration '{rule}'"
     return Finding("bucket encryption", WRONG, "none", advice)
@@ -101,7 +118,13 @@ def architecture(platform: str, environments: Sequence[Mapping[str, Any]]) -> Fi
 
 
 def way_out(
-    subnet: str, routes: Sequence[Mapping[str, Any]], public: bool, endpoints: Sequence[str], region: str
+    subnet: str,
+    routes: Sequence[Mapping[str, Any]],
+    public: bool,
+    endpoints: Sequence[str],
+    region: str,
+    *,
+    fargate: bool = False,
 ) -> Finding:
     """Judge whether a container in a subnet reaches ECR, S3 and CloudWatch.
 
@@ -116,13 +139,17 @@ def way_out(
     if any(str(route.get("GatewayId", "")).startswith("igw-") for route in out):
         if public:
             return Finding(name, OK, "has a route to an internet gateway")
+        if fargate:
+            text = "has a route to an internet gateway, but assign_public_ip is false"
+            return Finding(name, WRONG, text, "Set assign_public_ip to true, or use subnets with a NAT gateway.")
         text = "has a route to an internet gateway, but its instances get no public address"
         return Finding(
             name, WRONG, text, f"aws ec2 modify-subnet-attribute --subnet-id {subnet} --map-public-ip-on-launch"
         )
     if out:
         return Finding(name, OK, "has a route out of the VPC")
-    missing = [service for service in SERVICES if f"com.amazonaws.{region}.{service}" not in endpoints]
+    # China's names of endpoints begin with `cn.com.amazonaws`, those of isolated partitions with their own suffix.
+    missing = [service for service in SERVICES if not any(e.endswith(f".{region}.{service}") for e in endpoints)]
     if not missing:
         return Finding(name, OK, "reaches AWS through VPC endpoints")
     advice = f"Give it a route to a NAT gateway, or the VPC endpoints {', '.join(missing)}."
@@ -132,13 +159,11 @@ def way_out(
 def machines(environment: str, types: Sequence[Mapping[str, Any]], settings: Settings) -> Finding:
     """Judge whether one of an environment's instance types has room for a task."""
     name = f"machines of {environment}"
-    size = f"vcpu={settings.vcpu:g}, memory={settings.memory:g} (GiB), num_gpus={settings.num_gpus}"
+    size = size_text(settings)
     if not types:
         return Finding(name, UNKNOWN, "AWS describes none of its instance types in this Region")
     if most := too_small(types, settings.vcpu, settings.memory_mib, settings.num_gpus):
-        gpu = "; `covalent-awsbatch infra up --gpu` creates one with GPUs" if settings.num_gpus else ""
-        advice = f"Lower the setting, or give the queue bigger instance types{gpu}."
-        return Finding(name, WRONG, f"none has room for {size}: they have {most}", advice)
+        return Finding(name, WRONG, f"none has room for {size}: they have {most}", room_advice(settings))
     return Finding(name, OK, f"have room for {size}")
 
 
@@ -156,28 +181,51 @@ def permissions(role: str, arn: str, missing: Mapping[str, Sequence[str]]) -> li
     `missing` has the actions by the Sid of the statement that allows them; `role` is a key of `iam.ROLES`.
     """
     name = "permissions" if role == "dispatcher" else f"permissions of the {role} role"
-    whose = "user" if ":user/" in arn else "role"
-    advice = (
-        f"aws iam put-{whose}-policy --{whose}-name {_owner(arn)} --policy-name covalent-{role} --policy-document"
-        f' "$(covalent-awsbatch iam --role {role})"'
-    )
     findings = [
-        Finding(name, WRONG, f"IAM does not allow {', '.join(actions)}", f"{advice}; it has the statement `{sid}`.")
+        Finding(name, WRONG, f"IAM does not allow {', '.join(actions)}", f"{_attach(role, arn)}; it has `{sid}`.")
         for sid, actions in missing.items()
         if actions
     ]
     return findings or [Finding(name, OK, "IAM allows everything a task needs")]
 
 
-def _owner(arn: str) -> str:
-    """Return a user's or a role's name; for a role's session it is in the middle of the ARN."""
-    parts = arn.split("/")
-    return parts[1] if ":assumed-role/" in arn else parts[-1]
+def not_simulated(arn: str) -> Finding | None:
+    """Return the finding for a caller whose permissions IAM does not simulate; None for users and roles."""
+    if arn.endswith(":root"):
+        advice = "Give the server a user or a role with `covalent-awsbatch iam --role dispatcher` instead."
+        return Finding("permissions", OK, "the account's root user may do everything", advice)
+    if ":federated-user/" in arn:
+        return Finding("permissions", UNKNOWN, "IAM does not simulate the permissions of a federated user")
+    return None
 
 
-def _bare(role: str) -> str:
-    """Return a role's name, from its name or ARN."""
-    return role.rpartition("/")[2]
+def _attach(role: str, arn: str) -> str:
+    """Return how a user or a role gets a policy of `iam`.
+
+    A user's inline policies are too small for it (`iam.USER_CHARACTERS`). A role of IAM Identity Center cannot be
+    changed in IAM: https://docs.aws.amazon.com/singlesignon/latest/userguide/permissionsetcustom.html
+    """
+    document, owner = f"covalent-awsbatch iam --role {role}", bare_role(arn)
+    if ":user/" in arn:
+        prefix = arn.partition(":user/")[0]
+        return (
+            f'aws iam create-policy --policy-name covalent-{role} --policy-document "$({document})"\n'
+            f"aws iam attach-user-policy --user-name {owner} --policy-arn {prefix}:policy/covalent-{role}"
+        )
+    if owner.startswith(_SSO_ROLE):
+        permission_set = owner.removeprefix(_SSO_ROLE).rpartition("_")[0]
+        return f"Add the output of `{document}` to the permission set {permission_set} as its inline policy"
+    return (
+        f'aws iam put-role-policy --role-name {owner} --policy-name covalent-{role} --policy-document "$({document})"'
+    )
+
+
+_SSO_ROLE = "AWSReservedSSO_"
+
+
+def ip_version(subnet: str) -> Finding:
+    """Return the finding for a subnet without IPv4, whose containers do not reach the IPv4 names of ECR and S3."""
+    return Finding(f"subnet {subnet}", WRONG, "has no IPv4 addresses", "Use subnets with an IPv4 CIDR block.")
 
 
 def _filled(statement: Statement) -> list[str]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
-from ..iam import EVERYTHING, Names, Statement, allow
+from ..iam import EVERYTHING, Names, Statement, allow, ec2_principal
 from .stack_names import names as names_of
 from .stack_settings import InfraSettings, infra_settings
 
@@ -24,6 +24,7 @@ _READ_BUCKET = (
 _ROLES = (
     "iam:AttachRolePolicy CreateRole DeleteRole DeleteRolePolicy DetachRolePolicy GetRole GetRolePolicy"
     " ListAttachedRolePolicies ListInstanceProfilesForRole ListRolePolicies PutRolePolicy TagRole UntagRole"
+    " UpdateAssumeRolePolicy"
 )
 _NEW_NETWORK = (
     "ec2:AssociateRouteTable AttachInternetGateway CreateInternetGateway CreateRoute CreateRouteTable CreateSubnet"
@@ -40,11 +41,11 @@ def deployer(infra: InfraSettings, names: Names, resources: Mapping[str, str]) -
         *_storage(infra, names),
         *_identities(names, resources, on_instances),
         *_batch(infra, names),
-        allow("LookAtNetwork", "ec2:DescribeNetworkInterfaces DescribeSecurityGroupRules DescribeSecurityGroups"
+        allow("DescribeNetwork", "ec2:DescribeNetworkInterfaces DescribeSecurityGroupRules DescribeSecurityGroups"
               " DescribeSubnets DescribeVpcAttribute DescribeVpcs", EVERYTHING),
-        allow("GuardNetwork", "ec2:AuthorizeSecurityGroupEgress CreateSecurityGroup CreateTags DeleteSecurityGroup"
-              " DeleteTags RevokeSecurityGroupEgress", EVERYTHING),
-        *([allow("MakeNetwork", _NEW_NETWORK, EVERYTHING)] if infra.new_network else []),
+        allow("ManageSecurityGroup", "ec2:AuthorizeSecurityGroupEgress CreateSecurityGroup CreateTags"
+              " DeleteSecurityGroup DeleteTags ModifySecurityGroupRules RevokeSecurityGroupEgress", EVERYTHING),
+        *([allow("ManageNetwork", _NEW_NETWORK, EVERYTHING)] if infra.new_network else []),
     ]  # fmt: skip
 
 
@@ -64,32 +65,37 @@ def allowing(action: str, resource: str = "") -> list[str]:
 def _storage(infra: InfraSettings, names: Names) -> list[Statement]:
     group = names.arn("logs", f"log-group:{names.log_group}")
     data = [
-        allow("FindObjects", "s3:ListBucketVersions", names.bucket_arn),
-        allow("EmptyBucket", "s3:DeleteObjectVersion", f"{names.bucket_arn}/*"),
+        allow("ListObjectVersions", "s3:ListBucketVersions", names.bucket_arn),
+        # DeleteObjects asks for both: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+        allow("DeleteObjects", "s3:DeleteObject DeleteObjectVersion", f"{names.bucket_arn}/*"),
     ]
     return [
         allow(
-            "MakeBucket",
+            "ManageBucket",
             "s3:CreateBucket DeleteBucket DeleteBucketPolicy ListBucket PutBucketOwnershipControls PutBucketPolicy"
             " PutBucketPublicAccessBlock PutBucketTagging PutEncryptionConfiguration PutLifecycleConfiguration",
             names.bucket_arn,
         ),
-        allow("LookAtBucket", "s3:" + " ".join(f"Get{part}" for part in _READ_BUCKET.split()), names.bucket_arn),
         allow(
-            "MakeRepository",
+            "ReadBucketConfiguration",
+            "s3:" + " ".join(f"Get{part}" for part in _READ_BUCKET.split()),
+            names.bucket_arn,
+        ),
+        allow(
+            "ManageRepository",
             "ecr:CreateRepository DeleteLifecyclePolicy DeleteRepository DescribeRepositories GetLifecyclePolicy"
             " ListTagsForResource PutImageScanningConfiguration PutLifecyclePolicy TagResource UntagResource",
             names.repository_arn,
         ),
         allow(
-            "MakeLogGroup",
+            "ManageLogGroup",
             "logs:CreateLogGroup DeleteLogGroup ListTagsForResource PutRetentionPolicy TagResource UntagResource",
             group,
             f"{group}:*",
         ),
-        allow("FindLogGroup", "logs:DescribeLogGroups", EVERYTHING),
-        allow("LookForImages", "ecr:ListImages", names.repository_arn),
-        allow("LookForLogs", "logs:DescribeLogStreams", group, f"{group}:*"),
+        allow("DescribeLogGroups", "logs:DescribeLogGroups", EVERYTHING),
+        allow("ListImages", "ecr:ListImages", names.repository_arn),
+        allow("DescribeLogStreams", "logs:DescribeLogStreams", group, f"{group}:*"),
         *(data if infra.delete_data else []),
     ]
 
@@ -99,15 +105,15 @@ def _identities(names: Names, resources: Mapping[str, str], on_instances: bool) 
     instance = names.role(resources["instance_role"])
     iam = f"arn:{names.partition}:iam::{names.account}"
     statements = [
-        allow("MakeRoles", _ROLES, *roles, *([instance] if on_instances else [])),
+        allow("ManageRoles", _ROLES, *roles, *([instance] if on_instances else [])),
         allow(
-            "MakeDispatcherPolicy",
+            "ManageDispatcherPolicy",
             "iam:CreatePolicy CreatePolicyVersion DeletePolicy DeletePolicyVersion GetPolicy GetPolicyVersion"
             " ListPolicyVersions TagPolicy UntagPolicy",
             f"{iam}:policy/{resources['dispatcher']}",
         ),
         allow(
-            "GiveRoleToBatch",
+            "PassRoleToBatch",
             "iam:PassRole",
             names.role(resources["service_role"]),
             StringEquals={"iam:PassedToService": "batch.amazonaws.com"},
@@ -116,16 +122,16 @@ def _identities(names: Names, resources: Mapping[str, str], on_instances: bool) 
     if on_instances:
         statements += [
             allow(
-                "MakeInstanceProfile",
+                "ManageInstanceProfile",
                 "iam:AddRoleToInstanceProfile CreateInstanceProfile DeleteInstanceProfile GetInstanceProfile"
                 " RemoveRoleFromInstanceProfile TagInstanceProfile UntagInstanceProfile",
                 f"{iam}:instance-profile/{resources['instance_role']}",
             ),
             allow(
-                "GiveRoleToInstances",
+                "PassRoleToInstances",
                 "iam:PassRole",
                 instance,
-                StringEquals={"iam:PassedToService": "ec2.amazonaws.com"},
+                StringEquals={"iam:PassedToService": ec2_principal(names.partition)},
             ),
         ]
     return statements
@@ -135,11 +141,11 @@ def _batch(infra: InfraSettings, names: Names) -> list[Statement]:
     environments = names.arn("batch", f"compute-environment/{infra.prefix}-batch-*")
     return [
         allow(
-            "MakeQueue",
+            "ManageQueue",
             "batch:CreateComputeEnvironment CreateJobQueue DeleteComputeEnvironment DeleteJobQueue TagResource"
             " UntagResource UpdateComputeEnvironment UpdateJobQueue",
             environments,
             names.queue_arn,
         ),
-        allow("LookAtQueue", "batch:DescribeComputeEnvironments DescribeJobQueues", EVERYTHING),
+        allow("DescribeQueues", "batch:DescribeComputeEnvironments DescribeJobQueues", EVERYTHING),
     ]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
@@ -12,13 +13,13 @@ from datetime import UTC, datetime
 from ..aws.identity import Identity
 from ..aws.logs import Logs
 from ..aws.s3 import Store
-from ..errors import AWSBatchError, NotAllowed
+from ..errors import AWSBatchError, NotAllowed, NotFound, Refused
 from ..jobs.instance_types import type_patterns
 from ..jobs.resources import fitted
 from ..settings import Settings
 from ..tasks.services import Services, base_image
 from ..tasks.stuck import lacks
-from . import checks
+from . import checks, vcpu_quotas
 from .checks import OK, UNKNOWN, WRONG, Finding
 from .doctor_queries import Checkup
 from .stack_names import configured_names
@@ -33,6 +34,7 @@ class Doctor:
         self._services, self._settings = services, settings
         self._ask = Checkup(services.aws)
         self._arn, self._who, self._region = "", Identity("", "aws"), ""
+        self._bucket_key = ""  # the customer managed KMS key of the bucket's default encryption
 
     async def findings(self) -> AsyncIterator[Finding]:
         """Yield the findings in order; without credentials there is only one."""
@@ -48,6 +50,7 @@ class Doctor:
             "queue": self._queue,
             "compute environments": self._environments,
             "machines": self._machines,
+            "vCPU quotas": self._quotas,
             "base image": self._base_image,  # after the queue, whose processor it must have
             "batch_execution_role_name": lambda: self._role("batch_execution_role_name"),
             "batch_job_role_name": lambda: self._role("batch_job_role_name"),
@@ -71,7 +74,7 @@ class Doctor:
             state = UNKNOWN if name in _DOCTOR_ONLY else WRONG
             findings = Finding(name, state, f"{error.happened} {error.says}".strip(), error.advice)
         except AWSBatchError as error:
-            state = UNKNOWN if name == "permissions" else WRONG
+            state = UNKNOWN if name in ("permissions", "vCPU quotas") else WRONG
             findings = Finding(name, state, f"{error.happened} {error.says}".strip(), error.advice)
         for each in [findings] if isinstance(findings, Finding) else findings:
             yield each
@@ -87,18 +90,23 @@ class Doctor:
             checks.clock(skew),
         ]
 
+    @property
+    def _store(self) -> Store:
+        return self._services.store(self._settings.s3_bucket_name, self._who.account)
+
     # ---- what a task is sent to -----------------------------------------------------------------------------------
     async def _bucket(self) -> Finding:
-        await Store(self._services.aws, self._settings.s3_bucket_name, self._who.account).check()
-        return Finding("bucket", OK, self._settings.s3_bucket_name)
+        await self._store.check()
+        return checks.bucket(self._store.bucket, await self._store.region(), self._region)
 
     async def _encryption(self) -> Finding:
-        bucket = self._settings.s3_bucket_name
-        return checks.encryption(bucket, await self._ask.encryption(bucket))
+        rules = await self._ask.encryption(self._store)
+        self._bucket_key = checks.customer_key(rules)
+        return checks.encryption(self._store.bucket, rules, self._settings.encryption)
 
     async def _writable(self) -> Finding:
-        await self._ask.write(self._settings.s3_bucket_name)
-        return Finding("bucket writable", OK, "objects can be written to covalent-awsbatch/")
+        await self._ask.write(self._store, self._settings.encryption)
+        return Finding("bucket writable", OK, "objects can be written to covalent-awsbatch/ and read")
 
     async def _repository(self) -> Finding:
         repository = await self._services.ecr.repository(self._settings.ecr_repo_name)
@@ -116,13 +124,18 @@ class Doctor:
         return checks.role(setting, role, await self._ask.trust(role))
 
     async def _log_group(self) -> Finding:
-        await Logs(self._services.aws, self._settings.batch_job_log_group_name).check()
-        return Finding("log group", OK, self._settings.batch_job_log_group_name)
+        group = self._settings.batch_job_log_group_name
+        if await Logs(self._services.aws, group).check():
+            return Finding("log group", OK, group)
+        advice = "Grant `logs:DescribeLogGroups` on * to have it checked; tasks don't need it."
+        return Finding("log group", UNKNOWN, f"{group}: AWS does not allow logs:DescribeLogGroups", advice)
 
     # ---- where it runs --------------------------------------------------------------------------------------------
     async def _queue(self) -> Finding:
         queue = await self._services.batch.queue(self._settings.batch_queue)
-        self._settings, adjustments = fitted(self._settings, fargate=queue.fargate, platform=queue.platform)
+        self._settings, adjustments = fitted(
+            self._settings, fargate=queue.fargate, platform=queue.platform, fair_share=queue.fair_share
+        )
         kind = "Fargate" if queue.fargate else "EC2"
         return Finding(
             "queue", OK, f"{self._settings.batch_queue}, enabled and valid, on {kind}. {adjustments}".strip()
@@ -142,10 +155,19 @@ class Doctor:
     async def _machines(self) -> list[Finding]:
         environments = await self._services.batch.environments(self._settings.batch_queue)
         return [
-            checks.machines(env["computeEnvironmentName"], await self._ask.instance_types(patterns), self._settings)
+            checks.machines(
+                env["computeEnvironmentName"], await self._services.batch.instance_types(patterns), self._settings
+            )
             for env in environments
             if (patterns := type_patterns(env))  # Fargate's has none, and any legal size fits
         ]
+
+    async def _quotas(self) -> list[Finding]:
+        findings = []
+        for env in await self._services.batch.environments(self._settings.batch_queue):
+            values = [(quota, await self._ask.quota(quota)) for quota in vcpu_quotas.quotas(env)]
+            findings += vcpu_quotas.judge(env, self._settings.vcpu, values)
+        return findings
 
     async def _subnets(self) -> list[Finding]:
         environments = await self._services.batch.environments(self._settings.batch_queue)
@@ -153,17 +175,27 @@ class Doctor:
         fargate = any(_kind(env).startswith("FARGATE") for env in environments)
         findings = []
         for subnet in await self._ask.subnets(ids):
-            public = fargate or bool(subnet.get("MapPublicIpOnLaunch"))  # a Fargate task asks for an address itself
+            if subnet.get("Ipv6Native"):
+                findings.append(checks.ip_version(subnet["SubnetId"]))
+                continue
+            # a Fargate task asks for an address itself
+            public = self._settings.assign_public_ip if fargate else bool(subnet.get("MapPublicIpOnLaunch"))
             routes, endpoints = await self._ask.routes(subnet), await self._ask.endpoints(subnet["VpcId"])
-            findings.append(checks.way_out(subnet["SubnetId"], routes, public, endpoints, self._region))
+            finding = checks.way_out(subnet["SubnetId"], routes, public, endpoints, self._region, fargate=fargate)
+            findings.append(finding)
         return findings
 
     # ---- what we may do -------------------------------------------------------------------------------------------
     async def _permissions(self) -> list[Finding]:
-        names = configured_names(self._settings, self._who.account, self._region, self._who.partition)
-        roles = {"execution": names.role(names.execution_role), "job": names.role(names.job_role)}
-        findings = []
-        for role, arn in {"dispatcher": self._arn, **roles}.items():
+        # the key of the bucket, where none is set, and the roles with the paths that names do not show
+        more = {"kms_key": self._settings.kms_key or self._bucket_key, **await self._role_arns()}
+        settings = self._settings.model_copy(update=more)
+        names = configured_names(settings, self._who.account, self._region, self._who.partition)
+        others = checks.not_simulated(self._arn)
+        findings = [others] if others else []
+        roles = {} if others else {"dispatcher": await self._ask.principal(self._arn)}
+        roles |= {"execution": names.role(names.execution_role), "job": names.role(names.job_role)}
+        for role, arn in roles.items():
             missing = {
                 sid: await self._ask.denied(arn, actions, resources)
                 for sid, actions, resources in checks.wanted_permissions(role, names)
@@ -171,12 +203,21 @@ class Doctor:
             findings += checks.permissions(role, arn, missing)
         return findings
 
+    async def _role_arns(self) -> dict[str, str]:
+        """Return the roles' ARNs by setting; a role that does not exist has a finding of its own."""
+        arns = {}
+        for name in ("batch_execution_role_name", "batch_job_role_name"):
+            with contextlib.suppress(NotFound, Refused):
+                role = getattr(self._settings, name)
+                arns[name] = await self._services.account.role_arn(role, name, self._who)
+        return arns
 
-_NEED_A_QUEUE = {"compute environments", "machines", "subnets"}
+
+_NEED_A_QUEUE = {"compute environments", "machines", "vCPU quotas", "subnets"}
 # Checks whose requests only the doctor makes; a task does not need their permissions.
 _DOCTOR_ONLY = {
-    "bucket encryption", "batch_execution_role_name", "batch_job_role_name", "log group", "machines", "subnets",
-    "permissions",
+    "bucket encryption", "batch_execution_role_name", "batch_job_role_name", "log group", "machines", "vCPU quotas",
+    "subnets", "permissions",
 }  # fmt: skip
 
 

@@ -11,9 +11,12 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from ..aws.s3 import Store
 from ..aws.session import AWS
-from ..errors import Refused
+from ..core.resource_names import bare_role
+from ..errors import NotAllowed, Refused
 from ..runner.protocol import layout
+from .vcpu_quotas import Quota
 
 
 class Checkup:
@@ -29,25 +32,28 @@ class Checkup:
         skew = (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds() if date else 0.0
         return str(answer["Arn"]), skew
 
-    async def encryption(self, bucket: str) -> list[Mapping[str, Any]]:
+    async def encryption(self, store: Store) -> list[Mapping[str, Any]]:
         """Return the bucket's default encryption rules; an empty list if it has none."""
         try:
-            answer = await self._aws.call("s3", "GetBucketEncryption", of=f"bucket `{bucket}`", Bucket=bucket)
+            answer = await store.call("GetBucketEncryption")
         except Refused as error:
             if "ServerSideEncryptionConfigurationNotFoundError" in error.says:
                 return []
             raise
         return list(answer["ServerSideEncryptionConfiguration"]["Rules"])
 
-    async def write(self, bucket: str) -> None:
-        """Write an empty object to the folder of inputs, and delete it."""
-        key, of = layout.object_key(f"doctor-{uuid.uuid4().hex}"), f"bucket `{bucket}`"
-        await self._aws.call("s3", "PutObject", of=of, Bucket=bucket, Key=key, Body=b"")
-        await self._aws.call("s3", "DeleteObject", of=of, Bucket=bucket, Key=key)
+    async def write(self, store: Store, encryption: Mapping[str, str]) -> None:
+        """Write an object of one byte to the folder of inputs as a task's are written, read it, and delete it."""
+        key = layout.object_key(f"doctor-{uuid.uuid4().hex}")
+        await store.call("PutObject", Key=key, Body=b"1", **encryption)
+        try:
+            await store.get(key)
+        finally:
+            await store.delete([key])
 
     async def trust(self, role: str) -> Mapping[str, Any]:
         """Return a role's trust policy."""
-        name = role.rpartition("/")[2]
+        name = bare_role(role)
         answer = await self._aws.call("iam", "GetRole", of=f"role `{name}`", RoleName=name)
         document: Mapping[str, Any] = answer["Role"]["AssumeRolePolicyDocument"]
         return document
@@ -74,20 +80,41 @@ class Checkup:
         endpoints = self._aws.items("ec2", "DescribeVpcEndpoints", "VpcEndpoints", of=of, Filters=_in(vpc))
         return [endpoint["ServiceName"] async for endpoint in endpoints]
 
-    async def instance_types(self, patterns: Sequence[str]) -> list[Mapping[str, Any]]:
-        """Return the types that match names or patterns such as `g5.*`, as DescribeInstanceTypes gives them."""
-        of, filters = "the instance types", [{"Name": "instance-type", "Values": list(patterns)}]
-        types = self._aws.items("ec2", "DescribeInstanceTypes", "InstanceTypes", of=of, Filters=filters)
-        return [each async for each in types]
+    async def quota(self, quota: Quota) -> float:
+        """Return the account's value of a quota."""
+        answer = await self._aws.call(
+            "service-quotas",
+            "GetServiceQuota",
+            of=f"the quota {quota.code}",
+            ServiceCode=quota.service,
+            QuotaCode=quota.code,
+        )
+        return float(answer["Quota"]["Value"])
+
+    async def principal(self, arn: str) -> str:
+        """Return the ARN that IAM can simulate: for a session of a role the role's, with its path.
+
+        An assumed-role ARN does not show the path, which roles of IAM Identity Center have. Without iam:GetRole the
+        role is taken to have none.
+        """
+        if ":assumed-role/" not in arn:
+            return arn
+        before, _, after = arn.partition(":assumed-role/")
+        name = after.partition("/")[0]
+        try:
+            answer = await self._aws.call("iam", "GetRole", of=f"role `{name}`", RoleName=name)
+        except NotAllowed:
+            return f"{before.replace(':sts:', ':iam:')}:role/{name}"
+        return str(answer["Role"]["Arn"])
 
     async def denied(self, arn: str, actions: Sequence[str], resources: Sequence[str]) -> list[str]:
-        """Return the actions that the caller's policies do not allow, as IAM simulates them."""
+        """Return the actions that a user's or a role's policies do not allow, as IAM simulates them."""
         results = self._aws.items(
             "iam",
             "SimulatePrincipalPolicy",
             "EvaluationResults",
             of="the caller's permissions",
-            PolicySourceArn=_source(arn),
+            PolicySourceArn=arn,
             ActionNames=list(actions),
             ResourceArns=list(resources),
             ContextEntries=[_PASSED],
@@ -104,11 +131,3 @@ _PASSED = {
 
 def _in(vpc: str) -> list[dict[str, Any]]:
     return [{"Name": "vpc-id", "Values": [vpc]}]
-
-
-def _source(arn: str) -> str:
-    """Return the ARN that IAM can simulate: a role's for a session of it, else the same."""
-    if ":assumed-role/" not in arn:
-        return arn
-    before, _, after = arn.partition(":assumed-role/")
-    return f"{before.replace(':sts:', ':iam:')}:role/{after.partition('/')[0]}"

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..iam import Names
+from ..images.reference import ecr_host, parse
 from ..settings import Settings
 
 # A bucket's name is unique in a partition, a role's in an account; the others are unique in a Region.
@@ -58,5 +60,17 @@ def names_tf() -> str:
 
 def configured_names(settings: Settings, account: str, region: str, partition: str = "aws") -> Names:
     """Return the names that the executor's settings give, for the policies of `iam`."""
-    values = {kind: getattr(settings, name) for kind, name in SETTINGS.items()}
-    return Names.made(values, account, region, partition)
+    values = {kind: getattr(settings, name) for kind, name in SETTINGS.items()} | {"kms_key": settings.kms_key}
+    values["base_repository"] = _base_repository(settings, partition)
+    all_names = Names.made(values, account, region, partition)
+    same = all_names.base_repository == all_names.repository_arn
+    return replace(all_names, base_repository="") if same else all_names
+
+
+def _base_repository(settings: Settings, partition: str) -> str:
+    """Return the ARN of the base image's repository; "" where no ECR registry has it."""
+    if not settings.container_image_uri:
+        return ""
+    reference = parse(settings.container_image_uri)
+    place = ecr_host(reference.registry)
+    return (place and f"arn:{partition}:ecr:{place.region}:{place.account}:repository/{reference.repository}") or ""

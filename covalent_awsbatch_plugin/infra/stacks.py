@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ..core.covalent_config import section, write_section
-from ..settings import Settings, defaults
+from ..errors import SettingError
+from ..settings import Given, Settings, defaults, resolve
 from ..tasks.services import Services
 from .contents import DataPlaces
+from .stack_names import SETTINGS
 from .stack_settings import InfraSettings, infra_settings
 from .terraform import Say, Terraform
 
@@ -62,7 +64,17 @@ def variables(stack: Stack, last_run: Mapping[str, Any], options: Mapping[str, A
     """
     values = {**last_run, **{name: value for name, value in options.items() if value is not None}}
     infra = infra_settings({name: value for name, value in values.items() if name in InfraSettings.model_fields})
-    return {**values, **infra.model_dump(), "region": stack.region}
+    return {**values, **_names(values), **infra.model_dump(), "region": stack.region}
+
+
+def _names(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the names of resources that the user chose. Raises SettingError, also for an ARN of what is to be made."""
+    own_names = {name: values[name] for name in SETTINGS.values() if values.get(name)}
+    settings = resolve(Given(own_names, "to infra"))
+    for name, value in own_names.items():
+        if str(getattr(settings, name)).startswith("arn:"):
+            raise SettingError(f"The setting {name}={value!r} is an ARN.", advice="Give the name of the new resource.")
+    return {name: str(getattr(settings, name)) for name in own_names}
 
 
 def write_settings(settings: Mapping[str, Any]) -> None:

@@ -27,6 +27,7 @@ COPIED = ("*.tf", "*.tf.json", "*.tftpl")
 VARIABLES, BACKEND, PLAN = "terraform.tfvars.json", "backend_override.tf.json", "next.tfplan"
 LOG = "last-run.jsonl"
 LOOK_EVERY_S = 0.1
+VERSION_LIMIT_S = 60  # of a command that takes less than one second
 OLDEST = (1, 4)
 Say = Callable[[str], None]
 
@@ -209,11 +210,28 @@ def program() -> str:
             "The program `terraform` is not on the PATH.",
             advice="Install it: https://developer.hashicorp.com/terraform/install",
         )
-    answer = subprocess.run([path, "version", "-json"], capture_output=True, text=True, check=False, env=environment())
-    version = str(json.loads(answer.stdout or "{}").get("terraform_version", "0.0"))
+    version = str(json.loads(_version_output(path) or "{}").get("terraform_version", "0.0"))
     if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < OLDEST:
         raise SettingError(f"Terraform {version} is too old.", advice="Install 1.4 or a newer one.")
     return path
+
+
+def _version_output(path: str) -> str:
+    try:
+        answer = subprocess.run(
+            [path, "version", "-json"],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment(),
+            timeout=VERSION_LIMIT_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise SettingError(
+            f"`{path} version` did not end within {VERSION_LIMIT_S} s.",
+            advice="Run it in a shell: the `terraform` on the PATH may be a wrapper that waits for input.",
+        ) from None
+    return answer.stdout
 
 
 def environment() -> dict[str, str]:

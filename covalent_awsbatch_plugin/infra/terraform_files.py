@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel
 
-from ..iam import Names, policy
+from ..iam import Names, key_use, policy
 from .stack_names import names_tf
 from .stack_settings import ExecutorPluginDefaults, InfraSettings
 
@@ -113,7 +114,10 @@ def policies_tf() -> str:
     """Return policies.tf.json: the policies of the roles and of the Covalent server's user."""
     policies = {role: policy(role, IN_TERRAFORM) for role in MADE_BY_TERRAFORM}
     note = "Made by `python tools/infra.py` from covalent_awsbatch_plugin/iam.py: change it there."
-    return json.dumps({"//": note, "locals": {"policies": policies}}, indent=2) + "\n"
+    statements = key_use(replace(IN_TERRAFORM, kms_key="${local.kms_key_arn}"))
+    for statement in statements:
+        statement["Resource"] = ["${local.kms_key_arn}"]  # Terraform knows whether the setting is an ID or an ARN
+    return json.dumps({"//": note, "locals": {"policies": policies, "use_key": statements}}, indent=2) + "\n"
 
 
 def settings_table() -> str:

@@ -1,77 +1,47 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The operations of AWS Batch on queues, job definitions and jobs."""
+"""The operations of AWS Batch on job definitions and jobs. `queues` has those on queues."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from ..aws.session import AWS
+from ..core.concurrency import Once
 from ..core.outage import Outage
-from ..core.single_flight import Once
-from ..errors import NotAllowed, NotFound, Refused, SettingError, Throttled, Unreachable
+from ..errors import NotAllowed, NotFound, Refused, Throttled, Unreachable
+from .definition import TAG_SUBMISSION
 from .description import ENDED, JobState, state_of
-from .instance_types import is_fargate, platforms
-from .names import TAG_SUBMISSION
+from .queues import Queues
 
 log = logging.getLogger(__name__)
 
 REMEMBERED_DEFINITIONS = 10_000
 LISTED_SECONDS = 1  # time after which ListJobs shows a new job
 CLOCK_SKEW_SECONDS = 300  # AWS refuses requests whose time differs by more
+DESCRIBE_DEFINITIONS, LIST_JOBS, TAG = "batch:DescribeJobDefinitions", "batch:ListJobs", "batch:TagResource"
+UNKNOWN_JOB_PAUSES = (0.5, 1, 2, 3, 4, 5, 5, 5, 5)  # seconds in which a new job's id can be unknown to other calls
+FOUND_REFUSALS = 3  # of a definition that another process registered, before it is registered again
 IDS_PER_CALL = 100  # https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html
-
-
-@dataclass(frozen=True)
-class Queue:
-    """A job queue that accepts jobs, and the kind of its instances.
-
-    `platform` is that of all instances, as Docker names it; "" if they have several, and on Fargate, which has both.
-    """
-
-    arn: str
-    fargate: bool
-    platform: str = ""
 
 
 class Unsettled(Unreachable):
     """SubmitJob was not answered, and no job came of it or can come of it."""
 
 
-class Batch:
+class Batch(Queues):
     """AWS Batch's operations, with a cache of the registered job definitions."""
 
     def __init__(self, aws: AWS) -> None:
-        self._aws = aws
+        super().__init__(aws)
         self._defined: dict[str, str] = {}  # ARNs by name
+        self._registered: set[str] = set()  # ARNs that this process registered, until it deregisters them
         self._defining: Once[str] = Once()
-
-    async def queue(self, name: str) -> Queue:
-        """Return a queue. Raises NotFound if it does not exist, and SettingError if it accepts no jobs."""
-        answer = await self._aws.call("batch", "DescribeJobQueues", of=f"job queue `{name}`", jobQueues=[name])
-        if not answer["jobQueues"]:
-            raise NotFound(
-                f"The job queue `{name}` does not exist in this account's Region {await self._aws.region()}.",
-                says="AWS says: no queue of that name or ARN.",
-                advice="Correct batch_queue, region or profile in [executors.awsbatch];"
-                " `aws batch describe-job-queues` lists the queues.",
-            )
-        queue = answer["jobQueues"][0]
-        if queue.get("state", "ENABLED") != "ENABLED" or queue.get("status", "VALID") not in ("VALID", "UPDATING"):
-            raise SettingError(
-                f"The job queue `{name}` accepts no jobs: it is {queue.get('state')}, {queue.get('status')}.",
-                says=f"AWS says: {queue['statusReason']}" if queue.get("statusReason") else "",
-                advice=f"Run `aws batch update-job-queue --job-queue {name} --state ENABLED`, or name another queue.",
-            )
-        environments = await self._environments_of(queue)
-        there = platforms(environments)
-        return Queue(queue["jobQueueArn"], is_fargate(environments), there[0] if len(there) == 1 else "")
 
     async def define(self, definition: Mapping[str, Any]) -> str:
         """Return the ARN, with revision, of a definition that is named by its content; register it if needed."""
@@ -82,23 +52,67 @@ class Batch:
             self._defined[name] = await self._defining(name, lambda: self._find_or_register(definition))
         return self._defined[name]
 
-    async def _find_or_register(self, definition: Mapping[str, Any]) -> str:
-        """Find the definition, or register it.
+    async def define_again(self, definition: Mapping[str, Any], unknown_arn: str, refusals: int) -> str:
+        """Return the ARN to submit with after SubmitJob did not know `unknown_arn` for the `refusals`-th time.
+
+        AWS Batch shows a new definition late, and the end of one too. So the ARN stays the same while it may appear,
+        and the definition is registered again if it was deregistered, or if another process registered it and SubmitJob
+        still does not know it.
+        """
+        name = definition["jobDefinitionName"]
+        self._forget(unknown_arn)
+        if not await self._is_inactive(unknown_arn) and (unknown_arn in self._registered or refusals < FOUND_REFUSALS):
+            return self._defined.setdefault(name, unknown_arn)
+        if name not in self._defined:  # otherwise another task has defined it meanwhile
+            work = (name, unknown_arn), lambda: self._find_or_register(definition, unknown_arn)
+            self._defined[name] = await self._defining(*work)
+        return self._defined[name]
+
+    async def _is_inactive(self, arn: str) -> bool:
+        definitions = await self._definitions(f"job definition `{arn}`", jobDefinitions=[arn])
+        return any(each["status"] == "INACTIVE" for each in definitions)
+
+    async def _definitions(self, of: str, **parameters: Any) -> list[Mapping[str, Any]]:
+        """Return the definitions of DescribeJobDefinitions; none without the permission."""
+        if self._aws.permissions.lacks(DESCRIBE_DEFINITIONS):
+            return []
+        try:
+            answer = await self._aws.call("batch", "DescribeJobDefinitions", of=of, **parameters)
+        except NotAllowed as error:
+            consequence = "A job definition is registered again although it may be there."
+            self._aws.permissions.go_without(error, DESCRIBE_DEFINITIONS, consequence)
+            return []
+        return list(answer["jobDefinitions"])
+
+    async def _tagged(self, operation: str, of: str, parameters: Mapping[str, Any]) -> Any:
+        """Send a request once, without its tags if the caller may not tag."""
+        untagged = {name: value for name, value in parameters.items() if name != "tags"}
+        if self._aws.permissions.lacks(TAG):
+            return await self._aws.call("batch", operation, of=of, once=True, **untagged)
+        try:
+            return await self._aws.call("batch", operation, of=of, once=True, **parameters)
+        except NotAllowed as error:
+            consequence = "Jobs and job definitions get no tags, so `reap`, `clean` and a restarted server miss them."
+            self._aws.permissions.go_without(error, TAG, consequence)
+            return await self._aws.call("batch", operation, of=of, once=True, **untagged)
+
+    async def _find_or_register(self, definition: Mapping[str, Any], unknown_arn: str = "") -> str:
+        """Find the definition, other than `unknown_arn`, or register it.
 
         A second RegisterJobDefinition would make a second revision, which no code deregisters: so a lost response is
         followed by a search.
         """
         name = definition["jobDefinitionName"]
         of = f"job definition `{name}`"
+        active = {"jobDefinitionName": name, "status": "ACTIVE", "maxResults": 10 if unknown_arn else 1}
         outage: Outage | None = None
         while True:
-            registered = await self._aws.call(
-                "batch", "DescribeJobDefinitions", of=of, jobDefinitionName=name, status="ACTIVE", maxResults=1
-            )
-            if registered["jobDefinitions"]:
-                return str(registered["jobDefinitions"][0]["jobDefinitionArn"])
+            arns = [str(each["jobDefinitionArn"]) for each in await self._definitions(of, **active)]
+            if arn := next((each for each in arns if each != unknown_arn), None):
+                return arn
             try:
-                answer = await self._aws.call("batch", "RegisterJobDefinition", of=of, once=True, **definition)
+                answer = await self._tagged("RegisterJobDefinition", of, definition)
+                self._registered.add(str(answer["jobDefinitionArn"]))
                 return str(answer["jobDefinitionArn"])
             except (Throttled, Unreachable) as error:
                 outage = outage or self._aws.patience.outage()
@@ -108,6 +122,7 @@ class Batch:
     async def deregister(self, arn: str) -> None:
         """Make a definition inactive and remove it from the cache."""
         self._forget(arn)
+        self._registered.discard(arn)
         await self._aws.call("batch", "DeregisterJobDefinition", of=f"job definition `{arn}`", jobDefinition=arn)
 
     def _forget(self, arn: str) -> None:
@@ -123,7 +138,7 @@ class Batch:
         began, outage = time.time(), self._aws.patience.outage()
         while True:
             try:
-                answer = await self._aws.call("batch", "SubmitJob", of=of, once=True, **request)
+                answer = await self._tagged("SubmitJob", of, request)
                 return str(answer["jobId"])
             except (NotFound, Refused):
                 self._forget(request["jobDefinition"])  # it may have been deregistered: the next run looks again
@@ -133,7 +148,7 @@ class Batch:
                     raise
             except Unreachable as error:
                 await asyncio.sleep(LISTED_SECONDS)
-                if lost_id := await self.settle(request, began):
+                if lost_id := await self._lost(request, began, error):
                     return lost_id
                 raise Unsettled(error.happened, says=error.says, advice="No job came of the request.") from error
 
@@ -143,21 +158,52 @@ class Batch:
         A request that is still on its way is refused once its definition is deregistered; the jobs that were submitted
         with it run on. https://github.com/aws/aws-cdk/issues/9144, https://github.com/base2genomics/batchit/pull/2
         """
-        job_id = await self.named(request, since_s)
+        return await self._settle(request, since_s, self.named)
+
+    async def _settle(
+        self,
+        request: Mapping[str, Any],
+        since_s: float,
+        find: Callable[[Mapping[str, Any], float], Awaitable[str | None]],
+    ) -> str | None:
+        job_id = await find(request, since_s)
         if job_id or not request["jobDefinition"]:
             return job_id
         try:
             await self.deregister(request["jobDefinition"])
         except (NotAllowed, NotFound, Refused) as error:
             log.warning("A request on its way may still become a second job `%s`. %s", request["jobName"], error)
-        return await self.named(request, since_s)
+        return await find(request, since_s)
+
+    async def _lost(self, request: Mapping[str, Any], began: float, failure: Unreachable) -> str | None:
+        """Return the job of a SubmitJob whose answer was lost, None if there is none.
+
+        Raises the loss itself if jobs may not be listed: another SubmitJob could make a second job.
+        """
+        try:
+            return await self._settle(request, began, self._newest)
+        except NotAllowed as error:
+            failure.advice = (
+                f"A job `{request['jobName']}` may run in the queue: look there before you run the task again."
+                f" {error.advice}"
+            )
+            raise failure from error
 
     async def named(self, request: Mapping[str, Any], since_s: float) -> str | None:
         """Return the newest job with the request's `jobName` and `jobQueue`, or None.
 
         A job with another submission's tag does not count, because a task that failed may have been submitted before. A
-        job without a tag counts if it was created after a time (Unix, seconds).
+        job without a tag counts if it was created after a time (Unix, seconds). Without `batch:ListJobs` no job is
+        found.
         """
+        try:
+            return await self._newest(request, since_s)
+        except NotAllowed as error:
+            consequence = "The jobs of a server that was killed are not found again."
+            self._aws.permissions.go_without(error, LIST_JOBS, consequence)
+            return None
+
+    async def _newest(self, request: Mapping[str, Any], since_s: float) -> str | None:
         filters = [{"name": "JOB_NAME", "values": [request["jobName"]]}]
         of = f"job queue `{request['jobQueue']}`"
         of_queue = {"jobQueue": request["jobQueue"], "filters": filters}
@@ -175,7 +221,9 @@ class Batch:
                     recent.discard(job["jobId"])
         return max(recent, key=lambda job_id: created[job_id], default=None)
 
-    async def live_jobs(self, queue: str, beginning: str) -> list[Mapping[str, Any]]:
+    async def live_jobs(
+        self, queue: str, beginning: str, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> list[Mapping[str, Any]]:
         """Return the JobDetails of jobs that have not ended and whose name has this beginning.
 
         Child jobs of an array are not included.
@@ -184,40 +232,25 @@ class Batch:
         of = f"job queue `{queue}`"
         jobs = self._aws.items("batch", "ListJobs", "jobSummaryList", of=of, jobQueue=queue, filters=filters)
         job_ids = [job["jobId"] async for job in jobs if job["status"] not in ENDED]
+        details = await self._details(job_ids, of)
+        for pause in UNKNOWN_JOB_PAUSES:  # a new job can be listed before DescribeJobs knows it
+            missing = sorted(set(job_ids) - {detail["jobId"] for detail in details})
+            if not missing:
+                break
+            await sleep(pause)
+            details += await self._details(missing, of)
+        return details
+
+    async def _details(self, job_ids: Sequence[str], of: str) -> list[Mapping[str, Any]]:
         details: list[Mapping[str, Any]] = []
         for start in range(0, len(job_ids), IDS_PER_CALL):
-            ids = job_ids[start : start + IDS_PER_CALL]
+            ids = list(job_ids[start : start + IDS_PER_CALL])
             details += (await self._aws.call("batch", "DescribeJobs", of=of, jobs=ids))["jobs"]
         return details
 
-    async def position(self, queue: str, job_id: str) -> int | None:
-        """Return the job's place, from 1, among the queue's first 100 RUNNABLE jobs; None if it has none."""
-        answer = await self._aws.call("batch", "GetJobQueueSnapshot", of=f"job queue `{queue}`", jobQueue=queue)
-        waiting = [job["jobArn"].rpartition("/")[2] for job in answer.get("frontOfQueue", {}).get("jobs", ())]
-        return waiting.index(job_id) + 1 if job_id in waiting else None
-
-    async def environments(self, queue: str) -> list[Mapping[str, Any]]:
-        """Return the queue's compute environments in the queue's order, as AWS describes them."""
-        answer = await self._aws.call("batch", "DescribeJobQueues", of=f"job queue `{queue}`", jobQueues=[queue])
-        return await self._environments_of(answer["jobQueues"][0])
-
-    async def _environments_of(self, queue: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        order = sorted(queue.get("computeEnvironmentOrder", ()), key=lambda entry: entry["order"])
-        if not order:  # without names AWS describes all environments
-            return []
-        names = [entry["computeEnvironment"] for entry in order]
-        of = f"the compute environments of job queue `{queue['jobQueueName']}`"
-        answer = await self._aws.call("batch", "DescribeComputeEnvironments", of=of, computeEnvironments=names)
-        return list(answer["computeEnvironments"])
-
     async def describe(self, job_ids: Sequence[str]) -> dict[str, JobState]:
         """Return the jobs that AWS Batch knows, by id; any number of ids, 100 per request."""
-        states: dict[str, JobState] = {}
-        for start in range(0, len(job_ids), IDS_PER_CALL):
-            ids = list(job_ids[start : start + IDS_PER_CALL])
-            answer = await self._aws.call("batch", "DescribeJobs", of="the jobs", jobs=ids)
-            states |= {detail["jobId"]: state_of(detail) for detail in answer["jobs"]}
-        return states
+        return {detail["jobId"]: state_of(detail) for detail in await self._details(job_ids, "the jobs")}
 
     async def failed_children(self, parent: str) -> list[str]:
         """Return the ids of an array's child jobs that have failed so far."""
@@ -225,9 +258,26 @@ class Batch:
         failed = self._aws.items("batch", "ListJobs", "jobSummaryList", of=of, arrayJobId=parent, jobStatus="FAILED")
         return [job["jobId"] async for job in failed]
 
-    async def terminate(self, job_id: str, reason: str) -> None:
-        """Terminate a job in any state; a job that has ended, or is no longer known, is not an error."""
-        try:
-            await self._aws.call("batch", "TerminateJob", of=f"job `{job_id}`", jobId=job_id, reason=reason)
-        except (NotFound, Refused):
-            return
+    async def terminate(
+        self, job_id: str, reason: str, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        """Terminate a job in any state; a job that has ended is not an error.
+
+        The id of a new job can be unknown for seconds, so a refusal is tried again. A job that stays unknown is
+        forgotten by AWS Batch, which is logged and not raised.
+        """
+        of = f"job `{job_id}`"
+        for pause in (*UNKNOWN_JOB_PAUSES, None):
+            try:
+                await self._aws.call("batch", "TerminateJob", of=of, jobId=job_id, reason=reason)
+                return
+            except (NotFound, Refused) as error:
+                state = (await self.describe([job_id])).get(job_id)
+                if state and state.ended:
+                    return
+                if pause is None:
+                    if state:
+                        raise
+                    log.warning("AWS Batch does not know the job %s, so it was not ended. %s", job_id, error.says)
+                    return
+            await sleep(pause)

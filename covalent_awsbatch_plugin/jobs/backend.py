@@ -21,6 +21,10 @@ class Backend(Protocol):
         """Return the ARN of an active job definition with this content, registered if there is none."""
         ...
 
+    async def define_again(self, definition: Mapping[str, Any], unknown_arn: str, refusals: int) -> str:
+        """Return the ARN to submit with after the service did not know `unknown_arn`, for the `refusals`-th time."""
+        ...
+
     async def deregister(self, arn: str) -> None:
         """Deregister a job definition; one that is gone is no error."""
         ...

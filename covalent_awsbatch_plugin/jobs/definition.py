@@ -1,29 +1,48 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The requests that register job definitions and submit jobs. `description` reads AWS Batch's answers."""
+"""The requests that register job definitions and submit jobs, with their names and tags.
+
+`description` reads AWS Batch's answers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..runner.protocol import layout
 from ..settings import Settings
-from .names import definition_name, log_stream_prefix
+from .instance_types import Machines
 
-# Patterns are globs with a trailing * only, at most five rules, and no match means RETRY, so the last rule ends
-# everything else: https://docs.aws.amazon.com/batch/latest/APIReference/API_EvaluateOnExit.html
-# What fails before a container starts has run no code of the user's, so it can be tried again whatever it was. On EC2
-# pulls, agents and devices share one status reason; on Fargate the status reason is the error itself.
-RETRY_ON = (
-    {"onStatusReason": "Host EC2*", "action": "RETRY"},
-    {"onStatusReason": "Your Spot Task was interrupted*", "action": "RETRY"},
-    {"onStatusReason": "Task failed to start*", "action": "RETRY"},
-    {"onStatusReason": "CannotPull*", "action": "RETRY"},
-    {"onStatusReason": "*", "action": "EXIT"},
+# Patterns are globs with a trailing * only, at most five rules, and no match means RETRY:
+# https://docs.aws.amazon.com/batch/latest/APIReference/API_EvaluateOnExit.html
+# So the rules name the ends after which user code may have run to an end of its own. Every other end is tried again:
+# lost hosts, Spot interruptions, failed pulls, and what Fargate gives as the status reason before a container starts,
+# such as ResourceInitializationError or a timeout of the network interface. AWS Batch itself retries no job that was
+# cancelled, was terminated or timed out: https://docs.aws.amazon.com/batch/latest/userguide/job_retries.html
+RETRY_RULES = (
+    {"onStatusReason": "OutOfMemory*", "action": "EXIT"},
+    {"onStatusReason": "CannotInspect*", "action": "EXIT"},  # the agent lost a container that may have finished
+    {"onStatusReason": "ContainerRuntime*", "action": "EXIT"},
+    {"onStatusReason": "AGENT*", "action": "EXIT"},
+    {"onStatusReason": "Essential container*", "action": "EXIT"},
 )
+
+JOB_NAME_CHARS = 128  # SubmitJob: letters, digits, - and _, the first one alphanumeric
+JOB_NAME_BEGINS = "covalent-"
+TAG_PLUGIN, TAG_DISPATCH, TAG_GROUP, TAG_HOST = (
+    "covalent:plugin",
+    "covalent:dispatch",
+    "covalent:group",
+    "covalent:host",
+)
+TAG_SUBMISSION = "covalent:submission"  # distinguishes two submissions of one task, which have the same name
+_FOREIGN = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -37,6 +56,8 @@ class JobPlacement:
     execution_role_arn: str
     job_role_arn: str
     platform: str = ""  # in Docker's words, where the machines run but one
+    fair_share: bool | None = None  # whether the queue has a fair-share policy; None if that is unknown
+    machines: tuple[Machines, ...] = ()
 
 
 def job_definition(settings: Settings, placement: JobPlacement, image: str) -> dict[str, Any]:
@@ -45,10 +66,10 @@ def job_definition(settings: Settings, placement: JobPlacement, image: str) -> d
         "type": "container",
         "platformCapabilities": ["FARGATE" if placement.fargate else "EC2"],
         "containerProperties": _container(settings, placement, image),
-        "retryStrategy": {"attempts": settings.retry_attempts, "evaluateOnExit": [dict(rule) for rule in RETRY_ON]},
+        "retryStrategy": {"attempts": settings.retry_attempts, "evaluateOnExit": [dict(rule) for rule in RETRY_RULES]},
         "timeout": {"attemptDurationSeconds": settings.job_time_limit},
         "propagateTags": True,
-        "tags": {"covalent:plugin": "awsbatch"},
+        "tags": {TAG_PLUGIN: "awsbatch"},
     }
     return {"jobDefinitionName": definition_name(settings.batch_job_definition_name, content), **content}
 
@@ -72,8 +93,8 @@ def _container(settings: Settings, placement: JobPlacement, image: str) -> dict[
     if placement.fargate:
         cpu = "ARM64" if settings.platform.endswith("arm64") else "X86_64"
         properties["runtimePlatform"] = {"operatingSystemFamily": "LINUX", "cpuArchitecture": cpu}
-        # Without a public address a task in a default VPC can reach neither ECR nor S3.
-        properties["networkConfiguration"] = {"assignPublicIp": "ENABLED"}
+        address = "ENABLED" if settings.assign_public_ip else "DISABLED"
+        properties["networkConfiguration"] = {"assignPublicIp": address}
     return properties
 
 
@@ -85,15 +106,23 @@ def _resources(settings: Settings) -> list[dict[str, str]]:
 
 
 def submission(
-    *, name: str, size: int, definition: str, queue: str, environment: Mapping[str, str], tags: Mapping[str, str]
+    *,
+    name: str,
+    size: int,
+    definition: str,
+    queue: str,
+    environment: Mapping[str, str],
+    tags: Mapping[str, str],
+    share: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the SubmitJob request for `size` containers.
 
-    `definition` includes its revision; `environment` holds no secrets.
+    `definition` includes its revision; `environment` holds no secrets; `share` is the result of `fair_share`.
     """
     array = {"arrayProperties": {"size": size}} if size > 1 else {}  # AWS Batch has no array of one
     return {
         **array,
+        **share,
         "jobName": name,
         "jobQueue": queue,
         "jobDefinition": definition,
@@ -103,14 +132,45 @@ def submission(
     }
 
 
-def environment(dispatch_id: str, bucket: str, region: str, results_prefix: str) -> dict[str, str]:
-    """Return the container's environment variables; they do not grow with the number of tasks."""
+def fair_share(settings: Settings) -> dict[str, Any]:
+    """Return the parameters of SubmitJob for a queue with a fair-share policy; none without a share identifier.
+
+    Such a queue needs a priority too, from the definition or from here.
+    """
+    if not settings.share_identifier:
+        return {}
+    priority = settings.scheduling_priority
+    return {"shareIdentifier": settings.share_identifier, "schedulingPriorityOverride": priority}
+
+
+def results_prefix(dispatch_id: str, task_group_id: int) -> str:
+    """Return the prefix under which all jobs and attempts of one task group write."""
+    return f"{layout.S3_ROOT}/results/{dispatch_id}/{task_group_id}"
+
+
+def environment(dispatch_id: str, bucket: str, region: str, s3_url: str, results_prefix: str) -> dict[str, str]:
+    """Return the container's environment variables; they do not grow with the number of tasks.
+
+    `region` is the bucket's, `s3_url` the URL of S3 in it.
+    """
     return {
         layout.ENV_REGION: region,
+        layout.ENV_ENDPOINT: s3_url,
         layout.ENV_DISPATCH_ID: dispatch_id,
         layout.ENV_BUCKET: bucket,
         layout.ENV_RESULTS_PREFIX: results_prefix,
     }
+
+
+def numbering(earlier_attempts: int) -> dict[str, str]:
+    """Return the variable for a job whose tasks had earlier jobs: how many attempts these had."""
+    return {layout.ENV_EARLIER_ATTEMPTS: str(earlier_attempts)} if earlier_attempts else {}
+
+
+def encryption(settings: Settings) -> dict[str, str]:
+    """Return the variables for the encryption of results; none for the bucket's default."""
+    names = {"ServerSideEncryption": layout.ENV_SSE, "SSEKMSKeyId": layout.ENV_KMS_KEY}
+    return {names[name]: value for name, value in settings.encryption.items()}
 
 
 def sharing(settings: Settings, tasks: int) -> dict[str, str]:
@@ -135,3 +195,60 @@ def addresses(settings: Settings, job_id: str, tasks: int) -> list[tuple[str, in
     if not settings.shares_containers:
         return [(each, None) for each in ids]
     return [(ids[member // settings.tasks_per_job], member) for member in range(tasks)]
+
+
+# ---- names and tags, in AWS's alphabets and lengths; the same task always gets the same ----------------------------
+def job_name(groups: Sequence[tuple[str, int]], tries: int = 1) -> str:
+    """Return the job's name for these task groups (dispatch id, group id).
+
+    An array job is named after its first task and a hash of all its tasks, so that no other array has its name. A
+    repeated submission differs by `tries`.
+    """
+    dispatch_id, task_group_id = groups[0]
+    name = f"{JOB_NAME_BEGINS}{dispatch_id}-{task_group_id}"
+    if len(groups) > 1:
+        everyone = "\n".join(f"{dispatch} {group}" for dispatch, group in groups)
+        name += f"-x{len(groups)}-{hashlib.sha256(everyone.encode()).hexdigest()[:12]}"
+    if tries > 1:
+        name += f"-try{tries}"
+    return _fitted(name, JOB_NAME_CHARS)
+
+
+def definition_name(prefix: str, definition: Mapping[str, Any]) -> str:
+    """Return a name made from the content, so that a registered definition is found again."""
+    text = json.dumps(definition, sort_keys=True, separators=(",", ":"))
+    return f"{prefix}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def log_stream_prefix(prefix: str, image: str) -> str:
+    """Return the `awslogs-stream-prefix` of all jobs of one image: FilterLogEvents with it follows a whole array.
+
+    The first 16 digits of the image's digest, so that a stream and its image can be matched by eye. A stream is
+    `prefix/container/ECS task id`, of at most 512 characters without `:` and `*`:
+    https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_LogStream.html
+    """
+    digest = image.partition("@sha256:")[2] or hashlib.sha256(image.encode()).hexdigest()
+    return f"{prefix}-{digest[:16]}"
+
+
+def tags(dispatch_id: str, task_group_id: int, host: str) -> dict[str, str]:
+    """Return tags by which the job is found again: by dispatch, and by the submitting machine."""
+    return {
+        TAG_PLUGIN: "awsbatch",
+        TAG_DISPATCH: tag_value(dispatch_id),
+        TAG_GROUP: str(task_group_id),
+        TAG_HOST: tag_value(host),
+    }
+
+
+def tag_value(text: str) -> str:
+    """Return the text in the alphabet of tags, at most 256 characters."""
+    return re.sub(r"[^\w .:/=+@-]", "-", text)[:256]
+
+
+def _fitted(name: str, length: int) -> str:
+    clean = _FOREIGN.sub("-", name)
+    if clean == name and len(name) <= length:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+    return f"{clean[: length - 13]}-{digest}"

@@ -5,8 +5,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
+
+
+@dataclass(frozen=True)
+class Machines:
+    """The machines of one compute environment. `max_vcpus` is None and `types` is empty where AWS names none."""
+
+    environment: str
+    max_vcpus: int | None
+    types: tuple[str, ...]
+
+
+def machines(environments: Iterable[Mapping[str, Any]]) -> tuple[Machines, ...]:
+    """Return the machines of environments, as DescribeComputeEnvironments describes these."""
+    return tuple(
+        Machines(
+            str(each.get("computeEnvironmentName", "?")),
+            (each.get("computeResources") or {}).get("maxvCpus"),
+            tuple(instance_types([each])),
+        )
+        for each in environments
+    )
+
 
 AMD64, ARM64 = "linux/amd64", "linux/arm64"
 
@@ -36,9 +60,10 @@ def _is_arm(instance_type: str) -> bool:
     return family in ("a1", "default_arm64") or "g" in family.lstrip("abcdefghijklmnopqrstuvwxyz_")
 
 
-# https://docs.aws.amazon.com/batch/latest/APIReference/API_ComputeResource.html, instanceTypes
+# https://docs.aws.amazon.com/batch/latest/APIReference/API_ComputeResource.html, instanceTypes. `optimal` changes
+# to the families of default_x86_64 from November 2025 on, so a type of either may be there.
 _FAMILIES = {
-    "optimal": ("c4", "m4", "r4", "c5", "m5", "r5"),
+    "optimal": ("c4", "m4", "r4", "c5", "m5", "r5", "m6i", "c6i", "r6i", "c7i"),
     "default_x86_64": ("m6i", "c6i", "r6i", "c7i"),
     "default_arm64": ("m6g", "c6g", "r6g", "c7g"),
 }
@@ -48,6 +73,11 @@ def type_patterns(environment: Mapping[str, Any]) -> list[str]:
     """Return the environment's instance types as values of DescribeInstanceTypes' filter `instance-type`."""
     named = [part for kind in instance_types([environment]) for part in _FAMILIES.get(kind, (kind,))]
     return [name if "." in name else f"{name}.*" for name in named]
+
+
+def has_gpus(instance_type: str) -> bool:
+    """Return whether a type or family has GPUs for Batch's `GPU` requirement, by AWS's naming rule: p4d, g5g, gr6."""
+    return re.match(r"(p|g|gr)\d", instance_type) is not None
 
 
 def too_small(types: Iterable[Mapping[str, Any]], vcpu: float, memory_mib: int, gpus: int) -> str:

@@ -52,6 +52,7 @@ class LogWriter:
         self._backend, self._group, self.name = backend, group, name
         self._decoder = getincrementaldecoder("utf-8")("replace")
         self._line = ""
+        self._last: list[dict[str, Any]] = []
         backend.ensure_log_stream(group, name)
 
     def write(self, data: bytes) -> None:
@@ -66,11 +67,29 @@ class LogWriter:
         self._put([self._line + self._decoder.decode(b"", final=True)])
         self._line = ""
 
+    def write_reversed(self, data: bytes) -> None:
+        """Write whole lines a millisecond apart, the last one first."""
+        now, lines = _now_ms(), [part for line in data.decode("utf-8", "replace").split("\n") for part in cut(line)]
+        events = [{"timestamp": now - len(lines) + at, "message": line} for at, line in enumerate(lines)]
+        for event in reversed(events):
+            self._send([event])
+
+    def repeat(self) -> None:
+        """Send the last events again, as the driver does where it got no answer."""
+        self._send(self._last)
+
     def _put(self, lines: list[str]) -> None:
-        now = int(time.time() * 1000)
-        events = [{"timestamp": now, "message": part} for line in lines for part in cut(line.rstrip("\r"))]
+        now = _now_ms()
+        self._send([{"timestamp": now, "message": part} for line in lines for part in cut(line.rstrip("\r"))])
+
+    def _send(self, events: list[dict[str, Any]]) -> None:
         if events:
             self._backend.put_log_events(self._group, self.name, events)
+            self._last = events
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
 
 
 def cut(line: str) -> list[str]:

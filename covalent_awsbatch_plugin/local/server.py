@@ -29,7 +29,7 @@ from moto.utilities.utils import get_partition
 from werkzeug.serving import make_server
 
 from ..core.files import atomic_write
-from . import logs
+from . import logs, service_quotas
 from .access import before_all
 from .base_image.build import BaseImage, make_base_image
 from .batch import api as batch
@@ -42,10 +42,12 @@ from .engines import choice as engines
 from .engines.watchdog import watchdog
 from .faults.request_filter import Gate, before_moto, before_registry
 from .iam import enforcement as iam
+from .iam import policy_sizes
 from .iam.keys import Keys
 from .iam.origin import only_own
 from .iam.task_credentials import CredentialsEndpoint
 from .provision import BASE_REPOSITORY, PROVISIONER, Network, Provisioner, create_internet_gateway, section
+from .s3 import before_s3
 
 HOST = "127.0.0.1"
 CREDENTIALS_FILE = "credentials"
@@ -95,7 +97,7 @@ async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[st
         credentials = CredentialsEndpoint(ACCOUNT, options.region)
         credentials_site = await stack.enter_async_context(_site(credentials.app()))
         _load_managed_policies(options.region)
-        endpoint_url = _moto(gate, keys, control_token)
+        endpoint_url = _moto(gate, keys, control_token, options.region)
         token, _ = ecr.LocalECRResponse.new_login()
         stack.enter_context(watchdog(name, work / "engine"))
         engine = engines.make(name, work / "engine", registry, token, options.limits.slots)
@@ -129,6 +131,8 @@ def _install(registry: str, scheduler: Scheduler) -> None:
     ecr.install(registry)
     logs.install()
     batch.install(asyncio.get_running_loop(), scheduler)
+    policy_sizes.install()
+    service_quotas.install()
 
 
 def _load_managed_policies(region: str) -> None:
@@ -181,11 +185,12 @@ def _denied(message: str) -> web.Response:
     return problem(403, "DENIED", message)
 
 
-def _moto(gate: Gate, keys: Keys, control_token: str) -> str:
+def _moto(gate: Gate, keys: Keys, control_token: str, region: str) -> str:
     """Start moto's server in threads that end with this process. Return its URL."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else a line for every request
     moto: Any = DomainDispatcherApplication(create_backend_app)
     moto.get_backend_for_host = functools.cache(moto.get_backend_for_host)  # else 200 patterns for each request
+    moto = before_s3(ACCOUNT, region, moto)
     app = _with_one_server(before_all(keys, control_token, before_moto(gate, moto)))  # from the first request on
     server = make_server(HOST, 0, app, threaded=True, request_handler=MotoRequestHandler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

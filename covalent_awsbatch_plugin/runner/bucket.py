@@ -8,8 +8,10 @@ from __future__ import annotations
 import datetime
 import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from .client_settings import CA_FILE, ClientSettings, only_own_variables, proxy_of
+from .kept_file import KeptFile, is_full
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +30,7 @@ class StorageError(Exception):
 class Store(Protocol):
     """A bucket. Every method raises StorageError."""
 
-    def get(self, key: str, path: Path) -> None:
+    def get(self, key: str, file: KeptFile) -> None:
         """Download an object into a file."""
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
@@ -37,17 +39,17 @@ class Store(Protocol):
     def put(self, key: str, data: bytes) -> None:
         """Write an object."""
 
-    def put_file(self, key: str, path: Path) -> None:
+    def put_file(self, key: str, file: KeptFile) -> None:
         """Write an object from a file that may be larger than the memory."""
 
 
 class S3:
-    """A bucket through obstore, which looks for credentials in this order: environment, ECS, EKS, instance.
+    """A bucket through obstore, which gets its settings from the job and its credentials from the job role.
 
     Source: https://developmentseed.org/obstore/latest/authentication/
     """
 
-    def __init__(self, bucket: str, region: str | None, *, give_up_s: float) -> None:
+    def __init__(self, bucket: str, settings: ClientSettings, *, give_up_s: float) -> None:
         try:
             from obstore.exceptions import BaseError
             from obstore.store import S3Store
@@ -59,20 +61,20 @@ class S3:
             ) from error
         self._errors = (BaseError, OSError, ValueError)
         self._bucket = bucket
-        plain = _endpoint().startswith("http://")
-        self._store = S3Store(
-            bucket,
-            config={"region": region} if region else {},
-            client_options={
-                "allow_http": plain,
-                "read_timeout": f"{min(_SILENCE_S, give_up_s):.0f}s",
-                "timeout": "15min",
-            },
-            retry_config={"max_retries": _TRIES, "retry_timeout": datetime.timedelta(seconds=give_up_s)},
-        )
+        with self._explained("s3:GetObject", ""), only_own_variables():
+            self._store = S3Store(
+                bucket,
+                config=settings.config(),  # type: ignore[arg-type]
+                client_options={
+                    "allow_http": settings.endpoint.startswith("http://"),
+                    "read_timeout": f"{min(_SILENCE_S, give_up_s):.0f}s",
+                    "timeout": "15min",
+                },
+                retry_config={"max_retries": _TRIES, "retry_timeout": datetime.timedelta(seconds=give_up_s)},
+            )
 
-    def get(self, key: str, path: Path) -> None:
-        with self._explained("s3:GetObject", key), path.open("wb") as file:
+    def get(self, key: str, file: KeptFile) -> None:
+        with self._explained("s3:GetObject", key):
             for chunk in self._store.get(key).stream(min_chunk_size=_CHUNK):
                 file.write(chunk)
 
@@ -85,10 +87,10 @@ class S3:
         with self._explained("s3:PutObject", key):
             self._store.put(key, data, use_multipart=False)
 
-    def put_file(self, key: str, path: Path) -> None:
-        chunk = max(_CHUNK, path.stat().st_size // (_MAX_PARTS - 1))
+    def put_file(self, key: str, file: KeptFile) -> None:
+        chunk = max(_CHUNK, file.size // (_MAX_PARTS - 1))
         with self._explained("s3:PutObject", key):
-            self._store.put(key, path, chunk_size=chunk, max_concurrency=_AT_ONCE)
+            self._store.put(key, file.path() or file.chunks(), chunk_size=chunk, max_concurrency=_AT_ONCE)
 
     def _explained(self, action: str, key: str) -> _Explained:
         return _Explained(self._errors, lambda error: explain(action, self._bucket, key, str(error)))
@@ -103,6 +105,10 @@ class _Explained:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError) and is_full(error):
+            raise StorageError(
+                "the disk of the container has no room for the task's function or an argument."
+            ) from None
         if isinstance(error, self._errors):
             raise StorageError(self._words(error)) from None
 
@@ -118,6 +124,7 @@ def explain(action: str, bucket: str, key: str, message: str) -> str:
 
 
 def _remedy(action: str, bucket: str, message: str) -> str:
+    """Return what to do, by the cause that the client's message names."""
     if "//169.254." in message:
         return "No credentials were found: the job definition must name a job role (batch_job_role_name)."
     if "NoSuchBucket" in message:
@@ -126,12 +133,27 @@ def _remedy(action: str, bucket: str, message: str) -> str:
         return "It was deleted after the job was submitted, perhaps by a lifecycle rule of the bucket."
     if "range is not satisfiable" in message:
         return "It was cut after the job was submitted: look at who may write to the bucket."
+    if "kms:" in message or "KMS." in message:
+        return "The job role (batch_job_role_name) needs kms:GenerateDataKey and kms:Decrypt on the key (kms_key)."
+    if "resource-based policy" in message:
+        return "The bucket's policy denies it: if the policy demands encryption, set sse or kms_key as it says."
+    if "without LOCATION" in message or "AuthorizationHeaderMalformed" in message or "PermanentRedirect" in message:
+        return "The bucket is in another Region than this job was told: submit the task again."
+    if "RequestTimeTooSkewed" in message:
+        return "The clock of the instance is wrong: use a machine image that sets it, such as an ECS-optimized one."
     if "403" in message or "AccessDenied" in message:
         return f"The job role (batch_job_role_name) needs {action} on this bucket's covalent-awsbatch/*."
+    return _network_remedy(message)
+
+
+def _network_remedy(message: str) -> str:
+    if "certificate" in message.lower():
+        return (
+            "The certificate is not one that the image trusts: where a proxy or an endpoint has its own, name a file"
+            f" with its CA in the base image ({CA_FILE} or AWS_CA_BUNDLE)."
+        )
+    if variable := proxy_of(message, os.environ):
+        return f"The base image sets {variable}: that proxy must reach S3, or NO_PROXY must name S3's host."
+    if "dns error" in message:
+        return "The VPC must resolve AWS's names (enableDnsSupport, or its own DNS server)."
     return "The network of the compute environment must reach S3 (a NAT gateway or an S3 endpoint)."
-
-
-def _endpoint() -> str:
-    """Return the endpoint that obstore takes from the environment; "" for AWS's own."""
-    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-    return next(filter(None, map(os.environ.get, names)), "")

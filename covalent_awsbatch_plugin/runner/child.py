@@ -15,8 +15,9 @@ import selectors
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
+from .kept_file import KeptFile
 from .protocol import layout
 from .protocol.envelope import Usage
 from .signals import Stop
@@ -28,15 +29,23 @@ _READ_BYTES = 1024 * 1024
 _PIPE_BYTES = 1024 * 1024  # the largest size for an unprivileged process
 _LINGER_S = 0.3  # for the output of processes that outlive the child
 _TICK_S = 1.0
+_CUT = b"\n[cut here: the rest is in CloudWatch only]\n"
+_CUT_BY_DISK = b"\n[cut here: the disk of the container is full, and the rest is in CloudWatch only]\n"
 
 
 class Child:
     """A child process: call `fork`, then `wait` in the parent."""
 
-    def __init__(self, stop: Stop, stdout: Path, stderr: Path, kill_time: Path | None = None) -> None:
+    def __init__(
+        self,
+        stop: Stop,
+        stdout: KeptFile | None = None,
+        stderr: KeptFile | None = None,
+        kill_time: Path | None = None,
+    ) -> None:
         self._stop = stop
         self._kill_time = kill_time  # the file in which the child reads when it will be killed
-        self._files = {1: stdout, 2: stderr}
+        self._files = {1: stdout, 2: stderr}  # None: the output is passed on, and not kept
         self._streams: list[_Stream] = []
         self.pid = 0
         self._started = 0.0, 0.0  # Unix seconds, monotonic seconds
@@ -54,13 +63,13 @@ class Child:
         _group(self.pid)
         for number, (read, write) in pipes.items():
             os.close(write)
-            self._streams.append(_Stream(read, number, self._files[number].open("wb")))
+            self._streams.append(_Stream(read, number, self._files[number]))
         return False
 
     def wait(self) -> int:
         """Wait for the child's end; return its exit code, or minus the signal.
 
-        Afterwards its output files are complete and closed, and its process group is killed.
+        Afterwards its output files are complete, and its process group is killed.
         """
         with selectors.DefaultSelector() as selector:
             selector.register(self._stop.wakes, selectors.EVENT_READ)
@@ -104,9 +113,10 @@ class Child:
 class _Stream:
     """The reading end of a pipe; its data go to a file, up to a limit, and to a descriptor of this process."""
 
-    def __init__(self, read: int, echo: int, file: BinaryIO) -> None:
+    def __init__(self, read: int, echo: int, file: KeptFile | None) -> None:
         self.read, self._echo, self._file = read, echo, file
-        self._room = layout.STREAM_KEEP_BYTES
+        self._room = layout.STREAM_KEEP_BYTES if file else 0
+        self._cut = b""
         os.set_blocking(read, False)
 
     def pump(self) -> bool:
@@ -121,15 +131,18 @@ class _Stream:
 
     def close(self) -> None:
         os.close(self.read)
-        self._file.close()
+        if self._file and self._cut:
+            self._file.end_with(self._cut)
 
     def _write(self, data: bytes) -> None:
+        if not self._file:
+            return
+        if len(data) > self._room:
+            self._cut = self._cut or _CUT
         try:
             self._file.write(data[: self._room])
-            if len(data) > self._room > 0:
-                self._file.write(b"\n[cut here: the rest is in CloudWatch only]\n")
         except OSError:
-            self._room = 0  # the disk is full: the rest is in CloudWatch only
+            self._room, self._cut = 0, _CUT_BY_DISK
         self._room = max(0, self._room - len(data))
 
     def _pass_on(self, data: bytes) -> None:
@@ -167,9 +180,10 @@ def _enlarge(pipe: int) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a text file atomically; a full disk is ignored."""
+    """Write a text file atomically, also where its folder was removed; a full disk is ignored."""
     draft = path.with_suffix(".draft")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         draft.write_text(text, encoding="ascii")
         draft.replace(path)
     except OSError:

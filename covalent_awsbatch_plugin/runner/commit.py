@@ -8,11 +8,10 @@ from __future__ import annotations
 import hashlib
 import platform
 from dataclasses import replace
-from pathlib import Path
 
-from . import outcome
 from .bucket import Store
 from .job import Job
+from .kept_file import KeptFile
 from .protocol import layout
 from .protocol.envelope import Envelope, Part, TaskResult, seal
 
@@ -20,9 +19,9 @@ from .protocol.envelope import Envelope, Part, TaskResult, seal
 def commit(job: Job, results: list[TaskResult], store: Store) -> None:
     """Write the results of the job's tasks to the bucket. Raises StorageError; then nothing is committed."""
     bundle = Bundle()
-    results = [_with_parts(result, bundle.take(outcome.parts(job.folder(result.node_id)))) for result in results]
-    for sha256, path in bundle.large.items():
-        store.put_file(layout.part_key(job.prefix, job.job_id, job.attempt, sha256), path)
+    results = [_with_parts(result, bundle.take(job.files[result.node_id].parts)) for result in results]
+    for sha256, file in bundle.large.items():
+        store.put_file(layout.part_key(job.prefix, job.job_id, job.attempt, sha256), file)
     sealed = seal(
         Envelope(job.job_id, job.attempt, platform.python_version(), tuple(results), bytes(bundle.body)),
         bytes.fromhex(job.file.result_key),
@@ -40,20 +39,22 @@ class Bundle:
 
     def __init__(self) -> None:
         self.body = bytearray()
-        self.large: dict[str, Path] = {}
+        self.large: dict[str, KeptFile] = {}
 
-    def take(self, files: dict[str, Path]) -> dict[str, Part]:
+    def take(self, files: dict[str, KeptFile]) -> dict[str, Part]:
         """Add files by the names of their parts; return the parts."""
-        return {name: self._part(path) for name, path in files.items()}
+        return {name: self._part(file) for name, file in files.items()}
 
-    def _part(self, path: Path) -> Part:
-        size = path.stat().st_size
+    def _part(self, file: KeptFile) -> Part:
+        size = file.size
         if size > layout.INLINE_PART_BYTES:
-            with path.open("rb") as file:
-                part = Part(size, hashlib.file_digest(file, "sha256").hexdigest())
-            self.large[part.sha256] = path
+            digest = hashlib.sha256()
+            for chunk in file.chunks():
+                digest.update(chunk)
+            part = Part(size, digest.hexdigest())
+            self.large[part.sha256] = file
             return part
-        data = path.read_bytes()
+        data = file.read()
         part = Part(size, hashlib.sha256(data).hexdigest(), len(self.body))
         self.body += data
         return part

@@ -9,14 +9,17 @@ from collections.abc import Callable
 
 from .bucket import StorageError, Store
 from .job import Job
+from .kept_file import KeptFile
 from .protocol import envelope, layout
 from .protocol.envelope import Envelope
 
+EXIT_CODES = {10: layout.RETURNED.code, 11: layout.RAISED.code}  # of the earlier attempt, by the status of the reader
+
 
 def read_earlier_result(job: Job, open_store: Callable[[], Store]) -> int:
-    """Write the exit code of an earlier attempt with a valid result to `job.earlier_exit_code`.
+    """Look for a valid result of an earlier attempt; return the exit status of this process, one of `EXIT_CODES`.
 
-    Return the exit status of this process; it is a child process, because the S3 client starts threads.
+    Without such a result the status is another one. This is a child process, because the S3 client starts threads.
     """
     try:
         store = open_store()
@@ -25,18 +28,18 @@ def read_earlier_result(job: Job, open_store: Callable[[], Store]) -> int:
     for attempt in range(job.attempt - 1, 0, -1):
         result = _result(job, attempt, store)
         if result and not result.cut_short:
-            code = layout.RETURNED if result.returned else layout.RAISED
-            job.earlier_exit_code.write_text(str(code.code), encoding="ascii")
-            return 0
+            return 10 if result.returned else 11
     return 0
 
 
 def _result(job: Job, attempt: int, store: Store) -> Envelope | None:
     """Return the result of an attempt, or None where it does not exist or was not written by this task."""
-    path = job.work / f"attempt-{attempt}"
+    file = KeptFile(job.work)
     try:
-        store.get(layout.result_key(job.prefix, job.job_id, attempt), path)
+        store.get(layout.result_key(job.prefix, job.job_id, attempt), file)
         key = bytes.fromhex(job.file.result_key)
-        return envelope.unseal(path.read_bytes(), key, job_id=job.job_id, attempt=attempt)
+        return envelope.unseal(file.read(), key, job_id=job.job_id, attempt=attempt)
     except (StorageError, envelope.BadEnvelope):
         return None
+    finally:
+        file.close()

@@ -10,21 +10,27 @@ from __future__ import annotations
 
 import faulthandler
 import hashlib
+import io
 import json
 import os
-import pickle
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from . import covalent_context, hooks, sys_path, traceback_text
-from .job import Job, TaskFolder, writable
+from .calls import run_call, run_calls
+from .job import Job, TaskFiles, writable
+from .kept_file import KeptFile, full_disk
 from .on_stop import ENV_STOP_FILE
 from .protocol import archive, envelope
-from .protocol.task import ObjectRef, TaskSpec
+from .protocol.task import CALLS, ObjectRef, TaskSpec
+from .script import Script, sources_of
+
+_MOST_CHECKED_BYTES = 8 * 1024 * 1024  # of a value that is unpickled for a check, which needs its memory once more
+_MOST_TEXT = 32 * 1024 * 1024  # bytes of an error's text that are kept
 
 
 class NoInput(Exception):
@@ -33,6 +39,10 @@ class NoInput(Exception):
 
 class Unpicklable(Exception):
     """The function returned a value that can't be pickled."""
+
+
+class NoRoom(Exception):
+    """The function returned a value that the full disk of the container has no room for."""
 
 
 class WrongPython(Exception):
@@ -47,37 +57,36 @@ class Report:
     exit_code: int
     exception_type: str | None = None
 
-    def write(self, path: Path) -> None:
-        """Write the report as JSON, atomically."""
-        draft = path.with_suffix(".draft")
-        draft.write_text(json.dumps(asdict(self)), encoding="utf-8")
-        draft.replace(path)
+    def write(self, file: KeptFile) -> None:
+        """Write the report as JSON."""
+        file.write(json.dumps(asdict(self)).encode())
 
     @classmethod
-    def read(cls, path: Path) -> Report | None:
-        """Return the report in a file, or None where the file does not exist."""
+    def read(cls, file: KeptFile) -> Report | None:
+        """Return the report in a file, or None where the process has not written a whole one."""
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
+            return cls(**json.loads(file.read()))
+        except (ValueError, TypeError):
             return None
 
 
 def execute(job: Job, task: TaskSpec, runner_dir: Path) -> int:
     """Run the task and write its report; return the exit status of this process."""
     _settle(job, runner_dir)
-    folder, this_process = job.folder(task.node_id), os.getpid()
-    os.environ[ENV_STOP_FILE] = str(folder.kill_time)
+    files, this_process = job.files[task.node_id], os.getpid()
+    os.environ.update(job.task_variables(task))
+    os.environ[ENV_STOP_FILE] = str(files.kill_time)
     try:
-        value = _value(job, task, folder)
+        value = _value(job, task, files)
         if os.getpid() != this_process:
             return 0  # the user's code forked, and the copy returned here too: only the first process reports
-        _save(value, task, folder)
+        _save(value, task, files)
         report = Report(envelope.RETURNED, 0)
     except BaseException as error:  # every exception of the user's function is an outcome of the task
         if os.getpid() != this_process:
             raise
-        report = _failed(error, job, task, folder)
-    report.write(folder.report)
+        report = _failed(error, job, task, files)
+    report.write(files.report)
     return report.exit_code
 
 
@@ -90,13 +99,24 @@ def _settle(job: Job, runner_dir: Path) -> None:
 
     sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) != str(runner_dir)]
     sys_path.use(job.root)
+    sys.stdout = sys.__stdout__ = _stream(1, "<stdout>")  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = _stream(2, "<stderr>")  # type: ignore[misc]
     faulthandler.enable()  # prints the Python stack of a segmentation fault on stderr
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
     os.environ.setdefault("COVALENT_PLUGIN_LOAD", "false")  # its plugins cost seconds, and some need more packages
     if not writable(os.environ.get("HOME")):
         os.environ["HOME"] = str(job.work)  # `import covalent`, and many others, write there
     _raise_oom_score()
+
+
+def _stream(number: int, name: str) -> io.TextIOWrapper:
+    """Return a new text stream of a descriptor: the one that Python made is of what the descriptor was at its start.
+
+    A stream made for a regular file asks its position, which a pipe does not have.
+    """
+    raw = io.FileIO(number, "wb", closefd=False)
+    raw.name = name
+    buffer = io.BufferedWriter(raw)
+    return io.TextIOWrapper(buffer, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
 def _raise_oom_score() -> None:
@@ -107,49 +127,59 @@ def _raise_oom_score() -> None:
         return  # another system, or not allowed: the kernel chooses
 
 
-def _value(job: Job, task: TaskSpec, folder: TaskFolder) -> Any:
+def _value(job: Job, task: TaskSpec, files: TaskFiles) -> Any:
     """Return the function's value, after its hooks; the order is that of Covalent's `wrapper_fn`."""
-    hooked = json.loads(_checked(job, task.hooks).read_bytes() or b"{}")
-    function_file = _checked(job, task.function)
-    inputs = {node: _input(job, node) for node in (*task.args, *task.kwargs.values())}
+    hooked = json.loads(_checked(job, task.hooks)().read() or b"{}")
+    script = Script(sources_of(_checked(job, task.sources)().read()) if task.sources else ())
+    load_function = _loader(job, task.function, script)
+    inputs = {node: _input(job, node, script) for node in (*task.args, *task.kwargs.values())}
     _same_python(task)
 
+    script.begin()
     covalent_context.announce(job.file.dispatch_id or job.dispatch_id, task.node_id)
     contained = job.root == Path("/")
-    injected = hooks.before(hooked, hooks.scratch_folder(folder.scratch), contained=contained) if hooked else {}
-    function = _unpickled(function_file)
+    scratch = hooks.scratch_folder(files.scratch) if hooked else files.scratch
+    injected = hooks.before(hooked, scratch, script.load, contained=contained) if hooked else {}
+    function = load_function()
     args = [inputs[node]() for node in task.args]
     kwargs = {name: inputs[node]() for name, node in task.kwargs.items()} | injected
-    value = function(*args, **kwargs)
-    hooks.after(hooked)
+    value = run_calls(function, *args) if task.kind == CALLS else run_call(function, args, kwargs)
+    hooks.after(hooked, script.load)
     return value
 
 
-def _input(job: Job, node_id: int) -> Callable[[], Any]:
+def _input(job: Job, node_id: int, script: Script) -> Callable[[], Any]:
     """Return a loader of an argument: a pickle of the client, or the archive of an earlier task's value."""
     ref = job.file.inputs.get(node_id)
     if ref:
-        return partial(_unpickled, _checked(job, ref))
-    return partial(archive.load, job.folder(node_id).part(envelope.OUTPUT))
+        return _loader(job, ref, script)
+    output = job.files[node_id].parts[envelope.OUTPUT]
+    return lambda: script.load(archive.pickled(output.reader()), one_copy=False)
 
 
-def _unpickled(path: Path) -> Any:
-    with path.open("rb") as file:
-        return pickle.load(file)
+def _loader(job: Job, ref: ObjectRef, script: Script) -> Callable[[], Any]:
+    """Return a loader of a pickle of the client, after a check of its bytes. Raises NoInput."""
+    open_object = _checked(job, ref)
+
+    def load() -> Any:
+        with open_object() as file:
+            return script.load(file, job.place(ref))
+
+    return load
 
 
-def _checked(job: Job, ref: ObjectRef) -> Path:
-    """Return the object's file after a check of its size and digest. Raises NoInput."""
-    path = job.object(ref)
+def _checked(job: Job, ref: ObjectRef) -> Callable[[], IO[bytes]]:
+    """Return an opener of the object, after a check of its size and digest. Raises NoInput."""
+    if reason := job.fetch_error(ref):
+        raise NoInput(reason)
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        reason = job.error_file(ref)
-        raise NoInput(reason.read_text(encoding="utf-8") if reason.exists() else str(error)) from None
-    if digest != ref.sha256 or path.stat().st_size != ref.size:
+        with job.object(ref) as file:
+            digest, size = hashlib.file_digest(file, "sha256").hexdigest(), file.tell()  # type: ignore[arg-type]
+    except (OSError, KeyError) as error:
+        raise NoInput(f"object {ref.sha256} can't be read: {error!r}") from None
+    if digest != ref.sha256 or size != ref.size:
         raise NoInput(f"object {ref.sha256} was packed with {ref.size} bytes, and others came")
-    return path
+    return partial(job.object, ref)
 
 
 def _same_python(task: TaskSpec) -> None:
@@ -162,20 +192,33 @@ def _same_python(task: TaskSpec) -> None:
         )
 
 
-def _save(value: Any, task: TaskSpec, folder: TaskFolder) -> None:
+def _save(value: Any, task: TaskSpec, files: TaskFiles) -> None:
+    """Write the value's archive. Raises Unpicklable, NoRoom."""
+    output, verb = files.parts[envelope.OUTPUT], "pickled"
     try:
-        archive.save(value, folder.part(envelope.OUTPUT))
+        plain = archive.pickle_into(value, files.draft)
+        if not plain and files.draft.size <= _MOST_CHECKED_BYTES:
+            verb = "unpickled again"
+            with files.draft.reader() as draft:
+                archive.unpickle_from(draft)
+            verb = "written"
+        with files.draft.reader() as draft:
+            archive.write(value, draft, files.draft.size, output)
     except Exception as error:
-        folder.part(envelope.OUTPUT).unlink(missing_ok=True)
+        if files.draft.refused or output.refused:
+            words = f"{task.name} returned a value that can't be kept. {full_disk()}"
+            raise NoRoom(words.rstrip()) from error
         kind = traceback_text.type_name(value) if isinstance(value, BaseException) else type(value).__qualname__
         reason = f"{traceback_text.type_name(error)}: {error}"
-        raise Unpicklable(f"{task.name} returned a value of type {kind}, which can't be pickled: {reason}") from error
+        raise Unpicklable(f"{task.name} returned a value of type {kind}, which can't be {verb}: {reason}") from error
+    finally:
+        files.draft.clear()
 
 
-def _failed(error: BaseException, job: Job, task: TaskSpec, folder: TaskFolder) -> Report:
+def _failed(error: BaseException, job: Job, task: TaskSpec, files: TaskFiles) -> Report:
     """Write the error's text to its part and to stderr, and the exception where it can be pickled."""
     report = _report_of(error)
-    if isinstance(error, NoInput | Unpicklable | WrongPython):
+    if isinstance(error, NoInput | Unpicklable | NoRoom | WrongPython):
         text = f"{error}\n"
     elif isinstance(error, SystemExit):
         text = _exit_text(error, task)
@@ -183,11 +226,18 @@ def _failed(error: BaseException, job: Job, task: TaskSpec, folder: TaskFolder) 
         text = traceback_text.text(error, task.name, task.node_id, job.file.covalent)
         exception = traceback_text.pickled(error)
         if exception is not None:
-            folder.part(envelope.EXCEPTION).write_bytes(exception)
+            _keep_exception(exception, files.parts[envelope.EXCEPTION])
     data = text.encode("utf-8", "backslashreplace")
-    folder.part(envelope.ERROR).write_bytes(data)
+    files.parts[envelope.ERROR].write(data[:_MOST_TEXT])
     _print(data)
     return report
+
+
+def _keep_exception(data: bytes, file: KeptFile) -> None:
+    try:
+        file.write(data)
+    except OSError:
+        file.clear()  # bigger than what may be in memory: its text is kept
 
 
 def _print(data: bytes) -> None:
@@ -205,6 +255,8 @@ def _report_of(error: BaseException) -> Report:
         return Report(envelope.NO_INPUT, 1)
     if isinstance(error, Unpicklable):
         return Report(envelope.UNPICKLABLE, 1, traceback_text.type_name(error.__cause__ or error))
+    if isinstance(error, NoRoom):
+        return Report(envelope.NO_ROOM, 1)
     if isinstance(error, SystemExit):
         return Report(envelope.EXITED, exit_status(error.code))
     return Report(envelope.RAISED, 1, traceback_text.type_name(error))

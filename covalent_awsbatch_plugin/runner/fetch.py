@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 from .bucket import StorageError, Store
 from .job import Job
+from .kept_file import KeptFile
 from .protocol import layout
 from .protocol.task import ObjectRef
 
@@ -16,29 +18,26 @@ _AT_ONCE = 8
 
 
 def fetch(job: Job, open_store: Callable[[], Store]) -> int:
-    """Download every object of the job to a file, or write its error file; return the exit status of this process."""
+    """Download every object of the job to its file, or write why not; return the exit status of this process."""
     from concurrent.futures import ThreadPoolExecutor  # a few ms that jobs without big inputs don't spend
 
     refs = job.to_fetch()
     try:
         store = open_store()
     except StorageError as error:
-        for ref in refs:
-            _write_error(job, ref, error)
-        return 1
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return 0 if all([*pool.map(lambda ref: _bring(job, ref, store), refs)]) else 1
+        errors = {ref.sha256: str(error) for ref in refs}
+    else:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            words = pool.map(lambda ref: _bring(job.fetched[ref.sha256], ref, store), refs)
+            errors = {ref.sha256: text for ref, text in zip(refs, words, strict=True) if text}
+    job.fetch_errors.write(json.dumps(errors).encode())
+    return 1 if errors else 0
 
 
-def _bring(job: Job, ref: ObjectRef, store: Store) -> bool:
+def _bring(file: KeptFile, ref: ObjectRef, store: Store) -> str:
+    """Download one object; return why it could not be had, or ""."""
     try:
-        store.get(layout.object_key(ref.sha256), job.object(ref))
+        store.get(layout.object_key(ref.sha256), file)
     except StorageError as error:
-        job.object(ref).unlink(missing_ok=True)
-        _write_error(job, ref, error)
-        return False
-    return True
-
-
-def _write_error(job: Job, ref: ObjectRef, error: StorageError) -> None:
-    job.error_file(ref).write_text(str(error), encoding="utf-8")
+        return str(error)
+    return ""

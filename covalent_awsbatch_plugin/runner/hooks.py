@@ -15,20 +15,22 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .job import writable
 from .protocol import archive
 
+Load = Callable[[IO[bytes]], Any]
 FILES = "files"  # the one injected argument that is a list even when it has one value
 
 
-def before(hooks: dict[str, Any], scratch: Path, *, contained: bool) -> dict[str, Any]:
+def before(hooks: dict[str, Any], scratch: Path, load: Load, *, contained: bool) -> dict[str, Any]:
     """Run the hooks that come before the function; return the keyword arguments that calls inject.
 
-    `contained` means that this Python is the container's own, so that packages may be installed into it. Raises
-    subprocess.CalledProcessError with the output of a command, or the exception of a call.
+    `load` unpickles a call. `contained` means that this Python is the container's own: packages may be installed
+    into it. Raises subprocess.CalledProcessError with the output of a command, or the exception of a call.
     """
     deps = hooks.get("deps") or {}
     if "bash" in deps:
@@ -36,23 +38,25 @@ def before(hooks: dict[str, Any], scratch: Path, *, contained: bool) -> dict[str
             _shell(command, scratch)
     if "pip" in deps:
         _pip(deps["pip"]["attributes"], scratch, contained=contained)
-    return _injected([(call["attributes"].get("retval_keyword"), _call(call)) for call in _calls(hooks, "call_before")])
+    calls = _calls(hooks, "call_before")
+    return _injected([(call["attributes"].get("retval_keyword"), _call(call, load)) for call in calls])
 
 
-def after(hooks: dict[str, Any]) -> None:
+def after(hooks: dict[str, Any], load: Load) -> None:
     """Run the hooks that come after the function. An exception of a call is raised."""
     for call in _calls(hooks, "call_after"):
-        _call(call)
+        _call(call, load)
 
 
 def _calls(hooks: dict[str, Any], when: str) -> list[dict[str, Any]]:
     return list(hooks.get(when) or ())
 
 
-def _call(call: dict[str, Any]) -> Any:
+def _call(call: dict[str, Any], load: Load) -> Any:
     attributes = call["attributes"]
     function, args, kwargs = (
-        archive.loads(attributes[name]["attributes"]["_object"]) for name in ("apply_fn", "apply_args", "apply_kwargs")
+        load(archive.pickle_in(attributes[name]["attributes"]["_object"]))
+        for name in ("apply_fn", "apply_args", "apply_kwargs")
     )
     return function(*args, **kwargs)
 
@@ -115,5 +119,5 @@ def _run(words: list[str], title: str, scratch: Path, env: dict[str, str]) -> su
 def scratch_folder(path: Path) -> Path:
     """Return an empty folder at `path`, after removing the folder of an earlier try."""
     shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True)
+    path.mkdir(mode=0o700, parents=True)
     return path

@@ -5,57 +5,75 @@
 
 from __future__ import annotations
 
+import json
 import os
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
+from .kept_file import KeptFile
+from .on_stop import ENV_ATTEMPT, ENV_STATE_PREFIX
 from .protocol import layout
-from .protocol.envelope import OUTPUT
+from .protocol.envelope import ERROR, EXCEPTION, OUTPUT, STDERR, STDOUT
 from .protocol.task import IN_S3, ObjectRef, TaskFile, TaskSpec
+from .script import Place
+from .unpack import NoJob, Unpacked
+
+_STREAM_MEMORY_BYTES = layout.INLINE_PART_BYTES  # of a stream that the disk has no room for
+_STREAMS = (STDOUT, STDERR)
 
 
-class NoJob(Exception):
-    """The container lacks the description of its tasks, or a place to write; the message is one sentence."""
+class TaskFiles:
+    """The files of one task: the parts of its result by name, and the report of its process.
 
+    They are opened before the task's process begins. `folder` is for files that need a name; it may be removed by the
+    task, or be impossible to make.
+    """
 
-@dataclass(frozen=True)
-class TaskFolder:
-    """The folder of one task's files: the parts of its result by name, and the report of its process."""
-
-    path: Path
-
-    def part(self, name: str) -> Path:
-        """Return the file of a part of the result (`envelope.PARTS`)."""
-        return self.path / name
-
-    @property
-    def report(self) -> Path:
-        """The file in which the task's process reports its outcome."""
-        return self.path / "report.json"
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        disk = folder.parent
+        self.parts = {name: KeptFile() for name in (ERROR, EXCEPTION)}
+        self.parts |= {name: KeptFile(disk, _STREAM_MEMORY_BYTES) for name in _STREAMS}
+        self.parts[OUTPUT] = KeptFile(disk)
+        self.report = KeptFile()
+        self.draft = KeptFile(disk)  # for the pickle of the value, before its archive is written
 
     @property
     def kill_time(self) -> Path:
         """The file with the time of the SIGKILL (monotonic seconds); it exists once the task was told to stop."""
-        return self.path / "kill-time"
+        return self.folder / "kill-time"
 
     @property
     def scratch(self) -> Path:
         """The folder for temporary files of hooks."""
-        return self.path / "scratch"
+        return self.folder / "scratch"
+
+    def ended(self, *, ran: bool) -> None:
+        """Close what only the task's process needs, and each part without content; a task that `ran` has streams."""
+        self.report.close()
+        self.draft.close()
+        for name in [name for name, part in self.parts.items() if not (part.size or (ran and name in _STREAMS))]:
+            self.parts.pop(name).close()
+        for part in self.parts.values():
+            part.settle(layout.INLINE_PART_BYTES)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job's ids, tasks and folders. `root` is the folder to which the image's paths are relative.
+    """A job's ids, tasks and files. `root` is the folder to which the image's paths are relative.
 
-    `tasks_folder` is the folder into which the container unpacked its tasks, `work` a new one for this attempt.
+    `unpacked` has the container's tasks. `work` is a new folder for this attempt.
     `job_id` is AWS Batch's id, or `layout.member_id` where several tasks share a container.
     `bucket` is None when the image is run by hand: then nothing can be committed.
+    `attempt` is AWS Batch's number, and `earlier_attempts` counts those of earlier jobs for the same task.
+    `fetched` are the objects in the bucket, by sha256, and `fetch_errors` why some could not be fetched.
     """
 
     root: Path
-    tasks_folder: Path
+    unpacked: Unpacked
     work: Path
     file: TaskFile
     dispatch_id: str
@@ -63,58 +81,69 @@ class Job:
     prefix: str
     job_id: str
     attempt: int
+    earlier_attempts: int = 0
+    files: dict[int, TaskFiles] = field(default_factory=dict)
+    fetched: dict[str, KeptFile] = field(default_factory=dict)
+    fetch_errors: KeptFile = field(default_factory=KeptFile)
 
     @classmethod
-    def open(cls, root: Path, tasks_folder: Path, work: Path, env: Mapping[str, str], member: int | None = None) -> Job:
+    def open(cls, root: Path, unpacked: Unpacked, env: Mapping[str, str], member: int | None = None) -> Job:
         """Return the job of the container's only task group, or of `member` in a shared container. Raises NoJob."""
         bucket, prefix = env.get(layout.ENV_BUCKET), env.get(layout.ENV_RESULTS_PREFIX)
         job_id = env.get(layout.ENV_JOB_ID)
         if job_id and not (bucket and prefix):
             raise NoJob(f"{layout.ENV_BUCKET} and {layout.ENV_RESULTS_PREFIX} must be set in the job's environment")
         index = int(env.get(layout.ENV_ARRAY_INDEX) or 0) if member is None else member
-        job = cls(
+        return cls(
             root=root,
-            tasks_folder=tasks_folder,
-            work=work,
-            file=_task_file(tasks_folder / layout.task_file(index)),
+            unpacked=unpacked,
+            work=_work_folder(),
+            file=_task_file(unpacked, index),
             dispatch_id=env.get(layout.ENV_DISPATCH_ID, ""),
             bucket=bucket or None,
             prefix=prefix or "",
             job_id=layout.member_id(job_id, member) if job_id and member is not None else job_id or "",
             attempt=int(env.get(layout.ENV_JOB_ATTEMPT) or 1),
+            earlier_attempts=int(env.get(layout.ENV_EARLIER_ATTEMPTS) or 0),
         )
-        for task in job.file.tasks:
-            job.folder(task.node_id).path.mkdir()
-        return job
-
-    @property
-    def earlier_exit_code(self) -> Path:
-        """The file with the exit code of an earlier attempt whose result is valid; else it does not exist."""
-        return self.work / "earlier"
 
     @property
     def commits(self) -> bool:
         """True where AWS Batch runs the job, so that its result is written to the bucket."""
         return bool(self.job_id)
 
-    def folder(self, node_id: int) -> TaskFolder:
-        """Return the folder of a task's files."""
-        return TaskFolder(self.work / str(node_id))
+    def task_variables(self, task: TaskSpec) -> dict[str, str]:
+        """Return the variables by which a task's process knows its attempt and the place for its state (`on_stop`)."""
+        key = layout.state_key(self.file.dispatch_id or self.dispatch_id, task.node_id)
+        variables = {ENV_ATTEMPT: str(self.earlier_attempts + self.attempt)}
+        return variables | ({ENV_STATE_PREFIX: f"s3://{self.bucket}/{key}"} if self.bucket else {})
 
-    def object(self, ref: ObjectRef) -> Path:
-        """Return the file of an object; one in the bucket exists after `fetch`."""
-        return self.work / ref.sha256 if ref.place == IN_S3 else self.tasks_folder / layout.object_file(ref.sha256)
+    def open_files(self, node_id: int) -> TaskFiles:
+        """Open the files of a task."""
+        self.files[node_id] = TaskFiles(self.work / str(node_id))
+        return self.files[node_id]
 
-    def error_file(self, ref: ObjectRef) -> Path:
-        """Return the file with the reason why the object could not be fetched."""
-        return self.work / f"{ref.sha256}.error"
+    def object(self, ref: ObjectRef) -> IO[bytes]:
+        """Return a stream of an object; one in the bucket is there after `fetch`. Raises KeyError where it is not."""
+        return self.fetched[ref.sha256].reader() if ref.place == IN_S3 else self.unpacked.object(ref.sha256)
+
+    def place(self, ref: ObjectRef) -> Place | None:
+        """Return the place of an object, for a process that has none of this one's files open."""
+        if ref.place != IN_S3:
+            return self.unpacked.place(ref.sha256)
+        path = self.fetched[ref.sha256].path()
+        return Place(str(path), 0, ref.size) if path else None
+
+    def fetch_error(self, ref: ObjectRef) -> str:
+        """Return the reason why the object could not be fetched, "" for one that was."""
+        errors = json.loads(self.fetch_errors.read() or b"{}")
+        return str(errors.get(ref.sha256, ""))
 
     def bytes_in(self, task: TaskSpec) -> int:
         """Return the size of a task's function, hooks and arguments, in bytes; absent files count 0."""
         refs = [self.file.inputs[node] for node in (*task.args, *task.kwargs.values()) if node in self.file.inputs]
-        outputs = [self.folder(node).part(OUTPUT) for node in self.waits_for(task)]
-        sizes = [path.stat().st_size for path in outputs if path.exists()]
-        return sum(ref.size for ref in (task.function, task.hooks, *refs)) + sum(sizes)
+        files = [self.files[node].parts.get(OUTPUT) for node in self.waits_for(task) if node in self.files]
+        return sum(ref.size for ref in (task.function, task.hooks, *refs)) + sum(file.size for file in files if file)
 
     def to_fetch(self) -> list[ObjectRef]:
         """Return the objects that are in the bucket, each once, sorted by sha256."""
@@ -127,19 +156,30 @@ class Job:
         return [node for node in (*task.args, *task.kwargs.values()) if node not in self.file.inputs]
 
 
-def _task_file(path: Path) -> TaskFile:
+def _task_file(unpacked: Unpacked, number: int) -> TaskFile:
     try:
-        return TaskFile.from_json(path.read_bytes())
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise NoJob(f"the description of the task can't be read: {path}: {error}") from error
+        return TaskFile.from_json(unpacked.task(number))
+    except KeyError as error:
+        raise NoJob(f"the description of the task can't be read: there is none of number {number}") from error
+    except (ValueError, TypeError) as error:
+        raise NoJob(f"the description of the task can't be read: {error}") from error
 
 
-def fresh_folder() -> Path:
-    """Return a new empty folder. Raises NoJob where nothing can be written."""
-    import tempfile
-
+def _work_folder() -> Path:
+    """Return a new empty folder; one that can't be made where a full disk has no room for it. Raises NoJob."""
+    folder = temporary_folder()
     try:
-        return Path(tempfile.mkdtemp(prefix="covalent-"))
+        work = Path(tempfile.mkdtemp(prefix="covalent-", dir=folder))
+        work.chmod(0o711)  # a task that gives up its user reads when it will be killed (`on_stop`)
+        return work
+    except OSError:
+        return folder / "covalent-has-no-folder"  # the files of the tasks are in memory then
+
+
+def temporary_folder() -> Path:
+    """Return the folder for temporary files. Raises NoJob where none can be written."""
+    try:
+        return Path(tempfile.gettempdir())
     except OSError as error:
         raise NoJob(f"no folder for temporary files can be written (set TMPDIR): {error}") from error
 

@@ -10,6 +10,7 @@ The process stays small, has no threads while tasks run and imports none of the 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -19,11 +20,13 @@ from pathlib import Path
 from . import outcome
 from .bucket import S3, StorageError
 from .child import Child
+from .client_settings import ClientSettings
 from .commit import commit
-from .earlier_attempt import read_earlier_result
+from .earlier_attempt import EXIT_CODES, read_earlier_result
 from .execute import execute
 from .fetch import fetch
-from .job import Job, NoJob, fresh_folder
+from .job import Job, temporary_folder
+from .kept_file import KeptFile
 from .outcome import ProcessEnd
 from .protocol import envelope, layout
 from .protocol.envelope import TaskResult, Usage
@@ -31,7 +34,7 @@ from .protocol.layout import ExitCode
 from .protocol.task import TaskSpec
 from .shared_container import Load, SharedContainer, exit_code
 from .signals import Stop
-from .unpack import JobPayload, bring, unpack_image
+from .unpack import Download, JobPayload, NoJob, Unpacked, unpack_image
 
 _RUNNER_DIR = Path(__file__).resolve().parents[1]
 _ROOT = _RUNNER_DIR.parents[layout.RUNNER_DIR.count("/")]
@@ -44,96 +47,99 @@ def main() -> int:
     The first process returns the container's status. A process forked for a task also returns through this function,
     with the task's status, and Python then ends in it as usual: so this function has no `finally`.
     """
+    _fill_standard_descriptors()
     stop = Stop()
     try:
-        load, payload = Load.of(os.environ), JobPayload.of(os.environ, fresh_folder)
-        if not payload.digest:
-            unpack_image(payload, _ROOT)
+        load, payload, folder = Load.of(os.environ), JobPayload.of(os.environ), temporary_folder()
+        unpacked = None if payload.digest else unpack_image(payload, _ROOT)
     except NoJob as error:
         return _say(f"{error}.", layout.NO_INPUT)
-    if payload.digest:
-        fetcher = Child(stop, payload.folder / "stdout", payload.folder / "stderr")
+    if unpacked is None:
+        download, fetcher = Download(folder), Child(stop)
         if fetcher.fork():
-            return bring(payload, lambda: _bucket(os.environ.get(layout.ENV_BUCKET), _GIVE_UP_S))
+            return download.fetch(payload, lambda: _bucket(os.environ.get(layout.ENV_BUCKET), _GIVE_UP_S))
         if fetcher.wait() or stop.sigterm:
-            return _without_tasks(payload, stop)
+            return _without_tasks(download.error(payload), stop)
+        unpacked = download.unpacked()
     if load is None:
-        return _run(stop, None, payload)
+        return _run(stop, None, unpacked)
     container = SharedContainer(stop, load.at_once)
     for member in load.members:
         if not container.has_place():
             break
         if container.fork(member):
             stop.limit(load.time_limit_s)
-            return _run(stop, member, payload)
+            return _run(stop, member, unpacked)
     container.finish()
     killed = {} if stop.sigterm else container.killed()
     for member, status in killed.items():
         if container.fork(member):
-            return _commit_for_killed(stop, member, status, payload, container.usage[member])
+            return _commit_for_killed(stop, member, status, unpacked, container.usage[member])
     container.finish()
-    shutil.rmtree(payload.folder, ignore_errors=True)
     return exit_code(load, container.exit_codes, sigterm=stop.sigterm).code
 
 
-def _without_tasks(payload: JobPayload, stop: Stop) -> int:
+def _fill_standard_descriptors() -> None:
+    """Open descriptors 0 to 2 where they are closed, so that no pipe of this process gets such a number."""
+    while (number := os.open(os.devnull, os.O_RDWR)) in (0, 1, 2):
+        continue
+    os.close(number)
+
+
+def _without_tasks(error: str, stop: Stop) -> int:
     """Print why the container has no tasks; return its exit status."""
     if stop.sigterm:
         return _say("told to stop by SIGTERM before the tasks were fetched.", layout.TERMINATED)
-    error = payload.error_file
-    words = error.read_text(encoding="utf-8") if error.exists() else f"{payload.key}: killed"
-    return _say(f"the tasks could not be fetched: {words}", layout.NO_INPUT)
+    return _say(f"the tasks could not be fetched: {error}", layout.NO_INPUT)
 
 
-def _open(member: int | None, payload: JobPayload) -> Job:
-    """Return the job of the container, or of one `member` of a shared container. Raises NoJob."""
-    work = payload.folder if member is None else fresh_folder()
-    return Job.open(_ROOT, payload.folder, work, os.environ, member)
-
-
-def _run(stop: Stop, member: int | None, payload: JobPayload) -> int:
+def _run(stop: Stop, member: int | None, unpacked: Unpacked) -> int:
     """Run one task group and commit its result; return the exit status."""
     try:
-        job = _open(member, payload)
+        job = Job.open(_ROOT, unpacked, os.environ, member)
     except NoJob as error:
         return _say(f"{error}.", layout.NO_INPUT)
     if member is not None and job.commits and job.attempt > 1:
-        reader = Child(stop, job.work / "earlier.stdout", job.work / "earlier.stderr")
+        reader = Child(stop)
         if reader.fork():
             return read_earlier_result(job, lambda: _bucket(job.bucket, _GIVE_UP_S))
-        reader.wait()
-        if job.earlier_exit_code.exists():
-            return int(job.earlier_exit_code.read_text(encoding="ascii"))
-    if job.to_fetch():
-        fetcher = Child(stop, job.work / "fetch.stdout", job.work / "fetch.stderr")
+        if (status := reader.wait()) in EXIT_CODES:
+            shutil.rmtree(job.work, ignore_errors=True)
+            return EXIT_CODES[status]
+    if refs := job.to_fetch():
+        job.fetched.update({ref.sha256: KeptFile(job.work) for ref in refs})
+        fetcher = Child(stop)
         if fetcher.fork():
             return fetch(job, lambda: _bucket(job.bucket, _GIVE_UP_S))
         fetcher.wait()
     results: dict[int, TaskResult] = {}
     for task in job.file.tasks:
-        folder = job.folder(task.node_id)
         obstacle = _obstacle(job, task, results, stop)
+        files = job.open_files(task.node_id)
         if obstacle:
-            results[task.node_id] = outcome.never_ran(task, folder, *obstacle)
+            results[task.node_id] = outcome.never_ran(task, files, *obstacle)
             continue
         kills = outcome.oom_kills()
-        child = Child(stop, folder.part(envelope.STDOUT), folder.part(envelope.STDERR), folder.kill_time)
+        child = Child(stop, files.parts[envelope.STDOUT], files.parts[envelope.STDERR], files.kill_time)
         if child.fork():
             return execute(job, task, _RUNNER_DIR)
         status = child.wait()
         usage = replace(child.usage, bytes_in=job.bytes_in(task))
         end = ProcessEnd(status, child.stop_signal, outcome.oom_kills() - kills, stop.overdue, usage)
-        results[task.node_id] = outcome.judge(task, folder, end)
+        results[task.node_id] = outcome.judge(task, files, end)
     code = _finish(job, list(results.values()), stop)
     shutil.rmtree(job.work, ignore_errors=True)
     return code
 
 
-def _commit_for_killed(stop: Stop, member: int, status: int, payload: JobPayload, usage: Usage) -> int:
+def _commit_for_killed(stop: Stop, member: int, status: int, unpacked: Unpacked, usage: Usage) -> int:
     """Commit the result of a killed supervisor, so that the client gets it while other tasks of the container run."""
-    job = _open(member, payload)
+    job = Job.open(_ROOT, unpacked, os.environ, member)
     end = ProcessEnd(status, stop_signal=False, out_of_memory=0, usage=usage)
-    return _finish(job, [outcome.judge(task, job.folder(task.node_id), end) for task in job.file.tasks], stop)
+    results = [outcome.judge(task, job.open_files(task.node_id), end) for task in job.file.tasks]
+    code = _finish(job, results, stop)
+    shutil.rmtree(job.work, ignore_errors=True)
+    return code
 
 
 def _obstacle(job: Job, task: TaskSpec, results: dict[int, TaskResult], stop: Stop) -> tuple[str, str] | None:
@@ -173,11 +179,11 @@ def _exit_code(outcomes: set[str], stop: Stop) -> ExitCode:
 def _bucket(name: str | None, give_up_s: float) -> S3:
     if not name:
         raise StorageError(f"{layout.ENV_BUCKET} is not set, and this job keeps inputs in a bucket.")
-    region = next(filter(None, map(os.environ.get, (layout.ENV_REGION, "AWS_REGION", "AWS_DEFAULT_REGION"))), None)
-    return S3(name, region, give_up_s=give_up_s)
+    return S3(name, ClientSettings.of(os.environ), give_up_s=give_up_s)
 
 
 def _say(words: str, code: ExitCode) -> int:
     """Print one line to the container's log, where no result can carry the message; return the exit status."""
-    print(f"covalent-awsbatch: {words}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # the reader of this process's output has gone
+        print(f"covalent-awsbatch: {words}", file=sys.stderr, flush=True)
     return code.code

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""`on_stop`: callbacks of the user's function for its last seconds, when its job is told to stop.
+"""Calls for the user's function: callbacks for its last seconds, the number of its attempt, a place for its state.
 
 This file imports the standard library only. An image that lacks this package has a copy of this file in its place, so
 that a function that uses `covalent_awsbatch_plugin.on_stop` can be unpickled there.
@@ -22,6 +22,8 @@ from typing import Any, TextIO
 # The path of the file with the time at which the task will be killed (monotonic seconds); the file exists once the task
 # was told to stop. Only the runner sets the variable: elsewhere no callback is ever called.
 ENV_STOP_FILE = "COVALENT_AWSBATCH_STOP_FILE"
+ENV_ATTEMPT = "COVALENT_AWSBATCH_ATTEMPT"  # set by the runner for the task's process
+ENV_STATE_PREFIX = "COVALENT_AWSBATCH_STATE_PREFIX"  # likewise
 
 _registered: list[Registration] = []
 _before: Any = None  # the disposition of SIGTERM that `_on_sigterm` has replaced
@@ -45,6 +47,24 @@ def on_stop(callback: Callable[[float], object]) -> Registration:
     if ENV_STOP_FILE in os.environ:
         registration.begin()
     return registration
+
+
+def attempt() -> int:
+    """Return the number of this attempt of the task, from 1; outside of AWS Batch 1.
+
+    AWS Batch's own number begins again with each job. This one goes on where `retry_exceptions` or `max_memory` had the
+    task submitted again.
+    """
+    return int(os.environ.get(ENV_ATTEMPT) or 1)
+
+
+def state_prefix() -> str | None:
+    """Return the S3 URI under which the task may keep its state, without a final slash; None outside of AWS Batch.
+
+    All attempts of the task have the same, and no other task has it. The job role may read and write there. The objects
+    stay when the task has ended: the bucket's lifecycle rules or `covalent-awsbatch clean` remove them.
+    """
+    return os.environ.get(ENV_STATE_PREFIX) or None
 
 
 class Registration:

@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import traceback_text
 from .execute import Report
-from .job import TaskFolder
+from .job import TaskFiles
+from .kept_file import full_disk
 from .protocol import envelope
-from .protocol.envelope import PARTS, TaskResult, Usage
+from .protocol.envelope import TaskResult, Usage
 from .protocol.task import TaskSpec
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -36,36 +38,36 @@ class ProcessEnd:
     usage: Usage | None = None
 
 
-def judge(task: TaskSpec, folder: TaskFolder, end: ProcessEnd) -> TaskResult:
+def judge(task: TaskSpec, files: TaskFiles, end: ProcessEnd) -> TaskResult:
     """Return the task's result, without its parts; append an error text to the error part where the task failed."""
-    return replace(_judged(task, folder, end), usage=end.usage)
+    result = replace(_judged(task, files, end), usage=end.usage)
+    if result.outcome not in (envelope.RETURNED, envelope.NO_ROOM) and (words := full_disk()):
+        _add(files, f"{words}\n")
+    files.ended(ran=True)
+    return result
 
 
-def _judged(task: TaskSpec, folder: TaskFolder, end: ProcessEnd) -> TaskResult:
-    report = Report.read(folder.report)
+def _judged(task: TaskSpec, files: TaskFiles, end: ProcessEnd) -> TaskResult:
+    report = Report.read(files.report)
     if report and report.outcome == envelope.RETURNED:
         return TaskResult(task.node_id, envelope.RETURNED, 0)
-    folder.part(envelope.OUTPUT).unlink(missing_ok=True)  # half written, perhaps
+    files.parts[envelope.OUTPUT].clear()  # half written, perhaps
     if report and not end.stop_signal:
         if end.out_of_memory:
-            _add(folder, f"Meanwhile {_kills(end.out_of_memory)}\n")
+            _add(files, f"Meanwhile {_kills(end.out_of_memory)}\n")
         return TaskResult(task.node_id, report.outcome, report.exit_code, None, report.exception_type)
     signal = -end.status if end.status < 0 else None
     outcome, words = _end_from_outside(task, end)
-    _add(folder, words)
+    _add(files, words)
     exception_type = report.exception_type if report else None
     return TaskResult(task.node_id, outcome, 128 + signal if signal else end.status, signal, exception_type)
 
 
-def never_ran(task: TaskSpec, folder: TaskFolder, outcome: str, reason: str) -> TaskResult:
+def never_ran(task: TaskSpec, files: TaskFiles, outcome: str, reason: str) -> TaskResult:
     """Return the result of a task that was not run; write the reason to its error part."""
-    _add(folder, f"{task.name} was not run: {reason}\n")
+    _add(files, f"{task.name} was not run: {reason}\n")
+    files.ended(ran=False)
     return TaskResult(task.node_id, outcome)
-
-
-def parts(folder: TaskFolder) -> dict[str, Path]:
-    """Return the files of a task's result that exist, by the names of their parts."""
-    return {name: folder.part(name) for name in PARTS if folder.part(name).exists()}
 
 
 def oom_kills() -> int:
@@ -95,8 +97,9 @@ def _kills(number: int) -> str:
     return f"the container's memory was used up, and the kernel ended {number} of its processes: give it more (memory)."
 
 
-def _add(folder: TaskFolder, words: str) -> None:
+def _add(files: TaskFiles, words: str) -> None:
     """Append a text to the error part, and print it to the container's log."""
-    print(f"covalent-awsbatch: {words}", end="", file=sys.stderr, flush=True)
-    with folder.part(envelope.ERROR).open("a", encoding="utf-8") as file:
-        file.write(words)
+    with contextlib.suppress(OSError):  # the reader of this process's output has gone
+        print(f"covalent-awsbatch: {words}", end="", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # the part is as long as it may be
+        files.parts[envelope.ERROR].write(words.encode())

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .child import usage
-from .job import NoJob
 from .protocol import layout
 from .protocol.envelope import Usage
 from .protocol.layout import ExitCode
 from .signals import Stop
+from .unpack import NoJob
 
 _TICK_S = 1.0
 

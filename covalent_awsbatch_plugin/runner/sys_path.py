@@ -17,15 +17,20 @@ def use(root: Path) -> None:
     """Add the task's modules and packages to `sys.path`, PYTHONPATH and PATH.
 
     The user's own modules come first, like modules in the folder of a script. The task's packages come after the
-    standard library and before the image's packages. This package's files come last: an installed copy in the image is
-    more complete.
+    standard library and before the image's packages, of which those of the image's user (`pip install --user`) come
+    first, as in Python. Covalent and this package's files come last: an installed copy in the image is the user's
+    choice.
     """
+    if os.path.isdir(users := site.getusersitepackages()) and users not in sys.path:  # `python3 -s` left it out
+        _add_packages(users)
     packages, code = root / layout.ENV_DIR, root / layout.CODE_DIR
     folders = [str(folder) for folder in (code, packages) if folder.is_dir()]
     if packages.is_dir():
         _add_packages(str(packages))
     if code.is_dir():
         sys.path.insert(0, str(code))
+    if (covalent := root / layout.COVALENT_DIR).is_dir():
+        sys.path.append(str(covalent))
     sys.path.append(str(root / layout.PLUGIN_DIR))
     _prepend("PYTHONPATH", folders)
     _prepend("PATH", [f"{folder}/bin" for folder in folders if os.path.isdir(f"{folder}/bin")])

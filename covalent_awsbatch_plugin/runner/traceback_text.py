@@ -81,7 +81,7 @@ def _advice(error: BaseException, name: str, node_id: int, covalent: str) -> lis
             'the start of a sublattice), run it outside AWS Batch: workflow_executor="local" on the lattice.'
         ]
     return [
-        f"The image has no module {missing!r}, which node {node_id} ({name!r}) needs. Install it for this electron "
-        f'(deps_pip=ct.DepsPip(packages=["{missing}"]), by its name on the package index) or in the base image '
-        f"(container_image_uri); a module of your own is sent with deps_module={missing!r}."
+        f"The image has no module {missing!r}, which node {node_id} ({name!r}) needs. Add the package that has it to "
+        "the setting `environment`, by its name on the package index, or to the base image (container_image_uri). A "
+        f'module of your own is sent by environment="auto", or by deps_module={missing!r} of the electron.'
     ]

@@ -20,8 +20,9 @@ from ..images.builders.builder import Base
 from ..images.layer_scan import Probe
 from ..runner.protocol import archive
 from ..settings import Settings
-from .packing import Package, StagedGroup
+from .packing import Package
 from .services import ResolvedResources, Services, base_image
+from .staged_group import StagedGroup
 
 log = logging.getLogger(__name__)
 

@@ -62,7 +62,12 @@ class Batcher:
 
     async def enqueue(self, settings: Settings, task: Task) -> JobHandle:
         """Wait until the task's job is submitted. Raises Cancelled for a task that was cancelled before that."""
-        parts = settings.model_dump_json(exclude=_NOT_OF_THE_JOB), task.packed.python, task.dependencies.name
+        parts = [
+            settings.model_dump_json(exclude=_NOT_OF_THE_JOB), task.packed.python, task.dependencies.name,
+            str(task.earlier_attempts),
+        ]  # fmt: skip
+        if not task.shares_jobs:
+            parts.append(task.staged.dispatch_id)
         kind = " ".join(parts)
         if kind not in self._queues:
             self._queues = {name: queue for name, queue in self._queues.items() if queue.is_in_use}

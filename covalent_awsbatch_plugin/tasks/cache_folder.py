@@ -25,9 +25,37 @@ from ..settings import is_transferable
 
 log = logging.getLogger(__name__)
 
+_Identity = tuple[int, int, int, int]  # device, inode, owner, mode
+
+
+# Checked folders by `cache_dir`, default and user, with what identifies the folder. One check takes some twenty system
+# calls, and Covalent asks for each file. While a folder is the same one, its parents hold it in place: only root and
+# this user can rename it there.
+_checked: dict[tuple[str, Path, int], tuple[Path, _Identity]] = {}
+
 
 def cache_folder(cache_dir: str) -> Path:
     """Return the folder, made if need be. `cache_dir` is the setting, "" where it is not set. Raises StagingError."""
+    key = cache_dir, _default(), os.geteuid()
+    folder, identity = _checked.get(key, (None, None))
+    if folder and _identity(folder) == identity:
+        return folder
+    folder = _checked_folder(cache_dir)
+    if (now := _identity(folder)) is not None:
+        _checked[key] = folder, now
+    return folder
+
+
+def _identity(folder: Path) -> _Identity | None:
+    """Return what tells a folder from another one in its place, or from itself once its owner or mode changed."""
+    try:
+        status = os.lstat(folder)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_uid, status.st_mode
+
+
+def _checked_folder(cache_dir: str) -> Path:
     if cache_dir and (parent := _safe_parent(Path(cache_dir).expanduser())):
         return _own(parent / f"covalent-awsbatch-{os.geteuid()}")
     return _own(_default())

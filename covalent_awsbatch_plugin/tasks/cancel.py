@@ -107,5 +107,11 @@ async def bounded(work: Any) -> None:
     try:
         async with asyncio.timeout(CLEAN_UP_SECONDS):
             await work
-    except (AWSBatchError, TimeoutError) as error:
+    except TimeoutError:
+        log.warning(
+            "A job may be left running: AWS Batch did not confirm its end within %s s. "
+            "`covalent-awsbatch jobs` lists the jobs that run.",
+            CLEAN_UP_SECONDS,
+        )
+    except AWSBatchError as error:
         log.warning("A job may be left running: %s", error)

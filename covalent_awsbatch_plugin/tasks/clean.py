@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..images.builders.registry_builder import OF_ENVIRONMENT, OF_TASKS
-from ..jobs import names
+from ..jobs import definition as jobs
 from ..runner.protocol import layout
 from ..settings import Settings
 from .leftovers import Leftover, Leftovers
@@ -37,19 +37,20 @@ class Findings:
 async def find(services: Services, settings: Settings, before: datetime) -> Findings:
     """Return the artifacts older than `before` that no live job needs; job definitions have no age."""
     leftovers = Leftovers(services.aws)
-    live_jobs = await services.batch.live_jobs(settings.batch_queue, names.JOB_NAME_BEGINS)
+    live_jobs = await services.batch.live_jobs(settings.batch_queue, jobs.JOB_NAME_BEGINS)
     live_images = {str((job.get("container") or {}).get("image", "")).rpartition("@")[2] for job in live_jobs}
     live_definitions = {str(job.get("jobDefinition", "")) for job in live_jobs}
-    dispatches = {(job.get("tags") or {}).get(names.TAG_DISPATCH, "") for job in live_jobs} - {""}
+    dispatches = {(job.get("tags") or {}).get(jobs.TAG_DISPATCH, "") for job in live_jobs} - {""}
     images = [i for i in await leftovers.images(settings.ecr_repo_name) if TASK_TAG.fullmatch(i.label)]
-    objects = await leftovers.objects(settings.s3_bucket_name, f"{layout.S3_ROOT}/")
+    store = services.store(settings.s3_bucket_name, (await services.identity()).account)
+    objects = await leftovers.objects(store, f"{layout.S3_ROOT}/")
     return Findings(
         images=[image for image in _before(images, before) if image.name not in live_images],
         objects=[item for item in _before(objects, before) if not _is_live(item.name, dispatches)],
         definitions=[
             definition
             for definition, tags in await leftovers.definitions()
-            if tags.get(names.TAG_PLUGIN) == "awsbatch"
+            if tags.get(jobs.TAG_PLUGIN) == "awsbatch"
             and re.fullmatch(rf"{re.escape(settings.batch_job_definition_name)}-[0-9a-f]{{16}}", definition.label)
             and definition.name not in live_definitions
         ],
@@ -74,4 +75,4 @@ def _is_live(key: str, dispatches: set[str]) -> bool:
     """Return whether a running dispatch may need an object: its results, and any argument, for keys name contents."""
     if key.startswith(layout.object_key("")):
         return bool(dispatches)
-    return any(key.startswith(f"{layout.results_prefix(dispatch, 0).rpartition('/')[0]}/") for dispatch in dispatches)
+    return any(key.startswith(f"{jobs.results_prefix(dispatch, 0).rpartition('/')[0]}/") for dispatch in dispatches)

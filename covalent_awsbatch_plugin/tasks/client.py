@@ -34,18 +34,18 @@ from .base_image import BaseImages
 from .batching import MIB, Batcher
 from .cancel import CANCEL_REASON, STOP_REASON, JobCanceller, bounded
 from .cleanup import Cleanup
-from .dependency_layers import DependencyLayerBuilder, without_pip
+from .dependency_layers import DependencyLayerBuilder
 from .inflight import Task
 from .job_handle import JobHandle
 from .late_jobs import REASON as LATE_REASON
 from .late_jobs import LateJobs
 from .ledger import Entry, LedgerRecord
-from .packing import Package, pack
+from .packing import Package, pack, result_key
 from .reattach import EarlierJob, artifacts_of, left_behind
-from .result_key import result_key
 from .results import Ended, NodeResult, collect, failures, newest_envelope, results_store
 from .services import ResolvedResources, Services
-from .stuck import never_started
+from .staged_group import without_pip
+from .stuck import is_demanding, never_started, refuse_impossible
 from .submit import Submitter, may_run
 from .task_events import record_attempts, record_failure, record_packed, record_results
 
@@ -82,17 +82,27 @@ class Client:
 
     async def _submit(self, settings: Settings, task: Task) -> JobHandle:
         requirements: list[str] = []
+        secret = await self.services.result_secret()
         if settings.bake_deps_pip:
             task.group, requirements = await self.services.in_thread(without_pip, task.staged)
         group = task.staged
         resources, package = await asyncio.gather(
             self.services.resources(settings),
-            self.services.in_thread(pack, group, round(settings.max_baked_mib * MIB), result_key, _covalent_version()),
+            self.services.in_thread(
+                pack, group, round(settings.max_baked_mib * MIB), partial(result_key, secret), _covalent_version()
+            ),
         )
         record_packed(self.services.events, task, package)
+        placement = resources.placement
         settings, adjustment = fitted(
-            settings, fargate=resources.placement.fargate, platform=resources.placement.platform
+            settings,
+            fargate=placement.fargate,
+            platform=placement.platform,
+            fair_share=placement.fair_share,
+            machines=placement.machines,
         )
+        if is_demanding(settings) and not placement.fargate:
+            await refuse_impossible(self.services, settings, placement)
         if adjustment:
             _warn_once(adjustment)
         await self.cleanup.hold(*package.uploads)
@@ -104,11 +114,11 @@ class Client:
                 earlier, unsettled = await left_behind(self.services, settings, records, package.content)
             if earlier and not settings.may_resubmit:
                 return await self._take_over(settings, earlier, package, task)
-            packs = bool(settings.environment or requirements)
+            packs = bool(settings.environment or requirements or package.needs_covalent)
             task.base = await self.base_images.find(settings, resources, group, package, packs=packs)
             _raise_if_cancelled(task)
             if packs:
-                packing = self.dependency_layers.pack(settings, group, requirements, task.base, package.python)
+                packing = self.dependency_layers.pack(settings, group, requirements, task.base, package)
                 task.dependencies = await _unless_cancelled(task, packing)
                 _raise_if_cancelled(task)
             task.package = package
@@ -118,7 +128,9 @@ class Client:
                 )
             if earlier:
                 return await self._take_over(settings, earlier, package, task)
-            await asyncio.gather(*(self._upload(resources, key, path) for key, path in package.uploads.items()))
+            await asyncio.gather(
+                *(self._upload(settings, resources, key, path) for key, path in package.uploads.items())
+            )
             _raise_if_cancelled(task)
             handle = await self.batcher.enqueue(settings, task)
             if unsettled and (first := await self._first_job(settings, handle, records, package)):
@@ -149,6 +161,7 @@ class Client:
             log.warning("`%s` is %s", handle.name, before[-1])
             settings, tries = changed, tries + 1
             task.tries = tries
+            task.earlier_attempts += ended.attempts
             handle = await self._resubmit(settings, task, task.package, handle)
 
     async def results(
@@ -186,12 +199,12 @@ class Client:
             raise
 
     # ---- submission ------------------------------------------------------------------------------------------------
-    async def _upload(self, resources: ResolvedResources, key: str, path: Path) -> None:
+    async def _upload(self, settings: Settings, resources: ResolvedResources, key: str, path: Path) -> None:
         """Upload an object that is not there yet; of tasks with the same object the first one uploads it."""
 
         async def send() -> None:
             if not await resources.store.has(key):  # the key is made from the content
-                await resources.store.put_file(key, path)
+                await resources.store.put_file(key, path, settings.encryption)
 
         await self.services.once(("upload", resources.store.bucket, key), send)
 
@@ -284,12 +297,12 @@ class Client:
                 handle.job_id, settings.poll_freq, handle.prefix, partial(store.keys, once=True), handle.member
             )
             if isinstance(news, JobState):
-                return Ended(handle, news, await newest_envelope(store, handle, len(news.attempts)))
-            envelope = await newest_envelope(store, handle, news.attempt)
+                return Ended(handle, news, await newest_envelope(self.services, store, handle, len(news.attempts)))
+            envelope = await newest_envelope(self.services, store, handle, news.attempt)
             if envelope and (envelope.returned or (handle.member is not None and not envelope.cut_short)):
                 return Ended(handle, None, envelope)  # otherwise Batch may run another attempt, and says more
         state = await watcher.ended(handle.job_id, settings.poll_freq)
-        return Ended(handle, state, await newest_envelope(store, handle, len(state.attempts)))
+        return Ended(handle, state, await newest_envelope(self.services, store, handle, len(state.attempts)))
 
 
 _clients: dict[tuple[asyncio.AbstractEventLoop, Connection], Client] = {}

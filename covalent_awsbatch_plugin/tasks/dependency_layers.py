@@ -6,34 +6,30 @@
 from __future__ import annotations
 
 import asyncio
-import binascii
+import functools
 import io
-import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from ..core.concurrency import Once
 from ..core.hashing import content_id
-from ..core.single_flight import Once
 from ..core.subprocesses import Work
-from ..dependencies.installed_here import running
-from ..dependencies.lock import COMMON_GLIBC, Lock, Target
+from ..dependencies.lock import Target
 from ..dependencies.package_layers import Environments
-from ..dependencies.references import References, of_pickle
-from ..dependencies.requirement_files import is_package
-from ..dependencies.spec import EnvironmentSpec, environment_spec, plain_requirements
-from ..dependencies.store import prune
-from ..dependencies.user_code import Dependencies, OwnCode, needed
+from ..dependencies.references import COVALENT, References, of_pickle
+from ..dependencies.spec import environment_spec
 from ..errors import StagingError
-from ..images.base_facts import GLIBC, BaseImageFacts
 from ..images.builders.builder import Base
 from ..images.layer import Layer
 from ..runner.protocol import archive
 from ..settings import Settings
-from .packing import StagedGroup, StagedTask
+from .packing import Package
+from .resolved_dependencies import ResolvedDependencies, glibc, resolve
 from .services import Services
+from .staged_group import StagedGroup, pickles_of_hooks
 
 log = logging.getLogger(__name__)
 
@@ -62,113 +58,52 @@ class DependencyLayerBuilder:
         self._pruned_at = 0.0
 
     async def pack(
-        self, settings: Settings, group: StagedGroup, requirements: Sequence[str], base: Base, python: str
+        self, settings: Settings, group: StagedGroup, requirements: Sequence[str], base: Base, package: Package
     ) -> DependencyLayers:
         """Return the layers for `environment` and further requirements, for the base's platform and Python.
 
-        Raises SettingError, EnvironmentFailed, ImageError and StagingError.
+        Covalent is one of them where the pickles refer to it and the base lacks it. Raises SettingError,
+        EnvironmentFailed, ImageError and StagingError.
         """
         spec = environment_spec(settings.environment).plus(requirements)
-        if not spec:
+        covalent = package.needs_covalent and COVALENT not in (base.inside.packages or {})
+        if not (spec or covalent):
             return NO_DEPENDENCIES
-        target = Target(settings.platform, ".".join((base.python or python).split(".")[:2]), glibc(base.inside))
+        python = base.python or package.python
+        target = Target(settings.platform, ".".join(python.split(".")[:2]), glibc(base.inside))
         refs = await self._services.in_thread(references, group) if spec.auto else References()
-        key = (spec, target, frozenset(refs.modules), frozenset(refs.files), refs.folders)
-        layers = await self._once(key, lambda: self._build(spec, target, refs))
+        packages = frozenset(base.inside.packages or ())
+        key = (spec, target, covalent, packages, frozenset(refs.modules), frozenset(refs.files), refs.folders)
+        resolving = functools.partial(
+            resolve, self._environments, spec, target, refs, covalent=covalent, base_packages=packages
+        )
+        layers = await self._once(key, lambda: self._build(resolving))
         if time.monotonic() - self._pruned_at > PRUNED_EVERY_S or not self._pruned_at:
             self._pruned_at = time.monotonic()
             self._services.in_background(_prune, self._environments, settings.max_cache_gib)
         return DependencyLayers(layers, content_id([layer.digest for layer in layers]) if layers else "")
 
-    async def _build(self, spec: EnvironmentSpec, target: Target, refs: References) -> tuple[Layer, ...]:
+    async def _build(self, resolving: Callable[..., ResolvedDependencies]) -> tuple[Layer, ...]:
         """Build the layers in a thread; a cancel ends the processes of the build."""
         work = Work(log.info)
         try:
-            return await self._services.in_thread(self._layers, spec, target, refs, work)
+            return await self._services.in_build_thread(self._layers, resolving, work)
         except asyncio.CancelledError:
             work.end()
             raise
 
-    def _layers(self, spec: EnvironmentSpec, target: Target, refs: References, work: Work) -> tuple[Layer, ...]:
-        lock, own = resolve(self._environments, spec, target, refs, work=work)
-        packages = self._environments.layers(lock, work)
-        code = own.layer(self._environments.store, target, work)
-        return (*packages, code) if code else packages
+    def _layers(self, resolving: Callable[..., ResolvedDependencies], work: Work) -> tuple[Layer, ...]:
+        return resolving(work=work).layers(self._environments, work)
 
 
 def _prune(environments: Environments, most_gib: float) -> None:
     try:
-        pruned = prune(environments.store, most_gib * 1024**3)
+        pruned = environments.prune(most_gib * 1024**3)
     except StagingError as error:
         log.warning("Old layers could not be removed: %s", error)
         return
     if pruned.entries:
         log.info("Removed %d old layers and packages, %d MiB.", pruned.entries, pruned.freed >> 20)
-
-
-def resolve(
-    environments: Environments,
-    spec: EnvironmentSpec,
-    target: Target,
-    refs: References,
-    *,
-    anew: bool = False,
-    work: Work | None = None,
-) -> tuple[Lock, OwnCode]:
-    """Return the packages and the user's own code for a spec and tasks with these references.
-
-    Raises SettingError and EnvironmentFailed, as `Environments.lock` does.
-    """
-    own, constraints = OwnCode(), list[str]()
-    if spec.auto:
-        here = running()
-        need = needed(refs, here)
-        _log_needs(need, certain=not (spec.requirements or spec.files))
-        own, constraints = need.own, here.pins
-        projects = (str(folder) for folder in sorted(need.projects))
-        spec = replace(spec.plus(sorted(need.pins)), folders=(*spec.folders, *projects))
-    lock = environments.lock(spec, target, constraints, anew=anew, work=work)
-    for folder in map(Path, spec.folders):
-        if not is_package(folder.expanduser()):
-            own.add_folder(folder.expanduser())
-    own.packages |= {Path(package.folder) for package in lock.folders if package.folder}
-    _compare(lock)
-    return lock, own
-
-
-def glibc(inside: BaseImageFacts) -> tuple[int, int]:
-    """Return the glibc version of a base; where it is unknown, the oldest common one."""
-    libc = inside.libc
-    return libc.version if libc and libc.kind == GLIBC else COMMON_GLIBC
-
-
-def _log_needs(need: Dependencies, *, certain: bool) -> None:
-    """Log the dependencies; modules without a source are a warning if `certain`: no given requirement can have them."""
-    log.info(
-        "auto: packages %s; own modules %s; local packages %s.",
-        ", ".join(sorted(need.pins)) or "none",
-        ", ".join(sorted({name.partition("/")[0] for name in need.own.files})) or "none",
-        ", ".join(map(str, sorted(need.projects))) or "none",
-    )
-    if need.nowhere:
-        log.log(
-            logging.WARNING if certain else logging.INFO,
-            "auto: %s can be found neither among the packages of this Python nor beside the function's source. "
-            "If the image lacks it too, name its folder in `environment`.",
-            ", ".join(sorted(need.nowhere)),
-        )
-
-
-def _compare(lock: Lock) -> None:
-    """Warn of libraries of another major version: they may not read values that this process's version pickled."""
-    here = running().by_name
-    for package in lock.packages:
-        ours = here.get(package.name)
-        if ours and ours.version.partition(".")[0] != package.version.partition(".")[0]:
-            log.warning(
-                "%s is version %s in the task's environment and %s here: values of its types may not survive the way.",
-                package.name, package.version, ours.version,
-            )  # fmt: skip
 
 
 # ---- references of the tasks ---------------------------------------------------------------------------------------
@@ -177,7 +112,7 @@ def references(group: StagedGroup) -> References:
     refs = References(folders=group.folders)
     for task in group.tasks:
         refs.merge(_of_archive(task.function))
-        for data in _hook_pickles(task):
+        for data in pickles_of_hooks(task.hooks.read_bytes()):
             refs.merge(of_pickle(io.BytesIO(data)))
     for path in group.inputs.values():
         if path.stat().st_size <= LOOKED_AT_BYTES:
@@ -188,47 +123,3 @@ def references(group: StagedGroup) -> References:
 def _of_archive(path: Path) -> References:
     with path.open("rb") as file:
         return of_pickle(archive.pickled(file))
-
-
-def _hook_pickles(task: StagedTask) -> Iterator[bytes]:
-    hooks = json.loads(task.hooks.read_bytes() or b"{}")
-    for call in [*(hooks.get("call_before") or ()), *(hooks.get("call_after") or ())]:
-        for name in ("apply_fn", "apply_args", "apply_kwargs"):
-            yield binascii.a2b_base64(call["attributes"][name]["attributes"]["_object"])
-
-
-# ---- DepsPip -------------------------------------------------------------------------------------------------------
-def without_pip(group: StagedGroup) -> tuple[StagedGroup, list[str]]:
-    """Return the group without DepsPip, and the requirements of these; a DepsPip with options of pip stays."""
-    requirements: list[str] = []
-    tasks = []
-    for task in group.tasks:
-        hooks = json.loads(task.hooks.read_bytes() or b"{}")
-        lines = _pip_lines(hooks)
-        if lines:
-            requirements += lines
-            del hooks["deps"]["pip"]
-            baked = task.hooks.with_name(f"{task.hooks.name}.baked")
-            baked.write_text(json.dumps(hooks), encoding="utf-8")
-            task = replace(task, hooks=baked)
-        tasks.append(task)
-    return replace(group, tasks=tuple(tasks)), requirements
-
-
-def _pip_lines(hooks: dict[str, object]) -> list[str]:
-    """Return the requirements of a DepsPip; none where an option of pip's command line is among them."""
-    deps = hooks.get("deps") or {}
-    attributes = deps.get("pip", {}).get("attributes", {}) if isinstance(deps, dict) else {}
-    if content := attributes.get("requirements_content"):
-        return [] if _has(plain_requirements(content), ("-r", "-c", "-e", ".", "/")) else plain_requirements(content)
-    words = [word for text in attributes.get("packages") or () for word in _words(text)]
-    return [] if _has(words, ("-", ".", "/")) else words
-
-
-def _words(text: str) -> list[str]:
-    """Return the requirements in a text: `numpy >= 2` is one, `numpy pandas` are two."""
-    return [text] if any(operator in text for operator in "<>=!~;@") else text.split()
-
-
-def _has(lines: Iterable[str], beginnings: tuple[str, ...]) -> bool:
-    return any(line.startswith(beginnings) for line in lines)

@@ -10,16 +10,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.subprocesses import Say, Work
+from ..core.url_passwords import without_passwords
+from ..dependencies.covalent_layer import pin
 from ..dependencies.installed_here import running
 from ..dependencies.lock import Target
 from ..dependencies.package_layers import Environments
-from ..dependencies.references import References, of_source
+from ..dependencies.references import COVALENT, References
+from ..dependencies.script_references import of_script
 from ..dependencies.spec import environment_spec
 from ..dependencies.user_code import OwnCode
+from ..errors import SettingError
 from ..images.layer import Layer
 from ..settings import Settings
 from .base_image import last_seen
-from .dependency_layers import glibc, resolve
+from .resolved_dependencies import glibc, resolve
 from .services import Services
 
 MIB = 1024 * 1024
@@ -37,11 +41,20 @@ class Report:
         self.settings = settings
         self.environments, self.work = Environments(), Work(say)
         python = ".".join(platform.python_version_tuple()[:2])
-        self.target = Target(settings.platform, python, glibc(last_seen(settings, python)))
+        base = last_seen(settings, python)
+        self.target = Target(settings.platform, python, glibc(base))
         spec = environment_spec(settings.environment)
-        self.lock, self.own = resolve(
-            self.environments, spec, self.target, _references(scripts), anew=anew, work=self.work
-        )
+        if spec.auto and not scripts:
+            raise SettingError(
+                "`auto` is made of what a task refers to, and no script of a task was named.",
+                advice="Name it: covalent-awsbatch env show --environment auto workflow.py",
+            )
+        refs = _references(scripts)
+        self.dependencies = resolve(
+            self.environments, spec, self.target, refs, covalent=COVALENT in refs.modules,
+            base_packages=base.packages or (), anew=anew, work=self.work,
+        )  # fmt: skip
+        self.lock, self.own = self.dependencies.lock, self.dependencies.own
 
     def listing(self) -> str:
         """Return the list of packages and own code, with the sizes of those in the local store."""
@@ -52,7 +65,7 @@ class Report:
             size = f"{stored.bytes / MIB:8.1f} MiB, kept" if stored else "        ?     to be fetched"
             note = "" if package.wheel else "  (no wheel: built here)"
             lines.append(f"  {package.label:<40} {size}{note}")
-        return "\n".join([*lines, *_own_lines(self.own), f"Kept in {store.folder}"])
+        return "\n".join([*lines, *self._covalent(), *_own_lines(self.own), f"Kept in {store.folder}"])
 
     def _title(self) -> str:
         for_ = f"for {self.target.platform}, glibc {'.'.join(map(str, self.target.glibc))}, Python {self.target.python}"
@@ -60,16 +73,14 @@ class Report:
 
     def build(self) -> tuple[tuple[Layer, ...], str]:
         """Return all layers, built where they were missing, and the list of them as text."""
-        layers = self.environments.layers(self.lock, self.work)
-        own = self.own.layer(self.environments.store, self.target, self.work)
-        layers = (*layers, own) if own else layers
+        layers = self.dependencies.layers(self.environments, self.work)
         lines = [f"  {layer.comment:<40} {layer.size / MIB:8.1f} MiB  {layer.digest}" for layer in layers]
         return layers, "\n".join(["Layers, lower first", *(lines or ["  none"])])
 
     def why(self) -> str:
-        """Return the list of packages and own code, with the version installed on this machine."""
+        """Return the list of packages, with the version installed on this machine, and of each file of own code."""
         here = running().by_name
-        lines = [f"environment = {self.settings.environment!r}"]
+        lines = [f"environment = {without_passwords(self.settings.environment)!r}"]
         for package in self.lock.packages:
             ours = here.get(package.name)
             note = (
@@ -78,7 +89,12 @@ class Report:
                 else _other(ours.version if ours else None)
             )
             lines.append(f"  {package.label:<40} {note}")
-        return "\n".join([*lines, *_own_lines(self.own)])
+        own = sorted(self.own.files.items())
+        lines += [f"  {name:<40} {path.stat().st_size} bytes" for name, path in own]
+        return "\n".join([*lines, *self._covalent(), *_own_lines(self.own)])
+
+    def _covalent(self) -> list[str]:
+        return [f"  {pin()} as a layer of its own"] if self.dependencies.covalent else []
 
 
 async def to_push(services: Services, settings: Settings, layers: Sequence[Layer]) -> str:
@@ -94,7 +110,7 @@ async def to_push(services: Services, settings: Settings, layers: Sequence[Layer
 def _references(scripts: Sequence[Path]) -> References:
     refs = References()
     for script in scripts:
-        refs.merge(of_source(script.read_text(encoding="utf-8")))
+        refs.merge(of_script(script.read_text(encoding="utf-8")))
         refs.files.add(str(script.resolve()))
     return refs
 
@@ -106,4 +122,4 @@ def _other(version: str | None) -> str:
 def _own_lines(own: OwnCode) -> list[str]:
     lines = [f"  own module {name}" for name in sorted({name.partition("/")[0] for name in own.files})]
     lines += [f"  own package {folder}" for folder in sorted(own.packages)]
-    return lines + [f"  left out: {path}, called like what keeps a secret" for path in own.skipped]
+    return lines + [f"  left out: {each.path}: {each.reason}" for each in own.left_out]

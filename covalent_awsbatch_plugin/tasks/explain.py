@@ -11,15 +11,16 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from ..aws.endpoints import s3_url
+from ..core.url_passwords import without_passwords
 from ..errors import ImageError
 from ..images.layer import Layer, compressed_layer, layer
 from ..images.runner_layer import runner_files
 from ..jobs import definition as jobs
-from ..jobs import names
-from ..runner.protocol import layout
 from ..settings import Settings
 from .cache_folder import cache_folder
-from .packing import Package, image_files, pack, payload_of
+from .image_and_payload import image_files, payload_of
+from .packing import Package, pack
 from .services import base_image
 from .staging import stage_call
 
@@ -31,28 +32,32 @@ def explanation(settings: Settings) -> str:
     placement, package = _place(settings), _example(settings)
     payload = None if settings.has_own_image else payload_of([package], [DISPATCH], 1)
     definition = jobs.job_definition(settings, placement, f"{settings.ecr_repo_name}@sha256:<digest>")
-    prefix = layout.results_prefix(DISPATCH, 0)
-    environment = jobs.environment(DISPATCH, settings.s3_bucket_name, placement.region, prefix) | jobs.sharing(
-        settings, 1
-    )
+    prefix, url = jobs.results_prefix(DISPATCH, 0), s3_url(placement.region)
+    environment = jobs.environment(DISPATCH, settings.s3_bucket_name, placement.region, url, prefix)
+    environment |= jobs.encryption(settings) | jobs.sharing(settings, 1)
     submission = jobs.submission(
-        name=names.job_name([(DISPATCH, 0)]),
+        name=jobs.job_name([(DISPATCH, 0)]),
         size=1,
         definition=f"{definition['jobDefinitionName']}:<revision>",
         queue=settings.batch_queue,
         environment=environment | (payload.environment if payload else {}),
-        tags=names.tags(DISPATCH, 0, platform.node()),
+        tags=jobs.tags(DISPATCH, 0, platform.node()),
+        share=jobs.fair_share(settings),
     )
     layers = [_layer_line(compressed_layer(image_files([package], [DISPATCH], 1), "task"))] if payload is None else []
     return "\n\n".join(
         (
-            "Settings\n" + "\n".join(f"  {name} = {value!r}" for name, value in settings),
+            "Settings\n" + "\n".join(f"  {name} = {_shown(value)}" for name, value in settings),
             "Image, bottom up\n" + "\n".join([*_image(settings), *layers]),
             *([f"Object in the bucket\n  {payload.size:,} bytes  {payload.key}"] if payload else []),
             "RegisterJobDefinition\n" + json.dumps(definition, indent=2),
             "SubmitJob\n" + json.dumps(submission, indent=2),
         )
     )
+
+
+def _shown(value: object) -> str:
+    return without_passwords(repr(value))
 
 
 def _image(settings: Settings) -> list[str]:

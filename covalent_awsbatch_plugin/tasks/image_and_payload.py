@@ -6,16 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..images.builders.builder import Base, PushedImage
 from ..images.builders.registry_builder import OF_ENVIRONMENT, OF_TASKS
-from ..images.layer import Layer, compressed_layer
+from ..images.layer import Layer, Pieces, compressed_layer
+from ..runner.protocol import layout
+from ..runner.protocol.payload import ContainerFiles, Payload, payload
 from ..settings import Settings
 from .cleanup import Cleanup
 from .dependency_layers import DependencyLayers
-from .packing import Package, image_files, payload_of
-from .payload_object import Payload
+from .packing import Package
 from .services import ResolvedResources, Services
 
 
@@ -71,7 +72,7 @@ class ImageMaker:
             payload = await self._services.in_thread(payload_of, packages, dispatch_ids, settings.tasks_per_job)
             await self._cleanup.hold(payload.key)
             parts = ImageAndPayload(image, payload)
-            await resources.store.put(payload.key, payload.data)
+            await resources.store.put(payload.key, payload.data, settings.encryption)
         except BaseException:
             parts.release(self._cleanup)
             raise
@@ -96,3 +97,30 @@ class ImageMaker:
 
 def _task_layer(packages: Sequence[Package], dispatch_ids: Sequence[str], each: int) -> Layer:
     return compressed_layer(image_files(packages, dispatch_ids, each), "task")
+
+
+def image_files(packages: Sequence[Package], dispatch_ids: Sequence[str], each: int) -> dict[str, Pieces]:
+    """Return the one file of an array's task layer, for containers of `each` tasks, by its path in the image.
+
+    A description names its dispatch only where several dispatches share the job; else the job's environment names it.
+    """
+    dispatches = dispatch_ids if len(set(dispatch_ids)) > 1 else [""] * len(packages)
+    whole = _payload(packages, dispatches, each)
+    return {layout.PAYLOAD_FILE: Pieces(whole.size, whole.chunks)}
+
+
+def payload_of(packages: Sequence[Package], dispatch_ids: Sequence[str], each: int) -> Payload:
+    """Return the payload that is sent to the bucket, for containers of `each` tasks.
+
+    Every description names its dispatch: two dispatches never have the same object, for each deletes its own.
+    """
+    return _payload(packages, dispatch_ids, each)
+
+
+def _payload(packages: Sequence[Package], dispatch_ids: Sequence[str], each: int) -> Payload:
+    containers = [ContainerFiles() for _ in range(-(-len(packages) // each))]
+    for index, (package, dispatch_id) in enumerate(zip(packages, dispatch_ids, strict=True)):
+        container = containers[index // each]
+        container.tasks[index] = replace(package.task, dispatch_id=dispatch_id).to_json()
+        container.objects |= {sha256: shared.data for sha256, shared in package.objects.items()}
+    return payload(containers)

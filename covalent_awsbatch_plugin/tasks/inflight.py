@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from ..images.builders.builder import Base
 from .dependency_layers import NO_DEPENDENCIES, DependencyLayers
 from .job_handle import JobHandle
-from .packing import Package, StagedGroup
+from .packing import Package
+from .staged_group import StagedGroup
 
 Node = tuple[str, int]  # dispatch id, node id
 
@@ -23,7 +24,9 @@ class Task:
 
     `package`, `base` and `dependencies` are known once the task is packed, and only kept after the submission while the
     task may have to be submitted again. `handle` is known once its job is submitted. Whoever cancels any of its nodes
-    sets `cancelled`. `tries` counts the submissions, from 1.
+    sets `cancelled`. `tries` counts the submissions, from 1, and `earlier_attempts` the attempts of all jobs before.
+    Without `shares_jobs` its job holds tasks of the same dispatch only, so that all of them can be ended by ending the
+    job.
     """
 
     nodes: tuple[Node, ...]
@@ -32,8 +35,10 @@ class Task:
     base: Base | None = None
     dependencies: DependencyLayers = NO_DEPENDENCIES
     tries: int = 1
+    earlier_attempts: int = 0
     handle: JobHandle | None = None
     cancelled: bool = False
+    shares_jobs: bool = True
     _on_cancel: list[Callable[[], object]] = field(default_factory=list)
 
     @classmethod

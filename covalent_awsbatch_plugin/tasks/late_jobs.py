@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import AWSBatchError
-from ..jobs.names import TAG_SUBMISSION
+from ..jobs.definition import TAG_SUBMISSION
 from ..settings import Settings
 from .ledger import Entry, LedgerRecord
 from .services import Services

@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from ..aws.ecr import registry_of
+from ..aws.s3 import Store
 from ..aws.session import AWS
+from ..iam import ecr_repository
 
 
 @dataclass(frozen=True)
@@ -31,17 +35,17 @@ class Leftovers:
     async def images(self, repository: str) -> list[Leftover]:
         """Return every image of a repository, with its first tag as label."""
         of, images = f"ECR repository `{repository}`", []
-        async for image in self._aws.items("ecr", "DescribeImages", "imageDetails", of=of, repositoryName=repository):
+        place: dict[str, Any] = registry_of(repository) | {"repositoryName": ecr_repository(repository)[2]}
+        async for image in self._aws.items("ecr", "DescribeImages", "imageDetails", of=of, **place):
             tag = next(iter(image.get("imageTags") or ()), "")
             images.append(
                 Leftover(image["imageDigest"], tag, image.get("imageSizeInBytes", 0), image.get("imagePushedAt"))
             )
         return images
 
-    async def objects(self, bucket: str, prefix: str) -> list[Leftover]:
-        """Return every object below a prefix."""
-        of = f"bucket `{bucket}`"
-        items = self._aws.items("s3", "ListObjectsV2", "Contents", of=of, Bucket=bucket, Prefix=prefix)
+    async def objects(self, store: Store, prefix: str) -> list[Leftover]:
+        """Return every object below a prefix of a bucket."""
+        items = store.objects(prefix)
         return [Leftover(item["Key"], item["Key"], item["Size"], item["LastModified"]) async for item in items]
 
     async def definitions(self) -> list[tuple[Leftover, Mapping[str, str]]]:

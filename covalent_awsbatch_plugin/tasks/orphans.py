@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import Lost
-from ..jobs import names
+from ..jobs import definition
 from ..jobs.watched import FORGOTTEN_SECONDS
 from ..settings import Settings
 from .job_handle import JobHandle
@@ -43,8 +43,8 @@ async def live_jobs(
     services: Services, settings: Settings, *, dispatch_id: str = "", any_host: bool = False
 ) -> list[LiveJob]:
     """Return this machine's (or any machine's) live jobs in the queue, selected by name and tags; oldest first."""
-    details = await services.batch.live_jobs(settings.batch_queue, names.JOB_NAME_BEGINS)
-    here = names.tags("", 0, socket.gethostname())[names.TAG_HOST]
+    details = await services.batch.live_jobs(settings.batch_queue, definition.JOB_NAME_BEGINS)
+    here = definition.tags("", 0, socket.gethostname())[definition.TAG_HOST]
     jobs = []
     for detail in details:
         tags = detail.get("tags") or {}
@@ -53,11 +53,11 @@ async def live_jobs(
             name=detail["jobName"],
             status=detail["status"],
             created=datetime.fromtimestamp(detail.get("createdAt", 0) / 1000, UTC),
-            dispatch_id=tags.get(names.TAG_DISPATCH, ""),
-            host=tags.get(names.TAG_HOST, ""),
+            dispatch_id=tags.get(definition.TAG_DISPATCH, ""),
+            host=tags.get(definition.TAG_HOST, ""),
             size=(detail.get("arrayProperties") or {}).get("size", 1),
         )
-        if names.tag_value(dispatch_id) in ("", job.dispatch_id) and (any_host or job.host == here):
+        if definition.tag_value(dispatch_id) in ("", job.dispatch_id) and (any_host or job.host == here):
             jobs.append(job)
     return sorted(jobs, key=lambda job: job.created)
 
@@ -120,7 +120,8 @@ async def recover(services: Services, settings: Settings, task: Unread, into: Pa
     """
     state = (await services.backend.describe([task.handle.job_id])).get(task.handle.job_id)
     attempts = len(state.attempts) if state and state.ended else settings.retry_attempts
-    envelope = await newest_envelope(await results_store(services, settings, task.handle), task.handle, attempts)
+    store = await results_store(services, settings, task.handle)
+    envelope = await newest_envelope(services, store, task.handle, attempts)
     is_over = state.ended if state else time.time() - task.since > FORGOTTEN_SECONDS
     if (envelope is None or not envelope.returned) and not is_over:
         return None  # after an interrupted attempt, another may follow

@@ -109,7 +109,7 @@ async def _is_usable(services: Services, settings: Settings, record: LedgerRecor
         return time.time() - record.since < FORGOTTEN_SECONDS
     attempts = len(state.attempts) + (not state.ended)
     try:
-        envelope = await newest_envelope(await results_store(services, settings, handle), handle, attempts)
+        envelope = await newest_envelope(services, await results_store(services, settings, handle), handle, attempts)
     except (Lost, NotAllowed, NotFound, Refused) as error:  # the bucket, too, may be another one by now
         log.warning("The job %s is not taken over: %s", handle.job_id, error)
         return False

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -30,12 +30,10 @@ from ..runner.protocol import envelope as env
 from ..runner.protocol import layout
 from ..settings import Settings
 from .job_handle import JobHandle
-from .result_key import result_key
+from .packing import result_key
 from .services import Services
 
 log = logging.getLogger(__name__)
-
-LATE_LOG_LOOKS_S = (0.5, 1.0, 2.0, 4.0)  # pauses; Docker's awslogs driver sends its buffer at least every 5 s
 
 
 @dataclass(frozen=True)
@@ -82,19 +80,40 @@ class Ended:
     envelope: env.Envelope | None
     before: tuple[str, ...] = ()
 
+    @property
+    def attempts(self) -> int:
+        """The number of attempts that the job had, as far as is known; at least 1."""
+        return max(1, len(self.job.attempts) if self.job else 0, self.envelope.attempt if self.envelope else 0)
+
 
 async def collect(
     services: Services, settings: Settings, ended: Ended, node_ids: tuple[int, ...], into: Path
 ) -> list[NodeResult]:
-    """Fetch the results of every node as files in `into`. A second call returns the same. Nothing is unpickled."""
+    """Fetch the results of every node as files in `into`. A second call returns the same. Nothing is unpickled.
+
+    Raises Lost, StagingError or a ServiceError.
+    """
     if ended.envelope is None:
         return await _without_result(services, settings, ended, node_ids, into)
+    _check_nodes(ended.envelope, ended.handle, node_ids)
     above = await _above_stderr(services, ended, ended.envelope)
     folder = _Folder(
         services, await results_store(services, settings, ended.handle), ended.handle, ended.envelope, into
     )
     tasks = ended.envelope.tasks
     return list(await asyncio.gather(*(_node_result(folder, settings, ended, task, above) for task in tasks)))
+
+
+def _check_nodes(envelope: env.Envelope, handle: JobHandle, node_ids: Sequence[int]) -> None:
+    """Raise Lost for a result of other nodes: a task can read its key, and so seal what it likes."""
+    if sorted(task.node_id for task in envelope.tasks) == sorted(node_ids):
+        return
+    expected, sealed = (", ".join(map(str, ids)) for ids in (node_ids, [task.node_id for task in envelope.tasks]))
+    raise errors.Lost(
+        f"The result of `{handle.name}` (Batch job {handle.job_id}) is of node {sealed or 'none'}, and node {expected} "
+        "was submitted.",
+        advice="The task's own code wrote it: look at what the function does, and at the packages that it imports.",
+    )
 
 
 async def _above_stderr(services: Services, ended: Ended, envelope: env.Envelope) -> str:
@@ -136,9 +155,9 @@ async def results_store(services: Services, settings: Settings, handle: JobHandl
     return services.store(handle.bucket, (await services.identity()).account)
 
 
-async def newest_envelope(store: Store, handle: JobHandle, attempts: int) -> env.Envelope | None:
+async def newest_envelope(services: Services, store: Store, handle: JobHandle, attempts: int) -> env.Envelope | None:
     """Return the committed result of the newest attempt that has one, or None. Raises Lost if it is not authentic."""
-    key = result_key(handle.content)
+    key = result_key(await services.result_secret(), handle.content)
     for attempt in range(max(attempts, 1), 0, -1):
         object_key = layout.result_key(handle.prefix, handle.result_id, attempt)
         data = await store.get(object_key)
@@ -214,14 +233,14 @@ async def _node_result(
 async def _complete(services: Services, settings: Settings, ended: Ended, error: errors.JobFailed) -> None:
     """Add to an error: AWS Batch's words on each attempt if there were several, the job's resources, a link to its log.
 
-    Raises a ServiceError.
+    The link is that of AWS's console, so an offline AWS has none. Raises a ServiceError.
     """
     job = _job(ended)
     if len(job.attempts) > 1 and not error.says:
         error.says = said(job)
     error.facts = outcome.facts(error, _job_request(settings, ended).memory)
-    if stream := job.last.log_stream:
-        error.facts += "\n" + link(await services.aws.region(), settings.batch_job_log_group_name, stream)
+    if (stream := job.last.log_stream) and await services.aws.has_console():
+        error.log_link = link(await services.aws.region(), settings.batch_job_log_group_name, stream)
 
 
 def _put_above(words: str, files: dict[str, Path], into: Path, node_id: int) -> None:
@@ -236,9 +255,9 @@ def _put_above(words: str, files: dict[str, Path], into: Path, node_id: int) -> 
 
 
 def _write_error(error: errors.JobFailed, files: dict[str, Path], into: Path, node_id: int) -> None:
-    """Write the error text and the remote traceback below it to the file that Covalent shows as the error."""
+    """Write the file that Covalent shows as the error: the error text, the remote traceback, the link to the log."""
     remote = files[env.ERROR].read_text(errors="replace") if env.ERROR in files else ""
-    text = "\n\n".join(filter(None, (error.text(), remote)))
+    text = "\n\n".join(filter(None, (error.without_link(), remote.rstrip("\n"), error.log_link)))
     files[env.ERROR] = _write(into / f"{env.ERROR}-{node_id}", text.encode())
 
 
@@ -262,16 +281,12 @@ async def _without_result(
 
 
 async def _log_tail(services: Services, settings: Settings, job: JobState) -> str:
-    """Return the last lines of a job's log. CloudWatch may get them after the job's end: an empty log is reread."""
+    """Return the last lines of a job's log. CloudWatch may get them after the job's end."""
     if not job.last.log_stream:
         return ""
-    logs, text = Logs(services.aws, settings.batch_job_log_group_name), ""
     try:
-        for pause in (0.0, *LATE_LOG_LOOKS_S):
-            await asyncio.sleep(pause)
-            if text := await logs.tail(job.last.log_stream):
-                break
-        return text
+        logs = Logs(services.aws, settings.batch_job_log_group_name)
+        return await logs.settled_tail(job.last.log_stream, job.last.stopped_ms)
     except errors.AWSBatchError as error:  # the job's own error matters more than that its log can't be read
         return f"[the log can't be read: {error}]\n"
 

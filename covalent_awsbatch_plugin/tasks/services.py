@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from ..aws.ecr import ECR
+from ..aws.endpoints import s3_url
 from ..aws.identity import Account, Identity
 from ..aws.logs import Logs
 from ..aws.s3 import Store
 from ..aws.session import AWS
-from ..core.gather_errors import SideBySide
-from ..core.single_flight import Once
+from ..core.concurrency import Once, SideBySide
 from ..images.builders import Builder, Repository, builder
 from ..images.layer import Layer, layer
 from ..images.runner_layer import runner_files
@@ -29,9 +29,12 @@ from ..jobs.watcher import Watcher
 from ..settings import Settings
 from .cache_folder import cache_folder
 from .event_log import EventLog
+from .events import events_folder
 from .ledger import Ledger
+from .result_secret import result_secret
 
 THREADS = 4  # for hashing and compressing, of which two cores can do no more at once
+BUILD_THREADS = 16  # for work of minutes, most of which is waiting for a package index
 RESOURCES_SECONDS = 300  # how long an answer about queue, roles, bucket and repository is believed
 DEFAULT_BASE = "public.ecr.aws/docker/library/python:{minor}-slim"  # Docker's official image, where nobody counts pulls
 
@@ -50,6 +53,8 @@ class ResolvedResources:
     placement: JobPlacement
     repository: Repository
     store: Store
+    bucket_region: str
+    s3_url: str  # in the bucket's Region
 
 
 class Services:
@@ -65,33 +70,33 @@ class Services:
         self.backend: Backend = self.batch  # where jobs run
         self.ecr = ECR(aws)
         self.ledger = Ledger()
-        self.events = EventLog()
+        self.events = EventLog(events_folder())
         self.watcher = Watcher(self.backend, outage_patience=aws.connection.outage_patience)
         self._clock = clock
         self._cache: dict[Hashable, tuple[float, Any]] = {}  # time until which a value is valid, and the value
         self._stores: dict[tuple[str, str], Store] = {}
         self.once: Once[Any] = Once()  # work that many tasks want at the same time is done once
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="awsbatch")
+        self._build_threads = ThreadPoolExecutor(BUILD_THREADS, thread_name_prefix="awsbatch-build")
         aws.on_close(self._aclose)
-        aws.on_renewal(self._forget_account)
 
     async def _aclose(self) -> None:
         await self.watcher.aclose()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._build_threads):
+            threads.shutdown(wait=False, cancel_futures=True)
         self.events.close()
-
-    def _forget_account(self) -> None:
-        """Forget answers about the account and its resources: renewed credentials may be another account's."""
-        lasting = ("builder", "runner")
-        self._cache = {key: value for key, value in self._cache.items() if isinstance(key, tuple) and key[0] in lasting}
 
     async def in_thread(self, work: Callable[..., T], *args: object) -> T:
         """Run blocking work on this package's own threads: the loop's default threads belong to Covalent."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
+    async def in_build_thread(self, work: Callable[..., T], *args: object) -> T:
+        """Run work that may take minutes, such as downloads, on threads of its own: no send or result waits for it."""
+        return await asyncio.get_running_loop().run_in_executor(self._build_threads, work, *args)
+
     def in_background(self, work: Callable[..., object], *args: object) -> None:
         """Run blocking work that nothing waits for; the work has to handle its own errors."""
-        self._threads.submit(work, *args)
+        self._build_threads.submit(work, *args)
 
     def store(self, bucket: str, account: str) -> Store:
         """Return the one Store of a bucket that belongs to the account."""
@@ -105,14 +110,15 @@ class Services:
                 "batch_job_log_group_name",
             }
         )  # fmt: skip
-        return await self.cached(key, lambda: self._find(settings))
+        return await self.cached((key, self.aws.generation), lambda: self._find(settings))
 
     async def builder(self, settings: Settings) -> Builder:
         """Return the builder that the settings name, opened once with the cache folder of the first task."""
 
         async def open_builder() -> Builder:
             folder = await self.in_thread(cache_folder, settings.cache_dir)
-            return await self.aws.keep(builder(settings.builder, folder, self.aws.connection.outage_patience))
+            ca_bundle, patience = self.aws.variable("ca_bundle") or "", self.aws.connection.outage_patience
+            return await self.aws.keep(builder(settings.builder, folder, ca_bundle, patience))
 
         return await self.cached(("builder", settings.builder), open_builder, seconds=float("inf"))
 
@@ -120,13 +126,19 @@ class Services:
         """Return the layer of the runner, which is the same for all tasks of a platform."""
 
         async def make_layer() -> Layer:
-            return await self.in_thread(lambda: layer(runner_files(platform, cache_folder(cache_dir)), "runner"))
+            # for another platform than this machine's it downloads a wheel
+            return await self.in_build_thread(lambda: layer(runner_files(platform, cache_folder(cache_dir)), "runner"))
 
         return await self.cached(("runner", platform), make_layer, seconds=float("inf"))
 
+    async def result_secret(self) -> bytes:
+        """Return the secret of this installation, read once. Raises StagingError."""
+        return await self.cached("result secret", lambda: self.in_thread(result_secret), seconds=float("inf"))
+
     async def identity(self) -> Identity:
-        """Return the caller's identity at AWS, asked once."""
-        return await self.cached("identity", self.account.identity, seconds=float("inf"))
+        """Return the caller's identity at AWS, asked once for the same credentials."""
+        key = "identity", self.aws.generation
+        return await self.cached(key, self.account.identity, seconds=float("inf"))
 
     async def here(self) -> tuple[str, str]:
         """Return the Region and the account of this connection."""
@@ -149,10 +161,14 @@ class Services:
             queue_arn=queue.result().arn,
             fargate=queue.result().fargate,
             platform=queue.result().platform,
+            fair_share=queue.result().fair_share,
+            machines=queue.result().machines,
             execution_role_arn=execution_arn.result(),
             job_role_arn=job_arn.result(),
         )
-        return ResolvedResources(placement, repository.result(), store)
+        bucket_region = await store.region()
+        url = s3_url(bucket_region, self.aws)
+        return ResolvedResources(placement, repository.result(), store, bucket_region, url)
 
     async def cached(
         self, key: Hashable, make: Callable[[], Coroutine[Any, Any, T]], seconds: float = RESOURCES_SECONDS

@@ -15,8 +15,8 @@ from ..core.files import staging_error
 from ..dependencies.import_folders import import_folders
 from ..errors import NotPicklable
 from ..runner.protocol import archive, envelope
-from .packing import StagedGroup, StagedTask
 from .results import NodeResult
+from .staged_group import StagedGroup, StagedTask
 
 Archive = Callable[[Any, Path], None]
 _DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
@@ -39,13 +39,13 @@ def stage_call(
     Raises NotPicklable.
     """
     values = [*args, *kwargs.values()]
-    inputs = {node_id + 1 + at: _archived(value, folder / f"input-{at}", save) for at, value in enumerate(values)}
+    inputs = {node_id + 1 + at: archived(value, folder / f"input-{at}", save) for at, value in enumerate(values)}
     nodes = tuple(inputs)
     hooks = folder / "hooks"
     hooks.write_text("{}")
     task = StagedTask(
         node_id=node_id,
-        function=_archived(function, folder / "function", save),
+        function=archived(function, folder / "function", save),
         hooks=hooks,
         args=nodes[: len(args)],
         kwargs=dict(zip(kwargs, nodes[len(args) :], strict=True)),
@@ -60,7 +60,29 @@ def value_of(result: NodeResult) -> Any:
         return pickle.load(archive.pickled(file))
 
 
-def _archived(value: Any, path: Path, save: Archive) -> Path:
+class RemoteTraceback(Exception):
+    """Traceback of an exception raised in the container; the cause of the exception that the caller gets."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+def exception_of(result: NodeResult) -> BaseException:
+    """Return the task's own exception where its class can be imported here, else the error of the JobFailed family."""
+    assert result.error is not None
+    if envelope.EXCEPTION not in result.files:
+        return result.error
+    try:
+        with result.opened(envelope.EXCEPTION) as file:
+            original: BaseException = pickle.load(file)
+    except Exception:  # noqa: BLE001 - its class can't be imported here, or does not unpickle
+        return result.error
+    original.__cause__ = RemoteTraceback(result.files[envelope.ERROR].read_text(errors="replace"))
+    return original
+
+
+def archived(value: Any, path: Path, save: Archive = archive.save) -> Path:
+    """Write the archive of a value; return its path. Raises NotPicklable, and StagingError for a disk that is full."""
     try:
         save(value, path)
     except OSError as error:

@@ -18,13 +18,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from .cache_folder import cache_folder
+
 OLD_SECONDS = 24 * 3600  # Covalent copies results within seconds
 _WAYS = re.compile(r"out|in(-[0-9a-f]{8})?")
 
 
 @functools.cache
-def remove_old_soon(folder: Path) -> threading.Thread:
-    """Start a thread that removes old staging files, once in a process; no task waits for it."""
+def remove_old_soon(cache_dir: str) -> threading.Thread:
+    """Start a thread that removes old staging files, once in a process for each `cache_dir`; no task waits for it.
+
+    Raises StagingError where the folder can't be used.
+    """
+    folder = cache_folder(cache_dir)
     thread = threading.Thread(target=remove_old, args=(folder, time.time() - OLD_SECONDS), daemon=True)
     thread.start()
     return thread

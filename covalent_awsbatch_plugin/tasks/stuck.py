@@ -1,18 +1,26 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The error for a job that does not leave the queue: AWS's reason, the position, faults of compute environments."""
+"""The errors for jobs that do not leave the queue, and for those that never could."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import AWSBatchError, NeverStarted
+from ..jobs.definition import JobPlacement
+from ..jobs.instance_types import Machines, too_small, type_patterns
 from ..jobs.outcomes.errors import facts
+from ..jobs.resources import no_room
 from ..settings import Settings
 from .job_handle import JobHandle
 from .services import Services
+
+log = logging.getLogger(__name__)
+
+LARGE_VCPU, LARGE_GIB = 16, 64  # up to here nearly every instance family has a type with room
 
 
 async def never_started(services: Services, settings: Settings, handle: JobHandle) -> NeverStarted:
@@ -35,6 +43,37 @@ async def never_started(services: Services, settings: Settings, handle: JobHandl
     )
     error.facts = facts(error, settings.memory)
     return error
+
+
+def is_demanding(settings: Settings) -> bool:
+    """Return whether a task is so large that its queue's instance types are looked at before it is submitted."""
+    return settings.num_gpus > 0 or settings.vcpu > LARGE_VCPU or settings.memory > LARGE_GIB
+
+
+async def refuse_impossible(services: Services, settings: Settings, placement: JobPlacement) -> None:
+    """Raise SettingError if no instance type of the queue has room for a task, as `doctor` says it.
+
+    AWS tells the sizes where it may be asked for them; the permission is not among those that a task needs.
+    """
+    environments = [each for each in placement.machines if each.types]
+    if not environments or len(environments) < len(placement.machines):
+        return
+    key = "instance types", placement.queue_arn
+    try:
+        sizes = await services.cached(key, lambda: _instance_types(services, environments), seconds=float("inf"))
+    except AWSBatchError as error:  # the task may still fit
+        log.info("The instance types of the queue were not looked at: %s", error)
+        return
+    most = [too_small(types, settings.vcpu, settings.memory_mib, settings.num_gpus) for types in sizes]
+    if all(most):
+        pairs = zip(environments, most, strict=True)
+        raise no_room(settings, [f"the machines of {each.environment} have {size}" for each, size in pairs])
+
+
+async def _instance_types(services: Services, environments: Sequence[Machines]) -> list[list[Mapping[str, Any]]]:
+    """Return the items of DescribeInstanceTypes for each environment."""
+    patterns = [type_patterns({"computeResources": {"instanceTypes": each.types}}) for each in environments]
+    return [await services.batch.instance_types(each) for each in patterns]
 
 
 def lacks(environment: Mapping[str, Any], settings: Settings) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 import time
 import uuid
@@ -16,9 +17,7 @@ from typing import Any
 from ..core.outage import Outage
 from ..errors import AWSBatchError, NotFound, Refused, ServiceError, StagingError, Unreachable
 from ..jobs import definition as jobs
-from ..jobs import names
 from ..jobs.api import Unsettled
-from ..runner.protocol import layout
 from ..settings import Settings
 from .cancel import CANCEL_REASON, STOP_REASON, JobCanceller, bounded
 from .cleanup import Cleanup, JobArtifacts
@@ -29,8 +28,16 @@ from .ledger import Entry, unsent
 from .services import ResolvedResources, Services
 from .task_events import record_pushed, record_submitted
 
+# The text of a ClientException, with status 404 or 400. An ARN has `job-definition`, a text about it has no dash.
+_UNKNOWN_DEFINITION = re.compile(
+    r"job ?definition\b.*(not exist|not (be )?found|not active|inactive|deregistered|couldn't be found)", re.IGNORECASE
+)
+
 log = logging.getLogger(__name__)
 
+# Seconds before each further SubmitJob with a definition that it did not know, half a minute in all. AWS Batch shows a
+# new definition late: https://github.com/broadinstitute/cromwell/pull/4076
+DEFINITION_PAUSES = (0.5, 1, 2, 3, 4, 5, 5, 5, 5)
 ON_ITS_WAY_SECONDS = 1  # time that a call which was broken off may take to become a job
 
 
@@ -144,8 +151,8 @@ class Submitter:
             raise
 
     async def _submit_or_define_again(self, request: dict[str, Any], definition: Mapping[str, Any]) -> str:
-        """Submit; register the definition anew if it was deregistered since it was found, or after a lost answer."""
-        backend = self._services.backend
+        """Submit; wait for a definition that is not visible yet, and register one anew that was deregistered."""
+        backend, refusals = self._services.backend, 0
         outage: Outage | None = None
         while True:
             try:
@@ -155,10 +162,14 @@ class Submitter:
                 if not await outage.lasts(error):
                     raise
                 request["jobDefinition"] = await backend.define(definition)
-            except (NotFound, Refused):
-                last_arn, request["jobDefinition"] = request["jobDefinition"], await backend.define(definition)
-                if request["jobDefinition"] == last_arn:
+            except (NotFound, Refused) as error:
+                if refusals == len(DEFINITION_PAUSES):
                     raise
+                refusals, last_arn = refusals + 1, request["jobDefinition"]
+                request["jobDefinition"] = await backend.define_again(definition, last_arn, refusals)
+                if request["jobDefinition"] == last_arn and not is_about_the_definition(error):
+                    raise
+                await asyncio.sleep(DEFINITION_PAUSES[refusals - 1])
 
     async def _end_submitted(self, request: dict[str, Any], submission: asyncio.Future[str], began: float) -> None:
         """End the job of a call under way. A loop that ends cancels the call, and then only the job's name tells."""
@@ -178,14 +189,19 @@ def may_run(error: ServiceError, job: str) -> ServiceError:
     return type(error)(error.happened, says=error.says, advice=advice)
 
 
+def is_about_the_definition(error: AWSBatchError) -> bool:
+    """Return whether SubmitJob refused a job because it does not know its definition as an active one."""
+    return _UNKNOWN_DEFINITION.search(error.says) is not None
+
+
 def _prefix(tasks: Sequence[Task]) -> str:
     first = tasks[0].staged
-    return layout.results_prefix(first.dispatch_id, first.task_group_id)
+    return jobs.results_prefix(first.dispatch_id, first.task_group_id)
 
 
 def _unsent_key(request: Mapping[str, Any]) -> str:
     """Return the ledger's key of a submission that has no job yet."""
-    return unsent(request["jobName"], request["tags"][names.TAG_SUBMISSION])
+    return unsent(request["jobName"], request["tags"][jobs.TAG_SUBMISSION])
 
 
 def _request(
@@ -198,16 +214,20 @@ def _request(
 ) -> dict[str, Any]:
     """Return the SubmitJob request of one job for these tasks."""
     first = tasks[0].staged
-    region = resources.placement.region
     groups = [(task.staged.dispatch_id, task.staged.task_group_id) for task in tasks]
-    tags = names.tags(first.dispatch_id, first.task_group_id, socket.gethostname())
+    tags = jobs.tags(first.dispatch_id, first.task_group_id, socket.gethostname())
     return jobs.submission(
-        name=names.job_name(groups, max(task.tries for task in tasks)),
+        name=jobs.job_name(groups, max(task.tries for task in tasks)),
         size=-(-len(tasks) // settings.tasks_per_job),
         definition=definition,
         queue=resources.placement.queue_arn,
-        environment=jobs.environment(first.dispatch_id, settings.s3_bucket_name, region, _prefix(tasks))
+        environment=jobs.environment(
+            first.dispatch_id, settings.s3_bucket_name, resources.bucket_region, resources.s3_url, _prefix(tasks)
+        )
+        | jobs.encryption(settings)
         | jobs.sharing(settings, len(tasks))
+        | jobs.numbering(tasks[0].earlier_attempts)
         | parts.environment,
-        tags=tags | {names.TAG_SUBMISSION: submission},
+        tags=tags | {jobs.TAG_SUBMISSION: submission},
+        share=jobs.fair_share(settings),
     )

@@ -13,8 +13,8 @@ from dataclasses import asdict
 from typing import ParamSpec
 
 from ..errors import AWSBatchError, Cancelled
+from ..jobs.definition import log_stream_prefix
 from ..jobs.description import Attempt
-from ..jobs.names import log_stream_prefix
 from ..runner.protocol.envelope import Envelope
 from ..settings import Settings
 from .event_log import EventLog

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..aws.logs import Logs
+from ..core import resource_names
 from ..errors import AWSBatchError, NotFound
 from ..jobs.description import JobState
 from ..jobs.outcomes.causes import Cause
@@ -50,7 +51,8 @@ class Finding:
 
 
 async def ask(services: Services, job_id: str) -> Finding:
-    """Return the finding on a job. Raises NotFound when AWS Batch does not know the job."""
+    """Return the finding on a job, given by id or ARN. Raises NotFound when AWS Batch does not know the job."""
+    job_id = resource_names.job_id(job_id)
     job = (await services.backend.describe([job_id])).get(job_id)
     if job is None:
         raise NotFound(
@@ -76,6 +78,9 @@ async def _log_tail(services: Services, job: JobState) -> str:
     if not job.last.log_stream:
         return ""
     try:
-        return await Logs(services.aws, job.log_group).tail(job.last.log_stream, LOG_LINES)
+        logs = Logs(services.aws, job.log_group)
+        if not job.ended:
+            return await logs.tail(job.last.log_stream, LOG_LINES)
+        return await logs.settled_tail(job.last.log_stream, job.last.stopped_ms, LOG_LINES)
     except AWSBatchError:  # the finding is useful without the log
         return ""

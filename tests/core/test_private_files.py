@@ -21,7 +21,7 @@ from covalent_awsbatch_plugin.runner.protocol import archive, envelope
 from covalent_awsbatch_plugin.settings import Given, resolve
 from covalent_awsbatch_plugin.tasks import cache_folder as cache
 from covalent_awsbatch_plugin.tasks.cache_folder import cache_folder
-from covalent_awsbatch_plugin.tasks.result_key import SECRET_BYTES, result_key
+from covalent_awsbatch_plugin.tasks.result_secret import SECRET_BYTES, result_secret
 from covalent_awsbatch_plugin.tasks.results import NodeResult
 from covalent_awsbatch_plugin.tasks.staging import value_of
 
@@ -225,10 +225,23 @@ def test_what_was_not_authenticated_is_not_unpickled(tmp_path: Path) -> None:
     assert RAN == ["evil"]  # which shows what would have run
 
 
+def test_a_folder_that_was_replaced_since_it_was_checked_is_checked_again(home: Path, tmp_path: Path) -> None:
+    folder = cache_folder(str(tmp_path / "given"))
+    assert cache_folder(str(tmp_path / "given")) == folder
+    folder.chmod(0o777)
+    with pytest.raises(StagingError, match="others have permissions"):
+        cache_folder(str(tmp_path / "given"))
+    folder.rmdir()
+    assert (cache_folder(str(tmp_path / "given")), mode(folder)) == (folder, 0o700)
+    folder.rmdir()
+    folder.symlink_to(tmp_path)
+    assert cache_folder(str(tmp_path / "given")) == home / "cache" / "covalent-awsbatch" / "staging"
+
+
 # ---- the installation's secret --------------------------------------------------------------------------------------
 @pytest.fixture
 def secret(home: Path) -> Path:
-    result_key("content")
+    result_secret()
     return home / "data" / "covalent-awsbatch" / "result-secret"
 
 
@@ -237,14 +250,14 @@ def test_a_secret_that_others_may_know_is_refused(secret: Path, permissions: int
     assert mode(secret) == 0o600
     secret.chmod(permissions)
     with pytest.raises(StagingError, match=f"{secret} can't be read or made: others have permissions"):
-        result_key("content")
+        result_secret()
 
 
 @root
 def test_another_users_secret_is_refused(secret: Path) -> None:
     os.chown(secret, THEIRS, THEIRS)
     with pytest.raises(StagingError, match=f"it belongs to user {THEIRS}"):
-        result_key("content")
+        result_secret()
 
 
 def test_a_link_or_a_fifo_in_the_secrets_place_is_refused(secret: Path) -> None:
@@ -254,8 +267,8 @@ def test_a_link_or_a_fifo_in_the_secrets_place_is_refused(secret: Path) -> None:
     secret.unlink()
     secret.symlink_to(known)
     with pytest.raises(StagingError, match="symbolic link"):
-        result_key("content")
+        result_secret()
     secret.unlink()
     os.mkfifo(secret, 0o600)
     with pytest.raises(StagingError, match="not a regular file"):
-        result_key("content")
+        result_secret()

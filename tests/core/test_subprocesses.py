@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from pathlib import Path
@@ -20,6 +21,12 @@ child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"],
 print(child.pid, file=sys.stderr, flush=True)
 child.wait()
 """
+
+
+def test_a_child_that_does_not_end_is_killed_at_its_limit_and_the_error_says_so() -> None:
+    script = "import sys, time\nprint('begun', file=sys.stderr, flush=True)\nwhile True: time.sleep(1)"
+    done = Work().run([sys.executable, "-c", script], limit_s=1)
+    assert done.code == -signal.SIGKILL and done.stderr.endswith("did not end within 1 s and was killed.\n")
 
 
 def test_a_child_is_given_a_text_heard_and_read() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -75,6 +76,25 @@ class Index:
         )
         file = f"{module}-{version}-{tag}.whl"
         self.files[file] = wheel(name, version, told, tag, needs, entry_points)
+
+
+def broken_sdist(name: str, version: str, *, metadata: bool) -> bytes:
+    """A source whose build fails like one of an old version in C; `metadata` that is readable without a build."""
+    project = f'[project]\nname = "{name}"\nversion = "{version}"\n' if metadata else ""
+    build = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    noise = "".join(f"print('gcc: warning {number}', file=sys.stderr); " for number in range(60))
+    files = {
+        "pyproject.toml": build + project,
+        "backend.py": f"import sys\ndef build_wheel(*_, **__):\n {noise}sys.exit('gcc: the error itself')\n",
+        "PKG-INFO": f"Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n",
+    }
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as archive:
+        for path, text in files.items():
+            entry = tarfile.TarInfo(f"{name}-{version}/{path}")
+            entry.size = len(text)
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return data.getvalue()
 
 
 def wheel(

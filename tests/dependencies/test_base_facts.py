@@ -14,10 +14,9 @@ from typing import Any
 import pytest
 
 from covalent_awsbatch_plugin.images.base_facts import GLIBC, MUSL, BaseImageFacts, Libc, facts_of_config
-from covalent_awsbatch_plugin.images.layer import Entry, Layer, Link, layer
+from covalent_awsbatch_plugin.images.layer import Blob, Entry, Layer, Link, layer
 from covalent_awsbatch_plugin.images.layer_scan import Probe
 from covalent_awsbatch_plugin.images.manifest import OCI, Descriptor, Image, assemble
-from covalent_awsbatch_plugin.images.registry.blob import Blob
 from tests.images.world import base_of
 
 GLIBC_SAYS = b"\x7fELF ... GNU C Library (Debian GLIBC 2.36-9+deb12u10) stable release version 2.36.\nCopyright"

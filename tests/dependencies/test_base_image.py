@@ -23,7 +23,7 @@ from covalent_awsbatch_plugin.images.layer import Entry, Link, layer
 from covalent_awsbatch_plugin.runner.protocol import archive
 from covalent_awsbatch_plugin.settings import Settings
 from covalent_awsbatch_plugin.tasks.client import connect
-from covalent_awsbatch_plugin.tasks.packing import StagedGroup
+from covalent_awsbatch_plugin.tasks.staged_group import StagedGroup
 from tests.dependencies.index import Index
 from tests.dependencies.test_base_facts import GLIBC_SAYS
 from tests.images.world import base_of, put_base

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import platform
 import resource
@@ -14,10 +15,12 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+from covalent_awsbatch_plugin.dependencies.installed_here import _distribution
 from covalent_awsbatch_plugin.dependencies.lock import Target
 from covalent_awsbatch_plugin.dependencies.package_layers import Environments
 from covalent_awsbatch_plugin.dependencies.spec import environment_spec
@@ -25,7 +28,7 @@ from covalent_awsbatch_plugin.dependencies.store import LayerStore
 from covalent_awsbatch_plugin.dependencies.user_code import OwnCode
 from covalent_awsbatch_plugin.errors import AWSBatchError, EnvironmentFailed, SettingError, StagingError
 from covalent_awsbatch_plugin.images.layer import Layer, digest_of
-from tests.dependencies.index import AMD64, ARM64, Index, write_package
+from tests.dependencies.index import AMD64, ARM64, Index, broken_sdist, write_package
 
 BIG = 3 * 1024 * 1024
 HERE = Target("linux/amd64", f"3.{sys.version_info.minor}")
@@ -271,6 +274,37 @@ def test_a_package_that_does_not_exist(index: Index, environments: Environments)
         layers(environments, "nowhere-at-all")
 
 
+MINOR_TAG = f"cp3{sys.version_info.minor}"
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+def test_an_old_pin_without_a_wheel_names_the_versions_next_to_it_that_have_one(
+    index: Index, environments: Environments, metadata: bool
+) -> None:
+    for version in ("1.1.1", "1.1.2"):
+        index.files[f"old_pin-{version}.tar.gz"] = broken_sdist("old_pin", version, metadata=metadata)
+    for version, python in {
+        "0.9": "cp36",
+        "1.0": MINOR_TAG,
+        "1.1.3": "cp36",
+        "1.2": MINOR_TAG,
+        "2.0": MINOR_TAG,
+    }.items():
+        index.add("old-pin", version, tag=f"{python}-{python}-manylinux_2_17_x86_64")
+    with pytest.raises(EnvironmentFailed) as raised:
+        layers(environments, "old-pin==1.1.2")
+    text = str(raised.value)
+    assert f"1.0 and 1.2 have a wheel for linux/amd64 with Python 3.{sys.version_info.minor}." in raised.value.advice
+    assert "gcc: the error itself" in text and text.count("gcc: warning") < 10 and len(text.splitlines()) < 15
+
+
+def test_a_pin_of_which_no_version_has_a_wheel_gets_no_false_hint(index: Index, environments: Environments) -> None:
+    index.files["old_pin-1.0.tar.gz"] = broken_sdist("old_pin", "1.0", metadata=True)
+    with pytest.raises(EnvironmentFailed, match="Failed to build `old-pin==1.0`") as raised:
+        layers(environments, "old-pin==1.0")
+    assert raised.value.advice.startswith("Choose a version that has a wheel")
+
+
 @contextmanager
 def no_file_above(size: int) -> Iterator[None]:
     """As on a disk with no more room, for this process and its children."""
@@ -339,6 +373,57 @@ def test_a_private_index_works_and_its_password_goes_nowhere(
     for member in members(layer).values():
         if member.isfile():
             assert b"hunter2" not in content(layer, member.name), member.name
+
+
+@pytest.mark.parametrize("form", ["private @ {}", "{}", "private[more] @ {}", "file"])
+def test_a_wheel_by_its_url_is_installed_and_the_urls_password_stays_in_this_process(
+    index: Index, environments: Environments, tmp_path: Path, form: str
+) -> None:
+    index.login = "me:hunter2"
+    index.add("private", fat=BIG)
+    url = f"http://me:hunter2@127.0.0.1:{index.port}/files/private-1.0-py3-none-any.whl"
+    setting = form.format(url)
+    if form == "file":
+        setting = str(tmp_path / "requirements.txt")
+        Path(setting).write_text(f"private @ {url}\n")
+    for each in (environments, Environments(LayerStore(environments.store.folder))):  # here, and in another process
+        for _ in range(2):
+            (layer,) = layers(each, setting)
+            assert content(layer, "covalent/env/private/__init__.py").startswith(b"version = '1.0'")
+    stored = [path for path in environments.store.folder.rglob("*") if path.is_file()]
+    assert [path for path in stored if b"hunter2" in path.read_bytes()] == []
+    assert b"hunter2" not in b"".join(content(layer, name) for name, each in members(layer).items() if each.isfile())
+
+
+def test_a_lock_with_a_password_of_an_earlier_version_is_not_kept(environments: Environments) -> None:
+    for key in ("read", "forgotten"):
+        place = environments.store.folder / "locks" / f"{key}.toml"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text('archive = { url = "https://me:hunter2@example.com/a.whl" }')
+    assert environments.store.text("read", lambda: "new") == "new"
+    environments.prune(0)
+    assert [path.read_text() for path in (environments.store.folder / "locks").iterdir()] == ["new"]
+
+
+def test_a_package_that_was_installed_from_a_url_is_pinned_to_it(tmp_path: Path) -> None:
+    sources = {
+        "wheel": {"url": "https://example.com/wheel-1.0-py3-none-any.whl", "archive_info": {}},
+        "commit": {"url": "https://example.com/c.git", "vcs_info": {"vcs": "git", "commit_id": "abc"}},
+        "part": {"url": "https://example.com/p.zip", "archive_info": {}, "subdirectory": "sub"},
+        "local": {"url": "file:///tmp/local-1.0-py3-none-any.whl", "archive_info": {}},
+    }
+    for name, origin in sources.items():
+        about = tmp_path / f"{name}-1.0.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (about / "direct_url.json").write_text(json.dumps(origin))
+    described = map(_distribution, metadata.distributions(path=[str(tmp_path)]))
+    assert {each.name: each.pin for each in described if each} == {
+        "wheel": "wheel @ https://example.com/wheel-1.0-py3-none-any.whl",
+        "commit": "commit @ git+https://example.com/c.git@abc",
+        "part": "part @ https://example.com/p.zip#subdirectory=sub",
+        "local": "local==1.0",
+    }
 
 
 # ---- own code --------------------------------------------------------------------------------------------------------

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from covalent_awsbatch_plugin.cli import main
@@ -61,6 +63,35 @@ def test_a_pruned_layer_is_made_again_and_one_in_use_is_not_pruned(index: Index,
     both = environments.lock(environment_spec("one, two"), AMD64)
     assert [package.name for package in environments.missing(both)] == ["one"]
     assert {each.size for each in Environments(store).layers(both)} == {one.size, two.size}
+
+
+def open_files(folder: Path) -> list[str]:
+    """The files below a folder that this process has open, removed ones included."""
+    links = [os.readlink(each) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
+    mapped = [line.split(maxsplit=5)[-1] for line in Path("/proc/self/maps").read_text().splitlines()]
+    return [name for name in (*links, *mapped) if name.startswith(f"{folder}/made/")]
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")
+def test_a_pruned_layer_keeps_neither_its_disk_space_nor_a_descriptor(index: Index, environments: Environments) -> None:
+    index.add("one", fat=BIG)
+    lock = environments.lock(environment_spec("one"), AMD64)
+    assert environments.layers(lock) and open_files(environments.store.folder)
+    aged(environments.store, 2)
+    assert environments.prune(0).entries == 1
+    gc.collect()
+    assert open_files(environments.store.folder) == []
+    assert environments.layers(lock)[0].size > BIG  # made anew
+
+
+def test_layers_that_a_process_has_open_are_noted_as_used(index: Index, environments: Environments) -> None:
+    index.add("one", fat=BIG)
+    lock = environments.lock(environment_spec("one"), AMD64)
+    environments.layers(lock)
+    aged(environments.store, 2)
+    environments._layers[lock.digest].noted_at -= HOUR
+    environments.layers(lock)
+    assert prune(environments.store, 0).entries == 0
 
 
 def test_what_killed_processes_left_is_removed_and_what_works_is_left_alone(tmp_path: Path) -> None:

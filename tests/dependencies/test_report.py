@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from importlib import metadata
 from pathlib import Path
 
 from click.testing import CliRunner, Result
@@ -40,6 +41,28 @@ def test_show_tells_what_is_kept_and_build_makes_it(index: Index, tmp_path: Path
 
     assert "3.0 MiB, kept" in env("show", *words).output
     assert "big 1.0" in env("explain", *words).output and "not installed here" in env("explain", *words).output
+
+
+def test_auto_shows_what_the_electrons_of_a_script_get(index: Index, tmp_path: Path) -> None:
+    version = metadata.version("networkx")
+    index.add("networkx", version)
+    path = tmp_path / "flow.py"
+    head = "import covalent as ct\nimport networkx as nx\nimport requests\nimport beside\n"
+    path.write_text(f"{head}@ct.electron\ndef task(): return nx, beside\nprint(requests, ct)\n")
+    (tmp_path / "beside.py").write_text("")
+    told = env("show", "--environment", "auto", str(path)).output
+    assert f"networkx {version}" in told and "own module beside.py" in told
+    assert "requests" not in told and "covalent==" not in told
+    path.write_text(f"{head}@ct.electron\ndef task(): return ct\n")
+    assert (
+        f"covalent=={metadata.version('covalent')} as a layer of its own"
+        in env("explain", "--environment", "auto", str(path)).output
+    )
+
+
+def test_auto_without_a_script_shows_no_environment_that_no_task_gets(index: Index) -> None:
+    told = CliRunner().invoke(main, ["env", "show", "--environment", "auto"])
+    assert told.exit_code != 0 and "no script of a task was named" in told.output
 
 
 async def test_a_push_sends_what_the_repository_lacks_and_no_blob_twice(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import io
+import re
 import types
 from pathlib import Path, PurePath
 
@@ -15,6 +16,7 @@ import pytest
 
 from covalent_awsbatch_plugin.dependencies.lock import Target, read_lock, write_lock
 from covalent_awsbatch_plugin.dependencies.references import of_pickle, of_source
+from covalent_awsbatch_plugin.dependencies.relative_paths import anchored_existing
 from covalent_awsbatch_plugin.dependencies.spec import (
     EnvironmentSpec,
     anchored,
@@ -64,6 +66,26 @@ def test_what_is_no_part_is_refused_with_examples() -> None:
 def test_paths_are_of_the_folder_where_they_were_given() -> None:
     given = anchored({"environment": ["requirements.txt", "numpy", "/a/lib", "~/lib"], "vcpu": 1}, PurePath("/home/me"))
     assert given == {"environment": "/home/me/requirements.txt\nnumpy\n/a/lib\n~/lib", "vcpu": 1}
+
+
+def test_a_relative_path_is_found_where_it_is_written_and_not_at_dispatch(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("")
+    given = anchored_existing({"environment": "requirements.txt, numpy, /not/here"}, tmp_path)
+    assert given["environment"].splitlines() == [f"{tmp_path}/requirements.txt", "numpy", "/not/here"]
+    for path in ("requirement.txt", "./lib", "pyproject.toml"):
+        with pytest.raises(SettingError, match=f"names {re.escape(path)}, which does not exist in {tmp_path}"):
+            anchored_existing({"environment": [path, "numpy"]}, tmp_path)
+    for path in ("requirements.txt", "./lib", "../lib"):
+        with pytest.raises(
+            SettingError, match=r"in the file, can't be used: .* is relative, and the folder is unknown"
+        ):
+            resolve(Given({"environment": path}, "in the file"))
+
+
+def test_the_error_about_a_setting_shows_no_password() -> None:
+    with pytest.raises(SettingError) as raised:
+        resolve(Given({"environment": "a @ https://me:hunter2@example.com/a.whl, what is this"}, "in the file"))
+    assert "hunter2" not in str(raised.value)
 
 
 # ---- layers ----------------------------------------------------------------------------------------------------------

@@ -20,9 +20,9 @@ import pytest
 
 from covalent_awsbatch_plugin.errors import Cancelled, EnvironmentFailed
 from covalent_awsbatch_plugin.tasks.client import connect
-from covalent_awsbatch_plugin.tasks.dependency_layers import references, without_pip
+from covalent_awsbatch_plugin.tasks.dependency_layers import references
 from covalent_awsbatch_plugin.tasks.inflight import Task
-from covalent_awsbatch_plugin.tasks.packing import StagedGroup
+from covalent_awsbatch_plugin.tasks.staged_group import StagedGroup, without_pip
 from covalent_awsbatch_plugin.tasks.staging import value_of
 from tests.dependencies.index import Index
 from tests.tasks.small_world import World
@@ -177,6 +177,25 @@ async def test_cancelling_a_task_ends_the_download_it_waits_for(world: World, in
         while commands_of(index):  # killed, and about to be buried
             await asyncio.sleep(0.01)
     assert world.sent() == before
+
+
+async def test_environments_being_built_hold_up_no_other_task(world: World, index: Index, tmp_path: Path) -> None:
+    names = ("one", "two", "three", "four", "ready")
+    for name in names:
+        index.add(name, fat=3 << 20)
+    task = script(tmp_path, "def task(): return 1\n")
+    assert await world.value(world.settings(environment="ready"), task) == 1
+    index.asked.clear()
+    index.keeps_back = True
+    building = [asyncio.ensure_future(world.value(world.settings(environment=name), task)) for name in names[:4]]
+    async with asyncio.timeout(60):
+        while len(index.downloads) < 4:
+            await asyncio.sleep(0.01)
+    for environment in ("", "ready"):
+        assert await world.value(world.settings(environment=environment), task) == 1
+    assert not any(each.done() for each in building)  # they still wait for the index
+    index.goes_on.set()
+    assert await asyncio.gather(*building) == [1, 1, 1, 1]
 
 
 def commands_of(index: Index) -> list[str]:

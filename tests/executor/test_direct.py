@@ -99,7 +99,7 @@ async def test_a_run_has_what_is_a_day_old_removed(executor: Any) -> None:
     os.utime(old, (0, 0))
     remove_old_soon.cache_clear()
     await executor.run(lambda: None, [], {}, {"dispatch_id": "d", "node_id": 0})
-    remove_old_soon(folder).join()
+    remove_old_soon(executor.settings().cache_dir).join()
     assert not old.parent.parent.exists()
 
 

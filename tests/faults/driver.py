@@ -20,7 +20,7 @@ from covalent_awsbatch_plugin.aws.session import AWS
 from covalent_awsbatch_plugin.settings import Settings
 from covalent_awsbatch_plugin.tasks.client import Client, connect
 from covalent_awsbatch_plugin.tasks.inflight import Task
-from covalent_awsbatch_plugin.tasks.packing import StagedGroup
+from covalent_awsbatch_plugin.tasks.staged_group import StagedGroup
 from covalent_awsbatch_plugin.tasks.staging import stage_call
 
 BEFORE, DURING, AFTER = "before", "during", "after"

@@ -20,8 +20,8 @@ from typing import Any
 from covalent_awsbatch_plugin.settings import Settings
 from covalent_awsbatch_plugin.tasks.client import Client, connect
 from covalent_awsbatch_plugin.tasks.inflight import Task
-from covalent_awsbatch_plugin.tasks.packing import StagedGroup
 from covalent_awsbatch_plugin.tasks.results import NodeResult
+from covalent_awsbatch_plugin.tasks.staged_group import StagedGroup
 from covalent_awsbatch_plugin.tasks.staging import stage_call, value_of
 from tests.faults.tasks import BIG, count_in_bucket
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.local import faults
 from covalent_awsbatch_plugin.runner.protocol import envelope
@@ -104,3 +106,30 @@ async def test_read_twice_it_is_told_once(world: World) -> None:
         (twice,) = await client.results(settings, ended, group.node_ids, world.folder)
     assert stderr_of(twice) == before
     assert len(before) == 2
+
+
+@pytest.mark.parametrize("words", faults.FARGATE_STARTS.values(), ids=list(faults.FARGATE_STARTS))
+async def test_what_fargate_tells_before_a_container_starts_is_tried_again(world: World, words: str) -> None:
+    settings = world.settings(batch_queue=fargate_queue(world), vcpu=0.5, memory=1)
+    world.aws.fault(faults.NOT_STARTED, of="covalent-fargate-0", text=words)
+    result = await world.run_staged(settings, world.stage(answer, dispatch_id="fargate"))
+    assert value_of(result) == 42
+    (note,) = stderr_of(result)
+    assert note.startswith("covalent-awsbatch: attempt 1 of 2")
+    assert f"AWS says: {words}" in note
+
+
+def fargate_queue(world: World) -> str:
+    batch = world.client("batch")
+    if not batch.describe_job_queues(jobQueues=["serverless"])["jobQueues"]:
+        (ec2,) = batch.describe_compute_environments()["computeEnvironments"]
+        resources = {key: ec2["computeResources"][key] for key in ("maxvCpus", "subnets", "securityGroupIds")}
+        batch.create_compute_environment(
+            computeEnvironmentName="serverless",
+            type="MANAGED",
+            serviceRole=ec2["serviceRole"],
+            computeResources={"type": "FARGATE", **resources},
+        )
+        order = [{"order": 1, "computeEnvironment": "serverless"}]
+        batch.create_job_queue(jobQueueName="serverless", priority=1, computeEnvironmentOrder=order)
+    return "serverless"

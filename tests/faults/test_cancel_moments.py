@@ -68,6 +68,32 @@ async def test_when_it_has_ended_its_value_stands(world: World) -> None:
 
 
 @pytest.mark.parametrize("index", ["", ":3"])
-async def test_of_a_job_that_nobody_knows_it_is_no_error(world: World, index: str) -> None:
+async def test_of_a_job_that_nobody_knows_it_is_no_error_and_is_logged(
+    world: World, index: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("covalent_awsbatch_plugin.jobs.api.UNKNOWN_JOB_PAUSES", [0.0] * 3)
     async with connect(world.settings()) as client:
         await client.cancel(f"{uuid.uuid4()}{index}")
+    assert "so it was not ended" in caplog.text
+
+
+async def test_before_terminate_job_knows_the_job_it_is_ended_all_the_same(world: World) -> None:
+    electron = Electron(world, world.settings(), slowly, 60)
+    world.aws.fault(faults.UNKNOWN_JOB, of=f"covalent-{electron.group.dispatch_id}-0", times=2)
+    await electron.send()
+    ending = asyncio.ensure_future(electron.end())
+    await electron.cancel()
+    assert isinstance((await ending).error, errors.Cancelled)
+    assert world.job(electron.handle.job_id)["status"] == "FAILED"
+
+
+async def test_before_any_call_but_the_list_knows_the_job_reap_and_clean_see_it(world: World) -> None:
+    settings = world.settings()
+    electron = Electron(world, settings, slowly, 60)
+    world.aws.fault(faults.UNSEEN, of=f"covalent-{electron.group.dispatch_id}-0", times=2)
+    await electron.send()
+    async with connect(settings) as client:
+        jobs = await client.services.batch.live_jobs(settings.batch_queue, f"covalent-{electron.group.dispatch_id}")
+    assert [job["jobId"] for job in jobs] == [electron.handle.job_id]
+    await electron.cancel()
+    await until_ended(world, electron.handle.job_id)

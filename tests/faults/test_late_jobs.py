@@ -18,7 +18,7 @@ import pytest
 
 from covalent_awsbatch_plugin.core.user_dirs import data_dir
 from covalent_awsbatch_plugin.jobs.api import Batch
-from covalent_awsbatch_plugin.jobs.names import TAG_SUBMISSION
+from covalent_awsbatch_plugin.jobs.definition import TAG_SUBMISSION
 from covalent_awsbatch_plugin.local import faults
 from covalent_awsbatch_plugin.settings import resolve
 from covalent_awsbatch_plugin.tasks.job_handle import JobHandle

@@ -50,7 +50,7 @@ def test_the_same_base_and_layers_are_the_same_image_on_every_machine() -> None:
     The bytes of a compressed layer depend on zlib's version, so both layers are stored here.
     """
     layers = [runner_layer(10), layer({"covalent/tasks/0.json": b"a task"}, "task")]
-    assert compose(BASE, layers).digest == "sha256:16dc68ba3a72312eb3a6b1584bf33a28f0d08090fabe103cda12ef330e5c83b5"
+    assert compose(BASE, layers).digest == "sha256:4514e46f2fd9cb69725ca80775bfe293f83e167fdb2735e120e41f5329e24f88"
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -83,6 +83,11 @@ def test_the_container_starts_our_runner_and_keeps_what_the_base_says_else() -> 
 def test_a_variable_of_ours_replaces_the_base_s() -> None:
     image = compose(BASE, LAYERS, {"PATH": "/bin", "MORE": "a=b"})
     assert config_of(image)["config"]["Env"] == ["PATH=/bin", "PYTHON_VERSION=3.11.7", "MORE=a=b"]
+
+
+def test_the_stop_signal_is_the_one_the_runner_handles_whatever_the_base_says() -> None:
+    stopped = with_config(BASE, config={"StopSignal": "SIGQUIT"})
+    assert config_of(compose(stopped, LAYERS))["config"]["StopSignal"] == "SIGTERM"
 
 
 def test_labels_of_the_base_are_kept() -> None:

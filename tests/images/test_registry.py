@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import os
+import sys
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,7 +17,9 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from yarl import URL
 
+from covalent_awsbatch_plugin.aws.session import AWS, Connection
 from covalent_awsbatch_plugin.core.outage import LONGEST_PAUSE_SECONDS, PATIENCE_SECONDS
 from covalent_awsbatch_plugin.errors import (
     ImageError,
@@ -23,6 +28,7 @@ from covalent_awsbatch_plugin.errors import (
     NotFound,
     Refused,
     ServiceError,
+    SettingError,
     Throttled,
     Unreachable,
 )
@@ -30,9 +36,13 @@ from covalent_awsbatch_plugin.images.builders.builder import Login, Repository
 from covalent_awsbatch_plugin.images.builders.registry_builder import TAG_FRESH_S, RegistryBuilder
 from covalent_awsbatch_plugin.images.layer import digest_of, layer
 from covalent_awsbatch_plugin.images.manifest import Descriptor
+from covalent_awsbatch_plugin.images.registry.address import absolute
 from covalent_awsbatch_plugin.images.registry.errors import About, MissingBlobs, error_of
 from covalent_awsbatch_plugin.images.registry.repository import Blob, Registry
 from covalent_awsbatch_plugin.images.registry.transport import RegistryHttp
+from covalent_awsbatch_plugin.settings import Settings
+from covalent_awsbatch_plugin.tasks.services import Services
+from tests.certificates import Authority
 
 from .world import AMD64, LOGIN, Site, base_of, basic, local_site, put_base, serving, some_layers, task_layer
 
@@ -326,6 +336,157 @@ async def test_a_circle_of_redirects_ends(tasks: Registry, local: Site) -> None:
 
 def _redirect(to: str) -> web.StreamResponse:
     return web.Response(status=307, headers={"Location": to})
+
+
+@pytest.mark.parametrize(
+    "there", ["file:///etc/passwd", "file://localhost/etc/passwd", "ftp://127.0.0.1/x", "http://[1"]
+)
+@pytest.mark.parametrize("status", [202, 307])
+async def test_an_address_that_is_not_of_the_network_is_refused(
+    tasks: Registry, local: Site, sleeps: Sleeps, there: str, status: int
+) -> None:
+    local.trouble = failing(9, lambda _: web.Response(status=status, headers={"Location": there}))
+    with pytest.raises(Refused, match="not an address on the network|an address that is none|not encrypted"):
+        await tasks.upload(Blob.of(DATA))
+    assert sleeps == []
+
+
+@pytest.mark.parametrize("there", ["http://127.0.0.1:9/x", "http://localhost/x", "http://[::1]/x"])
+def test_a_registry_elsewhere_can_not_refer_to_this_machine(there: str) -> None:
+    about = About("registry.example", "registry.example/tasks", push=False, login=False)
+    with pytest.raises(Refused, match="not encrypted"):
+        absolute(URL("https://registry.example/v2/"), there, about)
+
+
+# ---- bodies without an end -------------------------------------------------------------------------------------------
+async def endless(request: web.Request) -> web.StreamResponse:
+    answer = web.StreamResponse(status=int(request.query.get("status", "200")))
+    await answer.prepare(request)
+    with contextlib.suppress(ConnectionError):
+        while True:
+            await answer.write(bytes(1 << 20))
+    return answer
+
+
+@pytest.mark.parametrize("reference", ["latest", digest_of(b"x")])
+async def test_a_manifest_without_an_end_is_refused(
+    tasks: Registry, local: Site, sleeps: Sleeps, reference: str
+) -> None:
+    local.trouble = endless
+    with pytest.raises(Refused, match=r"sent more than the 16,777,216 bytes"):
+        await tasks.manifest(reference)
+    assert sleeps == []
+
+
+async def test_a_blob_longer_than_its_size_is_refused(tasks: Registry, local: Site) -> None:
+    local.trouble = endless
+    with pytest.raises(Refused, match=r"sent more than the 1,000 bytes"):
+        await tasks.read_blob(Descriptor("any", digest_of(b"x"), 1000))
+
+
+async def test_an_error_without_an_end_is_told_by_its_beginning(tasks: Registry, local: Site) -> None:
+    async def trouble(request: web.Request) -> web.StreamResponse:
+        return await endless(request.clone(rel_url=request.rel_url.with_query(status="400")))
+
+    local.trouble = trouble
+    with pytest.raises(Refused, match="HTTP 400"):
+        await tasks.manifest("latest")
+
+
+async def test_a_token_without_an_end_is_refused(http: RegistryHttp, local: Site) -> None:
+    app = web.Application()
+    app.router.add_get("/token", endless)
+    async with serving(app) as host:
+        challenge = f'Bearer realm="http://{host}/token"'
+        local.trouble = failing(9, lambda _: web.Response(status=401, headers={"WWW-Authenticate": challenge}))
+        with pytest.raises(Refused, match="sent more than"):
+            await Registry(http, local.host, "tasks", LOGIN).manifest("latest")
+
+
+async def test_a_body_that_comes_in_drips_is_given_up(local: Site, sleeps: Sleeps) -> None:
+    async def drips(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await answer.write(b"x")
+                await asyncio.sleep(0.01)
+        return answer
+
+    local.trouble = drips
+    minutes = itertools.count(step=60)  # at each look at the clock another minute has passed
+    async with RegistryHttp(sleep=sleeps, jitter=lambda _, most: most, clock=lambda: float(next(minutes))) as http:
+        with pytest.raises(Unreachable, match="sent only"):
+            await Registry(http, local.host, "tasks", LOGIN).manifest("latest")
+
+
+# ---- certificates ----------------------------------------------------------------------------------------------------
+@pytest.fixture
+async def private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[str, Path]]:
+    """A registry with a certificate of its own authority: its host, and the authority's file."""
+    for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "https_proxy", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    authority, app = Authority(tmp_path), web.Application()
+
+    async def manifest(_: web.Request) -> web.Response:
+        return web.Response(body=b"{}", headers={"Docker-Content-Digest": digest_of(b"{}")})
+
+    app.router.add_get("/v2/tasks/manifests/latest", manifest)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=authority.server_context()).start()
+    yield f"0.0.0.0:{runner.addresses[0][1]}", authority.ca_file  # no loopback by its name: HTTPS
+    await runner.cleanup()
+
+
+async def test_a_certificate_that_is_not_trusted_is_told_as_such(private: tuple[str, Path], sleeps: Sleeps) -> None:
+    async with RegistryHttp(sleep=sleeps) as http:
+        with pytest.raises(Refused, match=r"is not trusted[\s\S]*set AWS_CA_BUNDLE"):
+            await Registry(http, private[0], "tasks").manifest_digest("latest")
+    assert sleeps == []
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", ""])
+async def test_a_ca_of_ones_own_is_trusted(
+    private: tuple[str, Path], monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    host, ca_file = private
+    if variable == "SSL_CERT_FILE":  # OpenSSL reads it when a context is made, and aiohttp has made its own
+        script = (
+            "import asyncio\n"
+            "from covalent_awsbatch_plugin.images import builders\n"
+            "from covalent_awsbatch_plugin.images.registry.repository import Registry\n"
+            "from covalent_awsbatch_plugin.images.registry.transport import RegistryHttp\n"
+            "async def main():\n"
+            "    async with RegistryHttp() as http:\n"
+            f"        print(await Registry(http, {host!r}, 'tasks').manifest_digest('latest'))\n"
+            "asyncio.run(main())\n"
+        )
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", script, env=os.environ | {variable: str(ca_file)}, stdout=asyncio.subprocess.PIPE
+        )
+        assert (await process.communicate())[0].decode().strip() == digest_of(b"{}")
+        return
+    if variable:
+        monkeypatch.setenv(variable, str(ca_file))
+    async with RegistryHttp(ca_bundle="" if variable else str(ca_file)) as http:
+        assert await Registry(http, host, "tasks").manifest_digest("latest") == digest_of(b"{}")
+
+
+async def test_a_ca_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"AWS_CA_BUNDLE.*nowhere\.pem"):
+        await RegistryHttp(ca_bundle=str(tmp_path / "nowhere.pem")).__aenter__()
+
+
+async def test_the_ca_bundle_of_the_aws_profile_is_the_registries_too(
+    private: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, ca_file = private
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(ca_file))
+    async with AWS(Connection(region="eu-west-1")) as aws:
+        builder = await Services(aws).builder(Settings())
+        with pytest.raises(NotFound):  # it knows the tag, and no digest
+            await builder.resolve_base(f"{host}/tasks:latest", AMD64, Repository(host, "tasks"))
 
 
 # ---- manifests and blobs ---------------------------------------------------------------------------------------------

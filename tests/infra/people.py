@@ -13,7 +13,7 @@ from typing import Any
 
 import botocore.session
 
-from covalent_awsbatch_plugin.iam import EVERYTHING, Statement, allow, document
+from covalent_awsbatch_plugin.iam import EVERYTHING, Statement, allow, document, split
 from covalent_awsbatch_plugin.local import LocalAWS
 
 # The base image lies in another repository of this AWS; at AWS it comes from a public registry.
@@ -52,9 +52,13 @@ class People:
         return str(path)
 
     def allow(self, user: str, statements: Sequence[Statement]) -> None:
-        self.admin.put_user_policy(
-            UserName=user, PolicyName="own", PolicyDocument=json.dumps(document(list(statements)))
-        )
+        """Gives a user just these, as managed policies: a user's inline policies are too small for them."""
+        for policy in self.admin.list_attached_user_policies(UserName=user)["AttachedPolicies"]:
+            self.admin.detach_user_policy(UserName=user, PolicyArn=policy["PolicyArn"])
+            self.admin.delete_policy(PolicyArn=policy["PolicyArn"])
+        for number, part in enumerate(split(list(statements))):
+            policy = self.admin.create_policy(PolicyName=f"own-{user}-{number}", PolicyDocument=json.dumps(part))
+            self.admin.attach_user_policy(UserName=user, PolicyArn=policy["Policy"]["Arn"])
 
     def allow_role(self, role: str, statements: Sequence[Statement]) -> None:
         self.admin.put_role_policy(

@@ -15,6 +15,7 @@ import sys
 import termios
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cloudpickle
@@ -28,6 +29,7 @@ from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.runner.protocol import layout
 from covalent_awsbatch_plugin.settings import Settings
 from covalent_awsbatch_plugin.tasks import orphans
+from covalent_awsbatch_plugin.tasks.clean import find
 from covalent_awsbatch_plugin.tasks.client import connect
 from covalent_awsbatch_plugin.tasks.inflight import Task
 from tests.infra.people import PULL_BASE, People, without
@@ -86,6 +88,11 @@ class Journey:
                 raise
             return (await client.wait(self.settings, handle)).handle.job_id
 
+    async def cleaned(self) -> str:
+        async with connect(self.settings) as client:
+            await find(client.services, self.settings, datetime.now(UTC))
+        return ""
+
     async def place_in_the_queue(self) -> str:
         async with connect(self.settings) as client:
             return str(await client.services.batch.position(self.settings.batch_queue, "none"))
@@ -93,8 +100,8 @@ class Journey:
 
 DEEDS: dict[str, Deed] = {
     "ReadLogs": Journey.words_of_a_dead_task,
-    "End": Journey.cancelled,
-    "LookAtQueue": Journey.place_in_the_queue,
+    "TerminateJobs": Journey.cancelled,
+    "GetQueueSnapshot": Journey.place_in_the_queue,
 }
 
 
@@ -131,6 +138,7 @@ async def test_the_whole_journey_passes_and_asks_for_everything_that_is_allowed(
     assert "last words" in await traveller.words_of_a_dead_task()
     await traveller.cancelled()
     await traveller.place_in_the_queue()
+    await traveller.cleaned()
     await close_shared()  # sweeps what the tasks left
 
     courtesies = {"iam:GetRole", "logs:DescribeLogGroups"}  # asked where allowed, gone without where not
@@ -173,7 +181,7 @@ async def test_tasks_that_come_by_s3_need_no_more(world: World, people: People, 
 async def test_tasks_that_come_by_s3_tell_of_a_job_role_that_may_not_read_them(
     world: World, people: People, roles: dict[str, str]
 ) -> None:
-    people.allow_role(roles["job"], without(job(names(world.settings())), "ReadWhatWasSent"))
+    people.allow_role(roles["job"], without(job(names(world.settings())), "ReadInputs"))
     result = await world.run(world.settings(payload="s3"), twice, b"a")
     assert isinstance(result.error, InputLost)
     assert "s3:GetObject" in stdout_of(result)

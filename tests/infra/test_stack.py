@@ -134,12 +134,12 @@ def networks(company: Company) -> list[Any]:
     return list(company.client("ec2").describe_vpcs(Filters=by_tag)["Vpcs"])
 
 
-GIVEN_BEFORE_MACHINES = ["GiveRoleToInstances", "GiveRoleToBatch"]  # in the order in which they are needed
+GIVEN_BEFORE_MACHINES = ["PassRoleToInstances", "PassRoleToBatch"]  # in the order in which they are needed
 
 
 def without_a_statement_machines_are_not_made_and_the_missing_action_is_told(other: Company, sid: str) -> None:
     told_of(sid, other.refused(sid, "up", "--compute", "EC2", "--yes"), other)
-    if sid == "GiveRoleToInstances":  # AWS's provider made a profile, could not finish it, and forgot it
+    if sid == "PassRoleToInstances":  # AWS's provider made a profile, could not finish it, and forgot it
         other.people.admin.delete_instance_profile(InstanceProfileName=other.made["instance_role"])
 
 
@@ -190,19 +190,38 @@ def what_holds_data_is_private_encrypted_and_does_not_stay_for_ever(ours: Compan
     assert group["retentionInDays"] == 7
 
 
+def what_was_changed_by_hand_is_mended(ours: Company) -> None:
+    iam, ec2 = ours.client("iam"), ours.client("ec2")
+    role, nobody = ours.made["job_role"], {"Service": "lambda.amazonaws.com"}
+    trust = {"Effect": "Allow", "Principal": nobody, "Action": "sts:AssumeRole"}
+    by_hand = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    iam.update_assume_role_policy(RoleName=role, PolicyDocument=by_hand)
+    by_name = [{"Name": "group-name", "Values": [f"{ours.prefix}-batch-jobs"]}]
+    (group,) = ec2.describe_security_groups(Filters=by_name)["SecurityGroups"]
+    by_group = [{"Name": "group-id", "Values": [group["GroupId"]]}]
+    rules = ec2.describe_security_group_rules(Filters=by_group)["SecurityGroupRules"]
+    (rule,) = (each["SecurityGroupRuleId"] for each in rules if each.get("Description"))
+    changed = {"IpProtocol": "-1", "CidrIpv4": "0.0.0.0/0", "Description": "by hand"}
+    wrong = [{"SecurityGroupRuleId": rule, "SecurityGroupRule": changed}]
+    ec2.modify_security_group_rules(GroupId=group["GroupId"], SecurityGroupRules=wrong)
+    ours.infra("up", "--yes")
+    assert iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]["Statement"][0]["Principal"] != nobody
+    assert "Nothing to change." in ours.infra("plan")
+
+
 # What each statement is needed for, where looking is not enough. Options are told, for they are remembered.
 NEEDED_FOR = {
-    "MakeNetwork": ("plan", "--new-network"),
-    "GuardNetwork": ("up", "--new-network", "--yes"),
-    "MakeQueue": ("up", "--no-new-network", "--max-vcpus", "63", "--yes"),
-    "MakeBucket": ("down", "--yes"),
-    "LookForImages": ("down", "--yes"),
-    "LookForLogs": ("down", "--yes"),
+    "ManageNetwork": ("plan", "--new-network"),
+    "ManageSecurityGroup": ("up", "--new-network", "--yes"),
+    "ManageQueue": ("up", "--no-new-network", "--max-vcpus", "63", "--yes"),
+    "ManageBucket": ("down", "--yes"),
+    "ListImages": ("down", "--yes"),
+    "DescribeLogStreams": ("down", "--yes"),
 }
 LOOK = ("plan", "--no-new-network")
 TO_LOOK_AT_IT = [
-    "LookAtBucket", "MakeRepository", "MakeLogGroup", "FindLogGroup", "MakeRoles", "MakeDispatcherPolicy",
-    "MakeInstanceProfile", "LookAtQueue", "LookAtNetwork",
+    "ReadBucketConfiguration", "ManageRepository", "ManageLogGroup", "DescribeLogGroups", "ManageRoles",
+    "ManageDispatcherPolicy", "ManageInstanceProfile", "DescribeQueues", "DescribeNetwork",
 ]  # fmt: skip
 
 
@@ -255,7 +274,7 @@ def down_keeps_what_holds_data_and_removes_the_rest(ours: Company) -> None:
     assert ours.section["batch_queue"] == defaults(["batch_queue"])["batch_queue"]
 
 
-TO_EMPTY_THE_BUCKET = ["FindObjects", "EmptyBucket"]
+TO_EMPTY_THE_BUCKET = ["ListObjectVersions", "DeleteObjects"]
 
 
 def without_a_statement_data_stays_and_the_missing_action_is_told(ours: Company, sid: str) -> None:
@@ -326,6 +345,7 @@ STEPS: list[tuple[Callable[..., None], str | None]] = [
     *((without_a_statement_machines_are_not_made_and_the_missing_action_is_told, sid) for sid in GIVEN_BEFORE_MACHINES),
     (a_queue_of_spot_first_runs_a_task_where_everything_was_changed, None),
     (what_holds_data_is_private_encrypted_and_does_not_stay_for_ever, None),
+    (what_was_changed_by_hand_is_mended, None),
     *((without_a_statement_the_missing_action_is_told, sid) for sid in TO_LOOK_AT_IT),
     *((without_a_statement_the_missing_action_is_told, sid) for sid in NEEDED_FOR),
     (a_queue_of_gpus_in_a_given_network_runs_a_task, None),

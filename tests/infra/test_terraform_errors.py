@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from covalent_awsbatch_plugin.errors import SettingError
 from covalent_awsbatch_plugin.iam import Names
+from covalent_awsbatch_plugin.infra import terraform
 from covalent_awsbatch_plugin.infra.deployer_policy import allowing, deployer
 from covalent_awsbatch_plugin.infra.stack_names import names
 from covalent_awsbatch_plugin.infra.stack_settings import infra_settings
@@ -17,28 +21,38 @@ WHO = "User: arn:aws:iam::123456789012:user/builder is not authorized to perform
 BECAUSE = "because no identity-based policy allows it"
 DENIED = "api error AccessDenied: " + WHO
 
+
+def test_a_terraform_that_never_answers_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "terraform").write_text("#!/bin/sh\nexec sleep 600\n")
+    (tmp_path / "terraform").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(terraform, "VERSION_LIMIT_S", 0.1)
+    with pytest.raises(SettingError, match=f"`{tmp_path}/terraform version` did not end within 0.1 s"):
+        terraform.program()
+
+
 BLAMED = [
     (
         f"aws_s3_bucket.this: creating S3 Bucket (x): {DENIED}: s3:CreateBucket on resource: arn:aws:s3:::x {BECAUSE}",
-        ["lack s3:CreateBucket;", "the statement `MakeBucket`."],
+        ["lack s3:CreateBucket;", "the statement `ManageBucket`."],
     ),
     (
         f"{DENIED}: iam:PassRole on resource: arn:aws:iam::123456789012:role/ours-batch-service-us-east-1 {BECAUSE}",
-        ["lack iam:PassRole;", "the statement `GiveRoleToBatch`."],
+        ["lack iam:PassRole;", "the statement `PassRoleToBatch`."],
     ),
     (
         f"{DENIED}: iam:PassRole on resource: arn:aws:iam::123456789012:role/ours-batch-instance-us-east-1.",
-        ["the statement `GiveRoleToInstances`."],
+        ["the statement `PassRoleToInstances`."],
     ),
     (
         f"{DENIED}: iam:PassRole on resource: arn:aws:iam::123456789012:role/somebodys",
-        ["the statement `GiveRoleToBatch` and `GiveRoleToInstances`."],
+        ["the statement `PassRoleToBatch` and `PassRoleToInstances`."],
     ),
     (f"{DENIED}: kms:Decrypt on resource: arn:aws:kms:us-east-1:123456789012:key/x", ["lack kms:Decrypt.\n"]),
     (
         "reading S3 Bucket (x): operation error S3: HeadBucket, https response error StatusCode: 403, RequestID: 1,"
         " HostID: 2, api error Forbidden: Forbidden",
-        ["lack s3:ListBucket;", "`MakeBucket`"],
+        ["lack s3:ListBucket;", "`ManageBucket`"],
     ),
     (
         "creating Batch Job Queue (q) operation error Batch: CreateJobQueue, https response error StatusCode: 400,"

@@ -112,6 +112,16 @@ def test_a_job_that_runs_has_not_ended() -> None:
     assert (outcome.cause, outcome.happened) == (Cause.UNKNOWN, "has not ended: its status is RUNNING")
 
 
+def test_an_array_that_runs_is_told_by_counts() -> None:
+    def outcome(**counts: int) -> Outcome:
+        return why({"status": "PENDING", "arrayProperties": {"size": 7, "statusSummary": counts}})
+
+    running = outcome(RUNNABLE=4, RUNNING=2, SUCCEEDED=1, FAILED=0)
+    assert running.happened == "is running: of 7 child jobs 4 RUNNABLE, 2 RUNNING, 1 SUCCEEDED"
+    assert running.cause == Cause.UNKNOWN
+    assert outcome(RUNNABLE=7).cause == Cause.NEVER_STARTED
+
+
 @pytest.mark.parametrize(
     "detail",
     [

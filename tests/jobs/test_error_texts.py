@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
 from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.jobs.description import state_of
 from covalent_awsbatch_plugin.jobs.outcomes.causes import Blame, Cause
 from covalent_awsbatch_plugin.jobs.outcomes.classify import why
-from covalent_awsbatch_plugin.jobs.outcomes.errors import JobRequest, error_text, failure, task_failure
+from covalent_awsbatch_plugin.jobs.outcomes.errors import JobRequest, error_text, facts, failure, task_failure
 from covalent_awsbatch_plugin.runner.protocol import envelope
 from covalent_awsbatch_plugin.runner.protocol.envelope import TaskResult
 from tests.jobs.records import EVERY_RECORD, RECORDS, Record
@@ -91,6 +95,7 @@ def test_whole_error_text() -> None:
 LEFT = {
     envelope.RAISED: errors.Raised,
     envelope.UNPICKLABLE: errors.Unpicklable,
+    envelope.NO_ROOM: errors.DiskFull,
     envelope.EXITED: errors.Exited,
     envelope.NOT_RUN: errors.Cancelled,
     envelope.NO_INPUT: errors.InputLost,
@@ -134,6 +139,58 @@ def test_whoever_killed_a_task_is_named_where_aws_batch_knows(
 def test_a_killer_that_nobody_knows_is_told_so() -> None:
     error = task_failure(TaskResult(0, envelope.KILLED, signal=9), state_of(RECORDS["sigkill"].detail), ASKED)
     assert "was killed by SIGKILL; AWS does not say why." in str(error)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (4, "instruction"), (6, "SIGABRT"), (7, "shared memory"), (8, "divided by zero"), (11, "native code"),
+        (13, "pipe"), (14, "timer"), (24, "CPU time"), (25, "bigger file"), (5, "native code"),
+    ],
+)  # fmt: skip
+def test_a_signal_that_a_process_brings_on_itself_has_its_own_words(number: int, words: str) -> None:
+    job = state_of(RECORDS["exit 1"].detail)
+    error = task_failure(TaskResult(0, envelope.KILLED, 128 + number, number), job, ASKED)
+    assert error is not None
+    error.facts = facts(error, 3.75)
+    assert words in str(error) and "by a fault of its own" in str(error)
+    without_result = replace(RECORDS["sigkill"].detail, 128 + number)
+    for text in (str(error), failure(state_of(without_result), ASKED).text()):
+        assert words in text
+        assert "raise memory" not in text.lower()
+    assert "GiB" not in str(error)
+
+
+def replace(detail: Mapping[str, Any], code: int) -> dict[str, Any]:
+    """The record of a job that ended with another exit code, and with no reason but that."""
+    changed: dict[str, Any] = copy.deepcopy(dict(detail))
+    for container in (changed.get("container", {}), *(each["container"] for each in changed.get("attempts", ()))):
+        container["exitCode"] = code
+        container.pop("reason", None)
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "words"),
+    [(70, errors.InputLost, "could not read its function"), (71, errors.Lost, "could not write the result")],
+)
+def test_an_exit_code_of_the_runner_is_not_told_as_the_users(
+    code: int, kind: type[errors.JobFailed], words: str
+) -> None:
+    detail = replace(RECORDS["exit 1"].detail, code)
+    error = failure(state_of(detail), ASKED)
+    assert type(error) is kind
+    assert words in str(error)
+    detail["container"]["command"] = ["python3", "-s", "/covalent/runner"]
+    assert words in error_text(why(detail))
+    detail["container"]["command"] = ["python3", "theirs.py"]
+    assert f"ended with exit code {code}" in error_text(why(detail))
+
+
+def test_an_exception_is_no_question_of_memory() -> None:
+    error = task_failure(TaskResult(0, envelope.RAISED, 1, None, "ZeroDivisionError"), state_of({}), ASKED)
+    assert error is not None
+    assert facts(error, 3.75) == "Another try does not help."
 
 
 def test_only_infrastructure_is_worth_trying_again_for_sure() -> None:

@@ -11,7 +11,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from covalent_awsbatch_plugin.jobs import names as naming
+from covalent_awsbatch_plugin.jobs import definition as naming
 
 # https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html and API_Tag.html
 JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")

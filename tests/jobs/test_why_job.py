@@ -57,6 +57,19 @@ def test_an_array_tells_what_its_children_died_of(world: World, definition: str)
     assert json.loads(why(world, f"{parent}:1", "--json").stdout)["cause"] == "user_error"
 
 
+def test_a_running_array_is_told_by_counts(world: World, definition: str) -> None:
+    parent = world.submit(definition, "sleep", "600", arrayProperties={"size": 2})
+    try:
+        world.until(f"{parent}:0", "RUNNING")
+        world.until(f"{parent}:1", "RUNNING")
+        told = why(world, parent)
+        arn = why(world, f"arn:aws:batch:us-east-1:123456789012:job/{parent}", "--json")
+    finally:
+        world.batch.terminate_job(jobId=parent, reason="the test has seen it")
+    assert "is running: of 2 child jobs 2 RUNNING." in told.stdout
+    assert json.loads(arn.stdout)["happened"] == "is running: of 2 child jobs 2 RUNNING"
+
+
 def test_an_unknown_job(world: World) -> None:
     told = why(world, "00000000-0000-0000-0000-000000000000")
     assert told.exit_code == 1

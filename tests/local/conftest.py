@@ -27,12 +27,14 @@ def worlds(engine: str, **options: float) -> Iterator[World]:
     asyncio.run(aws.__aexit__(None, None, None))
 
 
-def script(world: World) -> str:
+def script(world: World, **config: str) -> str:
     """An image that does what its command says."""
     obstore = [file for each in closure(["obstore"]) for file in each.files or () if file.suffix in (".py", ".so")]
     files = {f"task/{file}": Path(str(file.locate())).read_bytes() for file in obstore}
     files["task/script.py"] = SCRIPT.read_bytes()
-    return compose(world, files, Entrypoint=["python3", "-s", "/task/script.py"], Cmd=["say", "nothing to do"])
+    return compose(
+        world, files, Entrypoint=["python3", "-s", "/task/script.py"], Cmd=["say", "nothing to do"], **config
+    )
 
 
 @pytest.fixture(scope="session")

@@ -108,4 +108,13 @@ def who_am_i() -> None:
     print(json.dumps({name: told[name] for name in ("AccessKeyId", "RoleArn", "Expiration")}))
 
 
+def packages() -> None:
+    """The installed packages that this Python and its children see, and what each finds of one by name."""
+    look = "from importlib import metadata; print(sorted({each.name.lower() for each in metadata.distributions()}))"
+    for command in (["-c", look], ["-s", "-c", look], ["-c", "import covalent"], ["-m", "pip", "--version"]):
+        child = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+        print((child.stdout or child.stderr).strip().splitlines()[-1], flush=True)
+    subprocess.run(["pip", "--version"], check=True)
+
+
 globals()[sys.argv[1]](*sys.argv[2:])

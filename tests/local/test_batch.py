@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from ast import literal_eval
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +17,7 @@ from botocore.exceptions import ClientError
 from tests.local.small_world import World, compose, eventually, is_alive
 
 EXITED = "Essential container in task exited"
+HALVES = [{"type": "VCPU", "value": "1.5"}, {"type": "MEMORY", "value": "128"}]
 
 
 def test_a_job_succeeds_with_its_output_in_the_logs(world: World, definition: str) -> None:
@@ -36,6 +39,24 @@ def test_a_job_fails_with_its_exit_code(world: World, definition: str) -> None:
     assert (job["status"], job["statusReason"], job["container"]["exitCode"]) == ("FAILED", EXITED, 3)
     assert "reason" not in job["container"]
     assert (job["isCancelled"], job["isTerminated"]) == (False, False)
+
+
+def test_a_job_has_the_packages_of_python_slim_and_none_of_this_machine(world: World, definition: str) -> None:
+    job = world.ended(world.submit(definition, "packages"))
+    whole, without_the_users, covalent, module, program = world.said(job["jobId"])
+    slim = {"pip", "setuptools", "wheel"} if sys.version_info < (3, 12) else {"pip"}
+    assert "pip" in literal_eval(whole) and set(literal_eval(whole)) <= slim
+    assert without_the_users == whole
+    assert covalent == "ModuleNotFoundError: No module named 'covalent'"
+    assert module.startswith("pip ") and program == module
+
+
+def test_a_package_of_a_base_image_is_found_by_a_job(world: World) -> None:
+    place = f"usr/local/lib/python3.{sys.version_info.minor}/site-packages/of_the_image.py"
+    image = compose(world, {place: b"answer = 42\n"})
+    command = ["python3", "-c", "import of_the_image; print(of_the_image.answer)"]
+    job = world.ended(world.submit(world.define(image), *command))
+    assert world.said(job["jobId"]) == ["42"]
 
 
 def test_a_definition_without_a_command_runs_the_images_own(world: World, image: str) -> None:
@@ -259,6 +280,8 @@ def test_a_disabled_queue_takes_no_jobs(world: World, definition: str) -> None:
         ({"container": {"environment": [{"name": "AWS_BATCH_X", "value": "1"}]}}, "AWS_BATCH"),
         ({"retryStrategy": {"attempts": 2, "evaluateOnExit": [{"action": "EXIT", "onReason": "a*b"}]}}, "at their end"),
         ({"platformCapabilities": ["FARGATE"]}, "supported pair"),
+        ({"container": {"resourceRequirements": HALVES}}, "VCPU must be a whole number for EC2"),
+        ({"container": {"command": ["x" * 24_576]}}, "at most 24576 bytes"),
     ],
 )
 def test_register_refuses_what_aws_refuses(world: World, image: str, told: dict[str, Any], says: str) -> None:
@@ -308,3 +331,26 @@ def test_jobs_are_listed_by_name_newest_first_in_pages(world: World, definition:
     assert world.batch.list_jobs(jobQueue=queue)["jobSummaryList"] == []  # RUNNING ones only, unless told
     children = world.batch.list_jobs(arrayJobId=array, jobStatus="SUCCEEDED")["jobSummaryList"]
     assert [each["jobId"] for each in children] == [f"{array}:0", f"{array}:1"]
+
+
+def test_a_queues_scheduling_policy_decides_about_shares(world: World, definition: str) -> None:
+    batch, name = world.batch, f"fair-{uuid4().hex[:6]}"
+    order = batch.describe_job_queues()["jobQueues"][0]["computeEnvironmentOrder"]
+    with pytest.raises(ClientError, match="does not exist"):
+        batch.create_job_queue(
+            jobQueueName=name, priority=1, computeEnvironmentOrder=order, schedulingPolicyArn="arn:aws:batch:nobody"
+        )
+    policy = batch.create_scheduling_policy(name=name, fairsharePolicy={"shareDistribution": []})["arn"]
+    batch.create_job_queue(jobQueueName=name, priority=1, computeEnvironmentOrder=order, schedulingPolicyArn=policy)
+    (queue,) = batch.describe_job_queues(jobQueues=[name])["jobQueues"]
+    assert (queue["schedulingPolicyArn"], queue["jobQueueType"]) == (policy, "ECS")
+    for told, says in (
+        ({"queue": name}, "shareIdentifier must be specified"),
+        ({"queue": name, "shareIdentifier": "a"}, "priority must be specified"),
+        ({"queue": name, "shareIdentifier": "a", "schedulingPriorityOverride": 10_000}, "between 0 and 9999"),
+        ({"shareIdentifier": "a"}, "only be specified for a job queue with a scheduling policy"),
+    ):
+        with pytest.raises(ClientError, match=says):
+            world.submit(definition, "say", **told)
+    job = world.ended(world.submit(definition, "say", queue=name, shareIdentifier="a", schedulingPriorityOverride=3))
+    assert (job["status"], job["shareIdentifier"], job["schedulingPriority"]) == ("SUCCEEDED", "a", 3)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.local.conftest import script
 from tests.local.small_world import GRACE_S, World, eventually
 
 ALWAYS = {"attempts": 3, "evaluateOnExit": [{"action": "RETRY", "onReason": "*"}]}
@@ -49,6 +50,14 @@ def test_a_program_without_a_handler_ends_by_sigterm_or_sigkill(world: World, de
     world.batch.terminate_job(jobId=job, reason="now")
     # The first process of a container ignores SIGTERM unless it handles it: there SIGKILL ends it.
     assert world.ended(job)["container"]["exitCode"] == (137 if world.aws.engine == "docker" else 143)
+
+
+def test_terminate_sends_the_stop_signal_of_the_image(world: World) -> None:
+    definition = world.define(script(world, StopSignal="SIGINT"))
+    job = running(world, definition, "stubborn")  # handles SIGTERM, and leaves SIGINT to Python
+    world.batch.terminate_job(jobId=job, reason="now")
+    assert world.ended(job)["container"]["exitCode"] in (1, 130)
+    assert "KeyboardInterrupt" in world.said(job)
 
 
 def test_terminate_before_the_start_cancels(world: World, definition: str) -> None:

@@ -21,10 +21,11 @@ from typing import Any
 import cloudpickle
 from covalent._workflow.transportable_object import TransportableObject
 
+from covalent_awsbatch_plugin.jobs.definition import results_prefix
 from covalent_awsbatch_plugin.runner.protocol import envelope, layout
 from covalent_awsbatch_plugin.runner.protocol.envelope import Envelope, Part, TaskResult, unseal
+from covalent_awsbatch_plugin.runner.protocol.payload import ContainerFiles, Payload, payload
 from covalent_awsbatch_plugin.runner.protocol.task import IN_IMAGE, IN_S3, ObjectRef, TaskFile, TaskSpec
-from covalent_awsbatch_plugin.tasks.payload_object import ContainerFiles, Payload, payload
 
 JOB_ID = "8a7c0f6e-0000-4b1f-9c4d-2f1a5ae7f3b2"
 DISPATCH = "d15pa7c4"
@@ -43,7 +44,7 @@ class Bucket:
     @property
     def env(self) -> dict[str, str]:
         keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
-        return {**keys, "AWS_ENDPOINT_URL": self.endpoint, layout.ENV_BUCKET: self.name, layout.ENV_REGION: REGION}
+        return {**keys, layout.ENV_ENDPOINT: self.endpoint, layout.ENV_BUCKET: self.name, layout.ENV_REGION: REGION}
 
     def read(self, key: str) -> bytes:
         data: bytes = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
@@ -197,7 +198,7 @@ class Container:
 
     @property
     def prefix(self) -> str:
-        return layout.results_prefix(DISPATCH, 0)
+        return results_prefix(DISPATCH, 0)
 
     def run(self, timeout: float = 60) -> Ran:
         with self.start(stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

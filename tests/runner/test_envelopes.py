@@ -216,10 +216,20 @@ def test_envelope_of_version_1_is_read_without_usage() -> None:
     assert opened(seal(whole, KEY), whole) == whole
 
 
-@pytest.mark.parametrize("version", [0, 3, 99])
+def test_envelope_of_version_2_is_read_with_usage() -> None:
+    whole = unseal(OLD.with_name("envelope-2.bin").read_bytes(), KEY, job_id=OLD_JOB, attempt=2)
+    first, second = whole.tasks
+    assert (first.outcome, whole.inline(first.parts[env.OUTPUT])) == (env.RETURNED, b"value")
+    assert first.usage == Usage(1.0, 2.0, 0.5, 0.25, 1024, 10, 5)
+    assert (second.exception_type, second.usage) == ("ZeroDivisionError", None)
+
+
+@pytest.mark.parametrize("version", [0, 4, 99])
 def test_envelope_of_an_unknown_version_is_refused_with_what_to_do(version: int) -> None:
     told = {**NO_PARTS, "version": version}
-    with pytest.raises(BadEnvelope, match=rf"has format {version}, .* reads formats 1 and 2: read it with the version"):
+    with pytest.raises(
+        BadEnvelope, match=rf"has format {version}, .* reads formats 1, 2 and 3: read it with the version"
+    ):
         unseal(with_header(json.dumps(told).encode()), KEY, job_id="j", attempt=1)
 
 

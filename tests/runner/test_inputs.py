@@ -17,9 +17,8 @@ import cloudpickle
 import pytest
 
 from covalent_awsbatch_plugin.runner.protocol import envelope, layout
-from covalent_awsbatch_plugin.runner.protocol.payload import HEAD, MAGIC
+from covalent_awsbatch_plugin.runner.protocol.payload import HEAD, MAGIC, ContainerFiles, payload
 from covalent_awsbatch_plugin.runner.protocol.task import IN_S3, ObjectRef
-from covalent_awsbatch_plugin.tasks.payload_object import ContainerFiles, payload
 from tests.runner.bench import Container
 
 MIB = 1024 * 1024
@@ -145,7 +144,8 @@ def test_a_missing_module_is_named_with_a_remedy(container: Container) -> None:
     error = container.run().text(envelope.ERROR)
     assert "ModuleNotFoundError: No module named 'some_science'" in error
     assert "The image has no module 'some_science', which node 0 ('compute') needs" in error
-    assert "DepsPip" in error
+    assert "setting `environment`" in error and 'environment="auto"' in error
+    assert "DepsPip" not in error, "a module of the user's own is on no index"
 
 
 def test_a_node_that_needs_covalent_says_what_the_image_needs(container: Container) -> None:
@@ -225,7 +225,7 @@ def test_task_of_an_unknown_kind_is_refused_by_its_name(container: Container) ->
     with container.launch(stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == layout.NO_INPUT.code
-    assert b"is of the kind 'script', and this runner runs functions only" in stderr
+    assert b"is of the kind 'script', which this runner does not know" in stderr
 
 
 def test_image_with_the_files_of_version_1_is_refused(container: Container) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from covalent_awsbatch_plugin.runner import outcome
 from covalent_awsbatch_plugin.runner.execute import Report
-from covalent_awsbatch_plugin.runner.job import TaskFolder
+from covalent_awsbatch_plugin.runner.job import TaskFiles
 from covalent_awsbatch_plugin.runner.outcome import ProcessEnd, judge
 from covalent_awsbatch_plugin.runner.protocol import envelope
 from covalent_awsbatch_plugin.runner.protocol.task import IN_IMAGE, ObjectRef, TaskSpec
@@ -21,18 +21,21 @@ TASK = TaskSpec(0, "hungry", REF, REF, "3.11")
 
 
 def test_a_task_ended_by_the_kernel_needed_more_memory(tmp_path: Path) -> None:
-    result = judge(TASK, TaskFolder(tmp_path), ProcessEnd(-9, stop_signal=False, out_of_memory=1))
+    files = TaskFiles(tmp_path / "0")
+    result = judge(TASK, files, ProcessEnd(-9, stop_signal=False, out_of_memory=1))
     assert (result.outcome, result.exit_code, result.signal) == (envelope.OUT_OF_MEMORY, 137, 9)
-    assert "hungry was ended, for the container's memory was used up" in (tmp_path / "error").read_text()
+    assert "hungry was ended, for the container's memory was used up" in files.parts[envelope.ERROR].read().decode()
 
 
 def test_a_task_that_lost_a_child_to_the_kernel_says_so_too(tmp_path: Path) -> None:
-    (tmp_path / "error").write_text("BrokenProcessPool: a worker is gone\n")
-    Report(envelope.RAISED, 1, "BrokenProcessPool").write(tmp_path / "report.json")
-    result = judge(TASK, TaskFolder(tmp_path), ProcessEnd(1, stop_signal=False, out_of_memory=2))
+    files = TaskFiles(tmp_path / "0")
+    files.parts[envelope.ERROR].write(b"BrokenProcessPool: a worker is gone\n")
+    Report(envelope.RAISED, 1, "BrokenProcessPool").write(files.report)
+    result = judge(TASK, files, ProcessEnd(1, stop_signal=False, out_of_memory=2))
     assert (result.outcome, result.exception_type) == (envelope.RAISED, "BrokenProcessPool")
-    assert (tmp_path / "error").read_text().startswith("BrokenProcessPool")
-    assert "ended 2 of its processes" in (tmp_path / "error").read_text()
+    text = files.parts[envelope.ERROR].read().decode()
+    assert text.startswith("BrokenProcessPool")
+    assert "ended 2 of its processes" in text
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import covalent as ct
 import pytest
@@ -27,6 +28,31 @@ def failed_node(world: CovalentWorld, function: object) -> Node:
         return electron()
 
     return world.failed(workflow).node(function.__name__)  # type: ignore[attr-defined]
+
+
+SCRIPT = """
+import sys
+import covalent as ct
+
+@ct.electron(executor="awsbatch")
+def fail():
+    return 1 / 0  # the remark
+
+@ct.lattice
+def workflow():
+    return fail()
+
+print(ct.dispatch(workflow, dispatcher_addr=sys.argv[1])())
+"""
+
+
+def test_a_traceback_shows_the_lines_of_the_script(world: CovalentWorld, tmp_path: Path) -> None:
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT)
+    command = [sys.executable, str(path), world.server.address]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    node = world.end_of(done.stdout.split()[-1]).node("fail")
+    assert f'File "{path}", line 7, in fail\n    return 1 / 0  # the remark\n' in node.error
 
 
 def test_what_child_processes_and_file_descriptors_print_is_kept(world: CovalentWorld) -> None:

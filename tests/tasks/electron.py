@@ -14,8 +14,8 @@ from covalent_awsbatch_plugin.settings import Settings
 from covalent_awsbatch_plugin.tasks.client import connect
 from covalent_awsbatch_plugin.tasks.inflight import Task
 from covalent_awsbatch_plugin.tasks.job_handle import JobHandle
-from covalent_awsbatch_plugin.tasks.packing import StagedGroup
 from covalent_awsbatch_plugin.tasks.results import NodeResult
+from covalent_awsbatch_plugin.tasks.staged_group import StagedGroup
 from tests.tasks.small_world import World
 from tests.tasks.tasks import shout
 

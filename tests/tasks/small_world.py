@@ -24,8 +24,8 @@ from covalent_awsbatch_plugin.runner.protocol import envelope
 from covalent_awsbatch_plugin.settings import Given, Settings, resolve
 from covalent_awsbatch_plugin.tasks.client import connect
 from covalent_awsbatch_plugin.tasks.inflight import Task
-from covalent_awsbatch_plugin.tasks.packing import StagedGroup
 from covalent_awsbatch_plugin.tasks.results import NodeResult
+from covalent_awsbatch_plugin.tasks.staged_group import StagedGroup
 from covalent_awsbatch_plugin.tasks.staging import stage_call, value_of
 
 _numbers = itertools.count()

@@ -58,3 +58,14 @@ def which_dispatch() -> str:
     import covalent as ct
 
     return str(ct.get_context().dispatch_id)
+
+
+def say_three_and_kill_the_runner() -> None:
+    """Three lines, the last ones in a later batch of the log driver, and no result."""
+    print("one", flush=True)
+    time.sleep(0.6)
+    print("two", flush=True)
+    print("three", flush=True)
+    time.sleep(0.1)
+    os.kill(os.getppid(), 9)
+    time.sleep(60)

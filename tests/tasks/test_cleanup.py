@@ -11,6 +11,7 @@ from unittest.mock import MagicMock
 import pytest
 
 from covalent_awsbatch_plugin.aws.session import close_shared
+from covalent_awsbatch_plugin.tasks import cancel
 from covalent_awsbatch_plugin.tasks.cleanup import Cleanup
 from tests.tasks.small_world import World
 from tests.tasks.tasks import shout
@@ -51,3 +52,13 @@ async def test_a_cancelled_caller_holds_nothing() -> None:
     under_way.set()
     await deleting
     assert await cleanup.hold("a", "b")
+
+
+async def test_an_end_that_aws_does_not_confirm_is_told_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cancel, "CLEAN_UP_SECONDS", 0)
+    await cancel.bounded(asyncio.Event().wait())
+    (record,) = caplog.records
+    assert "did not confirm its end within 0 s" in record.getMessage()
+    assert "`covalent-awsbatch jobs`" in record.getMessage()

@@ -198,3 +198,11 @@ def test_help_shows_the_settings_that_matter_and_all_are_taken() -> None:
     assert clean.index("--older-than") < clean.index("--batch-queue"), "its own options come first"
     assert "--vcpu" not in clean
     assert {"--vcpu", "--batch-queue"} <= {flag for each in main.commands["clean"].params for flag in each.opts}
+
+
+@pytest.mark.parametrize("words", [("explain",), ("jobs", "--profile", "nobodys")])
+def test_a_misspelt_key_of_the_config_section_is_told(words: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "covalent.conf").write_text('[executors.awsbatch]\nbatch_que = "x"\nlog_stdout = "out.log"\n')
+    said = command(*words, COVALENT_CONFIG_DIR=str(tmp_path)).stderr.splitlines()
+    assert said[0].endswith("has `batch_que`, which is no setting and is ignored. Did you mean `batch_queue`?")
+    assert not any("log_stdout" in line for line in said)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 
-from covalent_awsbatch_plugin.jobs.names import log_stream_prefix
+from covalent_awsbatch_plugin.errors import Killed
+from covalent_awsbatch_plugin.jobs.definition import log_stream_prefix
 from covalent_awsbatch_plugin.settings import Settings
+from tests.tasks import tasks
 from tests.tasks.electron import Electron, together
-from tests.tasks.small_world import World
+from tests.tasks.small_world import World, stdout_of
 from tests.tasks.tasks import shout
 
 
@@ -55,3 +57,12 @@ async def test_streams_of_jobs_on_one_environments_image_share_its_prefix(world:
     assert prefix_of(settings, first) == prefix_of(settings, second)
     lines = await until_followed(world, prefix_of(settings, first), 2)
     assert lines == ["shouting first", "shouting second"]
+
+
+async def test_last_lines_of_a_dead_job_are_there_though_they_come_late_and_twice(world: World) -> None:
+    group = world.stage(tasks.say_three_and_kill_the_runner)
+    late = {"delay_s": 3, "every_s": 0.3, "out_of_order": True, "twice": True}
+    world.aws.fault("late_log", of=f"covalent-{group.dispatch_id}-0", **late)
+    result = await world.run_staged(world.settings(), group)
+    assert isinstance(result.error, Killed)
+    assert stdout_of(result).splitlines() == ["one", "two", "three"]

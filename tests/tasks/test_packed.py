@@ -11,8 +11,8 @@ from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.local import faults
 from covalent_awsbatch_plugin.tasks.client import connect
 from covalent_awsbatch_plugin.tasks.inflight import Task
-from covalent_awsbatch_plugin.tasks.packing import StagedGroup
 from covalent_awsbatch_plugin.tasks.results import NodeResult
+from covalent_awsbatch_plugin.tasks.staged_group import StagedGroup
 from tests.tasks.small_world import World
 from tests.tasks.tasks import fail, shout
 

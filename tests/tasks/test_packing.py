@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import pickle
 import random
+import subprocess
+import sys
 import weakref
 from pathlib import Path
 
@@ -21,7 +24,10 @@ from covalent_awsbatch_plugin.images.layer import Pieces, compressed_layer
 from covalent_awsbatch_plugin.runner.protocol import layout
 from covalent_awsbatch_plugin.runner.protocol.payload import ContainerList, Head, Row, row_at
 from covalent_awsbatch_plugin.runner.protocol.task import IN_IMAGE, IN_S3, ObjectRef, TaskFile
-from covalent_awsbatch_plugin.tasks.packing import Package, StagedGroup, image_files, pack
+from covalent_awsbatch_plugin.tasks import packing
+from covalent_awsbatch_plugin.tasks.image_and_payload import image_files
+from covalent_awsbatch_plugin.tasks.packing import Package, pack
+from covalent_awsbatch_plugin.tasks.staged_group import StagedGroup
 from covalent_awsbatch_plugin.tasks.staging import stage_call
 from tests.tasks.tasks import double, shout
 
@@ -61,7 +67,8 @@ def test_small_objects_go_into_the_image_and_big_ones_to_the_bucket(tmp_path: Pa
     (task,) = package.task.tasks
     assert (value.place, task.function.place, task.hooks.place) == (IN_S3, IN_IMAGE, IN_IMAGE)
     assert list(package.uploads) == [layout.object_key(value.sha256)]
-    assert sorted(package.objects) == sorted([task.function.sha256, task.hooks.sha256])
+    assert task.sources is not None
+    assert sorted(package.objects) == sorted([task.function.sha256, task.hooks.sha256, task.sources.sha256])
     assert package.size_beside(set()) == sum(len(each.data) for each in package.objects.values())
     (upload,) = package.uploads.values()
     assert pickle.loads(upload.read_bytes()) == b"x" * 2 * MAX
@@ -77,12 +84,58 @@ def contents(files: dict[str, Pieces]) -> tuple[bytes, list[ContainerList]]:
     return data, [ContainerList.from_bytes(data[row.begin : row.begin + row.size]) for row in rows]
 
 
+def test_the_source_lines_of_a_function_are_no_part_of_its_content(tmp_path: Path) -> None:
+    one = packed(script_task(tmp_path / "x", "def task():\n    return 1 / 0  # a remark\n"))
+    (task,) = one.task.tasks
+    assert task.sources is not None
+    (lines,) = json.loads(one.objects[task.sources.sha256].data)
+    file = str(tmp_path / "script.py")
+    assert lines == {"file": file, "line": 1, "name": "task", "text": "def task():\n    return 1 / 0  # a remark\n"}
+    packing._sources.clear()  # as in another process
+    (tmp_path / "script.py").write_text("def task():\n    return 2 / 0\n")
+    other = packed(script_task(tmp_path / "y"))
+    assert other.task.tasks[0].sources is None, "another function stands there now"
+    assert (other.content, other.task.result_key) == (one.content, one.task.result_key)
+
+
+@pytest.mark.parametrize("wrapper", ["functools.lru_cache", "functools.cache"])
+def test_a_function_that_its_pickle_only_names_is_refused(tmp_path: Path, wrapper: str) -> None:
+    text = f"import functools\n@{wrapper}\ndef cached(x):\n    return x\ndef task():\n    return cached(1)\n"
+    with pytest.raises(errors.NotPicklable, match="The function of node 0 can't be sent") as caught:
+        packed(script_task(tmp_path / "x", text))
+    assert "`cached` of the script was sent by its name only" in caught.value.advice
+
+
+def script_task(folder: Path, text: str = "") -> StagedGroup:
+    """A call of the function `task` of the script beside the folder; with a text, the script is written and run."""
+    script = folder.parent / "script.py"
+    if text:
+        script.write_text(text)
+        code = (
+            "import runpy, sys, types, cloudpickle; main = sys.modules['__main__']; main.__file__ = sys.argv[1];"
+            "exec(compile(open(sys.argv[1]).read(), sys.argv[1], 'exec'), vars(main));"
+            "open(sys.argv[1] + '.pickle', 'wb').write(cloudpickle.dumps(task))"
+        )
+        subprocess.run([sys.executable, "-c", code, str(script)], check=True)
+    folder.mkdir()
+    group = stage_call(shout, (), {}, folder, dispatch_id="d", node_id=0)
+    pickle_in_archive(group.tasks[0].function, script.with_name("script.py.pickle").read_bytes())
+    return group
+
+
+def pickle_in_archive(path: Path, data: bytes) -> None:
+    """Put another pickle into a staged archive."""
+    archived = path.read_bytes()
+    at = int.from_bytes(archived[8:16], "big")
+    path.write_bytes(archived[:at] + base64.b64encode(data))
+
+
 def test_what_two_tasks_share_is_in_the_layer_once(tmp_path: Path) -> None:
     packages = [packed(staged(tmp_path / name, node_id=node)) for node, name in enumerate("xyz")]
     data, lists = contents(image_files(packages, ["d"] * 3, 1))
     assert [list(each.tasks) for each in lists] == [[0], [1], [2]]
     assert [[each.sha256 for each in found.objects] for found in lists] == [list(packages[0].objects)] * 3
-    assert [data.count(shared.data) for shared in packages[0].objects.values() if len(shared.data) > 2] == [1, 1]
+    assert [data.count(shared.data) for shared in packages[0].objects.values() if len(shared.data) > 2] == [1, 1, 1]
 
 
 def test_tasks_that_share_a_container_are_in_one_list(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.runner.protocol import layout
 from covalent_awsbatch_plugin.tasks.client import connect
-from covalent_awsbatch_plugin.tasks.result_key import result_key
+from covalent_awsbatch_plugin.tasks.packing import result_key
+from covalent_awsbatch_plugin.tasks.result_secret import result_secret
 from covalent_awsbatch_plugin.tasks.staging import value_of
 from tests.tasks.electron import Electron, together, until_ended
 from tests.tasks.gate import Gate
@@ -68,7 +69,7 @@ async def test_an_array_of_fifty_is_one_object_and_nothing_grows_with_it(world: 
     parent = world.job(electrons[0].handle.job_id.partition(":")[0])
     told = parent["container"]["environment"]
     assert len(json.dumps(told)) < 1000
-    keys = [result_key(each.handle.content).hex() for each in electrons]
+    keys = [result_key(result_secret(), each.handle.content).hex() for each in electrons]
     assert not [key for key in keys if key in json.dumps(parent, default=str)], "a secret, and no place for one"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.runner.protocol import envelope, layout
 from covalent_awsbatch_plugin.tasks import results
 from covalent_awsbatch_plugin.tasks.client import connect
+from covalent_awsbatch_plugin.tasks.packing import result_key
+from covalent_awsbatch_plugin.tasks.result_secret import result_secret
 from covalent_awsbatch_plugin.tasks.results import NodeResult
 from covalent_awsbatch_plugin.tasks.staging import value_of
 from tests.tasks.electron import Electron, until_ended
@@ -85,13 +88,28 @@ async def test_the_result_of_another_run_of_the_same_task_is_refused(world: Worl
         await other.end()
 
 
+@pytest.mark.parametrize("nodes", [[1], [0, 1], [0, 0], []])
+async def test_a_result_that_a_task_sealed_for_other_nodes_is_refused(
+    world: World, bucket: Bucket, nodes: list[int]
+) -> None:
+    """A task's own function can read its key."""
+    electron = await ran(world, shout, "a")
+    key = result_key(result_secret(), electron.handle.content)
+    whole = envelope.unseal(bucket.get(envelope_key(electron)), key, job_id=electron.handle.job_id, attempt=1)
+    tasks = tuple(replace(whole.tasks[0], node_id=node) for node in nodes)
+    bucket.put(envelope_key(electron), envelope.seal(replace(whole, tasks=tasks), key))
+    with pytest.raises(errors.Lost, match="and node 0 was submitted") as caught:
+        await electron.end()
+    assert electron.handle.job_id in str(caught.value)
+
+
 async def test_the_result_of_another_attempt_is_refused(world: World, bucket: Bucket) -> None:
     electron = await ran(world, shout, "a")
     bucket.put(envelope_key(electron, 2), bucket.get(envelope_key(electron)))
     async with connect(world.settings()) as client:
         store = await results.results_store(client.services, world.settings(), electron.handle)
         with pytest.raises(errors.Lost, match=r"attempt 1; expected .*, 2"):
-            await results.newest_envelope(store, electron.handle, attempts=2)
+            await results.newest_envelope(client.services, store, electron.handle, attempts=2)
     assert value_of(await electron.end()) == "A"
 
 

@@ -20,7 +20,8 @@ from functools import partial
 from pathlib import Path
 
 from covalent_awsbatch_plugin.images.layer import compressed_layer
-from covalent_awsbatch_plugin.tasks.packing import image_files, pack, payload_of
+from covalent_awsbatch_plugin.tasks.image_and_payload import image_files, payload_of
+from covalent_awsbatch_plugin.tasks.packing import pack
 from covalent_awsbatch_plugin.tasks.staging import stage_call
 
 FACTORS = [2, 3]

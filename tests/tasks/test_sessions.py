@@ -17,7 +17,7 @@ import pytest
 from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.aws import session as aws_module
 from covalent_awsbatch_plugin.aws.session import AWS, Connection, close_shared, shared
-from covalent_awsbatch_plugin.core.rate_limit import Lane, Pace
+from covalent_awsbatch_plugin.core.concurrency import Lane, Pace
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.tasks.client import connect
 from tests.tasks.gate import Gate

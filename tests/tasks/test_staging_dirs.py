@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from covalent_awsbatch_plugin.tasks.cache_folder import cache_folder
 from covalent_awsbatch_plugin.tasks.staging_dirs import OLD_SECONDS, remove_old, remove_old_soon
 
 NOW = 1_800_000_000.0
@@ -71,14 +72,14 @@ def test_a_link_on_the_way_is_not_followed(tmp_path: Path, link: str) -> None:
 
 
 def test_it_is_done_once_a_process_and_beside_it(tmp_path: Path) -> None:
-    old = made(tmp_path, "dispatch/0/out/output-0", -1.0)
+    old = made(cache_folder(str(tmp_path)), "dispatch/0/out/output-0", -1.0)
     os.utime(old, (0, 0))
     os.utime(old.parent, (0, 0))
-    thread = remove_old_soon(tmp_path)
+    thread = remove_old_soon(str(tmp_path))
     assert thread is not threading.current_thread()
     thread.join()
     assert not old.exists()
-    assert remove_old_soon(tmp_path) is thread
+    assert remove_old_soon(str(tmp_path)) is thread
 
 
 def test_no_folder_is_no_work(tmp_path: Path) -> None:

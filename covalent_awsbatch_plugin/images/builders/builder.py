@@ -8,17 +8,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol, Self
 
 from ..base_facts import BaseImageFacts
-from ..layer import Layer
-from ..manifest import Image
+from ..layer import CHUNK_BYTES, Blob, Chunk, Layer
+from ..manifest import Descriptor, Image
 from ..reference import Reference
-from ..registry.blob import Blob
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Login:
     username: str
     password: str = field(repr=False)
 
+    @cached_property
     def basic(self) -> str:
         """Return the value of the Authorization header."""
         return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
@@ -47,7 +49,7 @@ class Repository:
         host, _, name = uri.partition("/")
         return cls(host, name, login)
 
-    @property
+    @cached_property
     def uri(self) -> str:
         return f"{self.host}/{self.name}"
 
@@ -111,3 +113,14 @@ class Builder(Protocol):
         Raises ImageError and ServiceError.
         """
         ...
+
+
+def file_blob(descriptor: Descriptor, path: Path) -> Blob:
+    """Return a blob whose bytes are in a file. The file is opened at each reading, in a thread."""
+    return Blob(descriptor.digest, descriptor.size, lambda: _file_chunks(path))
+
+
+async def _file_chunks(path: Path) -> AsyncGenerator[Chunk, None]:
+    with path.open("rb") as file:
+        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            yield chunk

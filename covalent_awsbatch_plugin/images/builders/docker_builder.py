@@ -15,13 +15,11 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
 
-from ...core.outage import PATIENCE_SECONDS
-from ...core.single_flight import Once
+from ...core.concurrency import Once
 from ...errors import ServiceError, StagingError
-from ..layer import Layer
+from ..layer import Blob, Layer
 from ..manifest import DOCKER, assemble, check_platform, compose
 from ..reference import parse
-from ..registry.blob import Blob
 from .builder import Base, PushedImage, Repository
 from .docker_engine import Engine, EngineImage
 from .registry_builder import OF_TASKS, RegistryBuilder, tag_of
@@ -32,9 +30,9 @@ REGISTRY_SECONDS = 40  # time for a registry's answer about a base that the engi
 class DockerBuilder:
     """A builder for one event loop. `cache_dir` is the folder for the layers of bases that only the engine has."""
 
-    def __init__(self, *, cache_dir: str | Path | None = None, outage_patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, *, cache_dir: str | Path | None = None, registry: RegistryBuilder | None = None) -> None:
         self._cache_dir = cache_dir
-        self._registry = RegistryBuilder(outage_patience=outage_patience)
+        self._registry = registry or RegistryBuilder()
         self._engine = Engine()
         self._exported: dict[str, Base] = {}
         self._export_once: Once[Base] = Once()

@@ -13,17 +13,17 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, S
 from dataclasses import replace
 from typing import Any, Self
 
+from ...core.concurrency import Once, together
 from ...core.outage import PATIENCE_SECONDS
-from ...core.single_flight import Once, together
 from ...errors import NotFound
-from ..layer import Layer
+from ..layer import Blob, Layer
 from ..manifest import INDEXES, Descriptor, Image, check_platform, compose, read_manifest, select_platform
-from ..reference import Reference, parse
-from ..registry.blob import Blob
+from ..reference import Reference, parse, shares_login
+from ..registry.docker_config import docker_login
 from ..registry.errors import MissingBlobs
 from ..registry.repository import Registry
 from ..registry.transport import RegistryHttp
-from .builder import Base, Login, PushedImage, Repository
+from .builder import Base, Login, PushedImage, Repository, file_blob
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,8 @@ OF_TASKS, OF_ENVIRONMENT, OF_BASE = "task", "environment", "base"  # prefixes of
 class RegistryBuilder:
     """A builder for one event loop; tasks that need the same layer at once share one upload.
 
-    `logins` are for base images in private registries, by host; the target's login is in `Repository`.
+    `logins` are for base images in private registries, by host; the target's login is in `Repository`, and is used for
+    all ECR registries. Without a login for a host, Docker's is looked for.
     """
 
     def __init__(
@@ -48,10 +49,12 @@ class RegistryBuilder:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[float, float], float] = random.uniform,
+        ca_bundle: str = "",
         outage_patience: float = PATIENCE_SECONDS,
     ) -> None:
-        self._logins, self._clock = logins or {}, clock
-        self._http = RegistryHttp(sleep=sleep, jitter=jitter, outage_patience=outage_patience)
+        self._logins: dict[str, Login | None] = dict(logins or {})
+        self._clock = clock
+        self._http = RegistryHttp(sleep=sleep, jitter=jitter, ca_bundle=ca_bundle, outage_patience=outage_patience)
         self._tags: dict[Reference, tuple[float, str]] = {}
         self._images: dict[Hashable, Base] = {}
         self._there: set[tuple[str, str, str]] = set()  # host, repository and digest of blobs known to exist
@@ -71,6 +74,8 @@ class RegistryBuilder:
     async def resolve_base(self, image: str, platform: str, into: Repository) -> Base:
         """See `Builder.resolve_base`. A tag is resolved again after `TAG_FRESH_S`; a digest is read once."""
         reference = parse(image)
+        if not shares_login(reference.registry, into.host) and not self._logins.get(reference.registry):
+            self._logins[reference.registry] = await docker_login(reference.registry)
         login = self.login(reference.registry, into)
         registry = Registry(self._http, reference.registry, reference.repository, login)
         exact = reference.at(reference.digest or await self._digest(registry, reference))
@@ -81,7 +86,7 @@ class RegistryBuilder:
 
     def login(self, host: str, into: Repository) -> Login | None:
         """Return the login for the registry of a base."""
-        return into.login if host == into.host else self._logins.get(host)
+        return into.login if shares_login(host, into.host) else self._logins.get(host)
 
     async def _digest(self, registry: Registry, reference: Reference) -> str:
         known_at, digest = self._tags.get(reference, (-TAG_FRESH_S, ""))
@@ -146,8 +151,8 @@ class RegistryBuilder:
     def _source(self, base: Base, to: Registry) -> Callable[[Descriptor], Blob]:
         """Return a function that opens a layer of the base: a file, or a stream from its registry."""
         if base.origin is None:
-            return lambda layer: Blob.file(layer, base.files[layer.digest])
-        login = to.login if base.origin.registry == to.host else self._logins.get(base.origin.registry)
+            return lambda layer: file_blob(layer, base.files[layer.digest])
+        login = self.login(base.origin.registry, Repository(to.host, to.repository, to.login))
         return Registry(self._http, base.origin.registry, base.origin.repository, login, to.tally).blob
 
     async def _give(

@@ -65,8 +65,27 @@ def retry_after_s(status: int, headers: Mapping[str, str]) -> float:
     return float(seconds) if status in (429, 503) and seconds.isascii() and seconds.isdigit() else 0
 
 
-def unreachable(about: About, error: BaseException) -> Unreachable:
+def too_long(about: About, most: int) -> Refused:
+    """Return the error for a response with more than `most` bytes."""
+    happened = f"The registry {about.registry} sent more than the {most:,} bytes that {_deed(about)} may have."
+    return Refused(happened, advice="Check the registry's name, and for a proxy that changes its responses.")
+
+
+def too_slow(about: About, size: int) -> Unreachable:
+    """Return the error for a response that would take for ever."""
+    happened = f"The registry {about.registry} sent only {size:,} bytes in minutes for {_deed(about)}."
+    return Unreachable(happened, advice="Check the network and the proxy settings, then try again.")
+
+
+def unreachable(about: About, error: BaseException) -> ServiceError:
     """Return the error for a request without a response."""
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return Refused(
+            f"The certificate of the registry {about.registry} is not trusted.",
+            says=str(error),
+            advice="If a proxy or the registry has a certificate of your organization, set AWS_CA_BUNDLE (or"
+            " REQUESTS_CA_BUNDLE) to a file with its CA.",
+        )
     return Unreachable(
         f"The registry {about.registry} could not be reached for {_deed(about)}.",
         says=f"{type(error).__name__}: {error}".rstrip(": "),
@@ -87,9 +106,8 @@ def _not_authenticated(about: About, says: str) -> NotAuthenticated:
     return NotAuthenticated(
         f"The registry {about.registry} requires a login for {_deed(about)}.",
         says=says,
-        advice="Check the image's name: many registries answer so for an image that does not exist. Copy a private"
-        " image to"
-        " your own repository first.",
+        advice="Check the image's name: many registries answer so for an image that does not exist. For a private"
+        f" image run `docker login {about.registry}` on the machine of the Covalent server.",
     )
 
 

@@ -16,14 +16,12 @@ from yarl import URL
 
 from ...errors import ImageError, NotAllowed, NotAuthenticated, NotFound, Refused, Throttled, Unreachable
 from ..builders.builder import Login
-from ..layer import Chunk, digest_of
+from ..layer import CHUNK_BYTES, Blob, Chunk, digest_of
 from ..manifest import INDEXES, MANIFESTS, Descriptor, Manifest
 from ..reference import api_host
-from .blob import CHUNK_BYTES, Blob
+from .address import base_url
 from .errors import About
-from .transport import Answer, Body, Call, RegistryHttp, Tally, base_url, location
-
-METADATA_BYTES = 16 << 20  # no manifest or config is larger; registries limit manifests to 4 MiB
+from .transport import MOST_ANSWER_BYTES, Answer, Body, Call, RegistryHttp, Tally, location
 
 _ACCEPT = {"Accept": ", ".join((*MANIFESTS, *INDEXES))}
 _OCTETS = {"Content-Type": "application/octet-stream"}
@@ -84,7 +82,7 @@ class Registry:
 
     async def read_blob(self, descriptor: Descriptor) -> bytes:
         """Return a small blob's bytes."""
-        if descriptor.size > METADATA_BYTES:
+        if descriptor.size > MOST_ANSWER_BYTES:
             raise ImageError(f"The config of an image in {self.host}/{self.repository} has {descriptor.size} bytes.")
         data = b"".join(await self._http.patiently(lambda: _all(self.blob(descriptor))))
         self._verify(data, descriptor.digest)
@@ -93,7 +91,7 @@ class Registry:
     def blob(self, descriptor: Descriptor) -> Blob:
         """Return a blob of this repository, to be streamed."""
         call = self._pull("GET", f"blobs/{descriptor.digest}", descriptor.digest)
-        return Blob(descriptor.digest, descriptor.size, lambda: self._http.stream(call, CHUNK_BYTES))
+        return Blob(descriptor.digest, descriptor.size, lambda: self._http.stream(call, CHUNK_BYTES, descriptor.size))
 
     async def upload(self, blob: Blob, mount_from: str | None = None) -> None:
         """Upload a blob: by a mount from another repository of the registry, or else by sending it."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import time
-import urllib.request
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -18,21 +18,23 @@ from typing import Self, TypeVar
 import aiohttp
 from yarl import URL
 
+from ...core.concurrency import Once, Pace
 from ...core.outage import PATIENCE_SECONDS, Outage, Patience, is_misdirected
-from ...core.rate_limit import Pace
-from ...core.single_flight import Once
 from ...errors import Refused, ServiceError, Unreachable
 from ..builders.builder import Login
 from ..layer import Chunk
-from ..reference import is_loopback
+from .address import absolute, proxy_of, refuse_unsafe, tls_context
 from .auth import BearerChallenge, bearer_challenge, token_in
-from .errors import About, error_of, retry_after_s, unreachable
+from .errors import About, error_of, retry_after_s, too_long, too_slow, unreachable
 
 T = TypeVar("T")
 
 CONNECTIONS = 100  # far above the streams of `registry_builder`, each of which uses two
 CONNECT_S = 10
 SILENCE_S = 300  # time that a registry may need for the digest of a blob of some GB
+SLOWEST_BYTES_S = 4096  # a body that is slower after SILENCE_S seconds is given up: a drip would never end
+MOST_ANSWER_BYTES = 16 << 20  # no manifest or config is larger; registries limit manifests to 4 MiB
+MOST_ERROR_BYTES = 64 << 10  # the words of an error are at its beginning
 REDIRECTS = 5
 LONGEST_ASKED_S = 60.0  # limit for the seconds of a Retry-After header
 
@@ -84,7 +86,10 @@ class Answer:
 
 
 class RegistryHttp:
-    """One session for all registries of an event loop. Tokens are used until the registry refuses them."""
+    """One session for all registries of an event loop. Tokens are used until the registry refuses them.
+
+    `ca_bundle` is a file of certificates that are trusted beside the system's.
+    """
 
     def __init__(
         self,
@@ -92,6 +97,7 @@ class RegistryHttp:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[float, float], float] = random.uniform,
         clock: Callable[[], float] = time.monotonic,
+        ca_bundle: str = "",
         outage_patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._sleep, self._clock = sleep, clock
@@ -101,10 +107,12 @@ class RegistryHttp:
         self._not_before: dict[URL, float] = {}
         self._tokens: dict[tuple[URL, Login | None, str], str] = {}
         self._token_once: Once[str] = Once()
+        self._ca_bundle = ca_bundle
 
     async def __aenter__(self) -> Self:
+        context = tls_context(self._ca_bundle)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS),
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=True if context is None else context),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S),
             headers={"Accept-Encoding": "identity", "User-Agent": "covalent-awsbatch-plugin"},
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -136,13 +144,43 @@ class RegistryHttp:
         Raises ServiceError if there is none or its status is not in `ok`.
         """
         async with self._opened(call, ok) as response:
-            return Answer(response.status, response.headers, await response.read(), response.url)
+            body = await self._body(response, call.about, MOST_ANSWER_BYTES)
+            return Answer(response.status, response.headers, body, response.url)
 
-    async def stream(self, call: Call, chunk_bytes: int) -> AsyncGenerator[Chunk, None]:
-        """Yield the body of the response in chunks; one try."""
+    async def stream(self, call: Call, chunk_bytes: int, size: int) -> AsyncGenerator[Chunk, None]:
+        """Yield the body of the response in chunks; one try. Raises Refused where it is longer than `size` bytes."""
         async with self._opened(call, (200,)) as response:
-            async for chunk in response.content.iter_chunked(chunk_bytes):
+            async for chunk in self._chunks(response, call.about, chunk_bytes, size):
                 yield chunk
+
+    async def _body(self, response: aiohttp.ClientResponse, about: About, most: int) -> bytes:
+        return b"".join([chunk async for chunk in self._chunks(response, about, most, most)])
+
+    async def _error_body(self, response: aiohttp.ClientResponse, about: About) -> bytes:
+        """Return the beginning of a body."""
+        chunks, size = [], 0
+        async for chunk in self._chunks(response, about, MOST_ERROR_BYTES, sys.maxsize):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size >= MOST_ERROR_BYTES:
+                response.close()  # the rest is not read
+                break
+        return b"".join(chunks)[:MOST_ERROR_BYTES]
+
+    async def _chunks(
+        self, response: aiohttp.ClientResponse, about: About, chunk_bytes: int, most: int
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield a body in chunks, at most `most` bytes. Raises Refused for a longer one, Unreachable for a drip."""
+        began, size = self._clock(), 0
+        async for chunk in response.content.iter_chunked(chunk_bytes):
+            size += len(chunk)
+            if size > most:
+                response.close()
+                raise too_long(about, most)
+            if self._clock() - began > SILENCE_S + size / SLOWEST_BYTES_S:
+                response.close()
+                raise too_slow(about, size)
+            yield chunk
 
     @asynccontextmanager
     async def _opened(self, call: Call, ok: Collection[int]) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -152,17 +190,18 @@ class RegistryHttp:
                 self._answered.add(call.home)
                 if response.status not in ok:
                     self._heed(call, response)
-                    raise error_of(response.status, await response.read(), call.about)
+                    raise error_of(response.status, await self._error_body(response, call.about), call.about)
                 if response.content_type == "text/html" and "Content-Type" in response.headers:  # a proxy's own page
-                    raise error_of(502, await response.read(), call.about)
+                    raise error_of(502, await self._error_body(response, call.about), call.about)
                 yield response
         except _NO_ANSWER as error:
             raise self._unreachable(call, error) from error
 
-    def _unreachable(self, call: Call, error: BaseException) -> Unreachable:
+    def _unreachable(self, call: Call, error: BaseException) -> ServiceError:
         """Return the error for no answer; no retry helps a registry of a wrong name or certificate."""
         result = unreachable(call.about, error)
-        result.retry_may_help = call.home in self._answered or not is_misdirected(error)
+        if isinstance(result, Unreachable):
+            result.retry_may_help = call.home in self._answered or not is_misdirected(error)
         return result
 
     def _heed(self, call: Call, response: aiohttp.ClientResponse) -> None:
@@ -182,7 +221,7 @@ class RegistryHttp:
                 challenged = True
                 await self._authorize(call, challenge)
             elif response.status in (301, 302, 303, 307, 308) and "Location" in response.headers:
-                url = _location(response, call.about)
+                url = absolute(response.url, response.headers["Location"], call.about)
             else:
                 return response
             response.release()
@@ -203,14 +242,14 @@ class RegistryHttp:
             data = await stack.enter_async_context(aclosing(_counted(call.body.open(), call.tally)))
         call.tally.requests += 1
         request = self._session.request(
-            call.method, url, headers=headers, data=data, allow_redirects=False, proxy=_proxy(url)
+            call.method, url, headers=headers, data=data, allow_redirects=False, proxy=proxy_of(url)
         )
         return await stack.enter_async_context(request)
 
     def _authorization(self, call: Call) -> str | None:
         """Return a token for the scope, or else the login: ECR and other Basic registries need no token."""
         token = self._tokens.get((call.home, call.login, call.scope))
-        return token or (call.login.basic() if call.login else None)
+        return token or (call.login.basic if call.login else None)
 
     async def _authorize(self, call: Call, challenge: BearerChallenge) -> None:
         """Get the token that a challenge requires; many calls at once get it once."""
@@ -221,52 +260,19 @@ class RegistryHttp:
 
     async def _token(self, call: Call, challenge: BearerChallenge) -> str:
         url = challenge.url()
-        _refuse_plain_http(url, call.about)
-        headers = {"Authorization": call.login.basic()} if call.login else {}
+        refuse_unsafe(url, call.about)
+        headers = {"Authorization": call.login.basic} if call.login else {}
         call.tally.requests += 1
-        async with self._session.get(url, headers=headers, proxy=_proxy(url), allow_redirects=False) as response:
-            body = await response.read()
+        async with self._session.get(url, headers=headers, proxy=proxy_of(url), allow_redirects=False) as response:
+            body = await self._body(response, call.about, MOST_ANSWER_BYTES)
         if response.status != 200 or not (token := token_in(body)):
             raise error_of(response.status if response.status != 200 else 502, body, call.about)
         return f"Bearer {token}"
 
 
-def base_url(host: str) -> URL:
-    """Return the URL of a registry's API: plain HTTP on this machine only."""
-    return URL(f"{'http' if is_loopback(host) else 'https'}://{host}/v2/")
-
-
 def location(answer: Answer, about: About) -> URL:
     """Return the absolute URL of a Location header, exactly as the registry encoded it."""
-    return _absolute(answer.url, answer.headers.get("Location", ""), about)
-
-
-def _location(response: aiohttp.ClientResponse, about: About) -> URL:
-    return _absolute(response.url, response.headers["Location"], about)
-
-
-def _absolute(here: URL, there: str, about: About) -> URL:
-    url = here.join(URL(there, encoded=True))
-    _refuse_plain_http(url, about)
-    return url
-
-
-def _refuse_plain_http(url: URL, about: About) -> None:
-    if url.scheme != "https" and not is_loopback(url.host or ""):
-        raise Refused(
-            f"The registry {about.registry} refers to {url.origin()}, which is not encrypted.",
-            advice="Only a registry on this machine may use plain HTTP: give this one a certificate.",
-        )
-
-
-def _proxy(url: URL) -> str | None:
-    """Return the proxy of the environment.
-
-    aiohttp's own lookup would also send a .netrc's credentials, and use proxies for loopback.
-    """
-    if is_loopback(url.host or "") or urllib.request.proxy_bypass(url.host or ""):
-        return None
-    return urllib.request.getproxies().get(url.scheme)
+    return absolute(answer.url, answer.headers.get("Location", ""), about)
 
 
 async def _counted(chunks: AsyncGenerator[Chunk, None], tally: Tally) -> AsyncGenerator[Chunk, None]:

@@ -9,9 +9,10 @@ Only named fields are read, never the whole record, because it quotes its own re
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ...runner.protocol import layout
 from ..description import ENDED, SUCCEEDED, Attempt, JobState, state_of
 from .causes import Blame, Cause, Detail, Verdict, verdict
 from .exit_codes import exit_verdict, signal_name
@@ -62,7 +63,32 @@ def why(detail: Mapping[str, Any], log: str = "") -> Outcome:
     `log` is the end of its output, if known; a record from a file may have it as `logTail`.
     """
     tail = detail.get("logTail")
-    return outcome_of(state_of(detail), log or (tail if isinstance(tail, str) else ""))
+    job = state_of(detail)
+    outcome = outcome_of(job, log or (tail if isinstance(tail, str) else ""))
+    meaning = RUNNERS_CODES.get(job.last.exit_code) if _runs_runner(detail) else None
+    if meaning is None or outcome.cause != Cause.USER_ERROR:
+        return outcome
+    return replace(outcome, blame=Blame.CONFIGURATION, retry_may_help=None, happened=meaning[0], advice=meaning[1])
+
+
+# Exit codes of this package's own runner, where the job's command is the runner.
+RUNNERS_CODES: dict[int | None, tuple[str, str]] = {
+    layout.NO_INPUT.code: (
+        "did not start: it could not read its function or an argument",
+        "The last lines of its log name it. The job role needs s3:GetObject on objects that are not in the image.",
+    ),
+    layout.NOT_COMMITTED.code: (
+        "ran to its end, but its container could not write the result to the bucket",
+        f"The last lines of its log name the reason. The job role needs s3:PutObject on the bucket's {layout.S3_ROOT}"
+        "/results/*, and the container a way to S3.",
+    ),
+}
+
+
+def _runs_runner(detail: Mapping[str, Any]) -> bool:
+    container = detail.get("container")
+    command = container.get("command") if isinstance(container, Mapping) else None
+    return isinstance(command, list) and command[-1:] == [layout.ENTRYPOINT[-1]]
 
 
 def outcome_of(job: JobState, log: str = "") -> Outcome:
@@ -129,9 +155,17 @@ def _success(job: JobState) -> Verdict:
 
 
 def _not_ended(job: JobState) -> Verdict:
+    if any(count for status, count in job.children.items() if status not in WAITING):
+        return verdict(Cause.UNKNOWN, happened=f"is running: {_by_status(job.children)}", advice="Wait for its end.")
     if job.status in WAITING:
         return verdict(Cause.NEVER_STARTED, happened="has not started: its status is {status}")
     return verdict(Cause.UNKNOWN, happened="has not ended: its status is {status}", advice="Wait for its end.")
+
+
+def _by_status(children: Mapping[str, int]) -> str:
+    """Return the numbers of an array's child jobs, such as "of 7 child jobs 2 RUNNING, 5 SUCCEEDED"."""
+    numbers = ", ".join(f"{count} {status}" for status, count in children.items() if count)
+    return f"of {sum(children.values())} child jobs {numbers}"
 
 
 def _named(attempt: Attempt, status_reason: str) -> Verdict | None:

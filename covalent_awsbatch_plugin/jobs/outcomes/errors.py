@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass, replace
 
 from ... import errors
@@ -15,8 +16,8 @@ from ...runner.protocol import envelope, layout
 from ...runner.protocol.envelope import TaskResult
 from ..description import JobState
 from .causes import Cause
-from .classify import Outcome, outcome_of, said
-from .exit_codes import signal_name
+from .classify import RUNNERS_CODES, Outcome, outcome_of, said
+from .exit_codes import is_own_fault, signal_advice, signal_name
 
 _ERRORS: dict[Cause, type[errors.JobFailed]] = {
     Cause.SUCCESS: errors.Lost,  # a job that succeeded and has a result is no failure
@@ -66,9 +67,11 @@ _AGAIN = {
 
 
 def facts(error: errors.JobFailed, memory: float) -> str:
-    """Return one line for any failure: the requested memory, in GiB, and whether another try may help."""
-    request = f"Memory: {memory:g} GiB"
-    return f"{request}." if isinstance(error, errors.Cancelled) else f"{request}; {_AGAIN[error.retry_may_help]}."
+    """Return one line for any failure: the requested memory, in GiB, if it may matter, and if another try may help."""
+    again = "" if isinstance(error, errors.Cancelled) else _AGAIN[error.retry_may_help]
+    if error.memory_matters:
+        return f"Memory: {memory:g} GiB; {again}."
+    return f"{again[:1].upper()}{again[1:]}." if again else ""
 
 
 def task_failure(task: TaskResult, job: JobState, request: JobRequest) -> errors.JobFailed | None:
@@ -85,11 +88,13 @@ def task_failure(task: TaskResult, job: JobState, request: JobRequest) -> errors
             return errors.Unpicklable(
                 f"{request.who} ran, but its return value can't be pickled.", advice="Return plain data instead."
             )
-        case envelope.EXITED:
-            return errors.Exited(
-                f"{request.who} exited with code {task.exit_code} and returned no value.",
-                advice="Return a value instead of calling sys.exit or os._exit.",
+        case envelope.NO_ROOM:
+            return errors.DiskFull(
+                f"{request.who} ran, but the full disk of its container has no room for its return value.",
+                advice="Write less to the container's disk, or give the job's instances a bigger volume.",
             )
+        case envelope.EXITED:
+            return _exited(task, request)
         case envelope.NOT_RUN:
             return errors.Cancelled(
                 f"Node {task.node_id} was not run: it needs a node of the same job, and that node failed."
@@ -110,6 +115,15 @@ def task_failure(task: TaskResult, job: JobState, request: JobRequest) -> errors
     return _ended_from_outside(task, job, request)
 
 
+def _exited(task: TaskResult, request: JobRequest) -> errors.Exited:
+    error = errors.Exited(
+        f"{request.who} exited with code {task.exit_code} and returned no value.",
+        advice="Return a value instead of calling sys.exit or os._exit.",
+    )
+    error.memory_matters = False  # as for every end that the task itself tells
+    return error
+
+
 def _ended_from_outside(task: TaskResult, job: JobState, request: JobRequest) -> errors.JobFailed:
     """Return the error of a task that a signal ended.
 
@@ -119,12 +133,17 @@ def _ended_from_outside(task: TaskResult, job: JobState, request: JobRequest) ->
         return failure(job, request)
     name = signal_name(128 + task.signal) if task.signal else ""
     by = f" by {name}" if name else f" by signal {task.signal}" if task.signal else ""
-    verb = "received a stop signal" if task.outcome == envelope.TERMINATED else "was killed"
-    return errors.Killed(
-        f"{request.who} {verb}{by}; AWS does not say why.",
+    stopped = task.outcome == envelope.TERMINATED
+    verb = "received a stop signal" if stopped else "was killed"
+    own = not stopped and is_own_fault(task.signal)
+    sender = signal.SIGTERM if stopped else task.signal
+    error = errors.Killed(
+        f"{request.who} {verb}{by}{', by a fault of its own' if own else '; AWS does not say why'}.",
         says=said(job),
-        advice=f"If it may have run out of memory, raise memory (now {request.memory:g} GiB).",
+        advice=signal_advice(sender).format(memory=f" (now {request.memory:g} GiB)"),
     )
+    error.memory_matters = sender in (None, signal.SIGKILL)
+    return error
 
 
 def failure(job: JobState, request: JobRequest, log: str = "") -> errors.JobFailed:
@@ -144,6 +163,8 @@ def failure(job: JobState, request: JobRequest, log: str = "") -> errors.JobFail
     kind = _ERRORS[outcome.cause]
     if kind is errors.Exited and job.last.exit_code == layout.NO_INPUT.code:  # the runner's: a task's own is committed
         return _input_lost(request, "The last lines of its log name it.")
+    if kind is errors.Exited and job.last.exit_code == layout.NOT_COMMITTED.code:
+        return _result_lost(request, outcome.says)
     if kind is errors.Exited and job.last.exit_code is None:
         kind = errors.Lost
     error = kind(f"{request.who} {outcome.happened}.", says=outcome.says, advice=outcome.advice)
@@ -156,6 +177,11 @@ def _input_lost(request: JobRequest, where: str) -> errors.JobFailed:
         f"{request.who} did not start: it could not read its function or an argument.",
         advice=f"{where} The job role needs s3:GetObject on objects that are not in the image.",
     )
+
+
+def _result_lost(request: JobRequest, says: str) -> errors.Lost:
+    happened, advice = RUNNERS_CODES[layout.NOT_COMMITTED.code]
+    return errors.Lost(f"{request.who} {happened}.", says=says, advice=advice)
 
 
 def error_text(outcome: Outcome) -> str:

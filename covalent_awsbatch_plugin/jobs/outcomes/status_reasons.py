@@ -135,7 +135,9 @@ _RULES = tuple(
         (r"resourceinitialization", verdict(Cause.RESOURCE_INIT)),
         (rf"{_API}(client|validation|serialization|accessdenied|unauthorized|unrecognized|invalid|missing)\w*"
          r"(exception|error|parameter|request|operation)?[):]|length must be|overrides? (length|exceed)"
-         r"|not authorized to perform|no fargate configuration", verdict(Cause.REQUEST_REJECTED)),
+         r"|not authorized to perform|no fargate configuration|must be less than \d+ kib"
+         r"|error code: (client|validation|invalid\w*|accessdenied)exception",
+         verdict(Cause.REQUEST_REJECTED)),
         (r"^internal ?(server|failure)|serverexception|service ?unavailable",
          verdict(Cause.UNKNOWN, blame=_INFRA, retry_may_help=True, happened="failed because of an internal error of"
                                                                             " AWS",

@@ -9,6 +9,7 @@ import hashlib
 import json
 import platform
 import shutil
+import sys
 import tarfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -20,12 +21,13 @@ from ...core.user_dirs import cache_home
 from ...images.base_facts import LABEL_LIBC
 from ...images.layer import TAR_END, Chunk, Written, digest_of, tar_member, write_deflated
 from ...images.manifest import DOCKER, Descriptor
-from .files import Entry, compiled, entries
+from .files import Entry, compiled, entries, packages
 
-PACKED = ("covalent", "pip")  # for sublattices and leptons, and for DepsPip
-FORMAT = 3  # of the cached images; a new number builds all of them again
+# What python:slim has beside the standard library, and no more: a task must find here what it finds there.
+# https://github.com/docker-library/python/blob/master/Dockerfile-linux.template
+PACKED = ("pip", "setuptools", "wheel") if sys.version_info < (3, 12) else ("pip",)
+FORMAT = 4  # of the cached images; a new number builds all of them again
 MAX_IMAGES = 3  # cached images, those of earlier states of this machine included
-NOTHING = Entry("README", data=b"Nothing is in this image: engine `process` runs the Python of the machine.\n")
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,11 @@ class BaseImage:
 def make_base_image(
     *, whole: bool, report: Callable[[str], None], distributions: Iterable[str] = PACKED, cache: Path | None = None
 ) -> BaseImage:
-    """Return a cached or new base image. `whole` includes Python and these distributions; otherwise it is a stub."""
-    files = entries(distributions) if whole else [NOTHING]
+    """Return a cached or new base image with these distributions; `whole` includes Python and a shell.
+
+    Engine `process` has these of the machine.
+    """
+    files = entries(distributions) if whole else packages(distributions)
     folder = (cache or cache_home() / "base-images") / _key(files)
     if not (folder / "manifest.json").exists():
         if whole:

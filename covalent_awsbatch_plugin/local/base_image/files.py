@@ -59,6 +59,7 @@ ACCOUNTS = {
     "etc/group": b"root:x:0:\nnogroup:x:65534:\n",
     "etc/nsswitch.conf": b"hosts: files dns\n",
 }
+PIP = b'#!/bin/sh\nexec /usr/local/bin/python3 -m pip "$@"\n'
 FOLDERS = {"tmp": 0o1777, "var/tmp": 0o1777, "root": 0o700, "run": 0o755, "proc": 0o755, "sys": 0o755, "dev": 0o755}
 
 
@@ -82,6 +83,11 @@ def entries(distributions: Iterable[str]) -> list[Entry]:
     return [entry for _, entry in sorted(named.items())]
 
 
+def packages(distributions: Iterable[str]) -> list[Entry]:
+    """Return the entries of these distributions alone, sorted by name."""
+    return sorted(_packages(distributions), key=lambda entry: entry.name)
+
+
 def _system() -> Iterator[Entry]:
     for name in MERGED:
         if Path("/", name).is_symlink():
@@ -100,6 +106,8 @@ def _python() -> Iterator[Entry]:
     yield Entry(f"usr/local/bin/{MINOR}", Path(os.path.realpath(sys.executable)), mode=0o755)
     yield Entry("usr/local/bin/python3", link=MINOR)
     yield Entry("usr/local/bin/python", link=MINOR)
+    for name in ("pip", "pip3"):
+        yield Entry(f"usr/local/bin/{name}", data=PIP, mode=0o755)
     library = Path(sysconfig.get_path("stdlib"))
     yield from _tree(library, LIBRARY)
     if not any("site-packages" in each for each in site.getsitepackages([sys.base_prefix])):  # as Debian's

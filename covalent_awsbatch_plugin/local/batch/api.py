@@ -20,8 +20,10 @@ from moto.batch.exceptions import ClientException
 from moto.batch.models import BatchBackend, JobDefinition, JobQueue, batch_backends
 from moto.batch.responses import BatchResponse
 
-from . import validation
-from .jobs import RUNNABLE, RUNNING, STATUSES, Job, Request
+from .. import faults
+from . import queues, validation
+from .jobs import RUNNABLE, Job, Request
+from .listing import of_status, page, passes
 from .scheduler import Scheduler
 
 IDS_PER_CALL = 100  # DescribeJobs refuses more: API model, DescribeJobsRequest
@@ -32,6 +34,12 @@ JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 SNAPSHOT = 100  # GetJobQueueSnapshot shows this number of RUNNABLE jobs
 ONCE: dict[str, Any] = {"attempts": 1, "evaluateOnExit": []}
 T = TypeVar("T")
+
+
+class NotVisibleYet(ClientException):
+    """A resource that AWS Batch does not show yet; AWS gives this ClientException the status 404."""
+
+    STATUS = 404
 
 
 class LocalBatchBackend(BatchBackend):
@@ -85,7 +93,22 @@ class LocalBatchBackend(BatchBackend):
             definition = max(revisions, key=lambda each: each.revision, default=None)
         if definition is None or definition.status != "ACTIVE":
             raise ClientException(f"Job definition {identifier} does not exist or is not active")
+        if self.scheduler.faults.hides(faults.UNKNOWN_DEFINITION, definition.name, definition.arn):
+            raise NotVisibleYet(f"JobDefinition {identifier} does not exist")
         return definition
+
+    def definitions(self, name: str | None, identifiers: list[str] | None, status: str | None) -> list[JobDefinition]:
+        """Return the definitions of DescribeJobDefinitions; a deregistered one may still be shown as active."""
+        definitions = self.describe_job_definitions(name, identifiers, None)
+        if status is None:
+            return definitions
+        return [each for each in definitions if self._shown_status(each) == status]
+
+    def _shown_status(self, definition: JobDefinition) -> str:
+        stale = definition.status != "ACTIVE" and self.scheduler.faults.hides(
+            faults.STALE_DEFINITION, definition.name, definition.arn
+        )
+        return "ACTIVE" if stale else str(definition.status)
 
     def _enabled_queue(self, identifier: str) -> JobQueue:
         queue = self._queue(identifier)
@@ -113,16 +136,19 @@ class LocalBatchBackend(BatchBackend):
 
     def _request(self, parameters: dict[str, Any]) -> Request:
         definition = self._active_definition(parameters.get("jobDefinition", ""))
+        queue = self._enabled_queue(parameters.get("jobQueue", ""))
+        queues.check_submission(queue, parameters)
         return Request(
             name=parameters["jobName"],
             definition=definition,
-            queue=self._enabled_queue(parameters.get("jobQueue", "")),
+            queue=queue,
             overrides=parameters.get("containerOverrides") or {},
             retry=ONCE | (parameters.get("retryStrategy") or definition.retry_strategy or {}),
             timeout=parameters.get("timeout") or definition.timeout,
             parameters={**definition.parameters, **(parameters.get("parameters") or {})},
             depends_on=parameters.get("dependsOn") or [],
             tags=parameters.get("tags") or {},
+            share=queues.share(parameters),
         )
 
     def _start(self, request: Request, size: int | None) -> Job:
@@ -155,6 +181,8 @@ class LocalBatchBackend(BatchBackend):
         if not job_id or not reason:
             raise ClientException("jobId and reason are required, and can't be empty")
         job = self._job(job_id)
+        if self.scheduler.faults.unknown(job):
+            raise ClientException(f"Job {job_id} does not exist")
         self._in_loop(lambda: self.scheduler.stop(job, reason, running_too=running_too))
 
     def listed(self, parameters: dict[str, Any]) -> list[Job]:
@@ -162,13 +190,13 @@ class LocalBatchBackend(BatchBackend):
         if sum(bool(parameters.get(key)) for key in ("jobQueue", "arrayJobId", "multiNodeJobId")) != 1:
             raise ClientException("exactly one of jobQueue, arrayJobId and multiNodeJobId is required")
         if array := parameters.get("arrayJobId"):
-            return _of_status(self._job(array).children, parameters.get("jobStatus"))
+            return of_status(self._job(array).children, parameters.get("jobStatus"))
         queue = self._queue(parameters.get("jobQueue") or "")
         jobs = [job for job in reversed(list(self.jobs.values())) if job.request.queue is queue and not job.parent]
         filters = parameters.get("filters") or []
         if len(filters) > 1:
             raise ClientException("only one filter can be used at a time")
-        return [j for j in jobs if _passes(j, filters[0])] if filters else _of_status(jobs, parameters.get("jobStatus"))
+        return [j for j in jobs if passes(j, filters[0])] if filters else of_status(jobs, parameters.get("jobStatus"))
 
     def snapshot(self, queue_name: str) -> dict[str, Any]:
         """Return the RUNNABLE jobs of a queue, the oldest first, as GetJobQueueSnapshot does."""
@@ -177,36 +205,6 @@ class LocalBatchBackend(BatchBackend):
         waiting = sorted((job for job in waiting if not job.children), key=lambda job: job.runnable_at)[:SNAPSHOT]
         jobs = [{"jobArn": job.arn, "earliestTimeAtPosition": job.runnable_at} for job in waiting]
         return {"frontOfQueue": {"jobs": jobs, "lastUpdatedAt": max((j.runnable_at for j in waiting), default=0)}}
-
-
-def _of_status(jobs: list[Job], status: str | None) -> list[Job]:
-    if status is not None and status not in STATUSES:
-        raise ClientException(f"Job status is not one of {' | '.join(STATUSES)}")
-    return [job for job in jobs if job.status == (status or RUNNING)]
-
-
-def _passes(job: Job, condition: dict[str, Any]) -> bool:
-    name, values = condition["name"], condition["values"]
-    if name == "JOB_NAME":
-        return any(_matches(job.request.name, value) for value in values)
-    if name == "JOB_DEFINITION":
-        return any(_matches(job.request.definition.name, value) for value in values)
-    if name in ("AFTER_CREATED_AT", "BEFORE_CREATED_AT"):
-        after = job.created_at > int(values[0])
-        return after if name.startswith("AFTER") else not after
-    raise ClientException(f"{name} is no filter")
-
-
-def _matches(name: str, pattern: str) -> bool:
-    name, pattern = name.lower(), pattern.lower()
-    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
-
-
-def page(items: list[T], size: int, token: str | None) -> tuple[list[T], dict[str, str]]:
-    """Return one page, and the `nextToken` where more pages follow."""
-    begin = int(token or 0)
-    more = {"nextToken": str(begin + size)} if begin + size < len(items) else {}
-    return items[begin : begin + size], more
 
 
 class LocalBatchResponse(BatchResponse):
@@ -232,9 +230,28 @@ class LocalBatchResponse(BatchResponse):
         return response
 
     def createjobqueue(self) -> str:
+        parameters = self._parameters()
+        queues.check_policy(self.batch_backend, parameters.get("schedulingPolicyArn"))
         response: str = super().createjobqueue()
-        self._keep_limits(self._parameters()["jobQueueName"])
+        self._keep_limits(parameters["jobQueueName"])
+        if order := parameters.get("serviceEnvironmentOrder"):
+            self.batch_backend._queue(parameters["jobQueueName"]).service_order = order
         return response
+
+    def createcomputeenvironment(self) -> str:
+        """Create a compute environment, of EKS where it has an `eksConfiguration`."""
+        response: str = super().createcomputeenvironment()
+        parameters = self._parameters()
+        environment = self.batch_backend.get_compute_environment(parameters["computeEnvironmentName"])
+        environment.eks = parameters.get("eksConfiguration")
+        return response
+
+    def describecomputeenvironments(self) -> str:
+        response = json.loads(super().describecomputeenvironments())
+        for fields in response["computeEnvironments"]:
+            environment = self.batch_backend.get_compute_environment(fields["computeEnvironmentArn"])
+            fields |= queues.orchestration(environment)
+        return json.dumps(response)
 
     def updatejobqueue(self) -> str:
         response: str = super().updatejobqueue()
@@ -248,10 +265,9 @@ class LocalBatchResponse(BatchResponse):
 
     def describejobqueues(self) -> str:
         response = json.loads(super().describejobqueues())
-        for queue in response["jobQueues"]:
-            limits = getattr(self.batch_backend._queue(queue["jobQueueArn"]), "limits", [])
-            queue["jobStateTimeLimitActions"] = limits
-        return json.dumps(response)
+        queue_of = self.batch_backend._queue
+        described = [queues.described(queue_of(each["jobQueueArn"]), each) for each in response["jobQueues"]]
+        return json.dumps({"jobQueues": described})
 
     def registerjobdefinition(self) -> str:
         parameters = self._parameters()
@@ -276,7 +292,7 @@ class LocalBatchResponse(BatchResponse):
     def describejobdefinitions(self) -> str:
         parameters = self._parameters()
         filters = (parameters.get("jobDefinitionName"), parameters.get("jobDefinitions"), parameters.get("status"))
-        definitions = self.batch_backend.describe_job_definitions(*filters)
+        definitions = self.batch_backend.definitions(*filters)
         some, more = page(definitions, parameters.get("maxResults") or DEFINITIONS_PAGE, parameters.get("nextToken"))
         return json.dumps({"jobDefinitions": [each.describe() for each in some]} | more)
 

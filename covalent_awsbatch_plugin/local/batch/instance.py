@@ -12,6 +12,7 @@ from moto.iam.exceptions import NotFoundException
 from moto.iam.models import IAMBackend, iam_backends
 from moto.logs.models import LogsBackend, logs_backends
 
+from ...runner.protocol import layout
 from ..engines.base import Container, PullFailed, reference_of
 from ..iam.enforcement import Guard, Role, denial
 from ..iam.required_actions import ANY, Need
@@ -136,7 +137,8 @@ class Host:
             "AWS_BATCH_CE_NAME": queue.environments[0].name,
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
-            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ENDPOINT_URL": self.endpoint_url,  # for the AWS SDKs of the user's function
+            layout.ENV_ENDPOINT: self.endpoint_url,  # in place of AWS's own, which the client names
         }
         if job.index is not None:
             variables["AWS_BATCH_JOB_ARRAY_INDEX"] = str(job.index)

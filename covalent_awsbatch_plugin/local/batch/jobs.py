@@ -52,10 +52,16 @@ class Request:
     parameters: dict[str, str]
     depends_on: list[dict[str, str]]
     tags: dict[str, str]
+    share: dict[str, Any] = field(default_factory=dict)  # as DescribeJobs shows it
 
     @property
     def properties(self) -> dict[str, Any]:
         return self.definition.container_properties or {}
+
+    @property
+    def fargate(self) -> bool:
+        """True if the definition is for Fargate."""
+        return "FARGATE" in (self.definition.platform_capabilities or ())
 
     @property
     def timeout_s(self) -> int | None:
@@ -192,6 +198,7 @@ class Job:
             "container": self._container(),
             "timeout": request.timeout,
             "tags": request.tags,
+            **request.share,
             "platformCapabilities": request.definition.platform_capabilities or ["EC2"],
             "isCancelled": self.is_cancelled,
             "isTerminated": self.is_terminated,

@@ -59,18 +59,9 @@ class Surroundings(Protocol):
 
     def container(self, job: Job, attempt: Attempt) -> Container: ...
     def ended(self, attempt: Attempt) -> None: ...
-    def log(self, job: Job, attempt: Attempt) -> LogSink: ...
+    def log(self, job: Job, attempt: Attempt) -> faults.LogSink: ...
     def fits(self, job: Job) -> bool:
         """Return whether the queue's compute environments are large enough for the job."""
-
-
-class LogSink(Protocol):
-    """A receiver of a container's output."""
-
-    name: str
-
-    def write(self, data: bytes) -> None: ...
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -199,7 +190,9 @@ class Scheduler:
                 raise StartFailed(problem)
             container_exit, timed_out = await self._run(job, attempt)
         except (PullFailed, StartFailed) as error:
-            attempt.status_reason, attempt.reason = NOT_STARTED, str(error)
+            # on Fargate the error is the status reason itself
+            reasons = (str(error), "") if job.request.fargate else (NOT_STARTED, str(error))
+            attempt.status_reason, attempt.reason = reasons
         else:
             attempt.exit_code, attempt.status_reason = container_exit.code, EXITED
             attempt.reason = OUT_OF_MEMORY if container_exit.out_of_memory else ""

@@ -35,6 +35,8 @@ def check_definition(container: Mapping[str, Any] | None, platforms: list[str] |
     check_environment(container.get("environment"))
     if "FARGATE" in (platforms or ()):
         _check_fargate(container)
+    else:
+        _check_whole_vcpus(container)
 
 
 def _check_fargate(container: Mapping[str, Any]) -> None:
@@ -45,6 +47,13 @@ def _check_fargate(container: Mapping[str, Any]) -> None:
         raise ClientException("GPU resource requirement is not supported on Fargate")
     if resources.get("MEMORY", 0) / 1024 not in FARGATE_GIB.get(resources.get("VCPU", 0), ()):
         raise ClientException(f"Fargate resource requirements (VCPU, MEMORY) {resources} are not a supported pair")
+
+
+def _check_whole_vcpus(container: Mapping[str, Any]) -> None:
+    """Refuse a fraction of a vCPU, which only Fargate has. Source: https://github.com/kestra-io/plugin-aws/issues/504."""
+    for each in container.get("resourceRequirements") or ():
+        if each["type"] == "VCPU" and not float(each["value"]).is_integer():
+            raise ClientException(f"Invalid value: '{each['value']}'. VCPU must be a whole number for EC2")
 
 
 def check_environment(environment: list[dict[str, str]] | None) -> None:

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from signal import SIGTERM, Signals
+from typing import Any, Protocol
 
 from ...errors import SettingError
 from ...images.reference import Reference, parse
@@ -52,6 +53,17 @@ def reference_of(image: str) -> Reference:
         raise PullFailed("Error response from daemon: invalid reference format") from error
 
 
+def stop_signal(config: Mapping[str, Any]) -> int:
+    """Return the signal that stops a container of an image with this config: `STOPSIGNAL`, else SIGTERM.
+
+    https://docs.docker.com/reference/dockerfile/#stopsignal
+    """
+    name = str(config.get("StopSignal") or "").upper()
+    if name.isdecimal():
+        return int(name)
+    return getattr(Signals, name if name.startswith("SIG") else f"SIG{name}", SIGTERM)
+
+
 class StartFailed(Exception):
     """The container could not be created or started; the text follows `CannotStartContainerError: `."""
 
@@ -63,7 +75,7 @@ class Running(Protocol):
         """Return when its first process has ended and `on_output` has all of its output."""
 
     async def signal(self, number: int) -> None:
-        """Send a signal to its first process. A container that has ended ignores it."""
+        """Send a signal to its first process: SIGTERM is the image's stop signal. An ended container ignores it."""
 
     async def close(self) -> None:
         """Kill its processes and remove its files."""

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from signal import SIGKILL, Signals
+from signal import SIGKILL, SIGTERM, Signals
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
@@ -27,7 +27,7 @@ from docker.models.containers import Container as DockerContainer
 from docker.types import LogConfig, Mount
 
 from ...images.builders.docker_client import docker_client
-from .base import Container, Exit, PullFailed, StartFailed, reference_of
+from .base import Container, Exit, PullFailed, StartFailed, reference_of, stop_signal
 
 SECRET_FOLDER = "run/covalent-awsbatch-local"  # noqa: S105 - a name
 SECRET_NAME = "authorization-token"  # noqa: S105 - a file's name
@@ -179,6 +179,8 @@ class RunningContainer:
         return Exit(code, self._container.attrs["State"]["OOMKilled"])
 
     async def signal(self, number: int) -> None:
+        if number == SIGTERM:
+            number = stop_signal(self._container.attrs.get("Config") or {})
         with suppress(APIError):  # it has ended already
             await self._engine.call(self._container.kill, signal=Signals(number).name)
 

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tarfile
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,8 +18,10 @@ from typing import Any
 
 import aiohttp
 
+from ...core.hashing import content_id
 from ...images.manifest import LABEL_BASE_LAYERS, MANIFESTS
 from .base import PullFailed, reference_of
+from .container_python import package_folders
 
 ACCEPT = ", ".join(MANIFESTS)
 WHITEOUT = ".wh."
@@ -27,10 +30,14 @@ OPAQUE = ".wh..wh..opq"
 
 @dataclass(frozen=True)
 class Image:
-    """An unpacked image: its root folder and the `config` of its configuration."""
+    """An unpacked image: its root folder, the `config` of its configuration, and the folders of its packages.
+
+    The root of a composed image lacks the layers of its base, whose packages are in `packages`.
+    """
 
     root: Path
     config: dict[str, Any]
+    packages: tuple[Path, ...] = ()
 
 
 class ImageCache:
@@ -43,6 +50,7 @@ class ImageCache:
         self._registry, self._login = registry, aiohttp.BasicAuth("AWS", password)
         self._session: aiohttp.ClientSession | None = None
         self._known: dict[str, Image] = {}
+        self._bases: dict[tuple[str, ...], Path] = {}
         self._lock = asyncio.Lock()
 
     async def pull(self, image: str) -> Image:
@@ -76,12 +84,25 @@ class ImageCache:
             raise PullFailed(f"Error response from daemon: {image}: an image index has no layers of its own")
         async with self._get(f"{repository}/blobs/{manifest['config']['digest']}", image) as answer:
             config = json.loads(await answer.read()).get("config") or {}
-        # A process on this machine does not need the base image's layers of a composed image.
-        skipped = int((config.get("Labels") or {}).get(LABEL_BASE_LAYERS, 0))
-        layers = [await self._layer(repository, each["digest"], image) for each in manifest["layers"][skipped:]]
-        root = self._images / digest.replace(":", "-")
+        digests = [layer["digest"] for layer in manifest["layers"]]
+        below = int((config.get("Labels") or {}).get(LABEL_BASE_LAYERS, 0))
+        # A process on this machine needs no more of a composed image's base than its packages: one tree for all images.
+        base = await self._base(repository, tuple(digests[:below]), image) if below else None
+        root = await self._tree(repository, digests[below:], self._images / digest.replace(":", "-"), image)
+        if not below:  # it may become the base of others
+            self._bases[tuple(digests)] = root
+        return Image(root, config, tuple(package_folders(root) + (package_folders(base) if base else [])))
+
+    async def _base(self, repository: str, digests: tuple[str, ...], image: str) -> Path:
+        if digests not in self._bases:
+            root = self._images / f"base-{content_id(digests)}"
+            self._bases[digests] = await self._tree(repository, digests, root, image)
+        return self._bases[digests]
+
+    async def _tree(self, repository: str, digests: Iterable[str], root: Path, image: str) -> Path:
+        layers = [await self._layer(repository, digest, image) for digest in digests]
         await asyncio.to_thread(_merge, layers, root)
-        return Image(root, config)
+        return root
 
     async def _layer(self, repository: str, digest: str, image: str) -> Path:
         target = self._layers / digest.replace(":", "-")

@@ -3,9 +3,9 @@
 
 """An engine that runs a job as a process on this machine, without a container and without isolation.
 
-It unpacks the image's layers above the base image. `python3` is the Python that runs this module, and an absolute path
-in the command is replaced where it exists in the image. Memory is watched, not limited: RLIMIT_AS counts address space,
-of which numpy and threads reserve much more than they use.
+It unpacks the image's layers. `python3` is the interpreter that runs this module, with the packages of the image alone,
+and an absolute path in the command is replaced where it exists in the image. Memory is watched, not limited: RLIMIT_AS
+counts address space, of which numpy and threads reserve much more than they use.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -23,10 +22,10 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from . import proc
-from .base import Container, Exit, StartFailed
+from .base import Container, Exit, StartFailed, stop_signal
+from .container_python import NAMES, make_python
 from .image_cache import Image, ImageCache
 
-PYTHONS = ("python", "python3", f"python3.{sys.version_info.minor}")
 NOT_FROM_THE_IMAGE = ("PATH", "HOME", "LD_LIBRARY_PATH", "PYTHONHOME", "LANG")
 WATCH_EVERY_S = 0.2
 DRAIN_S = 5.0  # longest time to read output after the first process has ended
@@ -37,8 +36,8 @@ class ProcessEngine:
 
     name = "process"
     note = (
-        "engine process: no container engine is used. Jobs run as processes of this user, with this Python and its "
-        "packages, without isolation; memory is watched, CPU is not limited."
+        "engine process: no container engine is used. Jobs run as processes of this user, with this Python and the "
+        "packages of their image, without isolation; memory is watched, CPU is not limited."
     )
 
     def __init__(self, folder: Path, registry: str, password: str) -> None:
@@ -50,17 +49,19 @@ class ProcessEngine:
         await self._images.pull(image)
 
     async def keep(self, image: str) -> None:
-        """Do nothing: this engine never pulls the layers of a base image."""
+        """Unpack a base image before the first job needs its packages. Raises PullFailed."""
+        await self._images.pull(image)
 
     async def start(self, container: Container, on_output: Callable[[bytes], None]) -> RunningProcess:
         image = await self._images.pull(container.image)
         scratch = Path(mkdtemp(prefix=proc.SCRATCH, dir=self._folder))
         argv = [*(image.config.get("Entrypoint") or ()), *(container.command or image.config.get("Cmd") or ())]
-        environment = _environment(container, image, scratch)
+        programs = make_python(scratch / "python", image.packages)
+        environment = _environment(container, image, scratch, programs)
         reader, writer = os.pipe()
         try:
             process = subprocess.Popen(  # noqa: ASYNC220 - returns as soon as the program runs
-                _in_root(argv, image.root),
+                _in_root(argv, image.root, programs),
                 cwd=_workdir(image),
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -74,8 +75,8 @@ class ProcessEngine:
             raise StartFailed(f"Error response from daemon: exec: {' '.join(argv[:1])!r}: {error}: unknown") from error
         finally:
             os.close(writer)
-        limit = container.memory_mib << 20
-        return RunningProcess(process, scratch, limit, self._waiters, await _pump(reader, on_output))
+        limit, stop = container.memory_mib << 20, stop_signal(image.config)
+        return RunningProcess(process, scratch, limit, self._waiters, await _pump(reader, on_output), stop)
 
     async def close(self) -> None:
         await self._images.close()
@@ -83,7 +84,7 @@ class ProcessEngine:
 
 
 class RunningProcess:
-    """A job's processes, with their memory limit and a scratch folder."""
+    """A job's processes, with their memory limit, their stop signal and a scratch folder."""
 
     def __init__(
         self,
@@ -92,8 +93,9 @@ class RunningProcess:
         memory_bytes: int,
         waiters: ThreadPoolExecutor,
         output: asyncio.Task[None],
+        stop: int = signal.SIGTERM,
     ) -> None:
-        self._process, self._scratch, self._output = process, scratch, output
+        self._process, self._scratch, self._output, self._stop = process, scratch, output, stop
         loop = asyncio.get_running_loop()
         self._code = loop.run_in_executor(waiters, process.wait)
         self._watch = loop.create_task(self._watch_memory(memory_bytes))
@@ -106,14 +108,14 @@ class RunningProcess:
         return Exit(code if code >= 0 else 128 - code, self._out_of_memory)
 
     async def signal(self, number: int) -> None:
-        """Send a signal to the first process, as in a container; SIGKILL goes to all processes."""
+        """Send a signal to the first process, as in a container; SIGKILL goes to all, SIGTERM is the stop signal."""
         if self._code.done():
             return
         with suppress(ProcessLookupError):
             if number == signal.SIGKILL:
                 os.killpg(self._process.pid, number)
             else:
-                self._process.send_signal(number)
+                self._process.send_signal(self._stop if number == signal.SIGTERM else number)
 
     async def close(self) -> None:
         self._watch.cancel()
@@ -158,7 +160,7 @@ async def _pump(reader: int, on_output: Callable[[bytes], None]) -> asyncio.Task
     return loop.create_task(forward())
 
 
-def _environment(container: Container, image: Image, scratch: Path) -> dict[str, str]:
+def _environment(container: Container, image: Image, scratch: Path, programs: Path) -> dict[str, str]:
     """Return the container's variables, without those of this process but LD_LIBRARY_PATH."""
     image_variables = dict(each.partition("=")[::2] for each in image.config.get("Env") or ())
     environment = {k: ":".join(_map(part, image.root) for part in v.split(":")) for k, v in image_variables.items()}
@@ -167,7 +169,7 @@ def _environment(container: Container, image: Image, scratch: Path) -> dict[str,
     home, tmp, secret = scratch / "home", scratch / "tmp", scratch / "secret"
     home.mkdir()
     tmp.mkdir()
-    environment |= {"PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+    environment |= {"PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
     environment |= {"HOME": str(home), "TMPDIR": str(tmp)}
     if library_path := os.environ.get("LD_LIBRARY_PATH"):
         environment["LD_LIBRARY_PATH"] = library_path
@@ -179,10 +181,11 @@ def _environment(container: Container, image: Image, scratch: Path) -> dict[str,
     return environment
 
 
-def _in_root(argv: list[str], root: Path) -> list[str]:
+def _in_root(argv: list[str], root: Path, programs: Path) -> list[str]:
     program = argv[0]
-    if program.rpartition("/")[2] in PYTHONS and not (root / program.lstrip("/")).is_file():
-        program = sys.executable
+    name = program.rpartition("/")[2]
+    if name in NAMES and not (root / program.lstrip("/")).is_file():
+        program = str(programs / name)
     return [_map(program, root), *(_map(word, root) for word in argv[1:])]
 
 

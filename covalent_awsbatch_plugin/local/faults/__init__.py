@@ -28,18 +28,28 @@ CUT_AFTER = "cut_after"  # the connection breaks after the call has taken effect
 CUT_AMID = "cut_amid"  # the response ends in its middle
 TEXT_ERROR = "text_error"  # a load balancer's error: status 500 and `text`, in no format of the service
 PORTAL = "portal"  # a captive portal answers instead of AWS: status 200 and the page `text`
-CALLS = frozenset({THROTTLE, ERROR, EXPIRED, SLOW, CUT_BEFORE, CUT_AFTER, CUT_AMID, TEXT_ERROR, PORTAL})
+SMALL_PAGES = "small_pages"  # a list comes in pages of three entries
+CALLS = frozenset({THROTTLE, ERROR, EXPIRED, SLOW, CUT_BEFORE, CUT_AFTER, CUT_AMID, TEXT_ERROR, PORTAL, SMALL_PAGES})
 
 # ---- of jobs: `of` is a job's name, with :index for an array's child -----------------------------------------------
 HOST_LOST = "host_lost"  # `after_s` seconds after its start the container is killed without a signal before
 SPOT = "spot"  # `after_s` seconds after its start the container gets SIGTERM, and later SIGKILL
-NOT_STARTED = "not_started"  # `text` is the reason: see PULLS, ROLE
+NOT_STARTED = "not_started"  # `text` is the reason: see PULLS, FARGATE_STARTS, ROLE
 STUCK = "stuck"  # the job stays RUNNABLE, with `text` as its reason, until the fault ends
 UNSEEN = "unseen"  # the first `times` DescribeJobs calls do not return the job
 AGENT = "agent"  # the container ended, but its exit code is unknown
-LATE_LOG = "late_log"  # log events arrive `delay_s` seconds late
-JOBS = frozenset({HOST_LOST, SPOT, NOT_STARTED, STUCK, UNSEEN, AGENT, LATE_LOG})
+LATE_LOG = "late_log"  # log events arrive in batches `delay_s` seconds late, as `_Late` says
+UNKNOWN_JOB = "unknown_job"  # the first `times` TerminateJob and CancelJob calls do not know the job
+JOBS = frozenset({HOST_LOST, SPOT, NOT_STARTED, STUCK, UNSEEN, AGENT, LATE_LOG, UNKNOWN_JOB})
 LOSSES = (HOST_LOST, SPOT)
+
+# ---- of job definitions, which AWS shows late: `of` is a definition's name -------------------------------------------
+UNKNOWN_DEFINITION = "unknown_definition"  # the first `times` SubmitJob calls do not know the new definition
+STALE_DEFINITION = (
+    "stale_definition"  # the first `times` DescribeJobDefinitions calls show a deregistered one as active
+)
+DEFINITIONS = frozenset({UNKNOWN_DEFINITION, STALE_DEFINITION})
+KINDS = CALLS | JOBS | DEFINITIONS
 
 # https://docs.aws.amazon.com/batch/latest/userguide/job_retries.html has the first; the second is Fargate's.
 HOST_TERMINATED = "Host EC2 (instance i-0f00dfeed0badcafe) terminated."
@@ -60,6 +70,14 @@ PULLS = {
     "network": f"{_PULL}Get https://1.dkr.ecr.us-east-1.amazonaws.com/v2/: dial tcp 10.0.0.1:443: i/o timeout",
     "disk_full": f"{_PULL}write /var/lib/docker/tmp/GetImageBlob1: no space left on device",
     "unclear": f"{_PULL}context canceled",
+}
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/resource-initialization-error.html; on Fargate these are
+# the status reason of a job, without "Task failed to start".
+FARGATE_STARTS = {
+    "resources": "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval "
+    "failed: unable to retrieve ecr registry auth: service call has been retried 3 time(s): RequestError: send request "
+    "failed",
+    "network": "Timeout waiting for network interface provisioning to complete.",
 }
 ROLE = (
     "ECS was unable to assume the role 'arn:aws:iam::123456789012:role/CovalentBatchJobRole' that was provided for "
@@ -98,12 +116,15 @@ class Fault:
     after_s: float = 0.0
     once_heard: bool = False
     delay_s: float = 0.0
+    every_s: float = 0.0
+    out_of_order: bool = False
+    twice: bool = False
     text: str = ""
     until: float = field(default=float("inf"), init=False)
 
     def __post_init__(self) -> None:
-        if self.kind not in CALLS | JOBS:
-            raise ValueError(f"{self.kind!r} is no fault; there are {', '.join(sorted(CALLS | JOBS))}")
+        if self.kind not in KINDS:
+            raise ValueError(f"{self.kind!r} is no fault; there are {', '.join(sorted(KINDS))}")
         self.text = self.text or _TEXTS.get(self.kind, "")
 
     def fits(self, kinds: Iterable[str], name: str, who: str, now: float) -> bool:
@@ -130,13 +151,20 @@ class Sink(Protocol):
     def close(self) -> None: ...
 
 
+class LogSink(Sink, Protocol):
+    """A log stream that can also receive lines out of order and twice."""
+
+    def write_reversed(self, data: bytes) -> None: ...
+    def repeat(self) -> None: ...
+
+
 class Faults:
     """The faults that are still to happen, for the API's threads and the scheduler's loop. `add` calls `added`."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._lock = clock, threading.Lock()
         self._faults: list[Fault] = []
-        self._looks: Counter[str] = Counter()
+        self._looks: Counter[tuple[str, str]] = Counter()
         self.added: Callable[[], object] = lambda: None
 
     def add(self, fault: Fault) -> None:
@@ -176,31 +204,62 @@ class Faults:
 
     def unseen(self, job: Named) -> bool:
         """Return whether this DescribeJobs call must leave the job out. `times` counts for each job."""
+        return self._counts(UNSEEN, job.label, job.id)
+
+    def unknown(self, job: Named) -> bool:
+        """Return whether this TerminateJob or CancelJob call must not know the job. `times` counts for each job."""
+        return self._counts(UNKNOWN_JOB, job.label, job.id)
+
+    def hides(self, kind: str, definition: str, arn: str) -> bool:
+        """Return whether this call shows a definition (name and ARN) late. `times` counts for each revision."""
+        return self._counts(kind, definition, arn)
+
+    def _counts(self, kind: str, name: str, key: str) -> bool:
+        """Return whether a fault applies to this call; its `times` count for each key, the id of one thing."""
         with self._lock:
-            fault = self._find((UNSEEN,), job.label)
+            fault = self._find((kind,), name)
             if fault is None or fault.times is None:
                 return fault is not None
-            self._looks[job.id] += 1
-            return self._looks[job.id] <= fault.times
+            self._looks[kind, key] += 1
+            return self._looks[kind, key] <= fault.times
 
-    def sink(self, job: Named, sink: Sink) -> Sink:
+    def sink(self, job: Named, sink: LogSink) -> Sink:
         late = self.of_job(job, LATE_LOG)
-        return _Late(sink, late.delay_s) if late else sink
+        return _Late(sink, late) if late else sink
 
 
 class _Late:
-    """A sink that passes on each write after a delay, in order."""
+    """A sink that passes writes on late, as awslogs and CloudWatch may.
 
-    def __init__(self, sink: Sink, delay_s: float) -> None:
-        self._sink, self._delay_s, self.name = sink, delay_s, sink.name
+    With `every_s`, what is written within that time is one batch. Batches arrive `delay_s` later. With `out_of_order`
+    the lines of a batch arrive in reverse, each with its own time; with `twice` a batch arrives a second time.
+    """
+
+    def __init__(self, sink: LogSink, fault: Fault) -> None:
+        self._sink, self._fault, self.name = sink, fault, sink.name
+        self._batch: list[bytes] = []
         self._waiting: list[Callable[[], None]] = []
 
     def write(self, data: bytes) -> None:
-        self._later(lambda: self._sink.write(data))
+        if not self._batch:
+            asyncio.get_running_loop().call_later(self._fault.every_s, self._send)
+        self._batch.append(data)
 
     def close(self) -> None:
-        self._later(self._sink.close)
+        self._send()
+        self._later(self._sink.close, 0.1)  # after what repeats
 
-    def _later(self, call: Callable[[], None]) -> None:
+    def _send(self) -> None:
+        data, self._batch = b"".join(self._batch), []
+        if not data:
+            return
+        if self._fault.out_of_order:
+            self._later(lambda: self._sink.write_reversed(data))
+        else:
+            self._later(lambda: self._sink.write(data))
+        if self._fault.twice:
+            self._later(self._sink.repeat, 0.05)  # at another time of ingestion
+
+    def _later(self, call: Callable[[], None], more_s: float = 0) -> None:
         self._waiting.append(call)
-        asyncio.get_running_loop().call_later(self._delay_s, lambda: self._waiting.pop(0)())
+        asyncio.get_running_loop().call_later(self._fault.delay_s + more_s, lambda: self._waiting.pop(0)())

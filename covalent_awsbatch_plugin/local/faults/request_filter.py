@@ -108,7 +108,7 @@ def before_moto(gate: Gate, app: Wsgi) -> Wsgi:
         if not gate.admit(who, operation, int(environ.get("CONTENT_LENGTH") or 0)):
             return without_body_for_head(environ, throttled(service, start_response))
         if fault := gate.faults.of_call(operation, who):
-            return perform(fault, service, app, environ, start_response)
+            return perform(fault, operation, app, environ, start_response)
         return app(environ, start_response)
 
     return gated

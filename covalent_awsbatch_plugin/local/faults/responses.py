@@ -18,6 +18,7 @@ from aiohttp import web
 from .. import faults
 from ..ecr.registry import problem
 from . import Fault, Faults
+from .small_pages import small_pages
 
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -70,14 +71,16 @@ def without_body_for_head(environ: dict[str, Any], body: Iterable[bytes]) -> Ite
     return [] if environ["REQUEST_METHOD"] == "HEAD" else body
 
 
-def perform(fault: Fault, service: str, app: Wsgi, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Return the response to a call of moto's server under a fault."""
+def perform(fault: Fault, operation: str, app: Wsgi, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """Return the response to a call of moto's server under a fault. `operation` is like `batch:SubmitJob`."""
     match fault.kind:
         case faults.THROTTLE | faults.ERROR | faults.EXPIRED:
-            return without_body_for_head(environ, refused(fault, service, start_response))
+            return without_body_for_head(environ, refused(fault, operation.partition(":")[0], start_response))
         case faults.TEXT_ERROR | faults.PORTAL:
             start_response(*_page(fault))
             return without_body_for_head(environ, [fault.text.encode()])
+        case faults.SMALL_PAGES:
+            return small_pages(operation, app, environ, start_response)
         case faults.SLOW:
             time.sleep(fault.delay_s)
             return app(environ, start_response)

@@ -13,6 +13,7 @@ import json
 import re
 import threading
 from collections.abc import Mapping
+from contextvars import ContextVar
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -44,7 +45,8 @@ ALWAYS = {
 DELETED = re.compile(rb"<Object>.*?</Object>", re.DOTALL)
 KEY = re.compile(rb"<Key>(.*?)</Key>")
 TAGS, TAG_OPERATIONS = "/v1/tags/", {"GET": "ListTagsForResource", "POST": "TagResource", "DELETE": "UntagResource"}
-JSON_SERVICES = {"batch", "ecr", "logs"}
+JSON_SERVICES = {"batch", "ecr", "logs", "servicequotas"}
+MODELS = {"servicequotas": "service-quotas"}  # botocore's model of a service that signs with another name
 SECURE = {"aws:SecureTransport": "true"}  # the offline AWS uses plain HTTP, on the loopback only
 
 
@@ -117,7 +119,19 @@ def of_statement(statement: dict[str, Any], action: str, resource: str, context:
 
 
 ANYTHING = ["*"]
-_TESTS = {"StringEquals": lambda value, allowed: value in allowed, "Bool": lambda value, allowed: value in allowed}
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
+_TESTS = {
+    "StringEquals": lambda value, allowed: value in allowed,
+    "StringEqualsIfExists": lambda value, allowed: value is None or value in allowed,
+    "StringNotEquals": lambda value, allowed: value not in allowed,
+    "StringNotEqualsIfExists": lambda value, allowed: value is None or value not in allowed,
+    "StringLike": lambda value, allowed: value is not None and any(fnmatchcase(value, each) for each in allowed),
+    "StringNotLike": lambda value, allowed: not any(fnmatchcase(value or "", each) for each in allowed),
+    "Null": lambda value, allowed: str(value is None).lower() in allowed,
+    "Bool": lambda value, allowed: value in allowed,
+}
+# The condition keys of the S3 request that this thread answers.
+CONDITIONS: ContextVar[Mapping[str, str]] = ContextVar("conditions", default={})  # noqa: B039 - never changed
 
 
 def _holds(conditions: Mapping[str, Mapping[str, Any]], context: Mapping[str, str]) -> bool:
@@ -204,19 +218,25 @@ def _service_and_region(response: Any) -> tuple[str, str]:
 
 
 def _deleted(bucket: str, body: bytes) -> list[Need]:
-    """Return the permissions of DeleteObjects: one for each key, and another one for a version."""
+    """Return the permissions of DeleteObjects: one for each key, and another one for a version.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html, "Permissions"
+    """
     permissions = []
     for each in DELETED.findall(body):
         key = KEY.search(each)
-        action = "s3:DeleteObjectVersion" if b"<VersionId>" in each else "s3:DeleteObject"
-        permissions.append(Need(action, f"{bucket}/{key[1].decode() if key else ''}"))
+        of_object = f"{bucket}/{key[1].decode() if key else ''}"
+        permissions.append(Need("s3:DeleteObject", of_object))
+        if b"<VersionId>" in each:
+            permissions.append(Need("s3:DeleteObjectVersion", of_object))
     return permissions
 
 
 @cache
 def _names(service: str) -> dict[str, str]:
     """Return the operations of a service, by their names in lower case."""
-    return {name.lower(): name for name in botocore.session.get_session().get_service_model(service).operation_names}
+    model = botocore.session.get_session().get_service_model(MODELS.get(service, service))
+    return {name.lower(): name for name in model.operation_names}
 
 
 def _parameters(response: Any) -> dict[str, Any]:
@@ -264,7 +284,8 @@ def _is_action_permitted(
 
     S3 calls it for bucket policies.
     """
-    return of_statement(self._statement, action, resource, SECURE | dict(incoming_condition_values or {}))
+    context = SECURE | dict(CONDITIONS.get()) | dict(incoming_condition_values or {})
+    return of_statement(self._statement, action, resource, context)
 
 
 def install(log: Path | None) -> None:

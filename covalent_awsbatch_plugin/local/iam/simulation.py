@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 from xml.sax.saxutils import escape
 
+from moto.iam.exceptions import NotFoundException
 from moto.iam.models import iam_backends
 from moto.iam.responses import IamResponse
 
@@ -43,8 +44,12 @@ def _listed(query: dict[str, list[str]], name: str) -> list[str]:
 
 
 def _policies(account: str, arn: str) -> list[Any]:
+    """Return a principal's policies. Raises NotFoundException for an ARN that no principal has, as one without path."""
     backend, name = iam_backends[account]["aws"], arn.rpartition("/")[2]
-    if ":user/" in arn:
+    of_user = ":user/" in arn
+    if (backend.get_user(name) if of_user else backend.get_role(name)).arn != arn:
+        raise NotFoundException(f"The entity {arn} does not exist.")
+    if of_user:
         inline: list[Any] = [backend.get_user_policy(name, each) for each in backend.list_user_policies(name)]
         return [*inline, *backend.list_attached_user_policies(name)[0]]
     inline = [backend.get_role_policy(name, each)[1] for each in backend.list_role_policies(name)]

@@ -14,9 +14,8 @@ import io
 import json
 import pickle
 import platform
-import shutil
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -26,6 +25,13 @@ _HEADER_AT = 2 * _OFFSET_BYTES
 _STEP = 3 * 256 * 1024  # bytes of pickle turned into base64 at a time: a multiple of 3, so no step needs padding
 _BIG = 8 * 1024 * 1024
 _WRITTEN_IN_FULL = (bytes, bytearray, tuple, list, dict, set, frozenset)
+
+
+class Writable(Protocol):
+    """A file that is written to from its beginning to its end."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Append the data; return their size."""
 
 
 def header(path: Path) -> dict[str, Any]:
@@ -70,29 +76,60 @@ def pickle_size(path: Path) -> int:
         return size // 4 * 3 - file.read().count(b"=")
 
 
-def loads(base64: str) -> Any:
-    """Return the value of a base64 pickle in Covalent's JSON (a hook's function or arguments)."""
-    return pickle.loads(binascii.a2b_base64(base64))
+def pickle_in(base64: str) -> IO[bytes]:
+    """Return a stream of a base64 pickle in Covalent's JSON (a hook's function or arguments)."""
+    return io.BytesIO(binascii.a2b_base64(base64))
 
 
 def save(value: Any, path: Path) -> None:
-    """Write the archive of `value`. An exception of pickling is raised."""
+    """Write the archive of `value` to a file. An exception of pickling is raised."""
+    draft_path = path.with_suffix(".pickle")
+    with draft_path.open("w+b") as draft, path.open("wb") as file:
+        pickle_into(value, draft)
+        size = draft.tell()
+        draft.seek(0)
+        write(value, draft, size, file)
+    draft_path.unlink()
+
+
+def pickle_into(value: Any, draft: Writable) -> bool:
+    """Write the pickle of `value` in base64; return whether it has Python's plain values only.
+
+    Plain values can always be unpickled; others do what their classes say. An exception of pickling is raised.
+    """
     import cloudpickle
 
-    draft = path.with_suffix(".pickle")
-    with draft.open("wb") as file:
-        sink = _Encoding(file)
-        cloudpickle.dump(value, sink)
-        sink.finish()
-    text = _text(value, draft.stat().st_size).encode("utf-8", "backslashreplace")
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        plain = True
+
+        def reducer_override(self, value: Any, /) -> Any:  # called for all but plain values
+            self.plain = False
+            return super().reducer_override(value)
+
+    sink = _Encoding(draft)
+    pickler = Pickler(sink)
+    pickler.dump(value)
+    sink.finish()
+    return pickler.plain
+
+
+def unpickle_from(draft: IO[bytes]) -> Any:
+    """Return the value whose pickle `pickle_into` wrote. An exception of unpickling is raised."""
+    return pickle.load(io.BufferedReader(_Decoded(draft), _STEP))
+
+
+def write(value: Any, draft: IO[bytes], size: int, file: Writable) -> None:
+    """Write the archive of `value`, whose pickle `pickle_into` wrote; `size` is that of the draft in bytes."""
+    import cloudpickle
+
+    text = _text(value, size).encode("utf-8", "backslashreplace")
     head = json.dumps(_header(value, cloudpickle.__version__)).encode()
     text_at = _HEADER_AT + len(head)
-    with path.open("wb") as file, draft.open("rb") as pickled:
-        file.write(text_at.to_bytes(_OFFSET_BYTES, "big") + (text_at + len(text)).to_bytes(_OFFSET_BYTES, "big"))
-        file.write(head)
-        file.write(text)
-        shutil.copyfileobj(pickled, file, _STEP)
-    draft.unlink()
+    file.write(text_at.to_bytes(_OFFSET_BYTES, "big") + (text_at + len(text)).to_bytes(_OFFSET_BYTES, "big"))
+    file.write(head)
+    file.write(text)
+    while step := draft.read(_STEP):
+        file.write(step)
 
 
 def _header(value: Any, cloudpickle_version: str) -> dict[str, Any]:
@@ -145,7 +182,7 @@ class _Decoded(io.RawIOBase):
 class _Encoding:
     """A writer that takes a pickle in pieces and writes one base64 text."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: Writable) -> None:
         self._file = file
         self._rest = bytearray()
 

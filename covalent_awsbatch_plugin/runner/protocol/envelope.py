@@ -4,7 +4,8 @@
 """The output of a container: one authenticated object with the outcome of each task.
 
 Bytes: magic (8), HMAC-SHA256 of the rest (32), length of the header (8, big-endian), header (JSON), inline parts.
-The header names its version. Version 2 added `usage` to each task; version 1 is read, for a job can outlive an update.
+The header names its version. Version 2 added `usage` to each task, and version 3 the outcome `no_room`; older versions
+are read, for a job can outlive an update.
 Only the task's description and the client have the key, so a result is checked before anything in it is unpickled.
 """
 
@@ -17,8 +18,8 @@ from dataclasses import asdict, dataclass, field
 from types import NoneType
 from typing import Any
 
-VERSION = 2
-READABLE_VERSIONS = (1, VERSION)
+VERSION = 3
+READABLE_VERSIONS = (1, 2, VERSION)
 MAGIC = b"CVAWSB\x00\x01"
 _MAC = slice(8, 40)
 _LENGTH = slice(40, 48)
@@ -29,6 +30,7 @@ _LARGEST_FIGURE = 2**63
 RETURNED = "returned"
 RAISED = "raised"
 UNPICKLABLE = "unpicklable"  # returned a value that can't be pickled
+NO_ROOM = "no_room"  # returned a value that neither the full disk of the container nor its memory has room for
 EXITED = "exited"  # sys.exit, os._exit
 KILLED = "killed"  # by a signal that the runner did not send
 OUT_OF_MEMORY = "out_of_memory"  # by the kernel, for the container's memory was used up
@@ -37,7 +39,7 @@ TIMED_OUT = "timed_out"  # by the runner, for its own time limit was over while 
 NO_INPUT = "no_input"  # its function, hooks or an argument could not be read, or is not what was packed
 NOT_RUN = "not_run"  # an earlier task of its group, whose value it needs, did not return
 OUTCOMES = (
-    RETURNED, RAISED, UNPICKLABLE, EXITED, KILLED, OUT_OF_MEMORY, TERMINATED, TIMED_OUT, NO_INPUT, NOT_RUN,
+    RETURNED, RAISED, UNPICKLABLE, NO_ROOM, EXITED, KILLED, OUT_OF_MEMORY, TERMINATED, TIMED_OUT, NO_INPUT, NOT_RUN,
 )  # fmt: skip
 
 # The parts of a result. `output` is Covalent's archive; `error` is the remote traceback, UTF-8; `exception` is pickled.
@@ -147,7 +149,8 @@ def _check_version(version: Any) -> None:
     """Raise BadEnvelope for a version that this code can't read."""
     if _typed(version, int) in READABLE_VERSIONS:
         return
-    formats = " and ".join(map(str, READABLE_VERSIONS))
+    *others, last = map(str, READABLE_VERSIONS)
+    formats = f"{', '.join(others)} and {last}"
     raise BadEnvelope(
         f"the result has format {version}, and this covalent-awsbatch-plugin reads formats {formats}: "
         "read it with the version of covalent-awsbatch-plugin that submitted the job"

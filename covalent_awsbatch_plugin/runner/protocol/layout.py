@@ -17,33 +17,23 @@ FORMAT_VERSION = 2  # of the task file and the payload; a runner reads its own v
 ROOT = "covalent"
 RUNNER_DIR = f"{ROOT}/runner"
 RUNNER_PACKAGE = "covalent_awsbatch_runner"  # the copy of this folder, under its name inside the image
+SPAWNED = "covalent_awsbatch_script"  # the module that a process of multiprocessing imports in place of the script
 PLUGIN_DIR = f"{RUNNER_DIR}/plugin"  # the part of this package that tasks may import, where the image lacks it
 ENV_DIR = f"{ROOT}/env"  # the task's Python packages, as an installer writes them: modules, and bin/
 CODE_DIR = f"{ROOT}/code"  # the user's own modules
+COVALENT_DIR = f"{ROOT}/sdk"  # Covalent and what it imports, where a pickle refers to it
 PAYLOAD_FILE = f"{ROOT}/payload"  # the payload of the job's tasks (`payload`), where the image contains it
 ENTRYPOINT = ("python3", "-s", f"/{RUNNER_DIR}")  # -s: no user site-packages of whatever user the base image has
-
-
-# ---- in the folder into which a container unpacks its own part of the payload ----------------------------------------
-TASKS_DIR = "tasks"
-OBJECTS_DIR = "objects"
-
-
-def task_file(index: int) -> str:
-    """Return the path, relative to that folder, of the description of task `index` (0 when the job is no array)."""
-    return f"{TASKS_DIR}/{index}.json"
-
-
-def object_file(sha256: str) -> str:
-    """Return the path, relative to that folder, of a function or an argument that came in the payload."""
-    return f"{OBJECTS_DIR}/{sha256}"
-
 
 # ---- in the job's environment: places and names, never secrets; nothing grows with the number of tasks ---------------
 ENV_DISPATCH_ID = "COVALENT_AWSBATCH_DISPATCH_ID"
 ENV_BUCKET = "COVALENT_AWSBATCH_BUCKET"
 ENV_RESULTS_PREFIX = "COVALENT_AWSBATCH_RESULTS_PREFIX"
+ENV_EARLIER_ATTEMPTS = "COVALENT_AWSBATCH_EARLIER_ATTEMPTS"  # of earlier jobs for the same tasks; unset: none
 ENV_REGION = "COVALENT_AWSBATCH_REGION"  # the bucket's; if unset, AWS_REGION and AWS_DEFAULT_REGION are read
+ENV_ENDPOINT = "COVALENT_AWSBATCH_S3_ENDPOINT"  # the URL of S3 in that Region; if unset, the client's own rule
+ENV_SSE = "COVALENT_AWSBATCH_SSE"  # the server-side encryption of results; if unset, the bucket's default
+ENV_KMS_KEY = "COVALENT_AWSBATCH_KMS_KEY"  # the KMS key of that encryption
 # Where several tasks share a container. Without the first, container and task are one, and AWS Batch keeps the time.
 ENV_TASKS_PER_JOB = "COVALENT_AWSBATCH_TASKS_PER_JOB"
 ENV_PARALLEL_TASKS = "COVALENT_AWSBATCH_PARALLEL_TASKS"  # how many of these run at once
@@ -72,9 +62,9 @@ def payload_key(sha256: str) -> str:
     return f"{S3_ROOT}/objects/tasks/{sha256}"
 
 
-def results_prefix(dispatch_id: str, task_group_id: int) -> str:
-    """Return the prefix under which all jobs and attempts of one task group write."""
-    return f"{S3_ROOT}/results/{dispatch_id}/{task_group_id}"
+def state_key(dispatch_id: str, node_id: int) -> str:
+    """Return the prefix under which a task may keep its state; the same for all jobs and attempts of the task."""
+    return f"{S3_ROOT}/results/{dispatch_id}/state/{node_id}"
 
 
 def member_id(job_id: str, member: int) -> str:

@@ -15,7 +15,7 @@ from .layout import FORMAT_VERSION
 IN_IMAGE = "image"
 IN_S3 = "s3"
 
-FUNCTION = "function"  # the one kind of task today
+FUNCTION, CALLS = KINDS = ("function", "calls")  # what a task runs: one call, or several of one function
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class ObjectRef:
 
     Functions and arguments are pickles, without Covalent's archive around them: its text of the value may contain an
     address, and then the same task would have another name in each process. `place` is `IN_IMAGE`, in the same payload
-    as the description (`layout.object_file`), or `IN_S3`, a separate object in the bucket (`layout.object_key`).
+    as the description, or `IN_S3`, a separate object in the bucket (`layout.object_key`).
     """
 
     sha256: str
@@ -47,7 +47,9 @@ class ObjectRef:
 class TaskSpec:
     """One electron of Covalent; `args` and `kwargs` are the node ids of its inputs.
 
-    `python` is the version that pickled the function. `kind` is what the runner has to run.
+    `python` is the version that pickled the function. With `kind` CALLS its one argument is a list of pairs of
+    arguments and keyword arguments, and its value is `runner.calls.run_calls` of them. `sources` are the lines of the
+    function in the user's script, for tracebacks (`script.SourceLines`); they don't belong to the task's content.
     """
 
     node_id: int
@@ -58,6 +60,7 @@ class TaskSpec:
     args: tuple[int, ...] = ()
     kwargs: dict[str, int] = field(default_factory=dict)
     kind: str = FUNCTION
+    sources: ObjectRef | None = None
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,8 @@ class TaskFile:
 
 
 def _task_spec(body: dict[str, Any]) -> TaskSpec:
-    if (kind := body["kind"]) != FUNCTION:
-        raise ValueError(f"its node {body['node_id']} is of the kind {kind!r}, and this runner runs functions only")
+    if (kind := body["kind"]) not in KINDS:
+        raise ValueError(f"its node {body['node_id']} is of the kind {kind!r}, which this runner does not know")
     return TaskSpec(
         node_id=body["node_id"],
         name=body["name"],
@@ -108,4 +111,5 @@ def _task_spec(body: dict[str, Any]) -> TaskSpec:
         args=tuple(body["args"]),
         kwargs=dict(body["kwargs"]),
         kind=kind,
+        sources=ObjectRef(**body["sources"]) if body.get("sources") else None,
     )

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import hmac
 import secrets
 from pathlib import Path
 
@@ -18,16 +17,9 @@ from ..errors import StagingError
 SECRET_BYTES = 32
 
 
-def result_key(content_digest: str) -> bytes:
-    """Return the key that authenticates the result of a task with this content.
-
-    It is derived: a restarted server can read the results of jobs it has forgotten, and the same task gives the same
-    image.
-    """
-    return hmac.digest(_secret(data_dir() / "result-secret"), content_digest.encode(), "sha256")
-
-
-def _secret(path: Path) -> bytes:
+def result_secret() -> bytes:
+    """Return the secret of this installation, made at the first call. Raises StagingError if it can't be trusted."""
+    path = data_dir() / "result-secret"
     try:
         secret = _read_or_made(path)
     except OSError as error:

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from covalent_awsbatch_plugin.errors import StagingError
-from covalent_awsbatch_plugin.tasks import result_key
+from covalent_awsbatch_plugin.tasks.packing import result_key
+from covalent_awsbatch_plugin.tasks.result_secret import result_secret
 
 ROOT = Path(__file__).parents[2]
-ASK = "from covalent_awsbatch_plugin.tasks.result_key import result_key; print(result_key('task').hex())"
+ASK = "from covalent_awsbatch_plugin.tasks.result_secret import result_secret; print(result_secret().hex())"
 
 
 @pytest.fixture(autouse=True)
@@ -30,19 +31,20 @@ def test_processes_that_begin_at_once_agree(data: Path) -> None:
         subprocess.Popen([sys.executable, "-c", ASK], stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(6)
     ]
     keys = {process.communicate()[0] for process in asking}
-    assert keys == {f"{result_key.result_key('task').hex()}\n"}
+    assert keys == {f"{result_secret().hex()}\n"}
     assert [path.name for path in data.iterdir()] == ["result-secret"]
 
 
 def test_it_is_its_owners_alone(data: Path) -> None:
-    result_key.result_key("task")
+    result_secret()
     assert stat.S_IMODE((data / "result-secret").stat().st_mode) == 0o600
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
     assert len((data / "result-secret").read_bytes()) == 32
 
 
 def test_each_task_has_a_key_of_its_own_and_always_the_same() -> None:
-    assert result_key.result_key("a") == result_key.result_key("a") != result_key.result_key("b")
+    secret = result_secret()
+    assert result_key(secret, "a") == result_key(result_secret(), "a") != result_key(secret, "b")
 
 
 def test_a_secret_that_was_cut_is_refused_and_not_used(data: Path) -> None:
@@ -50,7 +52,7 @@ def test_a_secret_that_was_cut_is_refused_and_not_used(data: Path) -> None:
     (data / "result-secret").write_bytes(b"")
     (data / "result-secret").chmod(0o600)
     with pytest.raises(StagingError, match=r"result-secret does not have 32 bytes") as caught:
-        result_key.result_key("task")
+        result_secret()
     assert "Remove it" in caught.value.advice
 
 
@@ -60,4 +62,4 @@ def test_a_full_disk_leaves_no_half_secret(data: Path) -> None:
     done = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True, cwd=ROOT, check=False)
     assert "StagingError" in done.stderr and "File too large" in done.stderr
     assert list(data.iterdir()) == []
-    assert result_key.result_key("task")
+    assert result_secret()

@@ -9,7 +9,7 @@ import asyncio
 
 import pytest
 
-from covalent_awsbatch_plugin.core.single_flight import Once, together
+from covalent_awsbatch_plugin.core.concurrency import Once, together
 
 
 class Work:
