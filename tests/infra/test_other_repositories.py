@@ -12,6 +12,7 @@ import pytest
 from covalent_awsbatch_plugin.aws.ecr import ECR, registry_of
 from covalent_awsbatch_plugin.aws.session import AWS, Connection
 from covalent_awsbatch_plugin.iam import ROLES
+from covalent_awsbatch_plugin.infra import checks
 from covalent_awsbatch_plugin.infra.stack_names import configured_names
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.settings import Settings
@@ -79,3 +80,17 @@ def test_the_key_of_the_bucket_is_in_the_policies(role: str, key: str) -> None:
 
 def test_the_execution_role_needs_no_key() -> None:
     assert "UseKey" not in statements("execution", kms_key="k")
+
+
+@pytest.mark.parametrize(
+    ("region", "prefix"),
+    [
+        ("eu-west-1", "com.amazonaws"),
+        ("cn-north-1", "cn.com.amazonaws"),
+        ("us-iso-east-1", "gov.ic.c2s"),
+    ],
+)
+def test_vpc_endpoints_are_known_by_their_partitions_names(region: str, prefix: str) -> None:
+    endpoints = [f"{prefix}.{region}.{service}" for service in checks.SERVICES]
+    assert checks.way_out("subnet-1", [], False, endpoints, region).state == checks.OK
+    assert checks.way_out("subnet-1", [], False, endpoints[1:], region).state == checks.WRONG
