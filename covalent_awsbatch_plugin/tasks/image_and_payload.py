@@ -70,7 +70,11 @@ class ImageMaker:
         image = await self._image(settings, resources, base, dependencies.layers, OF_ENVIRONMENT)
         payload = await self._services.in_thread(payload_of, packages, dispatch_ids, settings.tasks_per_job)
         parts = ImageAndPayload(image, payload)
-        await self._cleanup.hold(payload.key)
+        try:
+            await self._cleanup.hold(payload.key)
+        except BaseException:
+            self._cleanup.release(image.digest)
+            raise
         try:
             await resources.store.put(payload.key, payload.data, settings.encryption)
         except BaseException:
