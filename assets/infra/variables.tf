@@ -370,6 +370,17 @@ variable "poll_freq" {
   }
 }
 
+variable "outage_patience" {
+  description = "Longest time, in seconds, that one request to AWS or to a registry is repeated while no answer comes; then the task fails, and the error names the job that may still run. 0: not repeated."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.outage_patience == null ? true : var.outage_patience >= 0 && var.outage_patience <= 604800
+    error_message = "outage_patience must be from 0 to 604800."
+  }
+}
+
 variable "cache_dir" {
   description = "Local folder for files that are uploaded or downloaded, in a subfolder that only you can read; files older than a day are deleted. Empty: `covalent-awsbatch/staging` in your cache folder."
   type        = string
@@ -548,6 +559,7 @@ locals {
     time_limit                = var.time_limit
     start_patience            = var.start_patience
     poll_freq                 = var.poll_freq
+    outage_patience           = var.outage_patience
     cache_dir                 = var.cache_dir
     container_image_uri       = var.container_image_uri
     environment               = var.environment

@@ -67,7 +67,7 @@ class Queues:
             raise NotFound(
                 f"The job queue `{name}` does not exist in this account's Region {await self._aws.region()}.",
                 says="AWS says: no queue of that name or ARN.",
-                advice="Correct batch_queue, region or profile in [executors.awsbatch];"
+                advice="Correct `batch_queue`, `region` or `profile`;"
                 " `aws batch describe-job-queues` lists the queues.",
             )
         queue = answer["jobQueues"][0]

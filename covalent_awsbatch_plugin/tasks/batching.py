@@ -25,7 +25,7 @@ MIB = 1024 * 1024
 
 # Tasks that differ in these settings alone can share a job.
 _NOT_OF_THE_JOB = {
-    "cache_dir", "poll_freq", "max_baked_mib",
+    "cache_dir", "poll_freq", "max_baked_mib", "outage_patience",
     "environment", "bake_deps_pip", "max_cache_gib",  # the dependency layers made from them are compared instead
 }  # fmt: skip
 
@@ -74,7 +74,11 @@ class Batcher:
         ]  # fmt: skip
         if not task.shares_jobs:
             parts.append(task.staged.dispatch_id)
-        queue = self._queues.setdefault(" ".join(parts), _Queue(self._submit, settings, self._clock))
+        kind = " ".join(parts)
+        if kind not in self._queues:
+            self._queues = {name: queue for name, queue in self._queues.items() if queue.is_in_use}
+            self._queues[kind] = _Queue(self._submit, settings, self._clock)
+        queue = self._queues[kind]
         request = _Request(task, asyncio.get_running_loop().create_future())
         queue.add(request)
         try:
@@ -82,6 +86,13 @@ class Batcher:
         except asyncio.CancelledError:
             await self._abandon(request, give_back)
             raise
+
+    async def aclose(self) -> None:
+        """Cancel the submissions under way; each ends the job that comes of it. No caller may enqueue any more."""
+        under_way = [task for queue in self._queues.values() for task in queue.running()]
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
 
     async def _abandon(self, request: _Request, give_back: GiveBack) -> None:
         """Remove a task whose caller has gone: it is not submitted, or its job is ended."""
@@ -137,6 +148,15 @@ class _Queue:
     def capacity(self) -> int:
         """The most tasks that one array job can run."""
         return self.settings.max_array_size * self.settings.tasks_per_job
+
+    @property
+    def is_in_use(self) -> bool:
+        """False if no task is under way or came so lately that the next one is waited for."""
+        return bool(self.running()) or self.clock() - self.arrivals.last < self.settings.array_linger
+
+    def running(self) -> list[asyncio.Task[None]]:
+        """Return the tasks of submissions that have not ended."""
+        return [task for task in (self.flusher, *self.submitting) if task and not task.done()]
 
     def add(self, request: _Request) -> None:
         close = self.arrivals.note(self.clock(), self.settings.array_linger)

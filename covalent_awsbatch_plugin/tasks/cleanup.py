@@ -13,7 +13,7 @@ import asyncio
 import functools
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ..aws.s3 import Store
@@ -71,39 +71,31 @@ class Cleanup:
         self._sweeping: asyncio.Task[None] | None = None
         services.aws.on_close(self._aclose)
 
-    async def hold(self, name: str) -> bool:
-        """Hold an artifact until `release`; return False if it was deleted just now and must be created anew."""
-        self._held[name] += 1
-        deleting = self._deleting.get(name)
-        if deleting:
-            try:
-                await deleting.wait()
-            except BaseException:  # the caller does not know that it holds the artifact, so it can't release it
-                self.release(name)
-                raise
-        return deleting is None
+    async def hold(self, *names: str) -> bool:
+        """Hold artifacts until `release`; return False if one was deleted just now and must be created anew.
 
-    async def hold_all(self, names: Collection[str]) -> None:
-        """Hold artifacts; if the caller is cancelled meanwhile, none of them is held."""
-        holds = [asyncio.ensure_future(self.hold(name)) for name in names]
+        A cancelled caller holds none of them.
+        """
+        self._held.update(names)
+        deleting = [self._deleting[name] for name in names if name in self._deleting]
         try:
-            await asyncio.gather(*holds)
+            for each in deleting:
+                await each.wait()
         except BaseException:
-            await asyncio.wait(holds)
-            for name, hold in zip(names, holds, strict=True):
-                if not hold.cancelled() and not hold.exception():
-                    self.release(name)
+            self.release(*names)
             raise
+        return not deleting
 
     def discard(self, artifacts: JobArtifacts) -> None:
         """Sweep the artifacts of a submission that was refused, so that no job came of it; they are held already."""
         self._sweep_soon(artifacts)
 
-    def release(self, name: str) -> None:
-        """Release one hold of an artifact."""
-        self._held[name] -= 1
-        if self._held[name] <= 0:
-            del self._held[name]
+    def release(self, *names: str) -> None:
+        """Release one hold of each artifact."""
+        for name in names:
+            self._held[name] -= 1
+            if self._held[name] <= 0:
+                del self._held[name]
 
     def submitted(self, job_ids: Sequence[str], artifacts: JobArtifacts) -> None:
         """Note a job and the ids of its tasks, each of which will be read. Its artifacts are held already."""
@@ -117,8 +109,7 @@ class Cleanup:
             self._readers[parent] = readers, replace(earlier, objects=earlier.objects + artifacts.objects)
             return
         self._readers[parent] = set(job_ids), artifacts
-        for name in filter(None, (artifacts.image_digest, artifacts.payload)):
-            await self.hold(name)
+        await self.hold(*filter(None, (artifacts.image_digest, artifacts.payload)))
 
     def unread(self, parent: str) -> frozenset[str]:
         """Return the ids of the job's tasks whose results are not read yet; none for a job of another process."""
@@ -147,8 +138,7 @@ class Cleanup:
     async def _sweep(self) -> None:
         artifacts, self._swept_next = self._swept_next, []
         for each in artifacts:
-            for name in filter(None, (each.image_digest, *each.sent)):
-                self.release(name)
+            self.release(*filter(None, (each.image_digest, *each.sent)))
         self._being_swept += artifacts
         permissions = self._services.aws.permissions
         for permission, work in (

@@ -71,7 +71,7 @@ class Services:
         self.ecr = ECR(aws)
         self.ledger = Ledger()
         self.events = EventLog(events_folder())
-        self.watcher = Watcher(self.backend)
+        self.watcher = Watcher(self.backend, outage_patience=aws.connection.outage_patience)
         self._clock = clock
         self._cache: dict[Hashable, tuple[float, Any]] = {}  # time until which a value is valid, and the value
         self._stores: dict[tuple[str, str], Store] = {}
@@ -79,12 +79,18 @@ class Services:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="awsbatch")
         self._build_threads = ThreadPoolExecutor(BUILD_THREADS, thread_name_prefix="awsbatch-build")
         aws.on_close(self._aclose)
+        aws.on_renewal(self._forget_account)
 
     async def _aclose(self) -> None:
         await self.watcher.aclose()
         for threads in (self._threads, self._build_threads):
             threads.shutdown(wait=False, cancel_futures=True)
         self.events.close()
+
+    def _forget_account(self) -> None:
+        """Forget answers about the account and its resources: renewed credentials may be another account's."""
+        lasting = ("builder", "runner")
+        self._cache = {key: value for key, value in self._cache.items() if isinstance(key, tuple) and key[0] in lasting}
 
     async def in_thread(self, work: Callable[..., T], *args: object) -> T:
         """Run blocking work on this package's own threads: the loop's default threads belong to Covalent."""
@@ -117,7 +123,8 @@ class Services:
 
         async def open_builder() -> Builder:
             folder = await self.in_thread(cache_folder, settings.cache_dir)
-            return await self.aws.keep(builder(settings.builder, folder, self.aws.variable("ca_bundle") or ""))
+            trusted, patience = self.aws.variable("ca_bundle") or "", self.aws.connection.outage_patience
+            return await self.aws.keep(builder(settings.builder, folder, trusted, patience))
 
         return await self.cached(("builder", settings.builder), open_builder, seconds=float("inf"))
 
@@ -179,5 +186,7 @@ class Services:
         until, value = self._cache.get(key, (float("-inf"), None))
         if until <= self._clock():
             value = await self.once(key, make)
-            self._cache[key] = (self._clock() + seconds, value)
+            now = self._clock()
+            self._cache = {name: entry for name, entry in self._cache.items() if entry[0] > now}
+            self._cache[key] = (now + seconds, value)
         return cast(T, value)

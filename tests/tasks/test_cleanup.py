@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import asyncio
+from unittest.mock import MagicMock
 
 import pytest
 from aiohttp import web
 
 from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.tasks import cancel
+from covalent_awsbatch_plugin.tasks.cleanup import Cleanup
 from tests.tasks.gate import Gate
 from tests.tasks.small_world import World
 from tests.tasks.tasks import shout
@@ -59,3 +61,23 @@ async def test_objects_that_s3_may_not_delete_are_told_although_it_answers_200(
     assert await world.value(settings, shout, "to be denied") == "TO BE DENIED"
     await close_shared()
     assert len([line for line in caplog.messages if line.startswith("AWS does not allow s3:DeleteObject.")]) == 1
+
+
+async def test_a_cancelled_caller_holds_nothing() -> None:
+    """While an artifact is deleted, whoever needs it waits; a cancel ends the wait."""
+    cleanup, under_way = Cleanup(MagicMock()), asyncio.Event()
+
+    async def delete(_: list[str]) -> None:
+        await under_way.wait()
+
+    deleting = asyncio.create_task(cleanup._delete(["b"], delete))
+    await asyncio.sleep(0)
+    holding = asyncio.create_task(cleanup.hold("a", "b", "c"))
+    await asyncio.sleep(0)
+    assert not holding.done()
+    holding.cancel()
+    await asyncio.gather(holding, return_exceptions=True)
+    assert not cleanup._held
+    under_way.set()
+    await deleting
+    assert await cleanup.hold("a", "b")

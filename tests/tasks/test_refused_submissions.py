@@ -89,7 +89,7 @@ async def test_a_hold_that_is_cancelled_while_it_waits_for_a_deletion_is_none(wo
     async with connect(world.settings()) as client:
         cleanup = client.cleanup
         cleanup._deleting["b"] = asyncio.Event()
-        holding = asyncio.ensure_future(cleanup.hold_all(["a", "b", "c"]))
+        holding = asyncio.ensure_future(cleanup.hold("a", "b", "c"))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert set(cleanup._held) == {"a", "b", "c"}

@@ -19,6 +19,7 @@ from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.aws import session as aws_module
 from covalent_awsbatch_plugin.aws.session import AWS, Connection, close_shared, shared
 from covalent_awsbatch_plugin.core.concurrency import Lane, Pace
+from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.tasks.client import connect
 from tests.tasks.gate import Gate, Rule
 from tests.tasks.small_world import World
@@ -141,6 +142,33 @@ async def test_no_secret_is_in_what_is_shown(world: World) -> None:
             repr(client.services.aws.connection),
         ):
             assert not any(secret in shown for secret in (*secrets, site.repository.login.password))
+
+
+async def test_another_offline_aws_behind_the_same_settings_is_asked(tmp_path: Path) -> None:
+    """`local down` and `local up` while a server runs: the credentials file has the same name and another content."""
+    for number in range(2):
+        async with LocalAWS(engine="process", state_dir=tmp_path / "local", slots=2) as aws:
+            folder = tmp_path / f"world-{number}"
+            folder.mkdir()
+            world = World(aws, folder)
+            assert await world.value(world.settings(), shout, "a") == "A"
+    await close_shared()
+
+
+async def test_keys_of_another_account_are_not_used_with_the_old_ones_bucket(world: World, gate: Gate) -> None:
+    credentials = Path(world.profile(endpoint_url=gate.url))
+    async with connect(world.settings(credentials=str(credentials))) as client:
+        assert (await client.services.identity()).account == "123456789012"
+        role = world.client("iam").get_role(RoleName="CovalentBatchJobRole")["Role"]["Arn"]
+        keys = world.client("sts").assume_role(RoleArn=role, RoleSessionName="other")["Credentials"]
+        fresh = {"aws_access_key_id": keys["AccessKeyId"], "aws_secret_access_key": keys["SecretAccessKey"]}
+        fresh |= {"aws_session_token": keys["SessionToken"], "endpoint_url": gate.url}
+        credentials.write_text(Path(world.profile(**fresh)).read_text())
+        gate.refuse("batch:describejobs", 403, "ExpiredTokenException", "expired", times=1)
+        asked = gate.calls["sts:GetCallerIdentity"]
+        await client.services.backend.describe(["none"])
+        await client.services.identity()
+        assert gate.calls["sts:GetCallerIdentity"] == asked + 1
 
 
 # ---- pace ------------------------------------------------------------------------------------------------------------
