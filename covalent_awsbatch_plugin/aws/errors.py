@@ -222,6 +222,12 @@ def _to_allow(permission: str, action: str, message: str) -> str:
     return f"Grant `{permission}` on {of} to the user or role of the Covalent server{remedy(permission)}."
 
 
+def listed_error(failure: Mapping[str, Any], action: str, of: str) -> errors.ServiceError:
+    """Return the error for an item in the list of failures of an answer with status 200."""
+    fields = {"Code": str(failure.get("Code", "")), "Message": str(failure.get("Message", ""))}
+    return _from_answer(says.ClientError({"Error": fields}, action), action, of)
+
+
 def _from_answer(error: says.ClientError, action: str, of: str) -> errors.ServiceError:
     answer: Mapping[str, Any] = error.response
     code = str(answer.get("Error", {}).get("Code", ""))

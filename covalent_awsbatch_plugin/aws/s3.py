@@ -15,7 +15,7 @@ from ..core.files import staged
 from ..core.private_files import create_own
 from ..errors import NotAllowed, NotFound, Refused, Unreachable
 from ..iam import remedy
-from .errors import translated
+from .errors import listed_error, translated
 from .s3_fast_get import MOST_BYTES, LeftToBotocore, QuickGet, TooLarge
 from .session import AWS
 
@@ -158,10 +158,17 @@ class Store:
         return self._aws.items("s3", "ListObjectsV2", "Contents", of=of, once=once, Prefix=prefix, **more)
 
     async def delete(self, keys: Sequence[str]) -> None:
-        """Delete objects, 1,000 per request; an object that does not exist is no error."""
+        """Delete objects, 1,000 per request; an object that does not exist is no error.
+
+        S3 answers 200 where it deleted nothing, with an error for each key: the first one is raised at the end.
+        """
+        failures: list[Mapping[str, Any]] = []
         for start in range(0, len(keys), KEYS_PER_CALL):
             objects = [{"Key": key} for key in keys[start : start + KEYS_PER_CALL]]
-            await self.call("DeleteObjects", Delete={"Objects": objects, "Quiet": True})
+            answer = await self.call("DeleteObjects", Delete={"Objects": objects, "Quiet": True})
+            failures += answer.get("Errors", ())
+        if failures:
+            raise listed_error(failures[0], "s3:DeleteObjects", f"bucket `{self.bucket}`")
 
     @contextlib.asynccontextmanager
     async def _body(self, key: str) -> AsyncIterator[Any]:

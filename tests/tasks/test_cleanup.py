@@ -9,10 +9,12 @@ import asyncio
 from unittest.mock import MagicMock
 
 import pytest
+from aiohttp import web
 
 from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.tasks import cancel
 from covalent_awsbatch_plugin.tasks.cleanup import Cleanup
+from tests.tasks.gate import Gate
 from tests.tasks.small_world import World
 from tests.tasks.tasks import shout
 
@@ -42,6 +44,23 @@ async def test_an_end_that_aws_does_not_confirm_is_told_with_what_to_do(
     (record,) = caplog.records
     assert "did not confirm its end within 0 s" in record.getMessage()
     assert "`covalent-awsbatch jobs`" in record.getMessage()
+
+
+async def test_objects_that_s3_may_not_delete_are_told_although_it_answers_200(
+    world: World, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As S3 does: DeleteObjects has the denials of single keys in a list."""
+    settings = world.settings(credentials=world.profile(endpoint_url=gate.url), max_baked_mib=0, time_limit=911)
+    error = "<Error><Key>k</Key><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+
+    async def denied(request: web.Request, body: bytes) -> web.Response:
+        text = f"<?xml version='1.0'?><DeleteResult>{error}</DeleteResult>"
+        return web.Response(text=text, content_type="application/xml")
+
+    gate.rules["s3:PostBucket"] = denied
+    assert await world.value(settings, shout, "to be denied") == "TO BE DENIED"
+    await close_shared()
+    assert len([line for line in caplog.messages if line.startswith("AWS does not allow s3:DeleteObject.")]) == 1
 
 
 async def test_a_cancelled_caller_holds_nothing() -> None:

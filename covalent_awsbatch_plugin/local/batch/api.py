@@ -137,7 +137,7 @@ class LocalBatchBackend(BatchBackend):
     def _request(self, parameters: dict[str, Any]) -> Request:
         definition = self._active_definition(parameters.get("jobDefinition", ""))
         queue = self._enabled_queue(parameters.get("jobQueue", ""))
-        queues.check_submission(queue, parameters)
+        queues.check_submission(queue, definition, parameters)
         return Request(
             name=parameters["jobName"],
             definition=definition,

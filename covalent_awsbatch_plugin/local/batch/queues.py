@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from moto.batch.exceptions import ClientException
-from moto.batch.models import BatchBackend, ComputeEnvironment, JobQueue
+from moto.batch.models import BatchBackend, ComputeEnvironment, JobDefinition, JobQueue
 
 EKS, SAGEMAKER, FARGATE, ECS = "EKS", "SAGEMAKER_TRAINING", "ECS_FARGATE", "ECS"  # jobQueueType
 
@@ -46,7 +46,7 @@ def check_policy(backend: BatchBackend, arn: str | None) -> None:
         raise ClientException(f"Scheduling policy {arn} does not exist")
 
 
-def check_submission(queue: JobQueue, parameters: Mapping[str, Any]) -> None:
+def check_submission(queue: JobQueue, definition: JobDefinition, parameters: Mapping[str, Any]) -> None:
     """Refuse a job that the queue's kind or its scheduling policy does not allow.
 
     Source: the API model's SubmitJobRequest, shareIdentifier and schedulingPriorityOverride.
@@ -54,6 +54,9 @@ def check_submission(queue: JobQueue, parameters: Mapping[str, Any]) -> None:
     kind = queue_type(queue)
     if kind in (EKS, SAGEMAKER):
         raise ClientException(f"Job queue {queue.name} is of type {kind}, and the job definition is for ECS containers")
+    platform = "FARGATE" if kind == FARGATE else "EC2"
+    if platform not in (definition.platform_capabilities or ["EC2"]):
+        raise ClientException(f"The job definition's platformCapabilities do not have {platform}, the queue's type")
     share, priority = parameters.get("shareIdentifier"), parameters.get("schedulingPriorityOverride")
     if priority is not None and not 0 <= priority <= 9999:
         raise ClientException("schedulingPriorityOverride must be between 0 and 9999")
