@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -195,6 +195,13 @@ class Settings(BaseModel):
         description="Time, in seconds, between two status requests for a job; also the longest delay until its end is"
         " seen.",
     )
+    outage_patience: Number = Field(
+        900,
+        ge=0,
+        le=604_800,
+        description="Longest time, in seconds, that one request to AWS or to a registry is repeated while no answer"
+        " comes; then the task fails, and the error names the job that may still run. 0: not repeated.",
+    )
     cache_dir: Annotated[str, AfterValidator(_transferable)] = Field(
         "",
         description="Local folder for files that are uploaded or downloaded, in a subfolder that only you can read;"
@@ -357,6 +364,11 @@ def resolve(*places: Given) -> Settings:
         raise _sentence(error, values, origins) from None
 
 
+def defaults(names: Iterable[str]) -> dict[str, Any]:
+    """Return the defaults of settings, for a place that can't leave them out."""
+    return {name: Settings.model_fields[name].default for name in names if name in Settings.model_fields}
+
+
 def unknown_names(values: Mapping[str, Any]) -> dict[str, str]:
     """Return the names that are no setting, each with the most similar setting's name or ""."""
     strangers = [name for name in values if name not in Settings.model_fields]
@@ -371,6 +383,14 @@ def ignored_keys(values: Mapping[str, Any], others: Collection[str], place: str)
         for name, hint in hints.items()
         if name not in others
     ]
+
+
+def place_of(text: str, place: str) -> str:
+    """Return a sentence that says where the settings are set that a text names in backticks, or ""."""
+    names = [name for name in SETTING_NAMES if f"`{name}`" in text]
+    if not names or place in text:
+        return ""
+    return f"{', '.join(f'`{name}`' for name in names)}: in {place}."
 
 
 def _sentence(error: ValidationError, values: Mapping[str, Any], origins: Mapping[str, str]) -> SettingError:

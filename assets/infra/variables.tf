@@ -282,7 +282,7 @@ variable "num_gpus" {
 }
 
 variable "assign_public_ip" {
-  description = "Give a task on Fargate a public IP address (AWS Batch: `assignPublicIp`), which it needs in a subnet with an internet gateway to reach ECR and S3. False: for a subnet with a NAT gateway or VPC endpoints."
+  description = "Give a task on Fargate a public IP address (AWS Batch: `assignPublicIp`), which it needs in a subnet with an internet gateway to reach ECR and S3. False: none, for a subnet with a NAT gateway or VPC endpoints."
   type        = bool
   default     = null
 }
@@ -367,6 +367,17 @@ variable "poll_freq" {
   validation {
     condition     = var.poll_freq == null ? true : var.poll_freq >= 0.1 && var.poll_freq <= 3600
     error_message = "poll_freq must be from 0.1 to 3600."
+  }
+}
+
+variable "outage_patience" {
+  description = "Longest time, in seconds, that one request to AWS or to a registry is repeated while no answer comes; then the task fails, and the error names the job that may still run. 0: not repeated."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.outage_patience == null ? true : var.outage_patience >= 0 && var.outage_patience <= 604800
+    error_message = "outage_patience must be from 0 to 604800."
   }
 }
 
@@ -548,6 +559,7 @@ locals {
     time_limit                = var.time_limit
     start_patience            = var.start_patience
     poll_freq                 = var.poll_freq
+    outage_patience           = var.outage_patience
     cache_dir                 = var.cache_dir
     container_image_uri       = var.container_image_uri
     environment               = var.environment

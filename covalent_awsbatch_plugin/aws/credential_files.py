@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The files and variables that AWS credentials come from."""
+"""The files and variables that AWS credentials come from: whether they changed, and where a profile leads."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SettingError
+from .errors import translated
+
+# The lines of an AWS profile that change with each sign-in.
+_KEYS = {"aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_security_token", "expiration"}
 
 
 def files_stamp(session: Any) -> tuple[object, ...]:
@@ -40,3 +44,16 @@ def readable(credentials: str) -> Path:
             " or leave it empty for boto3's usual search.",
         ) from None
     return path
+
+
+def place(session: Any) -> dict[str, Any] | None:
+    """Return the lines of a botocore session's profile without its keys: they say which AWS answers, and for whom.
+
+    None stands for a profile that can't be read; the first request says why.
+    """
+    try:
+        with translated("the AWS session", "the AWS account"):
+            lines = session.get_scoped_config()
+    except SettingError:
+        return None
+    return {name: value for name, value in lines.items() if name not in _KEYS}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from .session import AWS
 
 IMAGES_PER_CALL = 100  # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html
 DESCRIBE = "ecr:DescribeRepositories"
+LIFE = timedelta(hours=12)  # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html
 EARLY = timedelta(minutes=30)  # a push must not outlive its token
 
 
@@ -30,9 +32,9 @@ def registry_of(repository: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Token:
-    """An authorization token of ECR: the time of its end, the login that it is, and the registry's host."""
+    """An authorization token of ECR: the monotonic time until which it is used, its login, and the registry's host."""
 
-    expires: datetime
+    ends: float
     login: Login
     host: str
 
@@ -64,7 +66,7 @@ class ECR:
             return await self._own(name)
         except (NotFound, Refused) as error:
             error.advice = (
-                f"Correct ecr_repo_name or region, or run `aws ecr create-repository --repository-name {name}`."
+                f"Correct `ecr_repo_name` or `region`, or run `aws ecr create-repository --repository-name {name}`."
             )
             raise
         description = answer["repositories"][0]
@@ -88,10 +90,13 @@ class ECR:
         key = registry, self._aws.generation
         async with self._asking:
             token = self._tokens.get(key)
-            if token is None or token.expires - EARLY < datetime.now(UTC):
+            if token is None or token.ends < time.monotonic():
                 answer = await self._aws.call("ecr", "GetAuthorizationToken", of="the ECR registry")
                 data = answer["authorizationData"][0]
                 user, password = base64.b64decode(data["authorizationToken"]).decode().split(":", 1)
                 host = data["proxyEndpoint"].partition("://")[2]
-                token = self._tokens[key] = _Token(data["expiresAt"], Login(user, password), host)
+                life = min(data["expiresAt"] - datetime.now(UTC), LIFE) - EARLY
+                ends = time.monotonic() + life.total_seconds()
+                self._tokens = {old: each for old, each in self._tokens.items() if old[1] == key[1]}
+                token = self._tokens[key] = _Token(ends, Login(user, password), host)
         return token

@@ -15,6 +15,7 @@ from typing import Any
 
 import botocore.exceptions as says
 from aiohttp import ClientError
+from botocore.parsers import ResponseParserError
 
 from .. import errors
 from ..iam import remedy
@@ -46,12 +47,27 @@ _PERMISSION = {
     "s3:DeleteObjects": "s3:DeleteObject",
 }
 
-_LOG_IN = "Run `aws configure` or `aws sso login`, or set profile or credentials in [executors.awsbatch]."
-# No whole answer came. botocore has two families of such errors, aiohttp raises its own while a body is read.
-NO_ANSWER = (says.HTTPClientError, says.ConnectionError, says.IncompleteReadError, ClientError, OSError)
+_LOG_IN = "Run `aws configure` or `aws sso login`, or set `profile` or `credentials`."
+# No whole answer came. botocore has two families of such errors, and one for a body in no format of AWS's (a load
+# balancer's text, a captive portal's page); aiohttp raises its own while a body is read.
+NO_ANSWER = (
+    says.HTTPClientError, says.ConnectionError, says.IncompleteReadError, ResponseParserError, ClientError, OSError,
+)  # fmt: skip
 _NETWORKS_OWN = (ConnectionError, TimeoutError, socket.gaierror, ClientError)  # OSErrors that no file has
 _MACHINES_OWN = {errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EROFS, errno.EIO}
 _FILES_OWN = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+
+# The members that an answer must have: those that this package reads, and S3's proof that an object is stored.
+_MEMBERS = {
+    "CompleteMultipartUpload": ("ETag",), "CreateMultipartUpload": ("UploadId",),
+    "DescribeComputeEnvironments": ("computeEnvironments",), "DescribeImages": ("imageDetails",),
+    "DescribeJobDefinitions": ("jobDefinitions",), "DescribeJobQueues": ("jobQueues",), "DescribeJobs": ("jobs",),
+    "DescribeLogGroups": ("logGroups",), "DescribeRepositories": ("repositories",),
+    "GetAuthorizationToken": ("authorizationData",), "GetCallerIdentity": ("Account", "Arn"),
+    "GetLogEvents": ("events",), "GetObject": ("ETag",), "GetRole": ("Role",), "HeadObject": ("ETag",),
+    "ListJobs": ("jobSummaryList",), "ListObjectsV2": ("Name",), "PutObject": ("ETag",),
+    "RegisterJobDefinition": ("jobDefinitionArn",), "SubmitJob": ("jobId",), "UploadPart": ("ETag",),
+}  # fmt: skip
 _NO_CREDENTIALS = (says.NoCredentialsError, says.PartialCredentialsError, says.CredentialRetrievalError)
 
 
@@ -112,13 +128,13 @@ def _from_botocore(error: says.BotoCoreError, action: str, of: str) -> errors.AW
         advice = "Run `aws sso login` for this profile."
         return errors.NotAuthenticated("The AWS sign-in has expired.", says=text, advice=advice)
     if isinstance(error, says.NoRegionError):
-        advice = "Set region in [executors.awsbatch], in the profile, or as AWS_REGION."
+        advice = "Set `region`, a Region of the profile, or AWS_REGION."
         return errors.SettingError("No AWS Region is set.", advice=advice)
     if isinstance(error, says.InvalidRegionError):
         happened = "The value of region is not the name of an AWS Region."
         return errors.SettingError(happened, says=text, advice="Set one like eu-west-1.")
     if isinstance(error, says.ProfileNotFound):
-        advice = "Correct profile in [executors.awsbatch], or add it with `aws configure --profile NAME`."
+        advice = "Correct `profile`, or add it with `aws configure --profile NAME`."
         return errors.SettingError(f"{text.rstrip('.')}.", advice=advice)
     if isinstance(error, says.ConfigParseError):
         advice = "Correct that file: it must have [profile] headings and `name = value` lines."
@@ -139,8 +155,48 @@ def _no_answer(error: BaseException, action: str, of: str) -> errors.ServiceErro
     return errors.Unreachable(
         f"AWS did not answer {action} for {of}.",
         says=str(error) or type(error).__name__,
-        advice="Check the network and the setting region in [executors.awsbatch].",
+        advice="Check the network and the setting `region`.",
     )
+
+
+def check_body(operation_model: Any, response_dict: Mapping[str, Any], **_: Any) -> None:
+    """Raise ResponseParserError for a body that botocore's parsers would fail on, or take for an empty answer.
+
+    botocore calls this, as `before-parse`, for each response.
+    """
+    body = response_dict["body"]
+    if response_dict["status_code"] >= 300 or not isinstance(body, bytes):  # an object's body is a stream
+        return
+    first = body.lstrip()[:1]
+    if "json" in operation_model.service_model.resolved_protocol:
+        is_format = first in (b"{", b"")
+    else:
+        wrapper = operation_model.output_shape and operation_model.output_shape.serialization.get("resultWrapper")
+        is_format = first in (b"<", b"") and (not wrapper or wrapper.encode() in body)
+    if not is_format:
+        raise _another_answer(operation_model.name, " ".join(body.decode(errors="replace").split()))
+
+
+def check_answer(model: Any, parsed: Mapping[str, Any], http_response: Any, **_: Any) -> None:
+    """Raise ResponseParserError for a success that is not AWS's, such as a captive portal's.
+
+    An answer must have the members that are read of it. One without members must have the id that AWS gives each
+    request: https://docs.aws.amazon.com/AmazonS3/latest/API/RESTCommonResponseHeaders.html. botocore calls this, as
+    `after-call`, for each response.
+    """
+    if http_response.status_code >= 300:
+        return
+    members = _MEMBERS.get(model.name)
+    if members:
+        is_whole = all(parsed.get(name) is not None for name in members)
+    else:
+        is_whole = bool(parsed["ResponseMetadata"].get("RequestId")) or len(parsed) > 1
+    if not is_whole:
+        raise _another_answer(model.name, parsed["ResponseMetadata"]["HTTPHeaders"].get("content-type", "no type"))
+
+
+def _another_answer(operation: str, text: str) -> ResponseParserError:
+    return ResponseParserError(f"The answer to {operation} is not one of AWS ({text[:100]}).")
 
 
 def is_throttle(answer: Mapping[str, Any]) -> bool:
@@ -159,10 +215,10 @@ def _to_allow(permission: str, action: str, message: str) -> str:
     """Return what to do where AWS denies an action with this message, for lack of a permission."""
     if action.startswith("s3:") and "resource-based policy" in message:
         return (
-            "Look at the bucket's policy, which denies it. If the policy demands encryption, set sse or kms_key in"
-            " [executors.awsbatch] as it says."
+            "Look at the bucket's policy, which denies it. If the policy demands encryption, set `sse` or `kms_key`"
+            " as it says."
         )
-    of = "the KMS key (kms_key)" if permission.startswith("kms:") else "it"
+    of = "the KMS key (`kms_key`)" if permission.startswith("kms:") else "it"
     return f"Grant `{permission}` on {of} to the user or role of the Covalent server{remedy(permission)}."
 
 
@@ -182,10 +238,10 @@ def _from_answer(error: says.ClientError, action: str, of: str) -> errors.Servic
         denial.advice = _to_allow(denial.permission, action, message)
         return denial
     if code.startswith("KMS."):
-        advice = "Correct kms_key in [executors.awsbatch]: an enabled key in the bucket's Region."
+        advice = "Correct `kms_key`: an enabled key in the bucket's Region."
         return errors.Refused(f"AWS can't use the KMS key of {of}.", says=words, advice=advice)
     if code in _MISSING:
-        advice = "Correct its name in [executors.awsbatch]."
+        advice = "Correct its name in the settings."
         return errors.NotFound(f"AWS did not find {of}.", says=words, advice=advice)
     if is_throttle(answer):
         return errors.Throttled(f"AWS throttled {action} for {of}.", says=words, advice="Try again later.")

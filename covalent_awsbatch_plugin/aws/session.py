@@ -25,29 +25,25 @@ from botocore.loaders import Loader, create_loader
 from botocore.utils import parse_timestamp
 
 from ..core.concurrency import Pace
-from ..errors import AWSBatchError, NotAllowed, NotAuthenticated, Refused, SettingError, Unreachable
-from .credential_files import files_stamp, readable
-from .errors import is_throttle, translated
+from ..core.loop_end import at_loop_end
+from ..core.outage import PATIENCE_SECONDS, Outage, Patience, is_misdirected
+from ..errors import AWSBatchError, NotAllowed, NotAuthenticated, Refused, SettingError, Throttled, Unreachable
+from .credential_files import files_stamp, place, readable
+from .errors import check_answer, check_body, is_throttle, translated
 from .permissions import Permissions
 from .sign_in import ask_nothing, json_credentials
 
-# botocore retries throttling, 5xx and lost connections with jitter; ten tries cover about a minute. Its adaptive
-# mode also slows each client down when AWS throttles it; `pace` does so for all calls of a quota.
 # In us-east-1, S3 has a name of that Region as in every other, and the global name is not botocore's default then.
+_S3 = {"us_east_1_regional_endpoint": "regional"}
+# botocore's retries bridge a single failure, also within an upload of many parts; `patience` rides out an outage.
 CLIENT_CONFIG = AioConfig(
-    retries={"mode": "adaptive", "total_max_attempts": 10},
-    max_pool_connections=50,
-    s3={"us_east_1_regional_endpoint": "regional"},
+    retries={"mode": "standard", "total_max_attempts": 3}, max_pool_connections=50, connect_timeout=10, s3=_S3
 )
-ONCE_CONFIG = AioConfig(retries={"mode": "standard", "total_max_attempts": 1})
-# The identity is requested first: three tries, so that a missing network or a wrong Region shows within seconds.
-FIRST_CONFIG = AioConfig(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=10)
+ONCE_CONFIG = AioConfig(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=10, s3=_S3)
 AWS_HOST = re.compile(r"\.amazonaws\.com(\.cn)?$|\.api\.aws$|\.(c2s|sc2s|csp)\S*$")
 IDLE_SECONDS = 60  # an unused session is closed after this; opening one again costs about 0.1 s of CPU
 
 COMPARE_SECONDS = 60  # time after which a refusal leads to a look at the keys although no file has changed
-
-_CONFIGS = {"sts": FIRST_CONFIG}
 
 # The request's parameter for the next page, by the response's member: Batch, ECR, Logs; EC2; S3; IAM.
 _PAGE_TOKENS = {
@@ -67,6 +63,7 @@ class Connection:
     credentials: str = ""
     profile: str = ""
     region: str = ""
+    outage_patience: float = PATIENCE_SECONDS
 
 
 class AWS:
@@ -79,17 +76,22 @@ class AWS:
         self._opening = asyncio.Lock()
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._stack = contextlib.AsyncExitStack()
-        self.pace = Pace()
+        self.pace, self.patience = Pace(), Patience(connection.outage_patience)
         self.permissions = Permissions()
         self.generation = 0  # grows when other credentials are used: answers about the old ones don't count any more
+        self._is_answered = False
         self._session: aioboto3.Session | None = None
         self._used: object = None  # the keys that clients sign with
         self._stamp: object = None  # of the credentials' files when the keys were last compared
         self._check_after = float("-inf")
+        self._files: object = None  # their state at the last look at the profile
+        self._place: object = None
 
     async def __aenter__(self) -> AWS:
         self._session = _session(self.connection)
         self._stamp, self._check_after = files_stamp(self._session._session), time.monotonic() + COMPARE_SECONDS
+        # Another session reads the profile: botocore keeps half of it where a file can't be parsed.
+        self._files, self._place = self._stamp, place(_profile(self.connection))
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -105,36 +107,47 @@ class AWS:
         """Add a coroutine function to await when this AWS is closed, before its clients are."""
         self._closers.append(close)
 
+    def has_moved(self) -> bool:
+        """Return whether the AWS profile leads elsewhere by now: to another endpoint, Region or role."""
+        assert self._session is not None, "AWS is an async context manager"
+        files = files_stamp(self._session._session)
+        if files == self._files:
+            return False
+        self._files = files
+        try:
+            return place(_profile(self.connection)) != self._place
+        except AWSBatchError:  # the next request says what is wrong
+            return False
+
     async def call(
         self, service: str, operation: str, *, of: str, once: bool = False, region: str = "", **parameters: Any
     ) -> Any:
         """Send one request, such as `call("batch", "SubmitJob", of="the queue `q`", ...)`.
 
-        `of` names the resource for errors. `region` is another Region than the connection's. With `once` botocore does
-        not retry, for calls that must not take effect twice. Raises one of the ServiceError family, or SettingError if
-        the settings do not make a session.
+        `of` names the resource for errors. `region` is another Region than the connection's. With `once` there is one
+        try, for calls that must not take effect twice or that the caller repeats. Raises one of the ServiceError
+        family, or SettingError if the settings do not make a session.
         """
 
         async def ask() -> Any:
             await self.pace.wait(service, operation)
             self.calls[f"{service}:{operation}"] += 1
             with translated(f"{service}:{operation}", of):
-                config = ONCE_CONFIG if once else _CONFIGS.get(service, CLIENT_CONFIG)
-                client = await self.client(service, config, region)
+                client = await self.client(service, ONCE_CONFIG if once else CLIENT_CONFIG, region)
                 return await getattr(client, xform_name(operation))(**parameters)
 
-        return await self.newly_signed_in(ask)
+        return await self.patiently(ask, once=once)
 
     async def items(
-        self, service: str, operation: str, key: str, *, of: str, **parameters: Any
+        self, service: str, operation: str, key: str, *, of: str, once: bool = False, **parameters: Any
     ) -> AsyncIterator[Mapping[str, Any]]:
-        """Yield the items under `key` of a list operation, from all pages; one `call` per page.
+        """Yield the items under `key` of a list operation, from all pages; one `call`, perhaps `once`, per page.
 
         Raises the errors of `call`, and Unreachable for a truncated page without a token for the next one.
         """
         token: dict[str, Any] = {}
         while True:
-            page = await self.call(service, operation, of=of, **parameters, **token)
+            page = await self.call(service, operation, of=of, once=once, **parameters, **token)
             for item in page.get(key, ()):
                 yield item
             last, token = token, {name: page[member] for member, name in _PAGE_TOKENS.items() if page.get(member)}
@@ -145,11 +158,13 @@ class AWS:
                     f"AWS answered {service}:{operation} for {of} with a page that does not lead to the next one."
                 )
 
-    async def newly_signed_in(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Return the result of `ask`; repeat it if AWS refused it and the credentials have changed.
+    async def patiently(self, ask: Callable[[], Awaitable[T]], *, once: bool = False) -> T:
+        """Return the result of `ask`; repeat it during an outage, or after a refusal if the credentials have changed.
 
-        Any refusal counts, not only expired credentials: S3 gives no message for a HEAD.
+        Any refusal counts, not only expired credentials: S3 gives no message for a HEAD. With `once` an outage is the
+        caller's.
         """
+        outage: Outage | None = None
         while True:
             asked_by = self._session
             try:
@@ -158,6 +173,11 @@ class AWS:
                 may_be_keys = isinstance(error, NotAuthenticated | SettingError)
                 # another call may have renewed it
                 if self._session is asked_by and not await self._renewed(error_may_be_keys=may_be_keys):
+                    raise
+            except (Throttled, Unreachable) as error:
+                outage = outage or self.patience.outage()
+                misdirected = not self._is_answered and is_misdirected(error)
+                if once or misdirected or self.has_moved() or not await outage.lasts(error):
                     raise
 
     async def _renewed(self, *, error_may_be_keys: bool) -> bool:
@@ -192,12 +212,15 @@ class AWS:
                 with json_credentials():
                     client = await self._stack.enter_async_context(context)
                 client.meta.events.register("needs-retry", functools.partial(self._answered, service))
+                client.meta.events.register("before-parse", check_body)
+                client.meta.events.register("after-call", check_answer)
                 self._clients[key] = client
                 self._used = await _keys(self._session)
         return self._clients[key]
 
     def _answered(self, service: str, response: Any = None, operation: Any = None, **_: Any) -> None:
         """Lower the rate if a try was throttled; botocore calls this for its own retries too."""
+        self._is_answered = self._is_answered or response is not None
         if response and is_throttle(response[1]):
             self.pace.throttled(service, operation.name)
 
@@ -221,7 +244,7 @@ class AWS:
     async def region(self) -> str:
         """Return the Region of this connection."""
         with translated("sts:GetCallerIdentity", "the AWS account"):
-            return str((await self.client("sts", FIRST_CONFIG)).meta.region_name)
+            return str((await self.client("sts")).meta.region_name)
 
     async def has_console(self) -> bool:
         """Return whether AWS's console shows what this connection reaches: not with an endpoint that is no AWS's."""
@@ -229,12 +252,18 @@ class AWS:
         return AWS_HOST.search(urlsplit(endpoint).hostname or "") is not None
 
 
-def _session(connection: Connection) -> aioboto3.Session:
+def _profile(connection: Connection) -> aiobotocore.session.AioSession:
+    """Return a botocore session that has not read its files yet, and opens nothing."""
     core = aiobotocore.session.AioSession(profile=connection.profile or None)
-    core.register_component("data_loader", loader())
-    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
     if connection.credentials:
         core.set_config_variable("credentials_file", str(readable(connection.credentials)))
+    return core
+
+
+def _session(connection: Connection) -> aioboto3.Session:
+    core = _profile(connection)
+    core.register_component("data_loader", loader())
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
     with translated("the AWS session", "the AWS account"):
         session = aioboto3.Session(botocore_session=core, region_name=connection.region or None)
     with contextlib.suppress(AWSBatchError), translated("the AWS session", "the AWS account"):
@@ -272,11 +301,22 @@ class _Shared:
     """An AWS, the number of its users, and the timer that closes it when it has none."""
 
     aws: AWS
+    loop: asyncio.AbstractEventLoop
     users: int = 0
     closing: asyncio.TimerHandle | None = None
+    looked_at: float = 0.0
+    replaced: bool = False
+
+    def has_moved(self) -> bool:
+        """Return whether the files of the AWS profile lead elsewhere by now; they are looked at once a second."""
+        if self.loop.time() - self.looked_at < 1:
+            return False
+        self.looked_at = self.loop.time()
+        return self.aws.has_moved()
 
 
 _open: dict[tuple[asyncio.AbstractEventLoop, Connection], _Shared] = {}
+_replaced: set[_Shared] = set()  # they lead elsewhere than the profile does by now, and still have users
 _closers: set[asyncio.Task[None]] = set()  # asyncio keeps only weak references to tasks
 
 
@@ -284,14 +324,18 @@ _closers: set[asyncio.Task[None]] = set()  # asyncio keeps only weak references 
 async def shared(connection: Connection, idle_seconds: float = IDLE_SECONDS) -> AsyncIterator[AWS]:
     """Provide the AWS of this event loop and connection.
 
-    The first user opens it; it is closed after `idle_seconds` without a user.
+    The first user opens it; it is closed after `idle_seconds` without a user, and at the end of `asyncio.run`.
     """
     loop = asyncio.get_running_loop()
-    for stale in [key for key in _open if key[0].is_closed()]:
-        del _open[stale]  # its loop and its sockets are closed
     entry = _open.get((loop, connection))
+    if entry is not None and entry.has_moved():
+        _replace(loop, connection, entry)
+        entry = None
     if entry is None:  # opening sends no request, so no other coroutine runs in between
-        entry = _open[loop, connection] = _Shared(await AWS(connection).__aenter__())
+        for stale in [key for key in _open if key[0].is_closed()]:
+            del _open[stale]  # its loop and its sockets are closed
+        entry = _open[loop, connection] = _Shared(await AWS(connection).__aenter__(), loop)
+        await at_loop_end(close_shared)
     entry.users += 1
     if entry.closing:
         entry.closing.cancel()
@@ -300,13 +344,26 @@ async def shared(connection: Connection, idle_seconds: float = IDLE_SECONDS) -> 
     finally:
         entry.users -= 1
         if not entry.users:
-            entry.closing = loop.call_later(idle_seconds, _close_later, loop, connection, entry)
+            seconds = 0 if entry.replaced else idle_seconds
+            entry.closing = loop.call_later(seconds, _close_later, loop, connection, entry)
+
+
+def _replace(loop: asyncio.AbstractEventLoop, connection: Connection, entry: _Shared) -> None:
+    """Let the users of an AWS finish, and open another one for new users."""
+    del _open[loop, connection]
+    entry.replaced = True
+    _replaced.add(entry)
+    if not entry.users:
+        _close_later(loop, connection, entry)
 
 
 def _close_later(loop: asyncio.AbstractEventLoop, connection: Connection, entry: _Shared) -> None:
-    if _open.get((loop, connection)) is not entry:  # closed on purpose while it was in use
+    if entry in _replaced:
+        _replaced.discard(entry)
+    elif _open.get((loop, connection)) is entry:
+        del _open[loop, connection]
+    else:  # closed on purpose while it was in use
         return
-    del _open[loop, connection]
     closer = loop.create_task(entry.aws.__aexit__())
     _closers.add(closer)
     closer.add_done_callback(_closers.discard)
@@ -315,8 +372,10 @@ def _close_later(loop: asyncio.AbstractEventLoop, connection: Connection, entry:
 async def close_shared() -> None:
     """Close all AWS objects of this loop, for callers that end a loop: the CLI, tests, benchmarks."""
     loop = asyncio.get_running_loop()
-    for key in [key for key in _open if key[0] is loop]:
-        entry = _open.pop(key)
+    entries = [_open.pop(key) for key in [key for key in _open if key[0] is loop]]
+    entries += [entry for entry in _replaced if entry.loop is loop]
+    for entry in entries:
+        _replaced.discard(entry)
         if entry.closing:
             entry.closing.cancel()
         await entry.aws.__aexit__()

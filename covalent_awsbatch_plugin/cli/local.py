@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import click
 
-from ..core.covalent_config import config_file, write_section
+from ..core.covalent_config import config_file, section, write_section
+from ..settings import defaults
 from .root import main, progress
 
 
@@ -30,14 +34,25 @@ def local() -> None:
     show_default=True,
     help="Run jobs in Docker containers, or as plain processes without isolation.",
 )
+@click.option(
+    "--enforce-iam/--no-enforce-iam",
+    default=True,
+    show_default=True,
+    help="Enforce IAM: tasks may do what `covalent-awsbatch iam` prints for the job role.",
+)
 @click.option("--write", is_flag=True, help="Write [executors.awsbatch] of Covalent's config file.")
-def up(name: str, engine: str, write: bool) -> None:
+def up(name: str, engine: str, enforce_iam: bool, write: bool) -> None:
     """Start it in the background and print the config section that uses it."""
     from .. import local as offline
 
-    running = offline.up(name, engine, progress=progress)
+    running = offline.up(name, engine, progress=progress, enforce_iam=enforce_iam)
     progress(f"The offline AWS `{name}` runs at {running.endpoint_url}, engine {running.engine}.")
     if write:
+        before = section()
+        if not _is_local(before):
+            offline.write_earlier_section({key: before.get(key) for key in running.section})
+            if before:
+                progress("The earlier settings of [executors.awsbatch] come back with `covalent-awsbatch local down`.")
         write_section(running.section)
         progress(f"[executors.awsbatch] of {config_file()} has its settings.")
     else:
@@ -49,10 +64,26 @@ def up(name: str, engine: str, write: bool) -> None:
 @local.command()
 @click.option("--name", default="default", show_default=True, help="Name of the offline AWS.")
 def down(name: str) -> None:
-    """Stop it and every job that runs on it."""
+    """Stop it and every job that runs on it.
+
+    If [executors.awsbatch] names it, the section gets its earlier settings back.
+    """
     from .. import local as offline
 
+    if _is_local(section(), name):
+        earlier = offline.read_earlier_section() or dict.fromkeys(section())
+        write_section(defaults(earlier) | {key: value for key, value in earlier.items() if value is not None})
+        offline.forget_earlier_section()
+        progress(f"[executors.awsbatch] of {config_file()} has its earlier settings.")
     click.echo("Stopped." if offline.down(name, progress=progress) else f"No offline AWS `{name}` is running.")
+
+
+def _is_local(settings: Mapping[str, Any], name: str = "") -> bool:
+    """Return whether settings lead to the offline AWS of this name, or to any without a name."""
+    from .. import local as offline
+
+    folder = Path(str(settings.get("credentials", ""))).expanduser().parent
+    return folder == offline.home() / name if name else folder.parent == offline.home()
 
 
 @local.command()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,10 @@ def section() -> dict[str, Any]:
         raise _unreadable(path, error) from error
 
 
-def write_section(values: Mapping[str, Any], drop: Collection[str] = ()) -> None:
-    """Set keys of `[executors.awsbatch]` and remove others; the rest of the file stays, comments too.
+def write_section(values: Mapping[str, Any]) -> None:
+    """Set keys of `[executors.awsbatch]`; the rest of the file stays, comments too.
+
+    A key can't be removed: Covalent's processes merge the file into what they read before, and write that.
 
     Raises SettingError if the file is not TOML or cannot be written.
     """
@@ -61,8 +63,6 @@ def write_section(values: Mapping[str, Any], drop: Collection[str] = ()) -> None
             executors = document.setdefault("executors", tomlkit.table(is_super_table=True))
             ours = executors.setdefault("awsbatch", tomlkit.table())
             ours.update(values)
-            for name in drop:
-                ours.pop(name, None)
             _replace(path, tomlkit.dumps(document))
     except (OSError, AttributeError, TypeError, ValueError) as error:
         raise _unreadable(path, error) from error

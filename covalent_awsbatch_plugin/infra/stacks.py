@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core.covalent_config import section, write_section
 from ..errors import SettingError
-from ..settings import Given, Settings, resolve
+from ..settings import Given, Settings, defaults, resolve
 from ..tasks.services import Services
 from .contents import DataPlaces
 from .stack_names import SETTINGS
@@ -80,20 +80,20 @@ def _names(values: Mapping[str, Any]) -> dict[str, str]:
 def write_settings(settings: Mapping[str, Any]) -> None:
     """Write the stack's names to the config section.
 
-    If the section named another account's credentials before, for example those of an offline AWS, their settings are
-    removed.
+    If the section named another account's credentials before, for example those of an offline AWS, their settings get
+    their defaults.
     """
     values = {name: value for name, value in settings.items() if value not in (None, "")}
     before = section()
     elsewhere = before.get("credentials", "") != values.get("credentials", "")
     stale = {"credentials", "profile", "container_image_uri", "poll_freq"} if elsewhere else set()
-    write_section(values, drop=(stale - set(values)) & set(before))
+    write_section(defaults((stale - set(values)) & set(before)) | values)
 
 
 def forget_settings(settings: Mapping[str, Any]) -> None:
-    """Remove the stack's names from the config section."""
+    """Give the settings of the config section that name the stack's resources their defaults."""
     names = {name: value for name, value in settings.items() if name.startswith(("s3_", "ecr_", "batch_"))}
-    write_section({}, drop={name for name, value in section().items() if names.get(name) == value})
+    write_section(defaults(name for name, value in section().items() if names.get(name) == value))
 
 
 async def held(services: Services, settings: Mapping[str, Any]) -> dict[str, str]:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from ..aws.session import AWS
 from ..core.concurrency import Once
+from ..core.outage import Outage
 from ..errors import NotAllowed, NotFound, Refused, Throttled, Unreachable
 from .definition import TAG_SUBMISSION
 from .description import ENDED, JobState, state_of
@@ -21,7 +21,8 @@ from .queues import Queues
 
 log = logging.getLogger(__name__)
 
-SUBMIT_TRIES = 8  # about a minute in all; for RegisterJobDefinition too
+REMEMBERED_DEFINITIONS = 10_000
+LISTED_SECONDS = 1  # time after which ListJobs shows a new job
 CLOCK_SKEW_SECONDS = 300  # AWS refuses requests whose time differs by more
 DESCRIBE_DEFINITIONS, LIST_JOBS, TAG = "batch:DescribeJobDefinitions", "batch:ListJobs", "batch:TagResource"
 UNKNOWN_JOB_PAUSES = (0.5, 1, 2, 3, 4, 5, 5, 5, 5)  # seconds in which a new job's id can be unknown to other calls
@@ -29,10 +30,8 @@ FOUND_REFUSALS = 3  # of a definition that another process registered, before it
 IDS_PER_CALL = 100  # https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html
 
 
-def _pause(tries_left: int) -> float:
-    """Return the seconds before the next try, which grow with each try."""
-    jitter = random.uniform(0.5, 1)  # noqa: S311 - it spreads calls, it keeps no secret
-    return jitter * min(20.0, 2.0 ** (SUBMIT_TRIES - tries_left))
+class Unsettled(Unreachable):
+    """SubmitJob was not answered, and no job came of it or can come of it."""
 
 
 class Batch(Queues):
@@ -48,6 +47,8 @@ class Batch(Queues):
         """Return the ARN, with revision, of a definition that is named by its content; register it if needed."""
         name = definition["jobDefinitionName"]
         if name not in self._defined:
+            if len(self._defined) >= REMEMBERED_DEFINITIONS:  # with delete_definitions=False each job leaves one
+                self._defined.clear()
             self._defined[name] = await self._defining(name, lambda: self._find_or_register(definition))
         return self._defined[name]
 
@@ -104,7 +105,8 @@ class Batch(Queues):
         name = definition["jobDefinitionName"]
         of = f"job definition `{name}`"
         active = {"jobDefinitionName": name, "status": "ACTIVE", "maxResults": 10 if unknown_arn else 1}
-        for tries_left in reversed(range(SUBMIT_TRIES)):
+        outage: Outage | None = None
+        while True:
             arns = [str(each["jobDefinitionArn"]) for each in await self._definitions(of, **active)]
             if arn := next((each for each in arns if each != unknown_arn), None):
                 return arn
@@ -112,11 +114,10 @@ class Batch(Queues):
                 answer = await self._tagged("RegisterJobDefinition", of, definition)
                 self._registered.add(str(answer["jobDefinitionArn"]))
                 return str(answer["jobDefinitionArn"])
-            except (Throttled, Unreachable):
-                if not tries_left:
+            except (Throttled, Unreachable) as error:
+                outage = outage or self._aws.patience.outage()
+                if not await outage.lasts(error):
                     raise
-                await asyncio.sleep(_pause(tries_left))
-        raise AssertionError("unreachable")
 
     async def deregister(self, arn: str) -> None:
         """Make a definition inactive and remove it from the cache."""
@@ -127,38 +128,52 @@ class Batch(Queues):
     def _forget(self, arn: str) -> None:
         self._defined = {name: cached for name, cached in self._defined.items() if cached != arn}
 
-    async def submit(
-        self, request: Mapping[str, Any], sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    ) -> str:
+    async def submit(self, request: Mapping[str, Any]) -> str:
         """Submit a job and return its id.
 
-        SubmitJob has no client token, so after a lost response the job is searched by its name, which is unique, before
-        the call is repeated.
+        SubmitJob has no client token, so after a lost response the job is searched by its name. Raises Unsettled if
+        there is none: the caller may submit again, with another definition.
         """
         of = f"job queue `{request['jobQueue']}`"
-        began = time.time()
-        for tries_left in reversed(range(SUBMIT_TRIES)):
+        began, outage = time.time(), self._aws.patience.outage()
+        while True:
             try:
                 answer = await self._tagged("SubmitJob", of, request)
                 return str(answer["jobId"])
             except (NotFound, Refused):
                 self._forget(request["jobDefinition"])  # it may have been deregistered: the next run looks again
                 raise
-            except (Throttled, Unreachable) as error:
-                await sleep(_pause(tries_left))
-                if isinstance(error, Unreachable) and (lost_id := await self._lost(request, began, error)):
-                    return lost_id
-                if not tries_left:
+            except Throttled as error:
+                if not await outage.lasts(error):
                     raise
-        raise AssertionError("unreachable")
+            except Unreachable as error:
+                await asyncio.sleep(LISTED_SECONDS)
+                if lost_id := await self._lost(request, began, error):
+                    return lost_id
+                raise Unsettled(error.happened, says=error.says, advice="No job came of the request.") from error
+
+    async def settle(self, request: Mapping[str, Any], since_s: float) -> str | None:
+        """Return the id of the job of a SubmitJob whose answer is lost; None if no job can come of it any more.
+
+        A request that is still on its way is refused once its definition is deregistered; the jobs that were submitted
+        with it run on. https://github.com/aws/aws-cdk/issues/9144, https://github.com/base2genomics/batchit/pull/2
+        """
+        job_id = await self.named(request, since_s)
+        if job_id or not request["jobDefinition"]:
+            return job_id
+        try:
+            await self.deregister(request["jobDefinition"])
+        except (NotAllowed, NotFound, Refused) as error:
+            log.warning("A request on its way may still become a second job `%s`. %s", request["jobName"], error)
+        return await self.named(request, since_s)
 
     async def _lost(self, request: Mapping[str, Any], began: float, failure: Unreachable) -> str | None:
-        """Return the job of a SubmitJob whose answer was lost, None if there is none.
+        """Return the job of a SubmitJob whose answer was lost; None if no job can come of it any more.
 
         Raises the loss itself if jobs may not be listed: another SubmitJob could make a second job.
         """
         try:
-            return await self._newest(request, began)
+            return await self._newest(request, began) or await self.settle(request, began)
         except NotAllowed as error:
             failure.advice = (
                 f"A job `{request['jobName']}` may run in the queue: look there before you run the task again."
@@ -167,10 +182,11 @@ class Batch(Queues):
             raise failure from error
 
     async def named(self, request: Mapping[str, Any], since_s: float) -> str | None:
-        """Return the newest job with the request's `jobName` and `jobQueue` since a time (Unix, seconds), or None.
+        """Return the newest job with the request's `jobName` and `jobQueue`, or None.
 
-        A job with another submission's tag does not count, because a task that failed may have been submitted before.
-        Without `batch:ListJobs` no job is found.
+        A job with another submission's tag does not count, because a task that failed may have been submitted before. A
+        job without a tag counts if it was created after a time (Unix, seconds). Without `batch:ListJobs` no job is
+        found.
         """
         try:
             return await self._newest(request, since_s)
@@ -184,14 +200,18 @@ class Batch(Queues):
         of = f"job queue `{request['jobQueue']}`"
         of_queue = {"jobQueue": request["jobQueue"], "filters": filters}
         jobs = self._aws.items("batch", "ListJobs", "jobSummaryList", of=of, **of_queue)
-        since = (since_s - CLOCK_SKEW_SECONDS) * 1000
-        recent = {job["jobId"]: job["createdAt"] async for job in jobs if job["createdAt"] >= since}
-        if recent and (mine := request.get("tags", {}).get(TAG_SUBMISSION)):
-            details = await self._aws.call("batch", "DescribeJobs", of="the jobs", jobs=list(recent)[:IDS_PER_CALL])
+        created = {job["jobId"]: job["createdAt"] async for job in jobs}
+        since, mine = (since_s - CLOCK_SKEW_SECONDS) * 1000, request.get("tags", {}).get(TAG_SUBMISSION)
+        recent = {job_id for job_id, at in created.items() if at >= since}
+        if created and mine:
+            details = await self._aws.call("batch", "DescribeJobs", of="the jobs", jobs=list(created)[:IDS_PER_CALL])
             for job in details["jobs"]:  # a job that is not known yet is so new that it is this one
-                if job.get("tags", {}).get(TAG_SUBMISSION, mine) != mine:
-                    del recent[job["jobId"]]
-        return max(recent, key=lambda job_id: recent[job_id]) if recent else None
+                tag = job.get("tags", {}).get(TAG_SUBMISSION)
+                if tag == mine:  # whatever the clocks say
+                    recent.add(job["jobId"])
+                elif tag is not None:
+                    recent.discard(job["jobId"])
+        return max(recent, key=lambda job_id: created[job_id], default=None)
 
     async def live_jobs(
         self, queue: str, beginning: str, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -226,8 +246,9 @@ class Batch(Queues):
 
     async def failed_children(self, parent: str) -> list[str]:
         """Return the ids of an array's child jobs that have failed so far."""
-        of, failed = f"array job `{parent}`", {"arrayJobId": parent, "jobStatus": "FAILED"}
-        return [job["jobId"] async for job in self._aws.items("batch", "ListJobs", "jobSummaryList", of=of, **failed)]
+        of = f"array job `{parent}`"
+        failed = self._aws.items("batch", "ListJobs", "jobSummaryList", of=of, arrayJobId=parent, jobStatus="FAILED")
+        return [job["jobId"] async for job in failed]
 
     async def terminate(
         self, job_id: str, reason: str, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep

@@ -30,7 +30,11 @@ class Backend(Protocol):
         ...
 
     async def submit(self, request: Mapping[str, Any]) -> str:
-        """Submit a job and return its id. A lost answer leads to one job, not to two."""
+        """Submit a job and return its id. A lost answer leads to one job, or to Unsettled if there is none."""
+        ...
+
+    async def settle(self, request: Mapping[str, Any], since_s: float) -> str | None:
+        """Return the id of the job of a request whose answer is lost; None if no job can come of it any more."""
         ...
 
     async def named(self, request: Mapping[str, Any], since_s: float) -> str | None:

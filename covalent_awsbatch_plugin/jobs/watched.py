@@ -72,10 +72,13 @@ class Watched:
         """Raise this error for all callers that wait."""
         raise NotImplementedError
 
-    def not_answered(self, error: AWSBatchError, after_s: float) -> None:
-        """Count a request, `after_s` seconds after the last one, that failed; fail after FAILED_SECONDS."""
-        self.failing_s += 0 if error.retry_may_help else after_s
-        if self.failing_s >= FAILED_SECONDS:
+    def not_answered(self, error: AWSBatchError, after_s: float, outage_patience: float) -> None:
+        """Count a request, `after_s` seconds after the last one, that failed; fail after a while.
+
+        That is `outage_patience` seconds for no answer, else FAILED_SECONDS.
+        """
+        self.failing_s += after_s
+        if self.failing_s >= (outage_patience if error.retry_may_help else FAILED_SECONDS):
             self.fail(error)
 
     def not_known(self, job_id: str, after_s: float) -> None:

@@ -14,6 +14,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
+from ..core.outage import PATIENCE_SECONDS
 from ..errors import AWSBatchError
 from .backend import Backend
 from .description import JobState
@@ -35,8 +36,10 @@ class Watcher:
         backend: Backend,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
+        outage_patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._backend, self._sleep, self._clock = backend, sleep, clock
+        self._outage_patience = outage_patience  # for LISTs; DescribeJobs has it in the backend
         self._jobs: dict[str, Job] = {}
         self._arrays: dict[str, Array] = {}
         self._looking: asyncio.Task[None] | None = None
@@ -141,7 +144,7 @@ class Watcher:
         except AWSBatchError as error:
             log.warning("DescribeJobs failed for %d jobs; trying again. %s", len(entries), error)
             for watched in entries.values():
-                watched.not_answered(error, after_s)
+                watched.not_answered(error, after_s, outage_patience=0)  # an outage was ridden out
             return
         for job_id, watched in entries.items():
             self._note(job_id, watched, states.get(job_id), after_s)
@@ -169,7 +172,7 @@ class Watcher:
             array.failing_s = 0
         except AWSBatchError as error:
             log.warning("The child jobs of %s could not be listed; trying again. %s", parent, error)
-            array.not_answered(error, after_s)
+            array.not_answered(error, after_s, self._outage_patience)
 
     async def _look_into(self, parent: str, array: Array, state: JobState, after_s: float) -> None:
         """Find the tasks that ended: those with a result by one LIST, the others by their jobs."""

@@ -6,7 +6,26 @@
 `LocalAWS` is for tests and programs; `up`, `down` and `status` keep one running in the background.
 """
 
-from .background import Status, down, status, up
+from .background import (
+    Status,
+    down,
+    forget_earlier_section,
+    home,
+    read_earlier_section,
+    status,
+    up,
+    write_earlier_section,
+)
 from .local_aws import LocalAWS
 
-__all__ = ["LocalAWS", "Status", "down", "status", "up"]
+__all__ = [
+    "LocalAWS",
+    "Status",
+    "down",
+    "forget_earlier_section",
+    "home",
+    "read_earlier_section",
+    "status",
+    "up",
+    "write_earlier_section",
+]

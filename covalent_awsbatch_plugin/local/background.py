@@ -17,14 +17,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..core.files import atomic_write
+from ..core.private_files import create_own
 from ..core.user_dirs import data_dir
 
 STATE_FILE, LOCK_FILE, LOG_FILE = "state.json", "lock", "server.log"
+EARLIER_SECTION_FILE = "earlier-section.json"
 READY = "ready"
 CALLS_PATH, STORM_PATH = "/_local/calls", "/_local/storm"  # of the endpoint: counts of requests; a throttle storm
 FAULTS_PATH = "/_local/faults"  # of the endpoint: faults to add
@@ -58,17 +61,49 @@ def home() -> Path:
     return data_dir() / "local"
 
 
+def write_earlier_section(settings: Mapping[str, Any]) -> None:
+    """Keep the values that settings have before an offline AWS takes the place of a real one; None: not given."""
+    home().mkdir(parents=True, exist_ok=True, mode=0o700)
+    atomic_write(home() / EARLIER_SECTION_FILE, json.dumps(dict(settings), default=str), mode=0o600)
+
+
+def read_earlier_section() -> dict[str, Any]:
+    """Return the settings of `write_earlier_section`; none if there are none."""
+    try:
+        settings: dict[str, Any] = json.loads((home() / EARLIER_SECTION_FILE).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return settings
+
+
+def forget_earlier_section() -> None:
+    """Remove the settings of `write_earlier_section`."""
+    (home() / EARLIER_SECTION_FILE).unlink(missing_ok=True)
+
+
 def status(name: str = "default") -> Status | None:
     """Return the offline AWS called `name`, None where it does not run."""
     return read_state(home() / name)
 
 
-def up(name: str = "default", engine: str = "auto", progress: Progress = print, **options: Any) -> Status:
-    """Start the offline AWS called `name`, or find it running. It outlives this process. Raises LocalAWSFailed."""
+def up(
+    name: str = "default",
+    engine: str = "auto",
+    progress: Progress = print,
+    *,
+    enforce_iam: bool = True,
+    **options: Any,
+) -> Status:
+    """Start the offline AWS called `name`, or find it running. It outlives this process. Raises LocalAWSFailed.
+
+    Policies are enforced unless `enforce_iam` is False; the roles have those that `covalent-awsbatch iam` prints.
+    """
     folder = home() / name
     if running := read_state(folder):
         return running
-    process = spawn(folder, ["--engine", engine, *flags(options)], progress, stdin=subprocess.DEVNULL)
+    process = spawn(
+        folder, ["--engine", engine, *flags(options | {"enforce_iam": enforce_iam})], progress, stdin=subprocess.DEVNULL
+    )
     process.returncode = 0  # the process outlives this one, which never waits for it
     started = read_state(folder)
     if started is None:
@@ -135,7 +170,7 @@ def spawn(folder: Path, options: list[str], progress: Progress, stdin: int) -> s
     require_extra()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = [sys.executable, "-m", __package__, "--state-dir", str(folder), *options]
-    with (folder / LOG_FILE).open("wb") as log:
+    with create_own(folder / LOG_FILE) as log:
         process = subprocess.Popen(
             command,
             stdin=stdin,

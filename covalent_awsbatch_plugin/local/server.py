@@ -39,6 +39,7 @@ from .ecr import api as ecr
 from .ecr.blobs import BlobStore
 from .ecr.registry import Manifest, Registry, problem
 from .engines import choice as engines
+from .engines.watchdog import watchdog
 from .faults.request_filter import Gate, before_moto, before_registry
 from .iam import enforcement as iam
 from .iam import policy_sizes
@@ -83,7 +84,7 @@ async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[st
     """Run an offline AWS; yield the content of `state.json`. The folder `work` of the state directory is emptied."""
     work = options.state_dir / "work"
     shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    work.mkdir(parents=True, mode=0o700)  # also where the state directory is open to others
     name = await asyncio.to_thread(engines.choose, options.engine)
     async with AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, work, ignore_errors=True)
@@ -98,6 +99,7 @@ async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[st
         _load_managed_policies(options.region)
         endpoint_url = _moto(gate, keys, control_token, options.region)
         token, _ = ecr.LocalECRResponse.new_login()
+        stack.enter_context(watchdog(name, work / "engine"))
         engine = engines.make(name, work / "engine", registry, token, options.limits.slots)
         stack.push_async_callback(engine.close)
         host = Host(ACCOUNT, options.region, endpoint_url, f"http://{credentials_site}", credentials)
@@ -189,10 +191,23 @@ def _moto(gate: Gate, keys: Keys, control_token: str, region: str) -> str:
     moto: Any = DomainDispatcherApplication(create_backend_app)
     moto.get_backend_for_host = functools.cache(moto.get_backend_for_host)  # else 200 patterns for each request
     moto = before_s3(ACCOUNT, region, moto)
-    app = before_all(keys, control_token, before_moto(gate, moto))  # from the first request on
+    app = _with_one_server(before_all(keys, control_token, before_moto(gate, moto)))  # from the first request on
     server = make_server(HOST, 0, app, threaded=True, request_handler=MotoRequestHandler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return f"http://{HOST}:{server.port}"
+
+
+def _with_one_server(app: Any) -> Any:
+    """Return the application without its own Server and Date headers: werkzeug sends them, and clients refuse two."""
+
+    def one_server(environ: dict[str, Any], start_response: Any) -> Any:
+        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+            own = [(name, value) for name, value in headers if name.lower() not in ("server", "date")]
+            return start_response(status, own, *error)
+
+        return app(environ, start)
+
+    return one_server
 
 
 def write_state(folder: Path, state: dict[str, Any]) -> None:

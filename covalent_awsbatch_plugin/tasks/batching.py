@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,12 +25,13 @@ MIB = 1024 * 1024
 
 # Tasks that differ in these settings alone can share a job.
 _NOT_OF_THE_JOB = {
-    "cache_dir", "poll_freq", "max_baked_mib",
+    "cache_dir", "poll_freq", "max_baked_mib", "outage_patience",
     "environment", "bake_deps_pip", "max_cache_gib",  # the dependency layers made from them are compared instead
 }  # fmt: skip
 
 BATCHES_AT_ONCE = 8  # full batches that are being submitted: of small arrays there may be thousands
 
+GiveBack = Callable[[BaseException], object]
 Submit = Callable[[Settings, Sequence[Task]], Awaitable[list[JobHandle]]]
 
 
@@ -60,29 +62,54 @@ class Batcher:
         self._submit, self._canceller, self._clock = submit, canceller, clock
         self._queues: dict[str, _Queue] = {}
 
-    async def enqueue(self, settings: Settings, task: Task) -> JobHandle:
-        """Wait until the task's job is submitted. Raises Cancelled for a task that was cancelled before that."""
+    async def enqueue(self, settings: Settings, task: Task, give_back: GiveBack = lambda _: None) -> JobHandle:
+        """Wait until the task's job is submitted. Raises Cancelled for a task that was cancelled before that.
+
+        If the caller is cancelled, the task is `abandoned`: `give_back` is called with the submission's error, or the
+        end of the job releases what the task holds.
+        """
         parts = [
             settings.model_dump_json(exclude=_NOT_OF_THE_JOB), task.packed.python, task.dependencies.name,
             str(task.earlier_attempts),
         ]  # fmt: skip
         if not task.shares_jobs:
             parts.append(task.staged.dispatch_id)
-        queue = self._queues.setdefault(" ".join(parts), _Queue(self._submit, settings, self._clock))
+        kind = " ".join(parts)
+        if kind not in self._queues:
+            self._queues = {name: queue for name, queue in self._queues.items() if queue.is_in_use}
+            self._queues[kind] = _Queue(self._submit, settings, self._clock)
+        queue = self._queues[kind]
         request = _Request(task, asyncio.get_running_loop().create_future())
         queue.add(request)
         try:
             return await asyncio.shield(request.handle)
         except asyncio.CancelledError:
-            await self._abandon(request)
+            await self._abandon(request, give_back)
             raise
 
-    async def _abandon(self, request: _Request) -> None:
+    async def aclose(self) -> None:
+        """Cancel the submissions under way; each ends the job that comes of it. No caller may enqueue any more."""
+        under_way = [task for queue in self._queues.values() for task in queue.running()]
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def _abandon(self, request: _Request, give_back: GiveBack) -> None:
         """Remove a task whose caller has gone: it is not submitted, or its job is ended."""
         request.task.cancelled = True
+        request.task.abandoned = True
+        request.handle.add_done_callback(functools.partial(self._settled, give_back))
         if request.handle.done() and not request.handle.cancelled() and not request.handle.exception():
             handle = request.handle.result()
             await bounded(self._canceller.end(handle.job_id, STOP_REASON, handle.member))
+
+    def _settled(self, give_back: GiveBack, submission: asyncio.Future[JobHandle]) -> None:
+        """Let the artifacts of an abandoned task be cleaned up: with its job's, or alone if there is no job."""
+        error = asyncio.CancelledError() if submission.cancelled() else submission.exception()
+        if error is None:
+            self._canceller.unwanted(submission.result().result_id)
+        else:
+            give_back(error)
 
 
 @dataclass
@@ -121,6 +148,15 @@ class _Queue:
     def capacity(self) -> int:
         """The most tasks that one array job can run."""
         return self.settings.max_array_size * self.settings.tasks_per_job
+
+    @property
+    def is_in_use(self) -> bool:
+        """False if no task is under way or came so lately that the next one is waited for."""
+        return bool(self.running()) or self.clock() - self.arrivals.last < self.settings.array_linger
+
+    def running(self) -> list[asyncio.Task[None]]:
+        """Return the tasks of submissions that have not ended."""
+        return [task for task in (self.flusher, *self.submitting) if task and not task.done()]
 
     def add(self, request: _Request) -> None:
         close = self.arrivals.note(self.clock(), self.settings.array_linger)

@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib import metadata
@@ -24,28 +24,30 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..aws.session import AWS, Connection, shared
-from ..errors import AWSBatchError, Cancelled, NeverStarted
+from ..errors import AWSBatchError, Cancelled, NeverStarted, NotAllowed, Throttled, Unreachable
 from ..jobs.description import JobState
-from ..jobs.resources import fitted
 from ..jobs.resubmit import again
+from ..jobs.watched import has_begun
 from ..settings import Settings
 from .base_image import BaseImages
 from .batching import MIB, Batcher
 from .cancel import CANCEL_REASON, STOP_REASON, JobCanceller, bounded
-from .cleanup import Cleanup
+from .cleanup import Cleanup, JobArtifacts, leaves_no_job
 from .dependency_layers import DependencyLayerBuilder
 from .inflight import Task
 from .job_handle import JobHandle
+from .late_jobs import REASON as LATE_REASON
 from .late_jobs import LateJobs
 from .ledger import Entry, LedgerRecord
+from .missing_permissions import add_all_missing
 from .modules_beside import warn_of_modules
 from .packing import Package, pack, result_key
 from .reattach import EarlierJob, artifacts_of, left_behind
 from .results import Ended, NodeResult, collect, failures, newest_envelope, results_store
 from .services import ResolvedResources, Services
 from .staged_group import without_pip
-from .stuck import is_demanding, never_started, refuse_impossible
-from .submit import Submitter
+from .stuck import fitted_to_queue, never_started
+from .submit import Submitter, may_run
 from .task_events import record_attempts, record_failure, record_packed, record_results
 
 log = logging.getLogger(__name__)
@@ -65,6 +67,7 @@ class Client:
         self.late_jobs = LateJobs(services)
         self.submitter = Submitter(services, self.cleanup, self.canceller)
         self.batcher = Batcher(self.submitter.submit, self.canceller)
+        services.aws.on_close(self.batcher.aclose)  # the last one added is the first one called
 
     async def submit(self, settings: Settings, task: Task) -> JobHandle:
         """Pack, check and submit a staged task; or take over the job of an earlier process for the same task.
@@ -75,6 +78,8 @@ class Client:
         try:
             return await self._submit(settings, task)
         except BaseException as error:
+            if isinstance(error, NotAllowed):
+                await add_all_missing(self.services, settings, error)
             record_failure(self.services.events, task, error)
             raise
 
@@ -91,21 +96,11 @@ class Client:
             ),
         )
         record_packed(self.services.events, task, package)
-        placement = resources.placement
-        settings, adjustment = fitted(
-            settings,
-            fargate=placement.fargate,
-            platform=placement.platform,
-            fair_share=placement.fair_share,
-            machines=placement.machines,
-        )
-        if is_demanding(settings) and not placement.fargate:
-            await refuse_impossible(self.services, settings, placement)
-        if adjustment:
-            _warn_once(adjustment)
+        settings = await fitted_to_queue(self.services, settings, resources.placement)
         if package.beside:
             warn_of_modules(package.name, package.beside, settings.environment)
-        await asyncio.gather(*map(self.cleanup.hold, package.uploads))
+        await self.cleanup.hold(*package.uploads)
+        uploaded = False
         try:
             ledger = self.services.ledger
             records = await self.services.in_thread(ledger.of_task, group.dispatch_id, group.node_ids)
@@ -123,19 +118,23 @@ class Client:
                 _raise_if_cancelled(task)
             task.package = package
             if unsettled:  # packing took its time: a job may have come of them
-                earlier, unsettled = await left_behind(self.services, settings, records, package.content)
+                earlier, unsettled = await left_behind(
+                    self.services, settings, records, package.content, last_look=True
+                )
             if earlier:
                 return await self._take_over(settings, earlier, package, task)
             await asyncio.gather(
                 *(self._upload(settings, resources, key, path) for key, path in package.uploads.items())
             )
+            uploaded = True
             _raise_if_cancelled(task)
-            handle = await self.batcher.enqueue(settings, task)
-            if unsettled:
-                self.late_jobs.submitted_anew(settings, unsettled)
-        except BaseException:
-            for key in package.uploads:
-                self.cleanup.release(key)
+            give_back = partial(self._give_back, settings, resources, package)
+            handle = await self.batcher.enqueue(settings, task, give_back)
+            if unsettled and (first := await self._first_job(settings, handle, records, package)):
+                return await self._take_over(settings, first, package, task)
+        except BaseException as error:
+            if task.handle is None and not task.abandoned:  # otherwise the end of its job releases them
+                self._give_back(settings, resources, package, error if uploaded else None)
             raise
         if not settings.may_resubmit:
             task.release()
@@ -170,7 +169,8 @@ class Client:
 
         A second call returns the same. Nothing is unpickled.
         """
-        results = await collect(self.services, settings, ended, node_ids, folder)
+        with _naming_job(ended.handle):
+            results = await collect(self.services, settings, ended, node_ids, folder)
         record_results(self.services.events, ended, results)
         self.cleanup.read(ended.handle.result_id)
         return results
@@ -197,6 +197,17 @@ class Client:
             raise
 
     # ---- submission ------------------------------------------------------------------------------------------------
+    def _give_back(
+        self, settings: Settings, resources: ResolvedResources, package: Package, error: BaseException | None
+    ) -> None:
+        """Release the objects of a task that was not submitted; delete those that no job needs for sure."""
+        objects = tuple(package.uploads)
+        if objects and error is not None and leaves_no_job(error):
+            self.cleanup.discard(JobArtifacts(settings, resources.store, "", "", "", objects))
+            return
+        for key in objects:
+            self.cleanup.release(key)
+
     async def _upload(self, settings: Settings, resources: ResolvedResources, key: str, path: Path) -> None:
         """Upload an object that is not there yet; of tasks with the same object the first one uploads it."""
 
@@ -220,12 +231,38 @@ class Client:
         log.warning("`%s` was asked for again: its job %s is taken over.", handle.name, handle.job_id)
         return handle
 
+    async def _first_job(
+        self, settings: Settings, handle: JobHandle, records: Sequence[tuple[LedgerRecord, Entry]], package: Package
+    ) -> EarlierJob | None:
+        """Return the job of an earlier submission that appeared after this one, whose job is then ended."""
+        async with self.ended_if_stopped(handle):
+            try:
+                earlier, unsettled = await left_behind(self.services, settings, records, package.content)
+            except AWSBatchError as error:
+                log.warning("A second job of `%s` may run: %s", handle.name, error)
+                return None
+        self.late_jobs.submitted_anew(settings, unsettled)
+        if earlier:
+            await bounded(self.canceller.end(handle.job_id, LATE_REASON, handle.member))
+            self.cleanup.read(handle.result_id)
+        return earlier
+
     async def _resubmit(self, settings: Settings, task: Task, package: Package, last: JobHandle) -> JobHandle:
         """Submit the same package as a new job; the last job's artifacts are not needed any more."""
-        await asyncio.gather(*map(self.cleanup.hold, package.uploads))
-        handle = await self.batcher.enqueue(settings, task)
-        self.cleanup.read(last.result_id)
-        return handle
+
+        def give_back(_: BaseException) -> None:
+            self.cleanup.release(*package.uploads)
+
+        await self.cleanup.hold(*package.uploads)
+        task.handle = None
+        try:
+            return await self.batcher.enqueue(settings, task, give_back)
+        except BaseException as error:
+            if task.handle is None and not task.abandoned:
+                give_back(error)
+            raise
+        finally:
+            self.cleanup.read(last.result_id)
 
     # ---- waiting ---------------------------------------------------------------------------------------------------
     async def _watch_or_end(self, settings: Settings, handle: JobHandle, task: Task | None) -> Ended:
@@ -234,7 +271,8 @@ class Client:
             if handle.member is not None and task and task.cancelled:
                 raise Cancelled(CANCEL_REASON + ".")
             async with self.ended_if_stopped(handle):
-                ended = await self._watch_with_patience(settings, handle)
+                with _naming_job(handle):
+                    ended = await self._watch_with_patience(settings, handle)
         except AWSBatchError as error:
             if task:
                 record_failure(self.services.events, task, error)
@@ -250,7 +288,7 @@ class Client:
         watching = asyncio.ensure_future(self._watch(settings, handle))
         try:
             done, _ = await asyncio.wait({watching}, timeout=settings.start_patience or None)
-            if not done and not self.services.watcher.has_begun(handle.job_id):
+            if not done and not await self._has_begun(handle):
                 error = await never_started(self.services, settings, handle)
                 reason = f"It did not start within {settings.start_patience:g} s"
                 await self.services.backend.terminate(handle.job_id, reason)
@@ -259,11 +297,19 @@ class Client:
         finally:
             watching.cancel()
 
+    async def _has_begun(self, handle: JobHandle) -> bool:
+        """Return whether the job, or a child job of its array, has left the queue; the watcher's look may be old."""
+        if self.services.watcher.has_begun(handle.job_id):
+            return True
+        parent = handle.job_id.partition(":")[0]
+        state = (await self.services.backend.describe([parent])).get(parent)
+        return state is not None and has_begun(state)
+
     async def _watch(self, settings: Settings, handle: JobHandle) -> Ended:
         store, watcher = await results_store(self.services, settings, handle), self.services.watcher
         if ":" in handle.result_id:
             news = await watcher.committed_or_ended(
-                handle.job_id, settings.poll_freq, handle.prefix, store.keys, handle.member
+                handle.job_id, settings.poll_freq, handle.prefix, partial(store.keys, once=True), handle.member
             )
             if isinstance(news, JobState):
                 return Ended(handle, news, await newest_envelope(self.services, store, handle, len(news.attempts)))
@@ -280,7 +326,7 @@ _clients: dict[tuple[asyncio.AbstractEventLoop, Connection], Client] = {}
 @contextlib.asynccontextmanager
 async def connect(settings: Settings) -> AsyncIterator[Client]:
     """Open the client of this event loop and of the settings' AWS connection; all its users share it."""
-    connection = Connection(settings.credentials, settings.profile, settings.region)
+    connection = Connection(settings.credentials, settings.profile, settings.region, settings.outage_patience)
     async with shared(connection) as aws:
         key = asyncio.get_running_loop(), connection
         client = _clients.get(key)
@@ -304,16 +350,20 @@ def _new_client(aws: AWS, key: tuple[asyncio.AbstractEventLoop, Connection]) -> 
 
 
 @functools.cache
-def _warn_once(text: str) -> None:
-    log.warning(text)
-
-
-@functools.cache
 def _covalent_version() -> str:
     try:
         return metadata.version("covalent")
     except metadata.PackageNotFoundError:
         return ""
+
+
+@contextlib.contextmanager
+def _naming_job(handle: JobHandle) -> Iterator[None]:
+    """Name the job in the error of an outage."""
+    try:
+        yield
+    except (Throttled, Unreachable) as error:
+        raise may_run(error, f"The job {handle.job_id}") from error
 
 
 async def _unless_cancelled(task: Task, work: Coroutine[Any, Any, T]) -> T:

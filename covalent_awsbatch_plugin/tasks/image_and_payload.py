@@ -42,8 +42,7 @@ class ImageAndPayload:
 
     def release(self, cleanup: Cleanup) -> None:
         """Release both after no job came of them."""
-        for name in filter(None, (self.image.digest, self.key)):
-            cleanup.release(name)
+        cleanup.release(*filter(None, (self.image.digest, self.key)))
 
 
 class ImageMaker:
@@ -68,10 +67,11 @@ class ImageMaker:
             layers = [*dependencies.layers, tasks]
             return ImageAndPayload(await self._image(settings, resources, base, layers, OF_TASKS))
         image = await self._image(settings, resources, base, dependencies.layers, OF_ENVIRONMENT)
-        payload = await self._services.in_thread(payload_of, packages, dispatch_ids, settings.tasks_per_job)
-        parts = ImageAndPayload(image, payload)
-        await self._cleanup.hold(payload.key)
+        parts = ImageAndPayload(image)
         try:
+            payload = await self._services.in_thread(payload_of, packages, dispatch_ids, settings.tasks_per_job)
+            await self._cleanup.hold(payload.key)
+            parts = ImageAndPayload(image, payload)
             await resources.store.put(payload.key, payload.data, settings.encryption)
         except BaseException:
             parts.release(self._cleanup)

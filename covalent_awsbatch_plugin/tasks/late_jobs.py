@@ -3,7 +3,8 @@
 
 """The end of jobs that come of a dead process's SubmitJob after this process has submitted the same tasks anew.
 
-A SubmitJob may take effect seconds after its client was killed, and AWS Batch may list a job later than it runs.
+A SubmitJob may take effect seconds after its client was killed. `Backend.settle` has AWS Batch refuse such a request,
+so these looks find what Batch accepted or lists late: its answers are eventually consistent.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..errors import AWSBatchError
 from ..jobs.definition import TAG_SUBMISSION
@@ -94,13 +96,17 @@ class LateJobs:
             self._services.ledger.forget(submission.record.key)
 
 
-async def job_of(services: Services, queue: str, record: LedgerRecord) -> str | None:
+async def job_of(services: Services, queue: str, record: LedgerRecord, *, last_look: bool = False) -> str | None:
     """Return the id of the job that came of a submission, None while AWS Batch lists none.
 
-    The tag tells the job from others of the same name: the task may have been submitted before.
+    The tag tells the job from others of the same name: the task may have been submitted before. With `last_look`, AWS
+    Batch is told to refuse the request from now on, should it still be on its way.
     """
-    tag = next((entry.handle.submission for entry in record.entries), "")  # the same in all
-    request = {"jobName": record.unsent_name, "jobQueue": queue, "tags": {TAG_SUBMISSION: tag}}
+    handle = record.entries[0].handle  # definition and tag are the same in all
+    request: dict[str, Any] = {"jobName": record.unsent_name, "jobQueue": queue, "jobDefinition": handle.definition}
+    request["tags"] = {TAG_SUBMISSION: handle.submission}
+    if last_look:
+        return await services.backend.settle(request, record.since)
     return await services.backend.named(request, record.since)
 
 

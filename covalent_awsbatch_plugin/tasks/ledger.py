@@ -13,6 +13,8 @@ import contextlib
 import functools
 import json
 import logging
+import os
+import stat
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -105,6 +107,7 @@ class Ledger:
         """Remove a job's file. If that fails, `collect` only looks at the job once more."""
         with contextlib.suppress(OSError):
             (self._folder / f"{job_id}.json").unlink()
+            self._ours.discard(f"{job_id}.json")
 
     def jobs(self) -> Iterator[LedgerRecord]:
         """Return the jobs that were submitted and not read, oldest first."""
@@ -120,11 +123,22 @@ class Ledger:
         Each file is read once: this method may be called for each task of an array.
         """
         with self._lock:
-            for path in [each for each in self._folder.glob("*.json") if each.name not in self._ours | self._read]:
-                self._index(path)
+            there = {path.name: path for path in self._folder.glob("*.json")}
+            if missing := self._read - there.keys():
+                self._forget_read(missing)
+            for name in there.keys() - self._ours - self._read:
+                self._index(there[name])
             pairs = self._by_task.get((dispatch_id, node_ids), [])
             pairs = [each for each in pairs if (self._folder / f"{each[0].key}.json").exists()]
         return sorted(pairs, key=lambda each: -each[0].since)
+
+    def _forget_read(self, names: set[str]) -> None:
+        """Forget files that are gone, and their task groups."""
+        self._read -= names
+        for task, pairs in list(self._by_task.items()):
+            self._by_task[task] = [each for each in pairs if f"{each[0].key}.json" not in names]
+            if not self._by_task[task]:
+                del self._by_task[task]
 
     def _index(self, path: Path) -> None:
         self._read.add(path.name)
@@ -145,8 +159,16 @@ def _record(path: Path) -> LedgerRecord | None:
     A file's time in the future counts as now: the clock was set back since.
     """
     try:
-        since = min(path.stat().st_mtime, time.time())
+        status, now = path.stat(), time.time()
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is no file")
+        since = status.st_mtime
+        if since > now:
+            since = now
+            os.utime(path, (now, now))  # so that it ages from now on
         entries = tuple(Entry.from_json(body) for body in _bodies(json.loads(path.read_bytes())))
+        if not entries:
+            raise ValueError("it has no entries")
         return LedgerRecord(path.stem, since, entries)
     except FileNotFoundError:  # another process read its result just now
         return None
@@ -173,6 +195,6 @@ def _bodies(content: Any) -> list[Any]:
     return list(content["entries"])
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1024)
 def _warn_once(text: str) -> None:
     log.warning(text)

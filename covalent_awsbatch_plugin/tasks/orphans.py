@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ..errors import Lost
 from ..jobs import definition
+from ..jobs.watched import FORGOTTEN_SECONDS
 from ..settings import Settings
 from .job_handle import JobHandle
 from .reattach import settled
@@ -73,6 +75,7 @@ class Unread:
     dispatch_id: str
     node_ids: tuple[int, ...]
     handle: JobHandle
+    since: float = 0.0  # time of the note in the ledger, Unix seconds
 
 
 async def unread(services: Services, *, dispatch_id: str = "") -> AsyncIterator[tuple[str, list[Unread]]]:
@@ -80,12 +83,19 @@ async def unread(services: Services, *, dispatch_id: str = "") -> AsyncIterator[
     here = await services.here()
     for record in services.ledger.jobs():
         tasks = [
-            Unread(entry.dispatch_id, entry.node_ids, entry.handle)
+            Unread(entry.dispatch_id, entry.node_ids, entry.handle, record.since)
             for entry in record.entries
             if entry.handle.is_at(here) and dispatch_id in ("", entry.dispatch_id)
         ]
         if tasks:
             yield record.key, tasks
+
+
+def _forgotten(handle: JobHandle) -> Lost:
+    return Lost(
+        f"`{handle.name}` has no result, and AWS Batch has forgotten its job {handle.job_id}.",
+        advice="AWS Batch remembers a job for at least seven days after its end. Run the task again.",
+    )
 
 
 async def find_unsent(services: Services, settings: Settings) -> int:
@@ -104,13 +114,19 @@ async def find_unsent(services: Services, settings: Settings) -> int:
 
 
 async def recover(services: Services, settings: Settings, task: Unread, into: Path) -> list[NodeResult] | None:
-    """Return the task's results as files in the folder `into`; None while its job has not ended."""
+    """Return the task's results as files in the folder `into`; None while its job has not ended.
+
+    A job that AWS Batch has forgotten, a week or more after its end, has ended: without a result it is Lost.
+    """
     state = (await services.backend.describe([task.handle.job_id])).get(task.handle.job_id)
     attempts = len(state.attempts) if state and state.ended else settings.retry_attempts
     store = await results_store(services, settings, task.handle)
     envelope = await newest_envelope(services, store, task.handle, attempts)
-    if (envelope is None or not envelope.returned) and (state is None or not state.ended):
+    is_over = state.ended if state else time.time() - task.since > FORGOTTEN_SECONDS
+    if (envelope is None or not envelope.returned) and not is_over:
         return None  # after an interrupted attempt, another may follow
+    if envelope is None and state is None:
+        return [NodeResult(node_id, _forgotten(task.handle)) for node_id in task.node_ids]
     ended = Ended(task.handle, state, envelope)
     results = await collect(services, settings, ended, task.node_ids, into)
     record_results(services.events, ended, results)

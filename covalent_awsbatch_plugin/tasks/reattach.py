@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ..aws.s3 import Store
-from ..errors import Lost
+from ..errors import Lost, NotAllowed, NotFound, Refused
 from ..jobs.description import JobState
 from ..jobs.watched import FORGOTTEN_SECONDS
 from ..settings import Settings
@@ -43,20 +43,27 @@ class EarlierJob:
 
 
 async def left_behind(
-    services: Services, settings: Settings, records: Sequence[tuple[LedgerRecord, Entry]], content: str
+    services: Services,
+    settings: Settings,
+    records: Sequence[tuple[LedgerRecord, Entry]],
+    content: str,
+    *,
+    last_look: bool = False,
 ) -> tuple[EarlierJob | None, list[tuple[LedgerRecord, Entry]]]:
     """Return the newest job of this task that runs or has left a value, or None; and the unsettled submissions.
 
     `records` are the ledger's for the dispatch and the nodes; `content` is the digest of the task. An unsettled
     submission may still become a job: `LateJobs` ends it once the task was submitted anew. All of an array's tasks may
-    be submitted again at once, so none of them looks at another's entry.
+    be submitted again at once, so none of them looks at another's entry. With `last_look`, no job can come of an
+    unsettled submission afterwards, as far as AWS Batch's answers agree.
     """
     here, unsettled = await services.here(), list[tuple[LedgerRecord, Entry]]()
     for record, entry in records:
         handle = entry.handle
         if handle.content != content or not handle.is_at(here):
             continue
-        job = await services.once(("settled", record.key), partial(settled, services, settings, record))
+        look = partial(settled, services, settings, record, last_look=last_look)
+        job = await services.once(("settled", record.key, last_look), look)
         if job is None:
             unsettled.append((record, entry))
             continue
@@ -72,15 +79,17 @@ async def _result_ids(record: LedgerRecord) -> tuple[str, ...]:
     return tuple(entry.handle.result_id for entry in record.entries)
 
 
-async def settled(services: Services, settings: Settings, record: LedgerRecord) -> LedgerRecord | None:
+async def settled(
+    services: Services, settings: Settings, record: LedgerRecord, *, last_look: bool = False
+) -> LedgerRecord | None:
     """Return the record of a submitted job; one whose submission may have been cut off is looked for by its name.
 
-    None means that AWS Batch lists no job for it.
+    None means that AWS Batch lists no job for it; with `last_look`, that none will come.
     """
     if record.unsent_name is None:
         return record
-    await asyncio.sleep(max(0.0, record.since + ON_ITS_WAY_SECONDS - time.time()))
-    job_id = await job_of(services, settings.batch_queue, record)
+    await asyncio.sleep(min(ON_ITS_WAY_SECONDS, max(0.0, record.since + ON_ITS_WAY_SECONDS - time.time())))
+    job_id = await job_of(services, settings.batch_queue, record, last_look=last_look)
     if job_id is None:
         return None
     entries = tuple(_with_job_id(entry, job_id) for entry in record.entries)
@@ -101,7 +110,7 @@ async def _is_usable(services: Services, settings: Settings, record: LedgerRecor
     attempts = len(state.attempts) + (not state.ended)
     try:
         envelope = await newest_envelope(services, await results_store(services, settings, handle), handle, attempts)
-    except Lost as error:
+    except (Lost, NotAllowed, NotFound, Refused) as error:  # the bucket, too, may be another one by now
         log.warning("The job %s is not taken over: %s", handle.job_id, error)
         return False
     if envelope and envelope.returned:

@@ -71,7 +71,7 @@ class Services:
         self.ecr = ECR(aws)
         self.ledger = Ledger()
         self.events = EventLog(events_folder())
-        self.watcher = Watcher(self.backend)
+        self.watcher = Watcher(self.backend, outage_patience=aws.connection.outage_patience)
         self._clock = clock
         self._cache: dict[Hashable, tuple[float, Any]] = {}  # time until which a value is valid, and the value
         self._stores: dict[tuple[str, str], Store] = {}
@@ -117,7 +117,8 @@ class Services:
 
         async def open_builder() -> Builder:
             folder = await self.in_thread(cache_folder, settings.cache_dir)
-            return await self.aws.keep(builder(settings.builder, folder, self.aws.variable("ca_bundle") or ""))
+            ca_bundle, patience = self.aws.variable("ca_bundle") or "", self.aws.connection.outage_patience
+            return await self.aws.keep(builder(settings.builder, folder, ca_bundle, patience))
 
         return await self.cached(("builder", settings.builder), open_builder, seconds=float("inf"))
 
@@ -179,5 +180,7 @@ class Services:
         until, value = self._cache.get(key, (float("-inf"), None))
         if until <= self._clock():
             value = await self.once(key, make)
-            self._cache[key] = (self._clock() + seconds, value)
+            now = self._clock()
+            self._cache = {name: entry for name, entry in self._cache.items() if entry[0] > now}
+            self._cache[key] = (now + seconds, value)
         return cast(T, value)

@@ -14,11 +14,13 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import AWSBatchError, NotFound, Refused, StagingError
+from ..core.outage import Outage
+from ..errors import AWSBatchError, NotFound, Refused, ServiceError, StagingError, Unreachable
 from ..jobs import definition as jobs
+from ..jobs.api import Unsettled
 from ..settings import Settings
 from .cancel import CANCEL_REASON, STOP_REASON, JobCanceller, bounded
-from .cleanup import Cleanup, JobArtifacts
+from .cleanup import Cleanup, JobArtifacts, leaves_no_job
 from .image_and_payload import ImageAndPayload, ImageMaker
 from .inflight import Task
 from .job_handle import JobHandle
@@ -54,19 +56,42 @@ class Submitter:
         began = time.monotonic()
         parts = await self._images.make(settings, resources, base, packages, dispatch_ids, dependencies)
         record_pushed(self._services.events, tasks, parts, time.monotonic() - began)
+        request: dict[str, Any] = {"jobDefinition": ""}
         try:
-            return await self._register_and_submit(settings, resources, tasks, parts)
-        except BaseException:
-            parts.release(self._cleanup)
+            return await self._register_and_submit(settings, resources, tasks, parts, request)
+        except BaseException as error:
+            if all(task.handle is None for task in tasks):  # otherwise the end of the job releases them
+                self._give_back(settings, resources, parts, request["jobDefinition"], error)
             raise
 
+    def _give_back(
+        self,
+        settings: Settings,
+        resources: ResolvedResources,
+        parts: ImageAndPayload,
+        definition: str,
+        error: BaseException,
+    ) -> None:
+        """Release the parts of a submission that failed; delete them and the definition if no job came of it."""
+        if not leaves_no_job(error):
+            parts.release(self._cleanup)
+            return
+        artifacts = JobArtifacts(settings, resources.store, parts.image.digest, definition, "", (), parts.key)
+        self._cleanup.discard(artifacts)
+
     async def _register_and_submit(
-        self, settings: Settings, resources: ResolvedResources, tasks: Sequence[Task], parts: ImageAndPayload
+        self,
+        settings: Settings,
+        resources: ResolvedResources,
+        tasks: Sequence[Task],
+        parts: ImageAndPayload,
+        request: dict[str, Any],
     ) -> list[JobHandle]:
+        """Submit the job; `request` becomes the request of SubmitJob."""
         definition = jobs.job_definition(settings, resources.placement, parts.image.uri)
         arn = await self._services.backend.define(definition)
         submission = uuid.uuid4().hex
-        request = _request(settings, resources, tasks, parts, arn, submission)
+        request |= _request(settings, resources, tasks, parts, arn, submission)
         prefix = _prefix(tasks)
 
         def handles_of(job_id: str) -> list[JobHandle]:
@@ -103,6 +128,7 @@ class Submitter:
             objects=tuple(key for task in tasks for key in task.packed.uploads),
             payload=parts.key,
         )
+        self._assign(tasks, handles)
         self._cleanup.submitted([handle.result_id for handle in handles], artifacts)
         try:
             await self._note(job_id, tasks, handles)
@@ -113,12 +139,15 @@ class Submitter:
             raise
         return handles
 
-    async def _end_cancelled(self, tasks: Sequence[Task], handles: Sequence[JobHandle]) -> None:
-        """End the tasks whose cancel came during the submission; from here on a cancel finds the job by its task."""
+    def _assign(self, tasks: Sequence[Task], handles: Sequence[JobHandle]) -> None:
+        """Give each task its handle; from here on a cancel finds the job by its task."""
         for task, handle in zip(tasks, handles, strict=True):
             if handle.member is not None:
                 self._canceller.submitted(handle.job_id, handle.member)
             task.handle = handle
+
+    async def _end_cancelled(self, tasks: Sequence[Task], handles: Sequence[JobHandle]) -> None:
+        """End the tasks whose cancel came during the submission."""
         late = [handle for task, handle in zip(tasks, handles, strict=True) if task.cancelled]
         if not late:
             return
@@ -140,26 +169,38 @@ class Submitter:
         try:
             return await asyncio.shield(submission)
         except AWSBatchError as error:
-            if not error.retry_may_help:  # otherwise it is unknown whether the job exists
+            if not isinstance(error, Unreachable) or isinstance(error, Unsettled):
                 self._services.ledger.forget(_unsent_key(request))
-            raise
+                raise
+            raise may_run(error, f"A job `{request['jobName']}`") from error
         except asyncio.CancelledError:
             await bounded(self._end_submitted(request, submission, began))
             raise
 
     async def _submit_or_define_again(self, request: dict[str, Any], definition: Mapping[str, Any]) -> str:
-        """Submit; wait for a definition that is not visible yet, and register one anew that was deregistered."""
-        backend = self._services.backend
-        for refusals, pause in enumerate(DEFINITION_PAUSES, 1):
+        """Submit; wait for a definition that is not visible yet, and register anew one that was deregistered.
+
+        After a lost answer the definition was deregistered, so that no job can come of that request any more.
+        """
+        backend, refusals = self._services.backend, 0
+        outage: Outage | None = None
+        while True:
             try:
                 return await backend.submit(request)
+            except Unsettled as error:
+                outage = outage or self._services.aws.patience.outage()
+                if not await outage.lasts(error):
+                    raise
+                request["jobDefinition"] = await backend.define(definition)
             except (NotFound, Refused) as error:
+                refusals += 1
+                if refusals > len(DEFINITION_PAUSES):
+                    raise
                 last_arn = request["jobDefinition"]
                 request["jobDefinition"] = await backend.define_again(definition, last_arn, refusals)
                 if request["jobDefinition"] == last_arn and not is_about_the_definition(error):
                     raise
-            await asyncio.sleep(pause)
-        return await backend.submit(request)
+                await asyncio.sleep(DEFINITION_PAUSES[refusals - 1])
 
     async def _end_submitted(self, request: dict[str, Any], submission: asyncio.Future[str], began: float) -> None:
         """End the job of a call under way. A loop that ends cancels the call, and then only the job's name tells."""
@@ -167,7 +208,7 @@ class Submitter:
         await asyncio.wait([submission])
         if submission.cancelled():
             await asyncio.sleep(ON_ITS_WAY_SECONDS)
-        job_id = await backend.named(request, began) if submission.cancelled() else submission.result()
+        job_id = await backend.settle(request, began) if submission.cancelled() else submission.result()
         if job_id:
             await backend.terminate(job_id, STOP_REASON)
         self._services.ledger.forget(_unsent_key(request))
@@ -176,6 +217,12 @@ class Submitter:
 def is_about_the_definition(error: AWSBatchError) -> bool:
     """Return whether SubmitJob refused a job because it does not know its definition as an active one."""
     return _UNKNOWN_DEFINITION.search(error.says) is not None
+
+
+def may_run(error: ServiceError, job: str) -> ServiceError:
+    """Return the error of an outage with the job that may still run in its advice."""
+    advice = f"{job} may still run. When AWS answers again, `covalent-awsbatch collect` fetches its result."
+    return type(error)(error.happened, says=error.says, advice=advice)
 
 
 def _prefix(tasks: Sequence[Task]) -> str:

@@ -25,10 +25,12 @@ from covalent.executor import _executor_manager
 from covalent.executor.utils.enums import Signals
 from covalent.executor.utils.wrappers import wrapper_fn
 
+from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.errors import NotPicklable, Raised, SettingError
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.tasks.cache_folder import cache_folder
 from covalent_awsbatch_plugin.tasks.staging_dirs import remove_old_soon
+from tests.tasks.small_world import World
 
 
 def client(aws: LocalAWS, service: str) -> Any:
@@ -127,6 +129,33 @@ async def test_a_run_that_nobody_waits_for_any_more_ends_its_job(executor: Any, 
     assert "stopped" in jobs("FAILED")[job_id]
 
 
+SCRIPT = """
+import asyncio
+from covalent_awsbatch_plugin.awsbatch import AWSBatchExecutor
+
+def double(x):
+    return 2 * x
+
+for number in range(3):
+    meta = {{"dispatch_id": f"script-{{number}}", "node_id": 0, "results_dir": ""}}
+    print(asyncio.run(AWSBatchExecutor(**{settings!r}).run(double, [number], {{}}, meta)))
+"""
+
+
+async def test_loops_that_end_after_run_leave_nothing_and_print_nothing(
+    offline_aws: LocalAWS, python: Any, tmp_path: Path
+) -> None:
+    world = World(offline_aws, tmp_path)
+    await world.value(world.settings(), str, "the base image is copied into the repository once, and stays")
+    await close_shared()
+    before = world.sent()
+    settings = offline_aws.section() | {"cache_dir": str(tmp_path), "poll_freq": 0.1}
+    assert await asyncio.to_thread(python, SCRIPT.format(settings=settings)) == "0\n2\n4\n"
+    after = world.sent()
+    assert (after.images, after.definitions, after.objects) == (before.images, before.definitions, before.objects)
+    assert len(after.jobs - before.jobs) == 3
+
+
 # ---- as Covalent's dispatcher does it ------------------------------------------------------------------------------
 @asynccontextmanager
 async def dispatcher(executor: Any) -> AsyncIterator[tuple[Any, dict[str, Any]]]:
@@ -190,7 +219,7 @@ async def test_execute_keeps_streams_and_the_reason_of_a_failure(executor: Any) 
 
     assert (output, stdout, status) == (None, "so far\n", RESULT_STATUS.FAILED)
     assert "LookupError: nothing there" in stderr
-    assert "Raised: `fail` (Batch job " in stderr
+    assert "`fail` (Batch job " in stderr
 
 
 async def test_hooks_need_the_managed_path_and_run_says_so(executor: Any) -> None:

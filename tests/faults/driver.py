@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A client that kills itself: the whole way of some tasks, ended by SIGKILL before or after one of its calls to AWS.
+"""A client that kills itself: the whole way of some tasks, ended by SIGKILL before, during or after a call to AWS.
 
 `run` is what a process of multiprocessing's fork server does: nothing of another client is in its memory, and nothing
 has to be imported. A step is like `after batch:SubmitJob`.
@@ -23,7 +23,8 @@ from covalent_awsbatch_plugin.tasks.inflight import Task
 from covalent_awsbatch_plugin.tasks.staged_group import StagedGroup
 from covalent_awsbatch_plugin.tasks.staging import stage_call
 
-BEFORE, AFTER = "before", "after"
+BEFORE, DURING, AFTER = "before", "during", "after"
+ON_ITS_WAY_S = 0.5  # after which a request has reached the offline AWS
 DISPATCH, GROUPS = "killed", "groups.pickle"
 SETTINGS, ERRORS = "settings.json", "stderr"
 call = AWS.call
@@ -37,6 +38,8 @@ def dies(step: str, folder: Path) -> Any:
         is_it = operation == f"{service}:{name}" and (not while_it or (folder / while_it[0]).exists())
         if is_it and when == BEFORE:
             os.kill(os.getpid(), signal.SIGKILL)
+        if is_it and when == DURING:
+            asyncio.get_running_loop().call_later(ON_ITS_WAY_S, os.kill, os.getpid(), signal.SIGKILL)
         answer = await call(self, service, name, **told)
         if is_it:
             os.kill(os.getpid(), signal.SIGKILL)

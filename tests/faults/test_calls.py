@@ -121,11 +121,8 @@ async def test_credentials_that_stay_expired_are_told(world: World, tmp_path: Pa
     assert "ExpiredToken" in caught.value.text()
 
 
-async def test_a_submission_that_never_gets_an_answer_leaves_no_job(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_submission_that_never_gets_an_answer_leaves_no_job(world: World, tmp_path: Path) -> None:
     """Not even the last try's, whose effect nobody could have seen but by looking."""
-    monkeypatch.setattr("covalent_awsbatch_plugin.jobs.api.SUBMIT_TRIES", 1)
     world.aws.fault(faults.CUT_AFTER, of="batch:SubmitJob")
-    assert await world.value(world.settings(), count, str(tmp_path / "ran"), "return") == "done"
+    assert await world.value(world.settings(outage_patience=0), count, str(tmp_path / "ran"), "return") == "done"
     assert (tmp_path / "ran").read_bytes() == b"1"

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -17,6 +19,7 @@ import pytest
 from covalent_awsbatch_plugin.core.user_dirs import data_dir
 from covalent_awsbatch_plugin.jobs.api import Batch
 from covalent_awsbatch_plugin.jobs.definition import TAG_SUBMISSION
+from covalent_awsbatch_plugin.local import faults
 from covalent_awsbatch_plugin.settings import resolve
 from covalent_awsbatch_plugin.tasks.job_handle import JobHandle
 from covalent_awsbatch_plugin.tasks.late_jobs import REASON, LateJobs
@@ -51,6 +54,50 @@ def takes_effect(client: Client, submission: str, twin: JobHandle) -> str:
         **({"arrayProperties": {"size": size}} if size else {}),
     )
     return str(answer["jobId"])
+
+
+@pytest.mark.parametrize("held_s", [1, 4, 9, 30] if os.environ.get("SOAK") else [1, 4, 9])
+@pytest.mark.parametrize("settings", [{}, {"payload": "s3"}, {"max_array_size": 1, "retry_exceptions": "KeyError"}])
+async def test_a_request_that_is_held_back_starts_no_second_job(
+    client: Client, held_s: float, settings: dict[str, Any]
+) -> None:
+    before = len(client.jobs())
+    client.set(**settings)
+    client.world.aws.fault(faults.SLOW, of="batch:SubmitJob", delay_s=held_s)
+    began = time.monotonic()
+    await client.killed("during batch:SubmitJob")
+    handles = await client.asks_again()
+    await asyncio.sleep(max(0, began + held_s + 4 - time.monotonic()))  # a client needs two seconds to get there
+    client.may_go_on()
+    (result,) = await client.reads(handles)
+    await client.until_all_ended()
+
+    assert (value_of(result), client.ran, len(client.jobs())) == (MUCH, b"1", before + 1)
+
+
+async def test_of_a_job_that_batch_lists_late_the_first_is_kept(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was accepted before its definition was deregistered, and is listed after the second one was submitted."""
+    before, named = len(client.jobs()), Batch.named
+
+    async def late_named(self: Batch, request: Mapping[str, Any], since_s: float) -> str | None:
+        listed = len(client.jobs()) > before + 1
+        return await named(self, request, since_s) if listed else None
+
+    monkeypatch.setattr(Batch, "named", late_named)
+    await client.killed("after batch:SubmitJob")
+    (first,) = client.jobs()[: len(client.jobs()) - before]
+    (handle,) = await client.asks_again()
+    assert handle.job_id == first["jobId"]
+    (second,) = [job for job in client.jobs()[: len(client.jobs()) - before] if job["jobId"] != first["jobId"]]
+    client.may_go_on()
+    (result,) = await client.reads([handle])
+    await client.until_all_ended()
+
+    assert value_of(result) == MUCH
+    assert REASON in client.world.job(second["jobId"])["statusReason"]
+    assert client.world.job(first["jobId"])["status"] == "SUCCEEDED"
 
 
 @pytest.mark.parametrize("held_s", [1, 4])

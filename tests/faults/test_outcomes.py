@@ -219,3 +219,10 @@ def test_what_a_user_reads(table: Table, end: End) -> None:
     assert end.error in (errors.Raised, errors.Cancelled) or seen.error.advice, text
     assert seen.error_text.startswith(text) or isinstance(seen.error, errors.NeverStarted), seen.error_text
     assert end.remote in seen.error_text
+
+
+async def test_a_job_that_has_begun_is_not_ended_for_its_start_though_its_last_look_is_old(
+    world: World, tmp_path: Path
+) -> None:
+    settings = world.settings(poll_freq=200, start_patience=4)  # the watcher looks after ten seconds
+    assert await world.value(settings, tasks.slowly, 7) == 42

@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,8 @@ from covalent_awsbatch_plugin.runner.protocol import layout
 from covalent_awsbatch_plugin.tasks.client import connect
 from covalent_awsbatch_plugin.tasks.inflight import Task
 from covalent_awsbatch_plugin.tasks.job_handle import JobHandle
+from covalent_awsbatch_plugin.tasks.late_jobs import job_of
+from covalent_awsbatch_plugin.tasks.ledger import Entry, Ledger
 from covalent_awsbatch_plugin.tasks.staging import value_of
 from tests.faults.client import Client
 from tests.faults.driver import DISPATCH
@@ -273,3 +278,35 @@ async def test_of_run_too_the_job_is_taken_over_by_another_process(client: Clien
 def test_a_handle_of_before_there_was_this_is_still_read() -> None:
     known = JobHandle("job", "name", "content", "bucket", "prefix", "image").to_json()
     assert JobHandle.from_json({name: value for name, value in known.items() if name != "definition"})
+
+
+async def test_a_job_is_found_by_its_tag_whatever_the_clock_says(client: Client) -> None:
+    await client.killed("after batch:SubmitJob")
+    async with connect(client.settings) as opened:
+        (record,) = opened.services.ledger.unsettled()
+        future = replace(record, since=time.time() + 7200)
+        assert await job_of(opened.services, client.settings.batch_queue, future) == client.jobs()[0]["jobId"]
+    client.may_go_on()
+    await client.until_all_ended()
+
+
+async def test_a_note_of_a_bucket_that_is_gone_fails_no_task(client: Client) -> None:
+    before = len(client.jobs())
+    await client.killed(WHILE_IT_RUNS)
+    (noted,) = (each for each in (data_dir() / "jobs").glob("*.json") if f'"{DISPATCH}"' in each.read_text())
+    noted.write_text(noted.read_text().replace(client.settings.s3_bucket_name, "a-bucket-that-is-gone"))
+    client.may_go_on()
+    (result,) = await client.reads(await client.asks_again())
+    assert (value_of(result), len(client.jobs())) == (MUCH, before + 2)
+
+
+async def test_a_job_that_batch_has_forgotten_is_collected_as_lost(client: Client) -> None:
+    handle = JobHandle("7d3bb84c-8fd4-4d0a-b2a9-000000000000", "f", "c0ffee", client.settings.s3_bucket_name, "p", "i")
+    ledger = Ledger()
+    ledger.note(handle.job_id, [Entry("d1", (0,), handle)], ours=False)
+    words = ("collect", "--into", str(client.folder / "collected"))
+    assert "Tasks that have not ended: 1." in await client.says(*words)  # so young that Batch may not show it yet
+    os.utime(data_dir() / "jobs" / f"{handle.job_id}.json", times=(time.time() - 3600,) * 2)
+    said = await client.says(*words)
+    assert f"`f` has no result, and AWS Batch has forgotten its job {handle.job_id}." in said
+    assert list(ledger.jobs()) == []

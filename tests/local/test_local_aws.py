@@ -15,9 +15,13 @@ from pathlib import Path
 
 import pytest
 import requests
+from click.testing import CliRunner
 
+from covalent_awsbatch_plugin.cli import main
+from covalent_awsbatch_plugin.core import covalent_config
 from covalent_awsbatch_plugin.local import LocalAWS, down, status, up
 from covalent_awsbatch_plugin.local.background import LocalAWSFailed
+from covalent_awsbatch_plugin.settings import defaults
 from tests.local.conftest import DOCKER, script
 from tests.local.small_world import World, eventually, is_alive
 
@@ -130,6 +134,63 @@ def test_a_state_left_by_one_that_was_killed_is_stale(tmp_path: Path, monkeypatc
     assert again.pid != found.pid
     eventually(lambda: not [pid for pid in processes_of(job) if is_alive(pid)])
     assert down("mine", lambda _line: None)
+
+
+@pytest.mark.parametrize("engine", ["process", DOCKER])
+def test_the_jobs_of_one_that_was_killed_end_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    found = up("mine", engine, lambda _line: None)
+    world = World(found)
+    job = world.submit(world.define(script(world)), "stubborn")
+    eventually(lambda: processes_of(job))
+    pids = processes_of(job)
+    os.kill(found.pid, signal.SIGKILL)
+    eventually(lambda: not [pid for pid in pids if is_alive(pid)])
+    assert down("mine", lambda _line: None) is False
+
+
+def test_one_in_pythons_development_mode_answers(tmp_path: Path) -> None:
+    """Then aiohttp refuses headers that come twice, among others."""
+    program = (
+        "import asyncio\n"
+        "from covalent_awsbatch_plugin.local import LocalAWS\n"
+        "from covalent_awsbatch_plugin.settings import Given, resolve\n"
+        "from covalent_awsbatch_plugin.tasks.client import connect\n"
+        "async def main():\n"
+        "    async with LocalAWS('process') as aws:\n"
+        "        settings = resolve(Given(aws.section() | {'outage_patience': 0}, 'here'))\n"
+        "        async with connect(settings) as client:\n"
+        "            await client.services.resources(settings)\n"
+        "            print((await client.services.identity()).account)\n"
+        "asyncio.run(main())\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONDEVMODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True, env=environment, cwd=tmp_path
+    )
+    assert done.stdout == "123456789012\n", done.stderr
+
+
+@pytest.mark.parametrize("text", ["", '[executors.awsbatch]\nbatch_queue = "mine"\nvcpu = 4\nregion = "eu-west-1"\n'])
+def test_a_section_that_it_takes_the_place_of_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """Keys that were not there get their defaults: Covalent's own processes would write removed ones again."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setenv("COVALENT_CONFIG_DIR", str(tmp_path))
+    (tmp_path / "covalent.conf").write_text(text)
+    before = covalent_config.section()
+    for _ in range(2):  # the second `up` finds its own settings, and keeps the user's
+        assert CliRunner().invoke(main, ["local", "up", "--engine", "process", "--write"]).exit_code == 0
+    covalent_config.write_section({"memory": 8})
+    local = covalent_config.section()
+    assert local["profile"] == "local" and local["batch_queue"] != "mine"
+    assert CliRunner().invoke(main, ["local", "down"]).exit_code == 0
+    after = covalent_config.section()
+    assert after == defaults(local) | before | {"memory": 8}
+    assert CliRunner().invoke(main, ["explain"]).exit_code == 0
 
 
 async def test_a_start_that_fails_has_last_words(tmp_path: Path) -> None:

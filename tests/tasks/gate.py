@@ -82,6 +82,17 @@ class Gate:
         self.rules[operation] = rule
         return held
 
+    async def refuse_connections(self, seconds: float) -> None:
+        """Nobody listens for a while, and what was connected is cut."""
+        host, port = self._runner.addresses[0][:2]
+        (site,) = self._runner.sites
+        await site.stop()
+        assert self._runner.server is not None
+        for connection in self._runner.server.connections:
+            connection.force_close()
+        await asyncio.sleep(seconds)
+        await web.TCPSite(self._runner, host, port).start()
+
     async def answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         operation = operation_of(request, body)
@@ -105,7 +116,7 @@ class Gate:
     async def open(self) -> AsyncIterator[Gate]:
         app = web.Application(client_max_size=1 << 30)
         app.router.add_route("*", "/{path:.*}", self.answer)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        self._runner = runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         async with aiohttp.ClientSession() as self._session:
             await web.TCPSite(runner, "127.0.0.1", 0).start()

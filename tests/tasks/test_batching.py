@@ -274,3 +274,29 @@ async def test_three_hundred_containers_do_so_too(tmp_path: Path) -> None:
         await three_hundred(world, world.settings(array_linger=2, poll_freq=2))
         await close_shared()
         assert len([job for job in world.sent().jobs if ":" not in job]) <= 4
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before it took effect", "after it took effect"])
+async def test_of_a_submission_that_is_cut_by_the_close_no_job_runs(world: World, gate: Gate, after: bool) -> None:
+    """Ctrl-C: `asyncio.run` cancels the main task, whose `finally` closes everything."""
+    settings = world.settings(credentials=world.profile(endpoint_url=gate.url), array_linger=9, max_array_size=3)
+    await world.value(settings, shout, "first")
+    before, held = world.sent().jobs, gate.hold("batch:submitjob", after=after)
+
+    async def main() -> None:
+        try:
+            await sent([Electron(world, settings, when_there, str(world.folder / "never")) for _ in range(3)])
+        finally:
+            await close_shared()
+
+    running = asyncio.create_task(main())
+    await held.reached.wait()
+    running.cancel()
+    await asyncio.sleep(0.2)
+    held.go.set()
+    await asyncio.gather(running, return_exceptions=True)
+    jobs = world.sent().jobs - before
+    for job_id in jobs:
+        await until_ended(world, job_id)
+        assert "stopped" in world.job(job_id)["statusReason"]
+    assert len(jobs) == 1

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import asyncio
+from unittest.mock import MagicMock
 
 import pytest
 
 from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.tasks import cancel
+from covalent_awsbatch_plugin.tasks.cleanup import Cleanup
 from tests.tasks.small_world import World
 from tests.tasks.tasks import shout
 
@@ -40,3 +42,23 @@ async def test_an_end_that_aws_does_not_confirm_is_told_with_what_to_do(
     (record,) = caplog.records
     assert "did not confirm its end within 0 s" in record.getMessage()
     assert "`covalent-awsbatch jobs`" in record.getMessage()
+
+
+async def test_a_cancelled_caller_holds_nothing() -> None:
+    """While an artifact is deleted, whoever needs it waits; a cancel ends the wait."""
+    cleanup, under_way = Cleanup(MagicMock()), asyncio.Event()
+
+    async def delete(_: list[str]) -> None:
+        await under_way.wait()
+
+    deleting = asyncio.create_task(cleanup._delete(["b"], delete))
+    await asyncio.sleep(0)
+    holding = asyncio.create_task(cleanup.hold("a", "b", "c"))
+    await asyncio.sleep(0)
+    assert not holding.done()
+    holding.cancel()
+    await asyncio.gather(holding, return_exceptions=True)
+    assert not cleanup._held
+    under_way.set()
+    await deleting
+    assert await cleanup.hold("a", "b")

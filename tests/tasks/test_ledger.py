@@ -102,6 +102,7 @@ ODD = {
     "later-handle": json.dumps(
         {"version": 2, "entries": [{"dispatch_id": "d1", "node_ids": [0], "handle": HANDLE.to_json() | {"version": 3}}]}
     ).encode(),
+    "no-entries": b'{"version": 2, "entries": []}',
     "deep": b"[" * 100_000,
     "no-text": b"\xff\xfe\x00",
 }
@@ -136,6 +137,15 @@ def test_ledger_file_from_the_future_counts_as_of_now(tmp_path: Path) -> None:
     os.utime(tmp_path / "unsent-name.tag.json", times=(2**33, 2**33))
     (record,) = Ledger(tmp_path).unsettled()
     assert record.since <= time.time()
+    later = time.time()
+    (again,) = Ledger(tmp_path).unsettled()
+    assert again.since < later, "it ages from the first reading on"
+
+
+def test_ledger_file_that_is_a_pipe_is_left_out(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    assert list(Ledger(tmp_path).jobs()) == []
+    assert Ledger(tmp_path).of_task("d1", (0,)) == []
 
 
 async def test_result_of_a_job_noted_by_version_1_is_collected_beside_odd_files(world: World, tmp_path: Path) -> None:

@@ -138,15 +138,16 @@ async def test_looks_that_fail_for_ten_minutes_are_told(script: ScriptedBatch, n
     assert 600 <= sum(naps.taken) < 611
 
 
-async def test_no_answer_at_all_is_never_the_jobs_end() -> None:
+async def test_no_answer_is_told_after_the_outage_patience() -> None:
     job = Job(every=10)
     waiting = asyncio.create_task(job.end.wait())
     await asyncio.sleep(0)
-    for _ in range(1000):
-        job.not_answered(errors.Unreachable("No network."), after_s=10)
+    for _ in range(89):
+        job.not_answered(errors.Unreachable("No network."), after_s=10, outage_patience=900)
     assert job.end.open
-    waiting.cancel()
-    await asyncio.gather(waiting, return_exceptions=True)
+    job.not_answered(errors.Unreachable("No network."), after_s=10, outage_patience=900)
+    with pytest.raises(errors.Unreachable, match="No network"):
+        await waiting
 
 
 async def test_a_fault_of_ours_leaves_nobody_waiting(script: ScriptedBatch, watcher: Watcher) -> None:

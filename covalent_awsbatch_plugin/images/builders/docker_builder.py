@@ -8,6 +8,7 @@ The pushed bytes are this package's, not those of the engine's push: see docs/de
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -22,6 +23,8 @@ from ..reference import parse
 from .builder import Base, PushedImage, Repository
 from .docker_engine import Engine, EngineImage
 from .registry_builder import OF_TASKS, RegistryBuilder, tag_of
+
+REGISTRY_SECONDS = 40  # time for a registry's answer about a base that the engine has, too
 
 
 class DockerBuilder:
@@ -60,8 +63,9 @@ class DockerBuilder:
         if image_of_engine is not None and not image_of_engine.pulled:
             return await self._of_engine(image_of_engine, image, platform)
         try:
-            return await self._registry.resolve_base(image, platform, into)
-        except ServiceError:
+            async with asyncio.timeout(REGISTRY_SECONDS if image_of_engine else None):
+                return await self._registry.resolve_base(image, platform, into)
+        except (ServiceError, TimeoutError):
             if image_of_engine is None:
                 raise
             return await self._of_engine(image_of_engine, image, platform)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 from ...core.concurrency import Once, together
+from ...core.outage import PATIENCE_SECONDS
 from ...errors import NotFound
 from ..layer import Blob, Layer
 from ..manifest import INDEXES, Descriptor, Image, check_platform, compose, read_manifest, select_platform
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 TAG_FRESH_S = 300.0  # time for which a tag of a base image is assumed to name the same digest
 ASK_FIRST_BYTES = 64 * 1024  # a smaller blob is sent without a HEAD, which saves a round trip
+REMEMBERED_BLOBS = 10_000  # each job may have a layer of its own
 LOGGED_BYTES = 4 * 1024 * 1024  # a bigger blob takes a while, so it is logged
 STREAMS_AT_ONCE = 8
 OF_TASKS, OF_ENVIRONMENT, OF_BASE = "task", "environment", "base"  # prefixes of tags
@@ -48,10 +50,11 @@ class RegistryBuilder:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[float, float], float] = random.uniform,
         ca_bundle: str = "",
+        outage_patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._logins: dict[str, Login | None] = dict(logins or {})
         self._clock = clock
-        self._http = RegistryHttp(sleep=sleep, jitter=jitter, ca_bundle=ca_bundle)
+        self._http = RegistryHttp(sleep=sleep, jitter=jitter, ca_bundle=ca_bundle, outage_patience=outage_patience)
         self._tags: dict[Reference, tuple[float, str]] = {}
         self._images: dict[Hashable, Base] = {}
         self._there: set[tuple[str, str, str]] = set()  # host, repository and digest of blobs known to exist
@@ -176,6 +179,8 @@ class RegistryBuilder:
         if key not in self._there:
             await self._send_once(key, work)
             if remember:
+                if len(self._there) >= REMEMBERED_BLOBS:
+                    self._there.clear()
                 self._there.add(key)
 
     def _forget(self, registry: Registry) -> None:

@@ -19,7 +19,8 @@ import aiohttp
 from yarl import URL
 
 from ...core.concurrency import Once, Pace
-from ...errors import Refused, ServiceError
+from ...core.outage import PATIENCE_SECONDS, Outage, Patience, is_misdirected
+from ...errors import Refused, ServiceError, Unreachable
 from ..builders.builder import Login
 from ..layer import Chunk
 from .address import absolute, proxy_of, refuse_unsafe, tls_context
@@ -35,9 +36,6 @@ SLOWEST_BYTES_S = 4096  # a body that is slower after SILENCE_S seconds is given
 MOST_ANSWER_BYTES = 16 << 20  # no manifest or config is larger; registries limit manifests to 4 MiB
 MOST_ERROR_BYTES = 64 << 10  # the words of an error are at its beginning
 REDIRECTS = 5
-TRIES = 10
-FIRST_DELAY_S = 0.2
-LONGEST_DELAY_S = 8.0
 LONGEST_ASKED_S = 60.0  # limit for the seconds of a Retry-After header
 
 _NO_ANSWER = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
@@ -100,8 +98,11 @@ class RegistryHttp:
         jitter: Callable[[float, float], float] = random.uniform,
         clock: Callable[[], float] = time.monotonic,
         ca_bundle: str = "",
+        outage_patience: float = PATIENCE_SECONDS,
     ) -> None:
-        self._sleep, self._jitter, self._clock = sleep, jitter, clock
+        self._sleep, self._clock = sleep, clock
+        self._patience = Patience(outage_patience, sleep=sleep, clock=clock, jitter=jitter)
+        self._answered: set[URL] = set()  # the origins of registries that have answered
         self._paces: defaultdict[URL, Pace] = defaultdict(Pace)  # by registry, like `_not_before`
         self._not_before: dict[URL, float] = {}
         self._tokens: dict[tuple[URL, Login | None, str], str] = {}
@@ -123,15 +124,15 @@ class RegistryHttp:
         await self._session.close()
 
     async def patiently(self, attempt: Callable[[], Awaitable[T]], of: type[ServiceError] = ServiceError) -> T:
-        """Retry, with full jitter, an attempt that fails with an error `of` this kind that a retry may help."""
-        for number in range(TRIES - 1):
+        """Repeat, during an outage, an attempt that fails with an error `of` this kind that a retry may help."""
+        outage: Outage | None = None
+        while True:
             try:
                 return await attempt()
             except of as error:
-                if not error.retry_may_help:
+                outage = outage or self._patience.outage()
+                if not error.retry_may_help or not await outage.lasts(error):
                     raise
-            await self._sleep(self._jitter(0, min(LONGEST_DELAY_S, FIRST_DELAY_S * 2**number)))
-        return await attempt()
 
     async def turn(self, call: Call, operation: str) -> None:
         """Wait until a rate-limited call may start."""
@@ -186,12 +187,22 @@ class RegistryHttp:
         try:
             async with AsyncExitStack() as stack:
                 response = await self._follow(call, stack)
+                self._answered.add(call.home)
                 if response.status not in ok:
                     self._heed(call, response)
                     raise error_of(response.status, await self._error_body(response, call.about), call.about)
+                if response.content_type == "text/html" and "Content-Type" in response.headers:  # a proxy's own page
+                    raise error_of(502, await self._error_body(response, call.about), call.about)
                 yield response
         except _NO_ANSWER as error:
-            raise unreachable(call.about, error) from error
+            raise self._unreachable(call, error) from error
+
+    def _unreachable(self, call: Call, error: BaseException) -> ServiceError:
+        """Return the error for no answer; no retry helps a registry of a wrong name or certificate."""
+        result = unreachable(call.about, error)
+        if isinstance(result, Unreachable):
+            result.retry_may_help = call.home in self._answered or not is_misdirected(error)
+        return result
 
     def _heed(self, call: Call, response: aiohttp.ClientResponse) -> None:
         """Delay all calls to a registry that asked for it."""
@@ -243,6 +254,8 @@ class RegistryHttp:
     async def _authorize(self, call: Call, challenge: BearerChallenge) -> None:
         """Get the token that a challenge requires; many calls at once get it once."""
         key = (call.home, call.login, call.scope)
+        for old in [each for each in self._tokens if each[::2] == key[::2]]:  # ECR's login changes twice a day
+            del self._tokens[old]
         self._tokens[key] = await self._token_once((*key, challenge), lambda: self._token(call, challenge))
 
     async def _token(self, call: Call, challenge: BearerChallenge) -> str:

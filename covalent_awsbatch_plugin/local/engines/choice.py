@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
+from . import proc
 from .base import Engine
 
 DOCKER, PROCESS, AUTO = "docker", "process", "auto"
@@ -39,7 +40,7 @@ def make(name: str, folder: Path, registry: str, password: str, slots: int) -> E
     if name == DOCKER:
         from .docker import DockerEngine
 
-        return DockerEngine(registry, password, slots)
+        return DockerEngine(registry, password, slots, folder)
     if ":" in name:
         module, _, class_name = name.partition(":")
         engine: Engine = getattr(import_module(module), class_name)(folder, registry, password)
@@ -47,3 +48,12 @@ def make(name: str, folder: Path, registry: str, password: str, slots: int) -> E
     from .process import ProcessEngine
 
     return ProcessEngine(folder, registry, password)
+
+
+def end_jobs(name: str, folder: Path) -> None:
+    """End the jobs of an engine that owned `folder` and was killed."""
+    if name == DOCKER:
+        from .docker import end_containers
+
+        end_containers(folder)
+    proc.kill_by_environment(f"TMPDIR={folder}/{proc.SCRATCH}")

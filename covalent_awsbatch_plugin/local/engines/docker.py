@@ -32,6 +32,7 @@ from .base import Container, Exit, PullFailed, StartFailed, reference_of, stop_s
 SECRET_FOLDER = "run/covalent-awsbatch-local"  # noqa: S105 - a name
 SECRET_NAME = "authorization-token"  # noqa: S105 - a file's name
 LABEL = "covalent.awsbatch.local"  # holds the registry's host:port, which marks containers of this offline AWS
+FOLDER_LABEL = f"{LABEL}.folder"  # holds its engine's folder, which no other offline AWS has at the same time
 NAME_CHARACTERS = 128
 NOT_SEEN = "bind source path does not exist"  # the error of an engine that runs on another machine
 THREADS_A_JOB = 3  # one reads the output, one waits for the end, one serves other calls
@@ -46,8 +47,8 @@ class DockerEngine:
     name = "docker"
     note = "engine docker: jobs run as real containers, with their memory limits, on this machine's network."
 
-    def __init__(self, registry: str, password: str, slots: int) -> None:
-        self._registry, self._login = registry, {"username": "AWS", "password": password}
+    def __init__(self, registry: str, password: str, slots: int, folder: Path = Path()) -> None:
+        self._folder, self._registry, self._login = folder, registry, {"username": "AWS", "password": password}
         self._threads = ThreadPoolExecutor(slots * THREADS_A_JOB + 2, thread_name_prefix="docker")
         self._client = docker_client(120, max_pool_size=slots * THREADS_A_JOB + 2)
         self._pulling = asyncio.Lock()  # layers that two images share are fetched once
@@ -126,7 +127,7 @@ class DockerEngine:
             nano_cpus=int(min(container.vcpus, os.cpu_count() or 1) * 1_000_000_000),
             shm_size=f"{container.shared_memory_mib}m" if container.shared_memory_mib else None,
             log_config=LogConfig(type=LogConfig.types.JSON),
-            labels={LABEL: self._registry},
+            labels={LABEL: self._registry, FOLDER_LABEL: str(self._folder)},
         )
 
     def forget(self, container: DockerContainer) -> None:
@@ -146,6 +147,16 @@ class DockerEngine:
         for image in self._pulled:
             with suppress(*ENGINE_ERRORS):
                 self._client.images.remove(image, force=True)
+
+
+def end_containers(folder: Path) -> None:
+    """Remove the containers of an offline AWS that was killed and whose engine had this folder."""
+    client = docker_client(60)
+    try:
+        for container in client.containers.list(all=True, filters={"label": f"{FOLDER_LABEL}={folder}"}):
+            _remove(container)
+    finally:
+        client.close()
 
 
 class RunningContainer:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 PROC = Path("/proc")
 PAGE = os.sysconf("SC_PAGE_SIZE")
+SCRATCH = "job-"  # begins the name of a job's folder
 GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 

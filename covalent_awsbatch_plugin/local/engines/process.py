@@ -27,7 +27,6 @@ from .container_python import NAMES, make_python
 from .image_cache import Image, ImageCache
 
 NOT_FROM_THE_IMAGE = ("PATH", "HOME", "LD_LIBRARY_PATH", "PYTHONHOME", "LANG")
-SCRATCH = "job-"
 WATCH_EVERY_S = 0.2
 DRAIN_S = 5.0  # longest time to read output after the first process has ended
 
@@ -43,8 +42,6 @@ class ProcessEngine:
 
     def __init__(self, folder: Path, registry: str, password: str) -> None:
         self._folder = folder
-        # An earlier offline AWS in this folder that got SIGKILL could not end its jobs.
-        proc.kill_by_environment(f"TMPDIR={folder}/{SCRATCH}")
         self._images = ImageCache(folder, registry, password)
         self._waiters = ThreadPoolExecutor(256, thread_name_prefix="wait")  # threads start when they are needed
 
@@ -57,7 +54,7 @@ class ProcessEngine:
 
     async def start(self, container: Container, on_output: Callable[[bytes], None]) -> RunningProcess:
         image = await self._images.pull(container.image)
-        scratch = Path(mkdtemp(prefix=SCRATCH, dir=self._folder))
+        scratch = Path(mkdtemp(prefix=proc.SCRATCH, dir=self._folder))
         argv = [*(image.config.get("Entrypoint") or ()), *(container.command or image.config.get("Cmd") or ())]
         programs = make_python(scratch / "python", image.packages)
         environment = _environment(container, image, scratch, programs)

@@ -27,7 +27,9 @@ CUT_BEFORE = "cut_before"  # the connection breaks before the call takes effect
 CUT_AFTER = "cut_after"  # the connection breaks after the call has taken effect
 CUT_AMID = "cut_amid"  # the response ends in its middle
 SMALL_PAGES = "small_pages"  # a list comes in pages of three entries
-CALLS = frozenset({THROTTLE, ERROR, EXPIRED, SLOW, CUT_BEFORE, CUT_AFTER, CUT_AMID, SMALL_PAGES})
+TEXT_ERROR = "text_error"  # a load balancer's error: status 500 and `text`, in no format of the service
+PORTAL = "portal"  # a captive portal answers instead of AWS: status 200 and the page `text`
+CALLS = frozenset({THROTTLE, ERROR, EXPIRED, SLOW, CUT_BEFORE, CUT_AFTER, CUT_AMID, SMALL_PAGES, TEXT_ERROR, PORTAL})
 
 # ---- of jobs: `of` is a job's name, with :index for an array's child -----------------------------------------------
 HOST_LOST = "host_lost"  # `after_s` seconds after its start the container is killed without a signal before
@@ -53,7 +55,11 @@ KINDS = CALLS | JOBS | DEFINITIONS
 HOST_TERMINATED = "Host EC2 (instance i-0f00dfeed0badcafe) terminated."
 SPOT_INTERRUPTED = "Your Spot Task was interrupted."
 INSPECT = "CannotInspectContainerError: Could not transition to inspecting; timed out after waiting 30s"
-_TEXTS = {HOST_LOST: HOST_TERMINATED, SPOT: SPOT_INTERRUPTED, AGENT: INSPECT}
+LOGIN_PAGE = "<!doctype html><html><body><form>Welcome to the hotel. Please log in.<br></form></body></html>"
+_TEXTS = {
+    HOST_LOST: HOST_TERMINATED, SPOT: SPOT_INTERRUPTED, AGENT: INSPECT, TEXT_ERROR: "upstream connect error",
+    PORTAL: LOGIN_PAGE,
+}  # fmt: skip
 
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_cannot_pull_image.html
 _PULL = "CannotPullContainerError: Error response from daemon: "

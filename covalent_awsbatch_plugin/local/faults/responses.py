@@ -78,6 +78,9 @@ def perform(fault: Fault, operation: str, app: Wsgi, environ: dict[str, Any], st
             return without_body_for_head(environ, refused(fault, operation.partition(":")[0], start_response))
         case faults.SMALL_PAGES:
             return small_pages(operation, app, environ, start_response)
+        case faults.TEXT_ERROR | faults.PORTAL:
+            start_response(*_page(fault))
+            return without_body_for_head(environ, [fault.text.encode()])
         case faults.SLOW:
             time.sleep(fault.delay_s)
             return app(environ, start_response)
@@ -86,6 +89,12 @@ def perform(fault: Fault, operation: str, app: Wsgi, environ: dict[str, Any], st
         case faults.CUT_AFTER:
             b"".join(app(environ, lambda *_: None))
     return _cut(environ)
+
+
+def _page(fault: Fault) -> tuple[str, list[tuple[str, str]]]:
+    """Return status and headers of an answer that no service of AWS gave."""
+    status, kind = ("200 OK", "html") if fault.kind == faults.PORTAL else ("500 Internal Server Error", "plain")
+    return status, [("Content-Type", f"text/{kind}"), ("Content-Length", str(len(fault.text.encode())))]
 
 
 def _half(body: bytes, environ: dict[str, Any]) -> Iterable[bytes]:
@@ -107,6 +116,9 @@ async def perform_here(fault: Fault, request: web.Request, handler: Handler, ref
     if fault.kind in (faults.ERROR, faults.EXPIRED):
         status, code = (500, "UNKNOWN") if fault.kind == faults.ERROR else (401, "UNAUTHORIZED")
         return problem(status, code, "requested fault")
+    if fault.kind in (faults.TEXT_ERROR, faults.PORTAL):
+        line, headers = _page(fault)
+        return web.Response(status=int(line[:3]), body=fault.text.encode(), headers=dict(headers))
     if fault.kind == faults.SLOW:
         await asyncio.sleep(fault.delay_s)
         return await handler(request)
