@@ -59,6 +59,7 @@ class References:
     `folders` are those from which the pickling process imports its own modules, in the order of imports; no pickle
     names them. `whole` is False if reading stopped early. `cloudpickle` has the names of that package that the pickle
     needs. `codes` are the functions pickled by value, and `of_main` the members of `__main__` that are only named.
+    `of_covalent` says that one of these functions is Covalent's own.
     """
 
     modules: set[str] = field(default_factory=set)
@@ -68,6 +69,12 @@ class References:
     cloudpickle: set[str] = field(default_factory=set)
     codes: set[PickledCode] = field(default_factory=set)
     of_main: set[str] = field(default_factory=set)
+    of_covalent: bool = False
+
+    @property
+    def needs_covalent(self) -> bool:
+        """True where Covalent is named, or where a function of Covalent imports a package that Covalent requires."""
+        return COVALENT in self.modules or (self.of_covalent and bool(self.modules))
 
     def add(self, module: object) -> None:
         """Add a module by its dotted name."""
@@ -90,6 +97,7 @@ class References:
         self.files |= other.files
         self.folders = tuple(dict.fromkeys((*self.folders, *other.folders)))
         self.cloudpickle |= other.cloudpickle
+        self.of_covalent = self.of_covalent or other.of_covalent
         self.codes |= other.codes
         self.of_main |= other.of_main
         self.whole = self.whole and other.whole
@@ -183,9 +191,11 @@ def _note_call(references: References, named: tuple[str, str], arguments: tuple[
     module, name = named
     if name == "_make_function" and len(arguments) > 1:
         _note_function(references, *arguments[:2])
-    for namespace in arguments:  # cloudpickle gives a function the `__file__` of its globals
-        if isinstance(namespace, dict) and isinstance(file := namespace.get("__file__"), str):
-            references.files.add(file)
+    for namespace in arguments:  # cloudpickle gives a function the `__file__` and the `__name__` of its globals
+        if isinstance(namespace, dict):
+            if isinstance(file := namespace.get("__file__"), str):
+                references.files.add(file)
+            references.of_covalent |= str(namespace.get("__name__")).startswith(f"{COVALENT}.")
     if module.startswith("cloudpickle") and name == "subimport" and arguments:
         references.add(arguments[0])
     elif name == "CodeType":

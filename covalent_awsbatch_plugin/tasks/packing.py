@@ -22,7 +22,7 @@ from typing import IO, Any
 from weakref import WeakValueDictionary
 
 from ..core.files import staged, staging_error
-from ..dependencies.references import COVALENT, of_pickle
+from ..dependencies.references import of_pickle
 from ..dependencies.source_lines import source_lines
 from ..errors import NotPicklable
 from ..runner.protocol import archive, layout
@@ -206,7 +206,7 @@ class PackedObjects:
 
     def _note_covalent(self, pickled: bytes) -> None:
         if _COVALENT in pickled and not self.needs_covalent:
-            self.needs_covalent = COVALENT in of_pickle(io.BytesIO(pickled)).modules
+            self.needs_covalent = of_pickle(io.BytesIO(pickled)).needs_covalent
 
     def _bake(self, data: bytes) -> ObjectRef:
         ref = ObjectRef.of(data, IN_IMAGE)
@@ -232,7 +232,7 @@ class PackedObjects:
         size = plain.stat().st_size
         if mentioned and size <= _READ_BYTES and not self.needs_covalent:
             with plain.open("rb") as file:
-                self.needs_covalent = COVALENT in of_pickle(file).modules
+                self.needs_covalent = of_pickle(file).needs_covalent
         return self._uploaded(ObjectRef(digest.hexdigest(), size, IN_S3), plain)
 
     def _uploaded(self, ref: ObjectRef, plain: Path) -> ObjectRef:

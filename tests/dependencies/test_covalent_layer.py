@@ -71,6 +71,13 @@ def test_the_calls_and_arguments_of_an_electron_count_too(world: World, tmp_path
         return pack(world.stage(script(tmp_path, source), *args), 1000, lambda _: b"").needs_covalent
 
     assert needs(source=USES_INSIDE)
+    transfer = ct.fs.TransferFromRemote("s3://bucket/key", "/tmp/file", strategy=ct.fs_strategies.S3())
+    assert needs(transfer.cp())  # a function of Covalent's, by value, that imports boto3
+    items = ct.lattice(lambda: ct.electron(lambda x: x)([1, 2]))
+    items.build_graph()
+    functions = {node["name"]: node["function"] for _, node in items.transport_graph._graph.nodes(data=True)}
+    (collect,) = (function for name, function in functions.items() if name.startswith(":electron_list:"))
+    assert not needs(collect.get_deserialized())  # one that imports nothing
     plain, referring, big = "covalent", ct.fs.File("a"), [ct.fs.File("b"), b"x" * 5000]
     assert [needs(plain), needs(referring), needs(big)] == [False, True, True]
 
