@@ -40,7 +40,7 @@ from .dependencies.import_folders import import_folders
 from .dependencies.relative_paths import anchored_existing
 from .errors import AWSBatchError, Cancelled, JobFailed, SettingError, StagingError, UnknownFormat
 from .infra.stack_settings import ExecutorInfraDefaults, ExecutorPluginDefaults
-from .settings import SETTING_NAMES, Given, Settings, ignored_keys, resolve
+from .settings import SETTING_NAMES, Given, Settings, ignored_keys, place_of, resolve
 from .tasks.cache_folder import cache_folder
 from .tasks.staging_dirs import remove_old_soon
 
@@ -338,9 +338,10 @@ def _as_covalent_error() -> Iterator[None]:
     try:
         yield
     except Cancelled as error:
-        raise _COVALENTS_CANCELLED(error.text()) from error
+        raise _COVALENTS_CANCELLED(str(error)) from error
     except AWSBatchError as error:
-        raise _COVALENTS_FAILED(error.text()) from error
+        place = place_of(str(error), f"[{SECTION}] of {_config_file()}")
+        raise _COVALENTS_FAILED("\n".join(filter(None, (str(error), place)))) from error
 
 
 def _place(settings: Settings, meta: dict[str, Any], way: str) -> Path:
@@ -431,7 +432,7 @@ def _exception(result: NodeResult, *, covalent_called: bool) -> BaseException:
     from .tasks.staging import exception_of
 
     assert result.error is not None
-    text = result.error.text()
+    text = str(result.error)
     if isinstance(result.error, Cancelled):
         return _COVALENTS_CANCELLED(text)
     if covalent_called:

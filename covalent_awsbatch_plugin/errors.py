@@ -65,8 +65,8 @@ class AWSBatchError(Exception):
         return "\n".join(filter(None, (self.happened, self.says, self.advice, self.facts)))
 
     def text(self) -> str:
-        """Return the error's name and its whole text, for places that do not show the type."""
-        return f"{type(self).__name__}: {self}"
+        """Return the whole text, which begins with the sentence that says what failed."""
+        return str(self)
 
 
 class SettingError(AWSBatchError, ValueError):

@@ -191,7 +191,8 @@ def dispatcher(names: Names) -> list[Statement]:
         ),
         allow("GetQueueSnapshot", "batch:GetJobQueueSnapshot", names.queue_arn),
         allow("RegisterJobDefinitions", "batch:RegisterJobDefinition", definitions),
-        allow("SubmitJobs", "batch:SubmitJob", definitions, names.queue_arn),
+        # The reference of actions demands the job too, the user guide's examples do not.
+        allow("SubmitJobs", "batch:SubmitJob", definitions, names.queue_arn, jobs),
         allow("TagResources", "batch:TagResource", definitions, jobs),
         allow("TerminateJobs", "batch:TerminateJob", jobs),
         allow(

@@ -385,6 +385,14 @@ def ignored_keys(values: Mapping[str, Any], others: Collection[str], place: str)
     ]
 
 
+def place_of(text: str, place: str) -> str:
+    """Return a sentence that says where the settings are set that a text names in backticks, or ""."""
+    names = [name for name in SETTING_NAMES if f"`{name}`" in text]
+    if not names or place in text:
+        return ""
+    return f"{', '.join(f'`{name}`' for name in names)}: in {place}."
+
+
 def _sentence(error: ValidationError, values: Mapping[str, Any], origins: Mapping[str, str]) -> SettingError:
     wrong = error.errors()[0]
     name = str(wrong["loc"][0])

@@ -40,7 +40,7 @@ async def main(engine: str) -> None:
     with tempfile.TemporaryDirectory(prefix="covalent-awsbatch-demo-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
         say("Starting an AWS on this machine: S3, ECR, Batch, IAM, CloudWatch Logs ...")
-        async with LocalAWS(engine, progress=detail) as aws:
+        async with LocalAWS(engine, enforce_iam=True, progress=detail) as aws:
             detail(f"It answers at {aws.endpoint_url}, and its Docker registry at {aws.registry}.")
             # The images are kept for `tell_aws` to tell of.
             settings = aws.section() | {"cache_dir": str(home / "staging"), "delete_images": False}

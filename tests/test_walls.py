@@ -315,3 +315,15 @@ def test_vague_name_is_named(tmp_path: Path) -> None:
 def test_repeated_name_is_named(tmp_path: Path) -> None:
     root = package(tmp_path, aws__names="", jobs__names="", local__names="", aws__errors="", jobs__errors="")
     assert repeated_names(root) == ["aws/names.py and jobs/names.py"]
+
+
+def test_only_the_doors_know_covalents_config_section() -> None:
+    """Errors of the lower slices name settings; `settings.place_of` says where they are set, at the doors."""
+    lower = {slice_ for row in ROWS[: ROWS.index(("infra",))] for slice_ in row} - {"settings"}
+    knowing = [
+        path.relative_to(SOURCE).as_posix()
+        for path in sorted(SOURCE.rglob("*.py"))
+        if path.relative_to(SOURCE).parts[0].removesuffix(".py") in lower
+        and "executors.awsbatch" in path.read_text(encoding="utf-8")
+    ]
+    assert knowing == ["core/covalent_config.py"]

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The files and variables that AWS credentials come from."""
+"""The files and variables that AWS credentials come from: whether they changed, and where a profile leads."""
 
 from __future__ import annotations
 
@@ -32,19 +32,6 @@ def _state(path: Path) -> tuple[int, int, int] | None:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def place(session: Any) -> dict[str, Any] | None:
-    """Return the lines of a botocore session's profile without its keys: they say which AWS answers, and for whom.
-
-    None stands for a profile that can't be read; the first request says why.
-    """
-    try:
-        with translated("the AWS session", "the AWS account"):
-            lines = session.get_scoped_config()
-    except SettingError:
-        return None
-    return {name: value for name, value in lines.items() if name not in _KEYS}
-
-
 def readable(credentials: str) -> Path:
     """Return the path of the credentials file; botocore treats one that it cannot read as empty."""
     path = Path(credentials).expanduser()
@@ -57,3 +44,16 @@ def readable(credentials: str) -> Path:
             " or leave it empty for boto3's usual search.",
         ) from None
     return path
+
+
+def place(session: Any) -> dict[str, Any] | None:
+    """Return the lines of a botocore session's profile without its keys: they say which AWS answers, and for whom.
+
+    None stands for a profile that can't be read; the first request says why.
+    """
+    try:
+        with translated("the AWS session", "the AWS account"):
+            lines = session.get_scoped_config()
+    except SettingError:
+        return None
+    return {name: value for name, value in lines.items() if name not in _KEYS}

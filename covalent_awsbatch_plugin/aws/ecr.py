@@ -19,8 +19,8 @@ from ..images.builders.builder import Login, Repository
 from .session import AWS
 
 IMAGES_PER_CALL = 100  # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html
-LIFE = timedelta(hours=12)  # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html
 DESCRIBE = "ecr:DescribeRepositories"
+LIFE = timedelta(hours=12)  # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html
 EARLY = timedelta(minutes=30)  # a push must not outlive its token
 
 
@@ -32,7 +32,7 @@ def registry_of(repository: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Token:
-    """An authorization token of ECR: the monotonic time of its end, the login that it is, and the registry's host."""
+    """An authorization token of ECR: the monotonic time until which it is used, its login, and the registry's host."""
 
     ends: float
     login: Login
@@ -66,7 +66,7 @@ class ECR:
             return await self._own(name)
         except (NotFound, Refused) as error:
             error.advice = (
-                f"Correct ecr_repo_name or region, or run `aws ecr create-repository --repository-name {name}`."
+                f"Correct `ecr_repo_name` or `region`, or run `aws ecr create-repository --repository-name {name}`."
             )
             raise
         description = answer["repositories"][0]
@@ -95,8 +95,7 @@ class ECR:
                 data = answer["authorizationData"][0]
                 user, password = base64.b64decode(data["authorizationToken"]).decode().split(":", 1)
                 host = data["proxyEndpoint"].partition("://")[2]
-                life = min(data["expiresAt"] - datetime.now(UTC), LIFE) - EARLY  # a wrong clock gives no longer life
+                life = min(data["expiresAt"] - datetime.now(UTC), LIFE) - EARLY
                 ends = time.monotonic() + life.total_seconds()
-                self._tokens = {old: each for old, each in self._tokens.items() if old[1] == key[1]}
                 token = self._tokens[key] = _Token(ends, Login(user, password), host)
         return token

@@ -47,7 +47,7 @@ _PERMISSION = {
     "s3:DeleteObjects": "s3:DeleteObject",
 }
 
-_LOG_IN = "Run `aws configure` or `aws sso login`, or set profile or credentials in [executors.awsbatch]."
+_LOG_IN = "Run `aws configure` or `aws sso login`, or set `profile` or `credentials`."
 # No whole answer came. botocore has two families of such errors, and one for a body in no format of AWS's (a load
 # balancer's text, a captive portal's page); aiohttp raises its own while a body is read.
 NO_ANSWER = (
@@ -128,13 +128,13 @@ def _from_botocore(error: says.BotoCoreError, action: str, of: str) -> errors.AW
         advice = "Run `aws sso login` for this profile."
         return errors.NotAuthenticated("The AWS sign-in has expired.", says=text, advice=advice)
     if isinstance(error, says.NoRegionError):
-        advice = "Set region in [executors.awsbatch], in the profile, or as AWS_REGION."
+        advice = "Set `region`, a Region of the profile, or AWS_REGION."
         return errors.SettingError("No AWS Region is set.", advice=advice)
     if isinstance(error, says.InvalidRegionError):
         happened = "The value of region is not the name of an AWS Region."
         return errors.SettingError(happened, says=text, advice="Set one like eu-west-1.")
     if isinstance(error, says.ProfileNotFound):
-        advice = "Correct profile in [executors.awsbatch], or add it with `aws configure --profile NAME`."
+        advice = "Correct `profile`, or add it with `aws configure --profile NAME`."
         return errors.SettingError(f"{text.rstrip('.')}.", advice=advice)
     if isinstance(error, says.ConfigParseError):
         advice = "Correct that file: it must have [profile] headings and `name = value` lines."
@@ -155,7 +155,7 @@ def _no_answer(error: BaseException, action: str, of: str) -> errors.ServiceErro
     return errors.Unreachable(
         f"AWS did not answer {action} for {of}.",
         says=str(error) or type(error).__name__,
-        advice="Check the network and the setting region in [executors.awsbatch].",
+        advice="Check the network and the setting `region`.",
     )
 
 
@@ -215,10 +215,10 @@ def _to_allow(permission: str, action: str, message: str) -> str:
     """Return what to do where AWS denies an action with this message, for lack of a permission."""
     if action.startswith("s3:") and "resource-based policy" in message:
         return (
-            "Look at the bucket's policy, which denies it. If the policy demands encryption, set sse or kms_key in"
-            " [executors.awsbatch] as it says."
+            "Look at the bucket's policy, which denies it. If the policy demands encryption, set `sse` or `kms_key`"
+            " as it says."
         )
-    of = "the KMS key (kms_key)" if permission.startswith("kms:") else "it"
+    of = "the KMS key (`kms_key`)" if permission.startswith("kms:") else "it"
     return f"Grant `{permission}` on {of} to the user or role of the Covalent server{remedy(permission)}."
 
 
@@ -238,10 +238,10 @@ def _from_answer(error: says.ClientError, action: str, of: str) -> errors.Servic
         denial.advice = _to_allow(denial.permission, action, message)
         return denial
     if code.startswith("KMS."):
-        advice = "Correct kms_key in [executors.awsbatch]: an enabled key in the bucket's Region."
+        advice = "Correct `kms_key`: an enabled key in the bucket's Region."
         return errors.Refused(f"AWS can't use the KMS key of {of}.", says=words, advice=advice)
     if code in _MISSING:
-        advice = "Correct its name in [executors.awsbatch]."
+        advice = "Correct its name in the settings."
         return errors.NotFound(f"AWS did not find {of}.", says=words, advice=advice)
     if is_throttle(answer):
         return errors.Throttled(f"AWS throttled {action} for {of}.", says=words, advice="Try again later.")

@@ -42,6 +42,6 @@ class Account:
         except NotAllowed:  # the check is optional; without the permission the name is trusted
             return role if is_arn else f"arn:{identity.partition}:iam::{identity.account}:role/{role.lstrip('/')}"
         except (NotFound, Refused) as error:
-            error.advice = f"Correct {setting} in [executors.awsbatch], or create the role."
+            error.advice = f"Correct `{setting}`, or create the role."
             raise
         return role if is_arn else str(answer["Role"]["Arn"])

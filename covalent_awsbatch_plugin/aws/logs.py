@@ -48,12 +48,12 @@ class Logs:
         except NotAllowed:
             return False
         except Refused as error:
-            error.advice = "Correct batch_job_log_group_name in [executors.awsbatch]."
+            error.advice = "Correct `batch_job_log_group_name`."
             raise
         if self.group not in names:
             raise NotFound(
                 f"The log group `{self.group}` does not exist in this account and Region.",
-                advice="Correct batch_job_log_group_name, or run `aws logs create-log-group --log-group-name "
+                advice="Correct `batch_job_log_group_name`, or run `aws logs create-log-group --log-group-name "
                 f"{self.group}`.",
             )
         return True

@@ -16,7 +16,7 @@ from ..core.private_files import create_own
 from ..errors import NotAllowed, NotFound, Refused, Unreachable
 from ..iam import remedy
 from .errors import translated
-from .s3_fast_get import LeftToBotocore, QuickGet
+from .s3_fast_get import MOST_BYTES, LeftToBotocore, QuickGet, TooLarge
 from .session import AWS
 
 KEYS_PER_CALL = 1000  # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
@@ -52,11 +52,11 @@ class Store:
             self._elsewhere = there if there and there != here else ""
         except (NotFound, Refused) as error:
             if "AWS says: 400" not in error.says:  # S3 gives no message for a HEAD; the advice then has the cause
-                error.advice = f"Correct s3_bucket_name, or run `aws s3 mb s3://{self.bucket}`."
+                error.advice = f"Correct `s3_bucket_name`, or run `aws s3 mb s3://{self.bucket}`."
             raise
         except NotAllowed as error:
             error.advice = (
-                f"Bucket names are global: if the bucket is not account {self._account}'s, set s3_bucket_name to one"
+                f"Bucket names are global: if the bucket is not account {self._account}'s, set `s3_bucket_name` to one"
                 " that is. "
                 "If it is, grant `s3:ListBucket` on it to the user or role of the Covalent server"
                 f"{remedy('s3:ListBucket')}."
@@ -97,27 +97,37 @@ class Store:
 
         await self._aws.patiently(put)
 
-    async def get(self, key: str) -> bytes | None:
-        """Return the object's bytes; None if it does not exist."""
+    async def get(self, key: str, most: int = MOST_BYTES) -> bytes | None:
+        """Return the object's bytes; None if it does not exist. Raises TooLarge for more than `most` bytes, unread."""
         try:
             with translated("s3:GetObject", f"bucket `{self.bucket}`"):
-                return await self._fast_get.get(self.bucket, key, self._account, self._elsewhere)
+                return await self._fast_get.get(self.bucket, key, self._account, self._elsewhere, most)
         except LeftToBotocore:
-            body = await self._read(key, self._chunk)
+            body = await self._read(key, lambda stream: self._whole(stream, key, most))
             self._fast_get.reached(self.bucket, self._elsewhere)
             return body
 
-    async def get_file(self, key: str, path: Path) -> bool:
-        """Stream the object to a file; return False if it does not exist.
+    async def _whole(self, body: Any, key: str, most: int) -> bytes:
+        data = bytearray()
+        while chunk := await self._chunk(body, CHUNK_BYTES):
+            data += chunk
+            if len(data) > most:
+                raise TooLarge(self.bucket, key, most)
+        return bytes(data)
+
+    async def get_file(self, key: str, path: Path, most: int) -> bool:
+        """Stream the object to a file; return False if it does not exist or has more than `most` bytes.
 
         Raises StagingError if the file cannot be written.
         """
 
         async def save(body: Any) -> bool:
+            size = 0
             with staged(path, "written"), create_own(path) as file:
-                while chunk := await self._chunk(body, CHUNK_BYTES):
+                while size <= most and (chunk := await self._chunk(body, CHUNK_BYTES)):
+                    size += len(chunk)
                     file.write(chunk)
-            return True
+            return size <= most
 
         return bool(await self._read(key, save))
 
@@ -134,7 +144,7 @@ class Store:
                         raise
         raise AssertionError("the last try returns or raises")
 
-    async def _chunk(self, body: Any, size: int | None = None) -> bytes:
+    async def _chunk(self, body: Any, size: int) -> bytes:
         with translated("s3:GetObject", f"bucket `{self.bucket}`"):
             return bytes(await body.read(size))
 
@@ -143,9 +153,9 @@ class Store:
         return [item["Key"] async for item in self.objects(prefix, once=once)]
 
     def objects(self, prefix: str, *, once: bool = False) -> AsyncIterator[Mapping[str, Any]]:
-        """Yield every object below a prefix, as ListObjectsV2 describes it."""
-        of, more = f"bucket `{self.bucket}`", {"region": self._elsewhere, "once": once, **self._of}
-        return self._aws.items("s3", "ListObjectsV2", "Contents", of=of, Prefix=prefix, **more)
+        """Yield every object below a prefix, as ListObjectsV2 describes it; with `once`, an outage is the caller's."""
+        of, more = f"bucket `{self.bucket}`", {"region": self._elsewhere, **self._of}
+        return self._aws.items("s3", "ListObjectsV2", "Contents", of=of, once=once, Prefix=prefix, **more)
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete objects, 1,000 per request; an object that does not exist is no error."""

@@ -16,10 +16,19 @@ from urllib.parse import quote
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 
+from ..errors import Refused
 from .errors import NO_ANSWER
 from .session import AWS
 
+MOST_BYTES = 64 * 1024 * 1024  # of an object that is read into memory, unless its reader knows better
 _NOT_HERE = (301, 307, 400)  # the bucket is in another Region, or needs another kind of signature
+
+
+class TooLarge(Refused):
+    """An object has more bytes than its reader takes."""
+
+    def __init__(self, bucket: str, key: str, most: int) -> None:
+        super().__init__(f"The object s3://{bucket}/{key} has more than {most:,} bytes.")
 
 
 class LeftToBotocore(Exception):
@@ -35,10 +44,11 @@ class QuickGet:
         self._odd: set[tuple[str, str]] = set()
         self._unreachable: set[tuple[str, str]] = set()
 
-    async def get(self, bucket: str, key: str, owner: str, region: str = "") -> bytes | None:
+    async def get(self, bucket: str, key: str, owner: str, region: str = "", most: int = MOST_BYTES) -> bytes | None:
         """Return the object's bytes, None if it does not exist; one try.
 
-        `region` is the bucket's, if it is not the connection's. Raises LeftToBotocore and the errors of `AWS.client`.
+        `region` is the bucket's, if it is not the connection's. Raises TooLarge for more than `most` bytes, unread,
+        LeftToBotocore and the errors of `AWS.client`.
         """
         place = bucket, region
         if place in self._odd or place in self._unreachable:
@@ -49,8 +59,12 @@ class QuickGet:
         request = AWSRequest("GET", self._base[place] + quote(key), {"x-amz-expected-bucket-owner": owner})
         S3SigV4Auth(await self._aws.keys(), "s3", client.meta.region_name).add_auth(request)
         self._aws.calls["s3:GetObject"] += 1
+        request.stream_output = True  # the size is looked at before the body is read
         try:
             answer = await client._endpoint.http_session.send(request.prepare())
+            if int(answer.headers.get("content-length", most + 1)) > most:
+                answer.raw.close()
+                raise TooLarge(bucket, key, most) if answer.status_code == 200 else LeftToBotocore
             body: bytes = await answer.content
         except NO_ANSWER as error:
             self._unreachable.add(place)

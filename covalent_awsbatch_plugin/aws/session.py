@@ -33,23 +33,18 @@ from .errors import check_answer, check_body, is_throttle, translated
 from .permissions import Permissions
 from .sign_in import ask_nothing, json_credentials
 
-# botocore's retries bridge a single failure, also within an upload of many parts; `patience` rides out an outage.
 # In us-east-1, S3 has a name of that Region as in every other, and the global name is not botocore's default then.
+_S3 = {"us_east_1_regional_endpoint": "regional"}
+# botocore's retries bridge a single failure, also within an upload of many parts; `patience` rides out an outage.
 CLIENT_CONFIG = AioConfig(
-    retries={"mode": "standard", "total_max_attempts": 3},
-    max_pool_connections=50,
-    connect_timeout=10,
-    s3={"us_east_1_regional_endpoint": "regional"},
+    retries={"mode": "standard", "total_max_attempts": 3}, max_pool_connections=50, connect_timeout=10, s3=_S3
 )
-ONCE_CONFIG = AioConfig(
-    retries={"mode": "standard", "total_max_attempts": 1},
-    connect_timeout=10,
-    s3={"us_east_1_regional_endpoint": "regional"},
-)
+ONCE_CONFIG = AioConfig(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=10, s3=_S3)
 AWS_HOST = re.compile(r"\.amazonaws\.com(\.cn)?$|\.api\.aws$|\.(c2s|sc2s|csp)\S*$")
 IDLE_SECONDS = 60  # an unused session is closed after this; opening one again costs about 0.1 s of CPU
 
 COMPARE_SECONDS = 60  # time after which a refusal leads to a look at the keys although no file has changed
+
 # The request's parameter for the next page, by the response's member: Batch, ECR, Logs; EC2; S3; IAM.
 _PAGE_TOKENS = {
     "nextToken": "nextToken",
@@ -89,6 +84,7 @@ class AWS:
         self._used: object = None  # the keys that clients sign with
         self._stamp: object = None  # of the credentials' files when the keys were last compared
         self._check_after = float("-inf")
+        self._renewed_callbacks: list[Callable[[], None]] = []
         self._files: object = None  # their state at the last look at the profile
         self._place: object = None
 
@@ -111,6 +107,10 @@ class AWS:
     def on_close(self, close: Callable[[], Awaitable[None]]) -> None:
         """Add a coroutine function to await when this AWS is closed, before its clients are."""
         self._closers.append(close)
+
+    def on_renewal(self, renewed: Callable[[], None]) -> None:
+        """Add a function to call when the credentials were renewed; they may be another account's."""
+        self._renewed_callbacks.append(renewed)
 
     def has_moved(self) -> bool:
         """Return whether the AWS profile leads elsewhere by now: to another endpoint, Region or role."""
@@ -205,6 +205,8 @@ class AWS:
         if changed and self._session is old:  # clients that calls still use are closed with the others
             self._session, self._clients, self.permissions = new, {}, Permissions()
             self.generation += 1
+            for renewed in self._renewed_callbacks:
+                renewed()
         return changed
 
     async def client(self, service: str, config: AioConfig = CLIENT_CONFIG, region: str = "") -> Any:

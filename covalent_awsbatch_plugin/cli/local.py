@@ -34,12 +34,18 @@ def local() -> None:
     show_default=True,
     help="Run jobs in Docker containers, or as plain processes without isolation.",
 )
+@click.option(
+    "--enforce-iam/--no-enforce-iam",
+    default=True,
+    show_default=True,
+    help="Enforce IAM: tasks may do what `covalent-awsbatch iam` prints for the job role.",
+)
 @click.option("--write", is_flag=True, help="Write [executors.awsbatch] of Covalent's config file.")
-def up(name: str, engine: str, write: bool) -> None:
+def up(name: str, engine: str, enforce_iam: bool, write: bool) -> None:
     """Start it in the background and print the config section that uses it."""
     from .. import local as offline
 
-    running = offline.up(name, engine, progress=progress)
+    running = offline.up(name, engine, progress=progress, enforce_iam=enforce_iam)
     progress(f"The offline AWS `{name}` runs at {running.endpoint_url}, engine {running.engine}.")
     if write:
         before = section()

@@ -17,7 +17,7 @@ from ..core.covalent_config import COVALENTS_OWN, config_file, section
 from ..dependencies.relative_paths import anchored_existing
 from ..errors import AWSBatchError
 from ..local.background import LocalAWSFailed
-from ..settings import Given, Settings, ignored_keys, resolve
+from ..settings import Given, Settings, ignored_keys, place_of, resolve
 from .options import Sectioned
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class _ReportedErrors(click.Group):
         try:
             return super().invoke(ctx)
         except AWSBatchError as error:
-            raise click.ClickException(error.text()) from error
+            place = place_of(str(error), f"{_place()}, or an option")
+            raise click.ClickException("\n".join(filter(None, (str(error), place)))) from error
         except LocalAWSFailed as error:
             raise click.ClickException(str(error)) from error
 

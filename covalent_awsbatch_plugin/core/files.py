@@ -66,7 +66,7 @@ def staging_error(path: Path, done: str, error: OSError) -> StagingError:
     """Return the error for a file that cannot be read or written."""
     return StagingError(
         f"The file {error.filename or path} can't be {done}: {error.strerror}.",
-        advice="Look at cache_dir in [executors.awsbatch]: its free space, its permissions.",
+        advice="Look at `cache_dir`: its free space, its permissions.",
     )
 
 

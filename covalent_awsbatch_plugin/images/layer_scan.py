@@ -23,6 +23,7 @@ from .base_facts import BaseImageFacts, Files
 from .layer import Blob
 from .manifest import Image
 
+MOST_HEADER = 1024 * 1024
 MOST_READ = 4 * 1024 * 1024  # read of one file; a C library has 2 MiB
 
 
@@ -74,9 +75,33 @@ class Probe:
                 return whole and await asyncio.to_thread(read_layer, file, files)
 
 
+_LONG_NAMES = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+
+
+class BoundedHeader(tarfile.TarInfo):
+    """An entry of a tar whose extended header is refused above 1 MiB: such a header is read into memory at once."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> BoundedHeader:
+        """Return the entry of a header. Raises tarfile.ReadError."""
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in _LONG_NAMES and header.size > MOST_HEADER:
+            raise tarfile.ReadError(f"an extended header of {header.size} bytes")
+        return header
+
+
 def read_layer(file: IO[bytes], files: Files) -> bool:
     """Add the relevant files of a layer; return False for a compression that cannot be read here."""
-    with contextlib.suppress(tarfile.TarError, EOFError, zlib.error), tarfile.open(fileobj=file, mode="r|*") as tar:
+    with (
+        contextlib.suppress(tarfile.TarError, EOFError, zlib.error),
+        tarfile.open(fileobj=file, mode="r|*", tarinfo=BoundedHeader) as tar,
+    ):
         for member in tar:
             _note(tar, member, files)
         return True

@@ -158,30 +158,22 @@ class Batch(Queues):
         A request that is still on its way is refused once its definition is deregistered; the jobs that were submitted
         with it run on. https://github.com/aws/aws-cdk/issues/9144, https://github.com/base2genomics/batchit/pull/2
         """
-        return await self._settle(request, since_s, self.named)
-
-    async def _settle(
-        self,
-        request: Mapping[str, Any],
-        since_s: float,
-        find: Callable[[Mapping[str, Any], float], Awaitable[str | None]],
-    ) -> str | None:
-        job_id = await find(request, since_s)
+        job_id = await self.named(request, since_s)
         if job_id or not request["jobDefinition"]:
             return job_id
         try:
             await self.deregister(request["jobDefinition"])
         except (NotAllowed, NotFound, Refused) as error:
             log.warning("A request on its way may still become a second job `%s`. %s", request["jobName"], error)
-        return await find(request, since_s)
+        return await self.named(request, since_s)
 
     async def _lost(self, request: Mapping[str, Any], began: float, failure: Unreachable) -> str | None:
-        """Return the job of a SubmitJob whose answer was lost, None if there is none.
+        """Return the job of a SubmitJob whose answer was lost; None if no job can come of it any more.
 
         Raises the loss itself if jobs may not be listed: another SubmitJob could make a second job.
         """
         try:
-            return await self._settle(request, began, self._newest)
+            return await self._newest(request, began) or await self.settle(request, began)
         except NotAllowed as error:
             failure.advice = (
                 f"A job `{request['jobName']}` may run in the queue: look there before you run the task again."

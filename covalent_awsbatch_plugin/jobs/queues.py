@@ -15,6 +15,7 @@ from .instance_types import Machines, is_fargate, machines, platforms
 from .resources import check_runs_containers
 
 DESCRIBE_QUEUES, DESCRIBE_ENVIRONMENTS = "batch:DescribeJobQueues", "batch:DescribeComputeEnvironments"
+NO_JOB = "00000000-0000-0000-0000-000000000000"  # the id of no job
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,13 @@ class Queues:
         except NotAllowed as error:
             consequence = f"The job queue `{name}` is taken for one on EC2 that accepts jobs."
             self._aws.permissions.go_without(error, DESCRIBE_QUEUES, consequence)
+            await self._aws.call("batch", "DescribeJobs", of="the jobs", jobs=[NO_JOB])  # no task goes without this
             return Queue(name, fargate=False)
         if not answer["jobQueues"]:
             raise NotFound(
                 f"The job queue `{name}` does not exist in this account's Region {await self._aws.region()}.",
                 says="AWS says: no queue of that name or ARN.",
-                advice="Correct batch_queue, region or profile in [executors.awsbatch];"
+                advice="Correct `batch_queue`, `region` or `profile`;"
                 " `aws batch describe-job-queues` lists the queues.",
             )
         queue = answer["jobQueues"][0]

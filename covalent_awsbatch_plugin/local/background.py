@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.files import atomic_write
+from ..core.private_files import create_own
 from ..core.user_dirs import data_dir
 
 STATE_FILE, LOCK_FILE, LOG_FILE = "state.json", "lock", "server.log"
@@ -85,12 +86,24 @@ def status(name: str = "default") -> Status | None:
     return read_state(home() / name)
 
 
-def up(name: str = "default", engine: str = "auto", progress: Progress = print, **options: Any) -> Status:
-    """Start the offline AWS called `name`, or find it running. It outlives this process. Raises LocalAWSFailed."""
+def up(
+    name: str = "default",
+    engine: str = "auto",
+    progress: Progress = print,
+    *,
+    enforce_iam: bool = True,
+    **options: Any,
+) -> Status:
+    """Start the offline AWS called `name`, or find it running. It outlives this process. Raises LocalAWSFailed.
+
+    Policies are enforced unless `enforce_iam` is False; the roles have those that `covalent-awsbatch iam` prints.
+    """
     folder = home() / name
     if running := read_state(folder):
         return running
-    process = spawn(folder, ["--engine", engine, *flags(options)], progress, stdin=subprocess.DEVNULL)
+    process = spawn(
+        folder, ["--engine", engine, *flags(options | {"enforce_iam": enforce_iam})], progress, stdin=subprocess.DEVNULL
+    )
     process.returncode = 0  # the process outlives this one, which never waits for it
     started = read_state(folder)
     if started is None:
@@ -157,7 +170,7 @@ def spawn(folder: Path, options: list[str], progress: Progress, stdin: int) -> s
     require_extra()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = [sys.executable, "-m", __package__, "--state-dir", str(folder), *options]
-    with (folder / LOG_FILE).open("wb") as log:
+    with create_own(folder / LOG_FILE) as log:
         process = subprocess.Popen(
             command,
             stdin=stdin,

@@ -17,6 +17,7 @@ from typing import Any
 import botocore.session
 
 from ..core.files import atomic_write
+from ..iam import Names, policy
 
 PROFILE = "local"
 PROVISIONER = "provisioner"  # the access key id of `Provisioner`, valid while it runs
@@ -31,25 +32,17 @@ ENVIRONMENT = "covalent-batch-environment"
 BASE_REPOSITORY = "python"
 MAX_VCPUS = 256
 
-_ANY: dict[str, Any] = {"Effect": "Allow", "Resource": "*"}
-POLICIES = {
-    EXECUTION_ROLE: _ANY
-    | {
-        "Action": [
-            "ecr:GetAuthorizationToken",
-            "ecr:BatchCheckLayerAvailability",
-            "ecr:GetDownloadUrlForLayer",
-            "ecr:BatchGetImage",
-            "logs:CreateLogStream",
-            "logs:PutLogEvents",
-        ]
-    },
-    JOB_ROLE: {
-        "Effect": "Allow",
-        "Resource": [f"arn:aws:s3:::{BUCKET}", f"arn:aws:s3:::{BUCKET}/*"],
-        "Action": ["s3:GetObject", "s3:PutObject", "s3:ListBucket", "s3:AbortMultipartUpload"],
-    },
+ACCOUNT = "123456789012"  # moto's
+NAMES = {
+    "bucket": BUCKET,
+    "repository": REPOSITORY,
+    "definition": DEFINITION,
+    "queue": QUEUE,
+    "execution_role": EXECUTION_ROLE,
+    "job_role": JOB_ROLE,
+    "log_group": LOG_GROUP,
 }
+_ANYTHING: dict[str, Any] = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 
 
 @dataclass(frozen=True)
@@ -94,8 +87,9 @@ class Provisioner:
         principals = {EXECUTION_ROLE: "ecs-tasks", JOB_ROLE: "ecs-tasks", "AWSBatchServiceRole": "batch"}
         for role, service in (principals | {"ecsInstanceRole": "ec2"}).items():
             iam.create_role(RoleName=role, AssumeRolePolicyDocument=_trust(service))
-        for role, statement in POLICIES.items():
-            iam.put_role_policy(RoleName=role, PolicyName=role, PolicyDocument=_policy(statement))
+        names = Names("aws", ACCOUNT, self._region, **NAMES)  # as `covalent-awsbatch iam` prints them
+        for role, kind in ((EXECUTION_ROLE, "execution"), (JOB_ROLE, "job")):
+            iam.put_role_policy(RoleName=role, PolicyName=role, PolicyDocument=json.dumps(policy(kind, names)))
         iam.create_instance_profile(InstanceProfileName="ecsInstanceRole")
         iam.add_role_to_instance_profile(InstanceProfileName="ecsInstanceRole", RoleName="ecsInstanceRole")
 
@@ -125,7 +119,7 @@ class Provisioner:
         """Create a user and its credentials file: keys, Region and endpoint in one profile."""
         iam = self._client("iam")
         iam.create_user(UserName="covalent")
-        iam.put_user_policy(UserName="covalent", PolicyName="all", PolicyDocument=_policy(_ANY | {"Action": "*"}))
+        iam.put_user_policy(UserName="covalent", PolicyName="all", PolicyDocument=_policy(_ANYTHING))
         key = iam.create_access_key(UserName="covalent")["AccessKey"]
         atomic_write(
             credentials_file,

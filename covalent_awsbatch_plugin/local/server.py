@@ -84,7 +84,7 @@ async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[st
     """Run an offline AWS; yield the content of `state.json`. The folder `work` of the state directory is emptied."""
     work = options.state_dir / "work"
     shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    work.mkdir(parents=True, mode=0o700)  # also where the state directory is open to others
     name = await asyncio.to_thread(engines.choose, options.engine)
     async with AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, work, ignore_errors=True)

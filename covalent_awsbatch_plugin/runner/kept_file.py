@@ -95,8 +95,10 @@ class KeptFile:
     """
 
     def __init__(self, folder: Path | None = None, memory_bytes: int = MEMORY_BYTES) -> None:
-        self._disk = _on_disk(folder) if folder else None
         self._memory = _in_memory()
+        if folder is None and self._memory is None:
+            folder = Path(tempfile.gettempdir())
+        self._disk = _on_disk(folder) if folder else None
         self._memory_bytes = memory_bytes
         self._settled: bytes | None = None
         self.refused = False  # whether a write of this process found no room

@@ -94,7 +94,7 @@ class BaseImages:
             return await builder.resolve_base(name, settings.platform, resources.repository)
         except AWSBatchError as error:
             verb = "is" if settings.container_image_uri else "is not set, so the base image is"
-            error.advice += f"\ncontainer_image_uri in [executors.awsbatch] {verb} {name}."
+            error.advice += f"\n`container_image_uri` {verb} {name}."
             raise
 
     async def _scan(self, settings: Settings, resources: ResolvedResources, base: Base) -> BaseImageFacts:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ _NOT_OF_THE_JOB = {
 
 BATCHES_AT_ONCE = 8  # full batches that are being submitted: of small arrays there may be thousands
 
+GiveBack = Callable[[BaseException], object]
 Submit = Callable[[Settings, Sequence[Task]], Awaitable[list[JobHandle]]]
 
 
@@ -60,8 +62,12 @@ class Batcher:
         self._submit, self._canceller, self._clock = submit, canceller, clock
         self._queues: dict[str, _Queue] = {}
 
-    async def enqueue(self, settings: Settings, task: Task) -> JobHandle:
-        """Wait until the task's job is submitted. Raises Cancelled for a task that was cancelled before that."""
+    async def enqueue(self, settings: Settings, task: Task, give_back: GiveBack = lambda _: None) -> JobHandle:
+        """Wait until the task's job is submitted. Raises Cancelled for a task that was cancelled before that.
+
+        If the caller is cancelled, the task is `abandoned`: `give_back` is called with the submission's error, or the
+        end of the job releases what the task holds.
+        """
         parts = [
             settings.model_dump_json(exclude=_NOT_OF_THE_JOB), task.packed.python, task.dependencies.name,
             str(task.earlier_attempts),
@@ -78,7 +84,7 @@ class Batcher:
         try:
             return await asyncio.shield(request.handle)
         except asyncio.CancelledError:
-            await self._abandon(request)
+            await self._abandon(request, give_back)
             raise
 
     async def aclose(self) -> None:
@@ -88,12 +94,22 @@ class Batcher:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
 
-    async def _abandon(self, request: _Request) -> None:
+    async def _abandon(self, request: _Request, give_back: GiveBack) -> None:
         """Remove a task whose caller has gone: it is not submitted, or its job is ended."""
         request.task.cancelled = True
+        request.task.abandoned = True
+        request.handle.add_done_callback(functools.partial(self._settled, give_back))
         if request.handle.done() and not request.handle.cancelled() and not request.handle.exception():
             handle = request.handle.result()
             await bounded(self._canceller.end(handle.job_id, STOP_REASON, handle.member))
+
+    def _settled(self, give_back: GiveBack, submission: asyncio.Future[JobHandle]) -> None:
+        """Let the artifacts of an abandoned task be cleaned up: with its job's, or alone if there is no job."""
+        error = asyncio.CancelledError() if submission.cancelled() else submission.exception()
+        if error is None:
+            self._canceller.unwanted(submission.result().result_id)
+        else:
+            give_back(error)
 
 
 @dataclass

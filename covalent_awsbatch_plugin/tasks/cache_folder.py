@@ -69,14 +69,14 @@ def _own(folder: Path) -> Path:
     if not is_transferable(str(folder)):
         raise StagingError(
             f"Covalent can't transfer files below {folder}: only letters, digits and . _ - / may be in its name.",
-            advice="Set cache_dir in [executors.awsbatch] to another folder.",
+            advice="Set `cache_dir` to another folder.",
         )
     try:
         return own_folder(folder)
     except OSError as error:
         raise StagingError(
             f"The folder {folder} can't be used: {error.strerror}.",
-            advice="Remove it or give access to it, or set cache_dir in [executors.awsbatch] to another folder.",
+            advice="Remove it or give access to it, or set `cache_dir` to another folder.",
         ) from error
 
 
@@ -94,7 +94,7 @@ def _safe_parent(cache_dir: Path) -> Path | None:
     except OSError as error:
         raise StagingError(
             f"The folder {cache_dir} can't be used: {error.strerror}.",
-            advice="Give access to it, or set cache_dir in [executors.awsbatch] to another folder.",
+            advice="Give access to it, or set `cache_dir` to another folder.",
         ) from error
     if usable and all(map(_is_safe, stats)):
         return real

@@ -43,6 +43,10 @@ class JobCanceller:
         """Note a task that shares its job's container with others."""
         self._members.setdefault(job_id, set()).add(member)
 
+    def unwanted(self, result_id: str) -> None:
+        """Note that nobody will read a task's result."""
+        self._cleanup.read(result_id)
+
     async def ended(self, job_id: str, reason: str, member: int | None) -> None:
         """Note the end of a task. If all others of its container were cancelled or have ended, end the job."""
         if member is not None and self._last_of(job_id, member) and job_id in self._given_up:

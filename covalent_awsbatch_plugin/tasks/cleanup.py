@@ -17,19 +17,27 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ..aws.s3 import Store
-from ..errors import AWSBatchError
+from ..errors import AWSBatchError, NotAllowed
 from ..settings import Settings
 from .services import Services
 
 log = logging.getLogger(__name__)
 
+_KIND = {
+    "batch:DeregisterJobDefinition": "Job definitions",
+    "ecr:BatchDeleteImage": "Images",
+    "s3:DeleteObject": "Objects",
+}
 REST_SECONDS = 5  # between a job's last result and the sweep: jobs that end together are swept in one call
 LAST_SWEEP_SECONDS = 10  # for the last sweep when the connection is closed
 
 
 @dataclass(frozen=True)
 class JobArtifacts:
-    """The artifacts of one job: its image, its definition's ARN, its results' prefix, the objects that it reads."""
+    """The artifacts of one job: its image, its definition's ARN, its results' prefix, the objects that it reads.
+
+    Image, definition and prefix are "" where a submission that was refused has none.
+    """
 
     settings: Settings
     store: Store
@@ -78,6 +86,10 @@ class Cleanup:
             raise
         return not deleting
 
+    def discard(self, artifacts: JobArtifacts) -> None:
+        """Sweep the artifacts of a submission that was refused, so that no job came of it; they are held already."""
+        self._sweep_soon(artifacts)
+
     def release(self, *names: str) -> None:
         """Release one hold of each artifact."""
         for name in names:
@@ -111,6 +123,9 @@ class Cleanup:
             return
         del self._readers[_parent(job_id)]
         self._services.ledger.forget(_parent(job_id))
+        self._sweep_soon(artifacts)
+
+    def _sweep_soon(self, artifacts: JobArtifacts) -> None:
         self._swept_next.append(artifacts)
         if self._sweeping is None or self._sweeping.done():
             self._sweeping = asyncio.get_running_loop().create_task(self._sweep_after_a_rest())
@@ -123,11 +138,21 @@ class Cleanup:
     async def _sweep(self) -> None:
         artifacts, self._swept_next = self._swept_next, []
         for each in artifacts:
-            self.release(each.image_digest, *each.sent)
+            self.release(*filter(None, (each.image_digest, *each.sent)))
         self._being_swept += artifacts
-        for work in (self._sweep_definitions, self._sweep_images, self._sweep_objects):
+        permissions = self._services.aws.permissions
+        for permission, work in (
+            ("batch:DeregisterJobDefinition", self._sweep_definitions),
+            ("ecr:BatchDeleteImage", self._sweep_images),
+            ("s3:DeleteObject", self._sweep_objects),
+        ):
+            if permissions.lacks(permission):
+                continue
             try:
                 await work(self._being_swept)
+            except NotAllowed as error:
+                consequence = f"{_KIND[permission]} of tasks are not deleted after their results were read."
+                permissions.go_without(error, error.permission, consequence)
             except AWSBatchError as error:
                 log.info("An artifact of a task could not be deleted; the lifecycle rules will delete it: %s", error)
         self._being_swept = []
@@ -145,7 +170,7 @@ class Cleanup:
         await self._delete([digest for digest, _ in sorted(pairs)], deregister)
 
     async def _sweep_images(self, artifacts: list[JobArtifacts]) -> None:
-        own = [x for x in artifacts if x.has_own_image and x.settings.delete_images]
+        own = [x for x in artifacts if x.image_digest and x.has_own_image and x.settings.delete_images]
         pairs = {(x.settings.ecr_repo_name, x.image_digest) for x in own}
         for repository in {name for name, _ in pairs}:
             digests = [digest for name, digest in sorted(pairs) if name == repository]
@@ -153,7 +178,8 @@ class Cleanup:
 
     async def _sweep_objects(self, artifacts: list[JobArtifacts]) -> None:
         for each in (x for x in artifacts if x.settings.delete_objects):
-            await each.store.delete(await each.store.keys(each.prefix))
+            if each.prefix:  # a refused submission has no results
+                await each.store.delete(await each.store.keys(each.prefix))
             await self._delete(list(each.sent), each.store.delete)
 
     async def _delete(self, names: list[str], work: Callable[[list[str]], Awaitable[None]]) -> None:
@@ -180,6 +206,11 @@ class Cleanup:
                 await self._sweep()
         except TimeoutError:
             log.info("Some artifacts of tasks were not deleted in time; the lifecycle rules will delete them.")
+
+
+def leaves_no_job(error: BaseException) -> bool:
+    """Return whether a submission that failed with this error has certainly made no job."""
+    return isinstance(error, AWSBatchError) and error.retry_may_help is False
 
 
 def _parent(job_id: str) -> str:

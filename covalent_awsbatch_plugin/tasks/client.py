@@ -24,28 +24,29 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..aws.session import AWS, Connection, shared
-from ..errors import AWSBatchError, Cancelled, NeverStarted, Throttled, Unreachable
+from ..errors import AWSBatchError, Cancelled, NeverStarted, NotAllowed, Throttled, Unreachable
 from ..jobs.description import JobState
-from ..jobs.resources import fitted
 from ..jobs.resubmit import again
 from ..jobs.watched import has_begun
 from ..settings import Settings
 from .base_image import BaseImages
 from .batching import MIB, Batcher
 from .cancel import CANCEL_REASON, STOP_REASON, JobCanceller, bounded
-from .cleanup import Cleanup
+from .cleanup import Cleanup, JobArtifacts, leaves_no_job
 from .dependency_layers import DependencyLayerBuilder
 from .inflight import Task
 from .job_handle import JobHandle
 from .late_jobs import REASON as LATE_REASON
 from .late_jobs import LateJobs
 from .ledger import Entry, LedgerRecord
+from .missing_permissions import add_all_missing
+from .modules_beside import warn_of_modules
 from .packing import Package, pack, result_key
 from .reattach import EarlierJob, artifacts_of, left_behind
 from .results import Ended, NodeResult, collect, failures, newest_envelope, results_store
 from .services import ResolvedResources, Services
 from .staged_group import without_pip
-from .stuck import is_demanding, never_started, refuse_impossible
+from .stuck import fitted_to_queue, never_started
 from .submit import Submitter, may_run
 from .task_events import record_attempts, record_failure, record_packed, record_results
 
@@ -77,6 +78,8 @@ class Client:
         try:
             return await self._submit(settings, task)
         except BaseException as error:
+            if isinstance(error, NotAllowed):
+                await add_all_missing(self.services, settings, error)
             record_failure(self.services.events, task, error)
             raise
 
@@ -93,19 +96,11 @@ class Client:
             ),
         )
         record_packed(self.services.events, task, package)
-        placement = resources.placement
-        settings, adjustment = fitted(
-            settings,
-            fargate=placement.fargate,
-            platform=placement.platform,
-            fair_share=placement.fair_share,
-            machines=placement.machines,
-        )
-        if is_demanding(settings) and not placement.fargate:
-            await refuse_impossible(self.services, settings, placement)
-        if adjustment:
-            _warn_once(adjustment)
+        settings = await fitted_to_queue(self.services, settings, resources.placement)
+        if package.beside:
+            warn_of_modules(package.name, package.beside, settings.environment)
         await self.cleanup.hold(*package.uploads)
+        uploaded = False
         try:
             ledger = self.services.ledger
             records = await self.services.in_thread(ledger.of_task, group.dispatch_id, group.node_ids)
@@ -131,12 +126,15 @@ class Client:
             await asyncio.gather(
                 *(self._upload(settings, resources, key, path) for key, path in package.uploads.items())
             )
+            uploaded = True
             _raise_if_cancelled(task)
-            handle = await self.batcher.enqueue(settings, task)
+            give_back = partial(self._give_back, settings, resources, package)
+            handle = await self.batcher.enqueue(settings, task, give_back)
             if unsettled and (first := await self._first_job(settings, handle, records, package)):
                 return await self._take_over(settings, first, package, task)
-        except BaseException:
-            self.cleanup.release(*package.uploads)
+        except BaseException as error:
+            if task.handle is None and not task.abandoned:  # otherwise the end of its job releases them
+                self._give_back(settings, resources, package, error if uploaded else None)
             raise
         if not settings.may_resubmit:
             task.release()
@@ -199,6 +197,17 @@ class Client:
             raise
 
     # ---- submission ------------------------------------------------------------------------------------------------
+    def _give_back(
+        self, settings: Settings, resources: ResolvedResources, package: Package, error: BaseException | None
+    ) -> None:
+        """Release the objects of a task that was not submitted; delete those that no job needs for sure."""
+        objects = tuple(package.uploads)
+        if objects and error is not None and leaves_no_job(error):
+            self.cleanup.discard(JobArtifacts(settings, resources.store, "", "", "", objects))
+            return
+        for key in objects:
+            self.cleanup.release(key)
+
     async def _upload(self, settings: Settings, resources: ResolvedResources, key: str, path: Path) -> None:
         """Upload an object that is not there yet; of tasks with the same object the first one uploads it."""
 
@@ -240,14 +249,20 @@ class Client:
 
     async def _resubmit(self, settings: Settings, task: Task, package: Package, last: JobHandle) -> JobHandle:
         """Submit the same package as a new job; the last job's artifacts are not needed any more."""
-        await self.cleanup.hold(*package.uploads)
-        try:
-            handle = await self.batcher.enqueue(settings, task)
-        except BaseException:
+
+        def give_back(_: BaseException) -> None:
             self.cleanup.release(*package.uploads)
+
+        await self.cleanup.hold(*package.uploads)
+        task.handle = None
+        try:
+            return await self.batcher.enqueue(settings, task, give_back)
+        except BaseException as error:
+            if task.handle is None and not task.abandoned:
+                give_back(error)
             raise
-        self.cleanup.read(last.result_id)
-        return handle
+        finally:
+            self.cleanup.read(last.result_id)
 
     # ---- waiting ---------------------------------------------------------------------------------------------------
     async def _watch_or_end(self, settings: Settings, handle: JobHandle, task: Task | None) -> Ended:
@@ -332,11 +347,6 @@ def _new_client(aws: AWS, key: tuple[asyncio.AbstractEventLoop, Connection]) -> 
 
     aws.on_close(forget)
     return client
-
-
-@functools.lru_cache(maxsize=1024)
-def _warn_once(text: str) -> None:
-    log.warning(text)
 
 
 @functools.cache

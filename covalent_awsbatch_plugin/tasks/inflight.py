@@ -24,7 +24,8 @@ class Task:
 
     `package`, `base` and `dependencies` are known once the task is packed, and only kept after the submission while the
     task may have to be submitted again. `handle` is known once its job is submitted. Whoever cancels any of its nodes
-    sets `cancelled`. `tries` counts the submissions, from 1, and `earlier_attempts` the attempts of all jobs before.
+    sets `cancelled`. `abandoned` says that its caller has gone, so that its submission releases what it holds.
+    `tries` counts the submissions, from 1, and `earlier_attempts` the attempts of all jobs before.
     Without `shares_jobs` its job holds tasks of the same dispatch only, so that all of them can be ended by ending the
     job.
     """
@@ -38,6 +39,7 @@ class Task:
     earlier_attempts: int = 0
     handle: JobHandle | None = None
     cancelled: bool = False
+    abandoned: bool = False
     shares_jobs: bool = True
     _on_cancel: list[Callable[[], object]] = field(default_factory=list)
 

@@ -28,6 +28,7 @@ from ..errors import NotPicklable
 from ..runner.protocol import archive, layout
 from ..runner.protocol.task import IN_IMAGE, IN_S3, ObjectRef, TaskFile, TaskSpec
 from ..runner.script import travels_by_name
+from .modules_beside import modules_beside
 from .staged_group import StagedGroup, StagedTask, needed_hooks, pickles_of_hooks
 
 _STEP_BYTES = 1024 * 1024
@@ -59,7 +60,8 @@ class Package:
 
     `content` is the sha256 of the description without its result key: the same task has the same in every process and
     on every machine. `python` and `cloudpickle` are the versions that pickled it, and `name` is the first electron's.
-    `needs_covalent` says that one of its pickles refers to Covalent's modules.
+    `needs_covalent` says that one of its pickles refers to Covalent's modules, and `beside` has the modules beside the
+    script that its functions refer to, each with its folder.
     """
 
     task: TaskFile
@@ -70,6 +72,7 @@ class Package:
     name: str
     cloudpickle: str = ""
     needs_covalent: bool = False
+    beside: Mapping[str, str] = field(default_factory=dict)
 
     def size_beside(self, present: set[str]) -> int:
         """Return how many bytes it adds to a job that has the objects `present`, by sha256; add its own to that set."""
@@ -117,7 +120,13 @@ def _pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], byt
         name=_name(headers[0]),
         cloudpickle=str(headers[0].get("cloudpickle_version", "")),
         needs_covalent=objects.needs_covalent,
+        beside=modules_beside(_functions(task_file, objects), group.folders),
     )
+
+
+def _functions(task_file: TaskFile, objects: PackedObjects) -> list[bytes]:
+    hashes = {task.function.sha256 for task in task_file.tasks}
+    return [objects.baked[sha256].data for sha256 in hashes & objects.baked.keys()]
 
 
 def _spec(task: StagedTask, head: dict[str, Any], objects: PackedObjects) -> TaskSpec:

@@ -19,6 +19,7 @@ from typing import IO
 from .. import errors
 from ..aws.logs import Logs, link
 from ..aws.s3 import Store
+from ..aws.s3_fast_get import MOST_BYTES, TooLarge
 from ..core.files import staged
 from ..core.private_files import create_own, open_own
 from ..jobs.attempts import above_stderr
@@ -34,6 +35,8 @@ from .packing import result_key
 from .services import Services
 
 log = logging.getLogger(__name__)
+
+HEADER_BYTES = 64 * 1024  # of one task in an envelope's header, and far more than there is
 
 
 @dataclass(frozen=True)
@@ -160,17 +163,23 @@ async def newest_envelope(services: Services, store: Store, handle: JobHandle, a
     key = result_key(await services.result_secret(), handle.content)
     for attempt in range(max(attempts, 1), 0, -1):
         object_key = layout.result_key(handle.prefix, handle.result_id, attempt)
-        data = await store.get(object_key)
-        if data is None:
-            continue
         try:
+            data = await store.get(object_key, _most_bytes(handle))
+            if data is None:
+                continue
             return env.unseal(data, key, job_id=handle.result_id, attempt=attempt)
-        except env.BadEnvelope as error:
+        except (env.BadEnvelope, TooLarge) as error:
             raise errors.Lost(
                 f"The result at s3://{store.bucket}/{object_key} is not the one that the task wrote: {error}.",
                 advice="Look at who may write to the bucket, then run the task again.",
             ) from error
     return None
+
+
+def _most_bytes(handle: JobHandle) -> int:
+    """Return the size that no envelope of these tasks exceeds: a bigger object is not read to be authenticated."""
+    tasks = 1 + len(handle.names)
+    return max(MOST_BYTES, tasks * (len(env.PARTS) * layout.INLINE_PART_BYTES + HEADER_BYTES))
 
 
 @dataclass(frozen=True)
@@ -195,7 +204,7 @@ class _Folder:
         key = layout.part_key(self.handle.prefix, self.handle.result_id, self.envelope.attempt, part.sha256)
         if await self._is_there(path, part):  # fetched when this was called before
             return path
-        if not await self.store.get_file(key, path) or not await self._is_there(path, part):
+        if not await self.store.get_file(key, path, part.size) or not await self._is_there(path, part):
             raise errors.Lost(
                 f"The {name} of node {node_id} at s3://{self.store.bucket}/{key} is gone or changed.",
                 advice="Look at what deletes or writes objects in the bucket, then run the task again.",

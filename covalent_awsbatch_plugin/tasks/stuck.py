@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from ..errors import AWSBatchError, NeverStarted
 from ..jobs.definition import JobPlacement
 from ..jobs.instance_types import Machines, too_small, type_patterns
 from ..jobs.outcomes.errors import facts
-from ..jobs.resources import no_room
+from ..jobs.resources import fitted, no_room
 from ..settings import Settings
 from .job_handle import JobHandle
 from .services import Services
@@ -45,7 +46,28 @@ async def never_started(services: Services, settings: Settings, handle: JobHandl
     return error
 
 
-def is_demanding(settings: Settings) -> bool:
+async def fitted_to_queue(services: Services, settings: Settings, placement: JobPlacement) -> Settings:
+    """Return the settings with a size that the queue can run. Raises SettingError if there is none."""
+    settings, adjustment = fitted(
+        settings,
+        fargate=placement.fargate,
+        platform=placement.platform,
+        fair_share=placement.fair_share,
+        machines=placement.machines,
+    )
+    if adjustment:
+        _warn_once(adjustment)
+    if not placement.fargate and _is_demanding(settings):
+        await refuse_impossible(services, settings, placement)
+    return settings
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    log.warning(text)
+
+
+def _is_demanding(settings: Settings) -> bool:
     """Return whether a task is so large that its queue's instance types are looked at before it is submitted."""
     return settings.num_gpus > 0 or settings.vcpu > LARGE_VCPU or settings.memory > LARGE_GIB
 

@@ -20,7 +20,7 @@ from ..jobs import definition as jobs
 from ..jobs.api import Unsettled
 from ..settings import Settings
 from .cancel import CANCEL_REASON, STOP_REASON, JobCanceller, bounded
-from .cleanup import Cleanup, JobArtifacts
+from .cleanup import Cleanup, JobArtifacts, leaves_no_job
 from .image_and_payload import ImageAndPayload, ImageMaker
 from .inflight import Task
 from .job_handle import JobHandle
@@ -56,19 +56,42 @@ class Submitter:
         began = time.monotonic()
         parts = await self._images.make(settings, resources, base, packages, dispatch_ids, dependencies)
         record_pushed(self._services.events, tasks, parts, time.monotonic() - began)
+        request: dict[str, Any] = {"jobDefinition": ""}
         try:
-            return await self._register_and_submit(settings, resources, tasks, parts)
-        except BaseException:
-            parts.release(self._cleanup)
+            return await self._register_and_submit(settings, resources, tasks, parts, request)
+        except BaseException as error:
+            if all(task.handle is None for task in tasks):  # otherwise the end of the job releases them
+                self._give_back(settings, resources, parts, request["jobDefinition"], error)
             raise
 
+    def _give_back(
+        self,
+        settings: Settings,
+        resources: ResolvedResources,
+        parts: ImageAndPayload,
+        definition: str,
+        error: BaseException,
+    ) -> None:
+        """Release the parts of a submission that failed; delete them and the definition if no job came of it."""
+        if not leaves_no_job(error):
+            parts.release(self._cleanup)
+            return
+        artifacts = JobArtifacts(settings, resources.store, parts.image.digest, definition, "", (), parts.key)
+        self._cleanup.discard(artifacts)
+
     async def _register_and_submit(
-        self, settings: Settings, resources: ResolvedResources, tasks: Sequence[Task], parts: ImageAndPayload
+        self,
+        settings: Settings,
+        resources: ResolvedResources,
+        tasks: Sequence[Task],
+        parts: ImageAndPayload,
+        request: dict[str, Any],
     ) -> list[JobHandle]:
+        """Submit the job; `request` becomes the request of SubmitJob."""
         definition = jobs.job_definition(settings, resources.placement, parts.image.uri)
         arn = await self._services.backend.define(definition)
         submission = uuid.uuid4().hex
-        request = _request(settings, resources, tasks, parts, arn, submission)
+        request |= _request(settings, resources, tasks, parts, arn, submission)
         prefix = _prefix(tasks)
 
         def handles_of(job_id: str) -> list[JobHandle]:
@@ -105,6 +128,7 @@ class Submitter:
             objects=tuple(key for task in tasks for key in task.packed.uploads),
             payload=parts.key,
         )
+        self._assign(tasks, handles)
         self._cleanup.submitted([handle.result_id for handle in handles], artifacts)
         try:
             await self._note(job_id, tasks, handles)
@@ -115,12 +139,15 @@ class Submitter:
             raise
         return handles
 
-    async def _end_cancelled(self, tasks: Sequence[Task], handles: Sequence[JobHandle]) -> None:
-        """End the tasks whose cancel came during the submission; from here on a cancel finds the job by its task."""
+    def _assign(self, tasks: Sequence[Task], handles: Sequence[JobHandle]) -> None:
+        """Give each task its handle; from here on a cancel finds the job by its task."""
         for task, handle in zip(tasks, handles, strict=True):
             if handle.member is not None:
                 self._canceller.submitted(handle.job_id, handle.member)
             task.handle = handle
+
+    async def _end_cancelled(self, tasks: Sequence[Task], handles: Sequence[JobHandle]) -> None:
+        """End the tasks whose cancel came during the submission."""
         late = [handle for task, handle in zip(tasks, handles, strict=True) if task.cancelled]
         if not late:
             return
@@ -151,7 +178,10 @@ class Submitter:
             raise
 
     async def _submit_or_define_again(self, request: dict[str, Any], definition: Mapping[str, Any]) -> str:
-        """Submit; wait for a definition that is not visible yet, and register one anew that was deregistered."""
+        """Submit; wait for a definition that is not visible yet, and register anew one that was deregistered.
+
+        After a lost answer the definition was deregistered, so that no job can come of that request any more.
+        """
         backend, refusals = self._services.backend, 0
         outage: Outage | None = None
         while True:
@@ -163,9 +193,10 @@ class Submitter:
                     raise
                 request["jobDefinition"] = await backend.define(definition)
             except (NotFound, Refused) as error:
-                if refusals == len(DEFINITION_PAUSES):
+                refusals += 1
+                if refusals > len(DEFINITION_PAUSES):
                     raise
-                refusals, last_arn = refusals + 1, request["jobDefinition"]
+                last_arn = request["jobDefinition"]
                 request["jobDefinition"] = await backend.define_again(definition, last_arn, refusals)
                 if request["jobDefinition"] == last_arn and not is_about_the_definition(error):
                     raise
@@ -183,15 +214,15 @@ class Submitter:
         self._services.ledger.forget(_unsent_key(request))
 
 
+def is_about_the_definition(error: AWSBatchError) -> bool:
+    """Return whether SubmitJob refused a job because it does not know its definition as an active one."""
+    return _UNKNOWN_DEFINITION.search(error.says) is not None
+
+
 def may_run(error: ServiceError, job: str) -> ServiceError:
     """Return the error of an outage with the job that may still run in its advice."""
     advice = f"{job} may still run. When AWS answers again, `covalent-awsbatch collect` fetches its result."
     return type(error)(error.happened, says=error.says, advice=advice)
-
-
-def is_about_the_definition(error: AWSBatchError) -> bool:
-    """Return whether SubmitJob refused a job because it does not know its definition as an active one."""
-    return _UNKNOWN_DEFINITION.search(error.says) is not None
 
 
 def _prefix(tasks: Sequence[Task]) -> str:

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from covalent_awsbatch_plugin.aws.s3 import Store
-from covalent_awsbatch_plugin.aws.s3_fast_get import LeftToBotocore, QuickGet
+from covalent_awsbatch_plugin.aws.s3_fast_get import LeftToBotocore, QuickGet, TooLarge
 from covalent_awsbatch_plugin.aws.session import AWS, Connection
 from covalent_awsbatch_plugin.errors import NotFound
 from covalent_awsbatch_plugin.local import LocalAWS
@@ -120,6 +120,34 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+async def test_a_large_object_is_not_read() -> None:
+    async with s3_that_answers(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n" + bytes(100)) as (quick, _):
+        with pytest.raises(TooLarge, match=r"s3://bucket/key has more than 1,000 bytes"):
+            await quick.get("bucket", "key", ACCOUNT, most=1000)
+
+
+async def test_a_large_object_is_not_read_by_botocore_either(world: LocalAWS) -> None:
+    async with bucket_of(world, k=bytes(3_000_000)) as (_, store):
+        world.storm(1)  # some of these are left to botocore
+        for _ in range(4):
+            with pytest.raises(TooLarge):
+                await store.get("k", 1000)
+
+
+async def test_after_a_failed_connection_the_next_objects_do_not_wait_here_too() -> None:
+    async with s3_that_answers() as (quick, requests):
+        counts = []
+        for _ in range(3):
+            with pytest.raises(LeftToBotocore):
+                await quick.get("bucket", "key", ACCOUNT)
+            counts.append(len(requests))
+        assert counts[0] == counts[1] == counts[2] > 0
+        quick.reached("bucket")
+        with pytest.raises(LeftToBotocore):
+            await quick.get("bucket", "key", ACCOUNT)
+        assert len(requests) > counts[0]
 
 
 @pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN)

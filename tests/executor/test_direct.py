@@ -219,7 +219,7 @@ async def test_execute_keeps_streams_and_the_reason_of_a_failure(executor: Any) 
 
     assert (output, stdout, status) == (None, "so far\n", RESULT_STATUS.FAILED)
     assert "LookupError: nothing there" in stderr
-    assert "Raised: `fail` (Batch job " in stderr
+    assert "`fail` (Batch job " in stderr
 
 
 async def test_hooks_need_the_managed_path_and_run_says_so(executor: Any) -> None:

@@ -50,7 +50,7 @@ async def test_where_all_is_well_every_line_is_ok(world: World) -> None:
 WRONGS: list[tuple[dict[str, Any], str, str]] = [
     ({"s3_bucket_name": "nobodys"}, "bucket", "aws s3 mb s3://nobodys"),
     ({"ecr_repo_name": "nobodys"}, "repository", "aws ecr create-repository --repository-name nobodys"),
-    ({"batch_queue": "nobodys"}, "queue", "Correct batch_queue"),
+    ({"batch_queue": "nobodys"}, "queue", "Correct `batch_queue`"),
     ({"batch_execution_role_name": "nobodys"}, "batch_execution_role_name", "role"),
     ({"batch_job_role_name": "AWSBatchServiceRole"}, "batch_job_role_name", "ecs-tasks.amazonaws.com"),
     ({"batch_job_log_group_name": "nobodys"}, "log group", "aws logs create-log-group"),

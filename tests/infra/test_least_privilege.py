@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import itertools
+import json
 import logging
 import os
 import signal
@@ -14,16 +15,31 @@ import struct
 import sys
 import termios
 import time
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import botocore.session
 import cloudpickle
 import pytest
+import requests
+from botocore.config import Config
 
 from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.errors import AWSBatchError, InputLost, NotAllowed
-from covalent_awsbatch_plugin.iam import ROLES, Names, Statement, allowing, dispatcher, execution, job
+from covalent_awsbatch_plugin.iam import (
+    ROLES,
+    Names,
+    Statement,
+    allow,
+    allowing,
+    dispatcher,
+    document,
+    execution,
+    job,
+    policy,
+)
 from covalent_awsbatch_plugin.infra.stack_names import configured_names
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.runner.protocol import layout
@@ -213,3 +229,50 @@ async def test_the_job_role_reaches_nothing_but_its_own_part_of_the_bucket(world
     settings = world.settings()
     own = f"arn:aws:s3:::{settings.s3_bucket_name}/{layout.S3_ROOT}/"
     assert all(resource.startswith(own) for each in job(names(settings)) for resource in each["Resource"])
+
+
+async def test_the_roles_of_an_offline_aws_are_those_that_iam_prints(
+    world: World, people: People, roles: dict[str, str]
+) -> None:
+    async with LocalAWS("process", slots=1, enforce_iam=True) as fresh:
+        there = World(fresh, world.folder)
+        for kind, name in roles.items():
+            printed = policy(kind, names(there.settings()))
+            (role,) = there.client("iam").list_role_policies(RoleName=name)["PolicyNames"]
+            assert there.client("iam").get_role_policy(RoleName=name, PolicyName=role)["PolicyDocument"] == printed
+        assert await there.value(there.settings(max_baked_mib=0), twice, b"a") == b"aa"
+
+
+def test_a_presigned_url_has_the_rights_of_who_signed_it(world: World, people: People) -> None:
+    bucket = world.settings().s3_bucket_name
+    keys = [f"covalent-awsbatch/{uuid.uuid4()}" for _ in range(2)]
+    for key in keys:
+        world.client("s3").put_object(Bucket=bucket, Key=key, Body=b"mine")
+    reader = allow("ReadOne", "s3:GetObject", f"arn:aws:s3:::{bucket}/{keys[0]}")
+    credentials = people.user("signer", [reader])
+    session = botocore.session.Session(profile="local")
+    session.set_config_variable("credentials_file", credentials)
+    s3 = session.create_client("s3", config=Config(signature_version="s3v4"))
+    found = []
+    for operation, key in (("get_object", keys[0]), ("get_object", keys[1]), ("delete_object", keys[0])):
+        url = s3.generate_presigned_url(operation, Params={"Bucket": bucket, "Key": key})
+        found.append(requests.request("DELETE" if operation == "delete_object" else "GET", url, timeout=30))
+    assert [answer.status_code for answer in found] == [200, 403, 403]
+    assert found[0].content == b"mine"
+    assert "is not authorized to perform: s3:GetObject" in found[1].text
+
+
+def test_a_presigned_url_of_a_role_needs_its_token(world: World, people: People) -> None:
+    bucket, key = world.settings().s3_bucket_name, f"covalent-awsbatch/{uuid.uuid4()}"
+    world.client("s3").put_object(Bucket=bucket, Key=key, Body=b"mine")
+    trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    arn = people.admin.create_role(RoleName="signing", AssumeRolePolicyDocument=json.dumps(document([trust])))["Role"]
+    people.allow_role("signing", [allow("ReadAll", "s3:GetObject", f"arn:aws:s3:::{bucket}/*")])
+    role = world.client("sts").assume_role(RoleArn=arn["Arn"], RoleSessionName="a")["Credentials"]
+    session = botocore.session.Session(profile=None)
+    session.set_credentials(role["AccessKeyId"], role["SecretAccessKey"], role["SessionToken"])
+    s3 = session.create_client(
+        "s3", world.aws.region, endpoint_url=world.aws.endpoint_url, config=Config(signature_version="s3v4")
+    )
+    url = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key})
+    assert requests.get(url, timeout=30).content == b"mine"

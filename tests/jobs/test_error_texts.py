@@ -56,7 +56,7 @@ def test_a_cause_has_its_error(name: str, kind: type[errors.JobFailed]) -> None:
 def test_error_text_is_short(record: Record) -> None:
     error = failure(state_of(record.detail), ASKED, record.log or "")
     text = error.text()
-    assert text.startswith(f"{type(error).__name__}: `fit` (Batch job 4f1c0b7e) ")
+    assert text.startswith("`fit` (Batch job 4f1c0b7e) ")
     assert text.count("\n") <= 4
     assert "{" not in text
     for words in filter(None, (record.status_reason, record.reason)):
@@ -77,13 +77,13 @@ def test_error_text_of_the_command_names_cause_blame_and_retry(record: Record) -
 
 def test_whole_error_text() -> None:
     assert failure(state_of(RECORDS["out of memory, exit 137"].detail), ASKED).text() == (
-        "OutOfMemory: `fit` (Batch job 4f1c0b7e) needed more memory than it was given.\n"
+        "`fit` (Batch job 4f1c0b7e) needed more memory than it was given.\n"
         "AWS says: Essential container in task exited\n"
         "Attempt 1: exit code 137; OutOfMemoryError: Container killed due to memory usage\n"
         "Raise memory (now 3.75 GiB)."
     )
     assert error_text(why(RECORDS["exit 1"].bare)) == (
-        "Exited: This job ended with exit code 1.\n"
+        "This job ended with exit code 1.\n"
         "AWS says: Essential container in task exited\n"
         "Attempt 1: exit code 1\n"
         "Read the last lines of the log: they name the reason.\n"

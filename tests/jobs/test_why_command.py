@@ -29,7 +29,7 @@ def test_why_of_a_file_prints_the_error_text(tmp_path: Path) -> None:
     file.write_text(json.dumps({"jobs": [OOM]}))
     told = why("--file", str(file))
     assert told.exit_code == 0
-    assert told.stdout.startswith("OutOfMemory: `fit` (Batch job 4f1c0b7e) needed more memory than it was given.\n")
+    assert told.stdout.startswith("`fit` (Batch job 4f1c0b7e) needed more memory than it was given.\n")
 
 
 @pytest.mark.parametrize(

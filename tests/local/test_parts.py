@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -16,13 +19,16 @@ from uuid import uuid4
 
 import pytest
 
+from covalent_awsbatch_plugin.images.base_facts import Files
+from covalent_awsbatch_plugin.images.layer_scan import read_layer
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.local.base_image.build import BaseImage, make_base_image
 from covalent_awsbatch_plugin.local.base_image.files import closure, entries
 from covalent_awsbatch_plugin.local.engines import choice as engines
+from covalent_awsbatch_plugin.local.engines import layer_files
 from covalent_awsbatch_plugin.local.engines.base import Container, PullFailed, reference_of
 from covalent_awsbatch_plugin.local.engines.docker import DockerEngine
-from covalent_awsbatch_plugin.local.engines.image_cache import _extract, _merge
+from covalent_awsbatch_plugin.local.engines.layer_files import extract, merge
 from covalent_awsbatch_plugin.local.logs import EVENT_BYTES, cut
 from tests.local.small_world import layer
 
@@ -50,9 +56,9 @@ def unpacked(folder: Path, *files: dict[str, bytes]) -> Path:
     for index, each in enumerate(files):
         archive, target = folder / f"{index}.tar", folder / str(index)
         archive.write_bytes(layer(each))
-        _extract(archive, target)
+        extract(archive, target)
         layers.append(target)
-    _merge(layers, folder / "root")
+    merge(layers, folder / "root")
     return folder / "root"
 
 
@@ -69,6 +75,119 @@ def test_nothing_is_unpacked_outside(tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "root").iterdir()) == ["inside"]
     assert not (tmp_path / "outside").exists()
     assert not Path("/absolute-and-outside").exists()
+
+
+def tarred(*entries: tuple[str, bytes, str | bytes]) -> bytes:
+    """A tar of entries: name, type, and content or target of a link."""
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w") as tar:
+        for name, kind, content in entries:
+            info = tarfile.TarInfo(name)
+            info.type = kind
+            if isinstance(content, str):
+                info.linkname = content
+                tar.addfile(info)
+            else:
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    return target.getvalue()
+
+
+FILE, FOLDER, LINK, HARD = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
+
+
+def of_layers(folder: Path, *archives: bytes) -> Path:
+    layers = []
+    for index, data in enumerate(archives):
+        archive, target = folder / f"{index}.tar", folder / f"layer-{index}"
+        archive.write_bytes(data)
+        extract(archive, target)
+        layers.append(target)
+    merge(layers, folder / "root")
+    return folder / "root"
+
+
+def test_a_file_over_a_folder_and_back_is_legal(tmp_path: Path) -> None:
+    folder, file = tarred(("a/b", FILE, b"1"), ("c", FILE, b"1")), tarred(("a", FILE, b"2"), ("c/d", FILE, b"2"))
+    root = of_layers(tmp_path, folder, file, folder)
+    assert (root / "a/b").read_bytes() == b"1"
+    assert (root / "c").read_bytes() == b"1"
+    root = of_layers(tmp_path, folder, file)
+    assert ((root / "a").read_bytes(), (root / "c/d").read_bytes()) == (b"2", b"2")
+
+
+def test_a_folder_below_a_link_of_a_lower_layer_is_where_the_link_points(tmp_path: Path) -> None:
+    lower = tarred(("usr/lib/old", FILE, b"1"), ("lib", LINK, "usr/lib"), ("lib64", LINK, "/usr/lib"))
+    root = of_layers(tmp_path, lower, tarred(("lib/new", FILE, b"2"), ("lib64/newer", FILE, b"3")))
+    assert (root / "lib").is_symlink()
+    assert sorted(path.name for path in (root / "usr/lib").iterdir()) == ["new", "newer", "old"]
+
+
+def _ways_out(outside: Path) -> dict[str, list[bytes]]:
+    up = "../" * 20 + str(outside).lstrip("/")
+    return {
+        "a file through a link": [tarred(("a", LINK, str(outside)), ("a/kept", FILE, b"theirs"))],
+        "a file through a link that goes up": [tarred(("a", LINK, up), ("a/kept", FILE, b"theirs"))],
+        "a file over a link": [tarred(("a", LINK, f"{outside}/kept"), ("a", FILE, b"theirs"))],
+        "a link in a lower layer": [tarred(("a", LINK, str(outside))), tarred(("a/kept", FILE, b"theirs"))],
+        "a whiteout below a link": [tarred(("a", LINK, str(outside))), tarred(("a/.wh.kept", FILE, b""))],
+        "an opaque whiteout below a link": [tarred(("a", LINK, up)), tarred(("a/.wh..wh..opq", FILE, b""))],
+        "a whiteout of the parent": [tarred(("a", FILE, b"")), tarred((".wh...", FILE, b""))],
+        "a whiteout of the folder": [tarred(("a", FILE, b"")), tarred((".wh..", FILE, b""), (".wh.", FILE, b""))],
+    }
+
+
+@pytest.mark.parametrize("way", _ways_out(Path("/")))
+def test_no_layer_reaches_out_of_its_folder(tmp_path: Path, way: str) -> None:
+    outside, inside = tmp_path / "outside", tmp_path / "inside"
+    for folder in (outside, inside):
+        folder.mkdir()
+    (outside / "kept").write_text("mine")
+    (inside / "beside").write_text("mine")
+    root = of_layers(inside, *_ways_out(outside)[way])
+    assert [path.name for path in outside.iterdir()] == ["kept"]
+    assert (outside / "kept").read_text() == "mine"
+    assert (inside / "beside").read_text() == "mine"
+    assert root.is_dir()
+
+
+@pytest.mark.parametrize("target", ["/outside", "../outside", "../../outside", "gone", "."])
+def test_a_hard_link_out_of_its_layer_is_refused(tmp_path: Path, target: str) -> None:
+    (tmp_path / "outside").write_text("mine")
+    with pytest.raises(PullFailed, match="failed to register layer"):
+        of_layers(tmp_path, tarred(("a", FILE, b""), ("b", HARD, target)))
+    assert (tmp_path / "outside").stat().st_nlink == 1
+
+
+def test_links_in_a_circle_end(tmp_path: Path) -> None:
+    with pytest.raises(PullFailed, match="too many levels of symbolic links"):
+        of_layers(tmp_path, tarred(("a", LINK, "b"), ("b", LINK, "a"), ("a/c", FILE, b"")))
+
+
+def test_a_layer_that_fills_the_disk_is_refused_before_that(tmp_path: Path) -> None:
+    archive = tmp_path / "bomb.tar"
+    archive.write_bytes(gzip.compress(tarred(("bomb", FILE, bytes(50 * 1024 * 1024)))))
+    assert archive.stat().st_size < 100_000
+    with pytest.raises(PullFailed, match="write /bomb: no space left on device"):
+        extract(archive, tmp_path / "layer", free_bytes=shutil.disk_usage(tmp_path).free - 10 * 1024 * 1024)
+    assert not (tmp_path / "layer").exists()
+
+
+def test_a_header_as_big_as_the_memory_is_refused(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("x")
+    info.type, info.size = tarfile.XHDTYPE, 2**33
+    archive = tmp_path / "header.tar"
+    archive.write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    with pytest.raises(PullFailed, match="an extended header of 8589934592 bytes"):
+        extract(archive, tmp_path / "layer")
+    with archive.open("rb") as file:
+        assert not read_layer(file, Files())
+
+
+def test_a_layer_of_too_many_entries_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layer_files, "MOST_ENTRIES", 2)
+    with pytest.raises(PullFailed, match="more than 2 entries"):
+        of_layers(tmp_path, tarred(*((name, FILE, b"") for name in "abc")))
 
 
 @pytest.mark.parametrize("character", ["a", "é", "€", "😀"])

@@ -250,6 +250,16 @@ def test_the_parts_of_a_file_are_read_as_one(tmp_path: Path) -> None:
     assert (memory.read(), memory.size, memory.path()) == (b"0123456cut", 10, None)
 
 
+def test_a_system_without_files_in_memory_keeps_them_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    monkeypatch.setattr(kept_file, "_SHARED_MEMORY", str(tmp_path / "nowhere"))
+    file = KeptFile()
+    file.write(b"kept")
+    assert file.read() == b"kept"
+
+
 def test_a_result_of_two_parts_is_uploaded_whole(small: OnSmallDisk) -> None:
     def task() -> bytes:
         return os.urandom(1) * 3_000_000

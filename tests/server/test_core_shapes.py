@@ -50,7 +50,7 @@ def test_an_exception_is_told_with_its_remote_traceback_and_the_output_so_far(an
 
     node = ran.node("halve")
     assert (node.status, node.stdout) == ("FAILED", "halving 7\n")
-    assert node.error.startswith("Raised: `halve` (Batch job ")
+    assert node.error.startswith("`halve` (Batch job ")
     assert "in halve\n" in node.error
     assert node.error.rstrip().endswith("ValueError: 7 is odd")
     assert "ValueError: 7 is odd" in node.stderr
@@ -105,7 +105,7 @@ def test_a_killed_electron_is_told_by_signal(any_world: CovalentWorld) -> None:
 
     node = ran.node("vanish")
     assert (node.status, node.stdout) == ("FAILED", "so far, so good\n")
-    assert node.error.startswith("Killed: `vanish` (Batch job ")
+    assert node.error.startswith("`vanish` (Batch job ")
     assert "signal 9" in node.error
 
 

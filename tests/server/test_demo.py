@@ -56,7 +56,7 @@ def test_the_demo_shows_values_output_errors_images_and_logs(tmp_path: Path) -> 
         "its value: 3.14105",
         "stdout | Seed 1: 156,860 of 200,000 hit.",
         "error | ValueError: nothing weighs -2 kg",
-        "Killed: `vanish`",
+        "`vanish` (Batch job ",
         "covalent-batch-job-images@sha256:",
         "log stream covalent-batch-jobs-",
     ):

@@ -108,7 +108,7 @@ def test_sys_exit_returns_no_value_whatever_its_code(world: CovalentWorld, code:
     node = failed_node(world, leave)
 
     assert node.stdout == "about to leave\n"
-    assert node.error.startswith("Exited: `leave` (Batch job ")
+    assert node.error.startswith("`leave` (Batch job ")
     assert told in node.error
 
 
@@ -120,7 +120,7 @@ def test_os_exit_is_told_with_its_code(world: CovalentWorld) -> None:
     node = failed_node(world, leave)
 
     assert node.stdout == "gone without a word\n"
-    assert node.error.startswith("Exited: ")
+    assert node.error.startswith("`leave` (Batch job ")
     assert "code 7" in node.error
 
 
@@ -132,7 +132,7 @@ def test_a_crash_of_native_code_is_told_by_its_signal(world: CovalentWorld) -> N
     node = failed_node(world, crash)
 
     assert node.stdout == "reading memory that is not ours\n"
-    assert node.error.startswith("Killed: ")
+    assert node.error.startswith("`crash` (Batch job ")
     assert signal.SIGSEGV.name in node.error
 
 
@@ -144,7 +144,7 @@ def test_a_result_that_cannot_be_pickled_is_named_by_its_type(world: CovalentWor
     node = failed_node(world, lock)
 
     assert node.stdout == "computed\n"
-    assert node.error.startswith("Unpicklable: ")
+    assert node.error.startswith("`lock` (Batch job ")
     assert "cannot pickle '_thread.lock' object" in node.error
 
 
@@ -163,7 +163,7 @@ def test_an_exception_of_a_class_that_only_the_job_has_is_told_whole(world: Cova
 
     node = failed_node(world, work)
 
-    assert node.error.startswith("Raised: ")
+    assert node.error.startswith("`work` (Batch job ")
     assert "OutOfCoffee" in node.error.splitlines()[0]
     assert "KeyError: 'beans'" in node.error
     assert node.error.rstrip().endswith("OutOfCoffee: the pot is empty")

@@ -63,7 +63,7 @@ def test_a_wrong_value_in_the_section_is_one_sentence_with_setting_value_and_fil
 
     node = world.failed(workflow_on("awsbatch")).node("one")
 
-    assert node.error.startswith("SettingError: The setting poll_freq='often', given in [executors.awsbatch] of ")
+    assert node.error.startswith("The setting poll_freq='often', given in [executors.awsbatch] of ")
     assert str(world.server.config_file) in node.error
     assert set(world.jobs()) == before
 
@@ -73,7 +73,7 @@ def test_a_place_that_does_not_exist_is_named(world: CovalentWorld, changed: Any
 
     node = world.failed(workflow_on("awsbatch")).node("one")
 
-    assert node.error.startswith("NotFound: ")
+    assert node.error.startswith("The job queue `no-such-queue` does not exist")
     assert "no-such-queue" in node.error
 
 

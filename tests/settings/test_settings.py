@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from covalent_awsbatch_plugin.errors import SettingError
-from covalent_awsbatch_plugin.settings import SETTING_NAMES, Given, Settings, resolve, unknown_names
+from covalent_awsbatch_plugin.settings import SETTING_NAMES, Given, Settings, place_of, resolve, unknown_names
 
 CONFIG = "in [executors.awsbatch] of covalent.conf"
 BY_HAND = "by AWSBatchExecutor(...)"
@@ -108,3 +108,9 @@ def test_every_setting_says_what_it_means() -> None:
 
 def test_a_size_is_in_batchs_unit() -> None:
     assert Settings(memory=3.75).memory_mib == 3840
+
+
+def test_the_place_of_the_settings_that_an_error_names_is_told() -> None:
+    told = place_of("Correct `batch_queue` or `region`, or look at `memory_limit`.", CONFIG.removeprefix("in "))
+    assert told == "`region`, `batch_queue`: in [executors.awsbatch] of covalent.conf."
+    assert place_of("Raise memory (now 4 GiB).", "a file") == ""

@@ -114,7 +114,7 @@ DAYS = [
         "no such profile",
         {"profile": "nobodys"},
         errors.SettingError,
-        ("profile (nobodys) could not be found", "profile in [executors.awsbatch]", "aws configure"),
+        ("profile (nobodys) could not be found", "Correct `profile`", "aws configure"),
         frozenset(),
     ),
     Day(
@@ -281,11 +281,6 @@ ANSWERS = [
         "authorized to perform: ecr:GetAuthorizationToken on resource: *", errors.NotAllowed,
         ("does not allow ecr:GetAuthorizationToken", "AWS says: AccessDeniedException: User: u", "`ecr:GetAuth"),
     ),
-    Answered(
-        "no right to see the queue", "batch:describejobqueues", 403, "AccessDeniedException", "User: u is not "
-        "authorized to perform: batch:DescribeJobQueues", errors.NotAllowed,
-        ("job queue `covalent-batch-queue`", "AWS says: AccessDeniedException", "`batch:DescribeJobQueues`"),
-    ),
 ]  # fmt: skip
 
 
@@ -358,7 +353,7 @@ async def test_no_region_is_told(world: World) -> None:
     settings = world.settings(credentials=world.profile(region=None), region="")
     with pytest.raises(errors.SettingError) as caught:
         await world.run(settings, shout, "a")
-    holds(caught.value, "No AWS Region is set", "Set region in [executors.awsbatch]", "AWS_REGION")
+    holds(caught.value, "No AWS Region is set", "Set `region`", "AWS_REGION")
     assert await world.value(world.settings(), shout, "a") == "A"
 
 

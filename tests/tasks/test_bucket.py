@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import sys
 import uuid
 from datetime import UTC, datetime
@@ -21,6 +22,8 @@ from covalent_awsbatch_plugin.infra.doctor import Doctor
 from covalent_awsbatch_plugin.settings import Settings
 from covalent_awsbatch_plugin.tasks import clean
 from covalent_awsbatch_plugin.tasks.client import connect
+from tests.local.small_world import World as Images
+from tests.local.small_world import compose
 from tests.tasks.small_world import World
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -112,7 +115,7 @@ async def test_a_policy_that_demands_sse_s3_is_met_by_sse(world: World) -> None:
 async def test_a_policy_that_demands_encryption_is_told_before_a_job_is_sent(world: World) -> None:
     bucket = demanding(world, "x-amz-server-side-encryption", "aws:kms")
     before = world.sent().jobs
-    with pytest.raises(NotAllowed, match="set sse or kms_key"):
+    with pytest.raises(NotAllowed, match="set `sse` or `kms_key`"):
         await world.value(world.settings(s3_bucket_name=bucket, payload="s3"), add, b"x", b"y")
     assert world.sent().jobs == before
 
@@ -120,14 +123,29 @@ async def test_a_policy_that_demands_encryption_is_told_before_a_job_is_sent(wor
 async def test_doctor_writes_as_a_task_does(world: World) -> None:
     bucket = demanding(world, "x-amz-server-side-encryption", "aws:kms")
     found = await findings(world.settings(s3_bucket_name=bucket))
-    assert "set sse or kms_key" in found["bucket writable"].advice
+    assert "set `sse` or `kms_key`" in found["bucket writable"].advice
     found = await findings(world.settings(s3_bucket_name=bucket, kms_key=key_of(world)))
     assert found["bucket writable"].state == OK
 
 
 async def test_a_key_that_does_not_exist_is_told_by_the_setting(world: World) -> None:
-    with pytest.raises(Refused, match="Correct kms_key"):
+    with pytest.raises(Refused, match="Correct `kms_key`"):
         await world.value(world.settings(kms_key=str(uuid.uuid4()), payload="s3"), add, b"x", b"y")
+
+
+# ---- the base image --------------------------------------------------------------------------------------------------
+async def test_a_base_image_with_a_proxy_and_variables_of_aws_does_not_lose_the_result(world: World) -> None:
+    proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
+    steering = {
+        "AWS_ENDPOINT": "http://127.0.0.1:9",
+        "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "true",
+        "AWS_ACCESS_KEY_ID": "somebody-elses",
+        "AWS_SECRET_ACCESS_KEY": "somebody-elses",
+    }
+    lines = {"PYTHON_VERSION": platform.python_version()} | proxies | steering
+    image = compose(Images(world.aws), {"note": b""}, Env=[f"{name}={value}" for name, value in lines.items()])
+    settings = world.settings(container_image_uri=image, payload="s3", max_baked_mib=0)
+    assert await world.value(settings, add, b"x" * BIG, b"y") == b"x" * BIG + b"y"
 
 
 # ---- the owner -------------------------------------------------------------------------------------------------------

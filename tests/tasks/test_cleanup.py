@@ -34,6 +34,16 @@ async def test_what_a_setting_keeps_stays_and_the_rest_goes(world: World, kept: 
     assert {kind for kind, found in new.items() if found} == {kept}
 
 
+async def test_an_end_that_aws_does_not_confirm_is_told_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cancel, "CLEAN_UP_SECONDS", 0)
+    await cancel.bounded(asyncio.Event().wait())
+    (record,) = caplog.records
+    assert "did not confirm its end within 0 s" in record.getMessage()
+    assert "`covalent-awsbatch jobs`" in record.getMessage()
+
+
 async def test_a_cancelled_caller_holds_nothing() -> None:
     """While an artifact is deleted, whoever needs it waits; a cancel ends the wait."""
     cleanup, under_way = Cleanup(MagicMock()), asyncio.Event()
@@ -52,13 +62,3 @@ async def test_a_cancelled_caller_holds_nothing() -> None:
     under_way.set()
     await deleting
     assert await cleanup.hold("a", "b")
-
-
-async def test_an_end_that_aws_does_not_confirm_is_told_with_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(cancel, "CLEAN_UP_SECONDS", 0)
-    await cancel.bounded(asyncio.Event().wait())
-    (record,) = caplog.records
-    assert "did not confirm its end within 0 s" in record.getMessage()
-    assert "`covalent-awsbatch jobs`" in record.getMessage()

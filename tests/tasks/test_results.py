@@ -15,12 +15,14 @@ import pytest
 from aiohttp import web
 
 from covalent_awsbatch_plugin import errors
+from covalent_awsbatch_plugin.aws.s3_fast_get import MOST_BYTES
+from covalent_awsbatch_plugin.aws.session import AWS_HOST
 from covalent_awsbatch_plugin.runner.protocol import envelope, layout
 from covalent_awsbatch_plugin.tasks import results
 from covalent_awsbatch_plugin.tasks.client import connect
 from covalent_awsbatch_plugin.tasks.packing import result_key
 from covalent_awsbatch_plugin.tasks.result_secret import result_secret
-from covalent_awsbatch_plugin.tasks.results import NodeResult
+from covalent_awsbatch_plugin.tasks.results import NodeResult, _write_error
 from covalent_awsbatch_plugin.tasks.staging import value_of
 from tests.tasks.electron import Electron, until_ended
 from tests.tasks.gate import Gate
@@ -113,13 +115,22 @@ async def test_the_result_of_another_attempt_is_refused(world: World, bucket: Bu
     assert value_of(await electron.end()) == "A"
 
 
-@pytest.mark.parametrize("deed", ["changed", "deleted"])
+async def test_a_result_that_is_larger_than_any_is_not_read(world: World, bucket: Bucket) -> None:
+    electron = await ran(world, shout, "a")
+    bucket.put(envelope_key(electron), bytes(MOST_BYTES + 1))
+    with pytest.raises(errors.Lost, match=r"not the one that the task wrote: .* has more than 67,108,864 bytes"):
+        await electron.end()
+
+
+@pytest.mark.parametrize("deed", ["changed", "longer", "deleted"])
 async def test_a_part_that_is_not_what_the_task_wrote_is_refused(world: World, bucket: Bucket, deed: str) -> None:
     electron = await ran(world, zeros, BIG)
     (part,) = bucket.keys(f"{layout.attempt_prefix(electron.handle.prefix, electron.handle.result_id, 1)}/parts/")
     whole = bucket.get(part)
     if deed == "changed":
         bucket.put(part, whole[:-1] + b"A")
+    elif deed == "longer":
+        bucket.put(part, whole + bytes(BIG))
     else:
         bucket.delete(part)
     with pytest.raises(errors.Lost, match="output of node 0 .* is gone or changed"):
@@ -145,8 +156,36 @@ async def test_a_job_without_a_result_is_told_with_its_log_and_where_that_is(wor
     assert isinstance(result.error, errors.Lost)
     assert "succeeded according to AWS Batch, but there is no result" in result.error.happened
     assert "shouting loud" in stdout_of(result)
-    assert "console.aws.amazon.com/cloudwatch" in result.error.facts
-    assert told(result).startswith("Lost: `shout` (Batch job ")
+    assert "console.aws.amazon.com" not in told(result), "an offline AWS has no console"
+    assert told(result).startswith("`shout` (Batch job ")
+
+
+def test_the_link_to_the_log_stands_below_the_traceback(tmp_path: Path) -> None:
+    error = errors.Raised("`shout` (Batch job 1) raised ValueError.")
+    error.log_link = "https://eu-west-1.console.aws.amazon.com/cloudwatch/home"
+    remote = tmp_path / "remote"
+    remote.write_text("Traceback (most recent call last):\nValueError: no\n")
+    files = {envelope.ERROR: remote}
+    _write_error(error, files, tmp_path, 0)
+    assert files[envelope.ERROR].read_text() == "\n\n".join(
+        (error.happened, remote.read_text().rstrip(), error.log_link)
+    )
+    assert str(error).splitlines() == [error.happened, error.log_link]
+
+
+@pytest.mark.parametrize(
+    ("host", "aws"),
+    [
+        ("logs.eu-west-1.amazonaws.com", True),
+        ("logs.cn-north-1.amazonaws.com.cn", True),
+        ("logs.eu-west-1.api.aws", True),
+        ("vpce-1-2.logs.eu-west-1.vpce.amazonaws.com", True),
+        ("127.0.0.1", False),
+        ("amazonaws.com.example.org", False),
+    ],
+)
+def test_only_endpoints_of_aws_have_a_console(host: str, aws: bool) -> None:
+    assert (AWS_HOST.search(host) is not None) == aws
 
 
 async def test_a_log_that_cannot_be_read_does_not_hide_the_jobs_own_error(

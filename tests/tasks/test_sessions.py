@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.aws import session as aws_module
@@ -20,7 +21,7 @@ from covalent_awsbatch_plugin.aws.session import AWS, Connection, close_shared, 
 from covalent_awsbatch_plugin.core.concurrency import Lane, Pace
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.tasks.client import connect
-from tests.tasks.gate import Gate
+from tests.tasks.gate import Gate, Rule
 from tests.tasks.small_world import World
 from tests.tasks.tasks import shout
 
@@ -249,3 +250,50 @@ async def test_what_has_no_quota_of_ours_goes_at_once() -> None:
     pace = Pace()
     assert all(starts_at_once(pace.wait("s3", "GetObject")) for _ in range(1000))
     assert not all(starts_at_once(pace.wait("batch", "TerminateJob")) for _ in range(1000))
+
+
+async def test_an_expected_refusal_makes_no_new_session(
+    connection: Connection, gate: Gate, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    make = aws_module._session
+    monkeypatch.setattr(aws_module, "_session", lambda *args: made.append(args) or make(*args))
+    path = Path(world.profile(endpoint_url=gate.url))
+    gate.refuse("iam:GetRole", 403, "AccessDenied", "not authorized to perform: iam:GetRole")
+    async with AWS(Connection(str(path), connection.profile, connection.region)) as aws:
+        for _ in range(5):
+            with pytest.raises(errors.NotAllowed):
+                await aws.call("iam", "GetRole", of="the role", RoleName="any")
+        assert len(made) == 1, "only the first one"
+        path.write_text(path.read_text() + "\n# signed in again, with the same keys\n")
+        for _ in range(5):
+            with pytest.raises(errors.NotAllowed):
+                await aws.call("iam", "GetRole", of="the role", RoleName="any")
+        assert len(made) == 2, "one more for the file that has changed"
+
+
+async def test_the_account_follows_the_keys(world: World, gate: Gate) -> None:
+    """Keys of another account: what was known of the first one does not count any more."""
+    accounts = iter(["123456789012", "210987654321"])
+    credentials = Path(world.profile(endpoint_url=gate.url))
+    async with connect(world.settings(credentials=str(credentials))) as client:
+        gate.rules["sts:GetCallerIdentity"] = identity_of(next(accounts))
+        assert (await client.services.identity()).account == "123456789012"
+        gate.refuse("batch:describejobs", 403, "ExpiredTokenException", "expired", times=1)
+        other = Path(world.another_profile()[0]).read_text()
+        credentials.write_text(other.replace(world.aws.endpoint_url, gate.url))
+        await client.services.backend.describe(["any"])
+        gate.rules["sts:GetCallerIdentity"] = identity_of(next(accounts))
+        assert (await client.services.identity()).account == "210987654321"
+
+
+def identity_of(account: str) -> Rule:
+    arn = f"arn:aws:iam::{account}:user/somebody"
+    fields = f"<Arn>{arn}</Arn><UserId>somebody</UserId><Account>{account}</Account>"
+    result = f"<GetCallerIdentityResult>{fields}</GetCallerIdentityResult>"
+    body = f"<GetCallerIdentityResponse>{result}</GetCallerIdentityResponse>"
+
+    async def rule(request: web.Request, _: bytes) -> web.Response:
+        return web.Response(text=body, content_type="text/xml")
+
+    return rule

@@ -16,14 +16,11 @@ __all__ = ["Base", "Builder", "Login", "PushedImage", "Repository", "builder"]
 
 
 def builder(
-    kind: str,
-    cache_dir: str | Path | None = None,
-    ca_bundle: str = "",
-    outage_patience: float = PATIENCE_SECONDS,
+    kind: str, cache_dir: str | Path | None = None, ca_bundle: str = "", outage_patience: float = PATIENCE_SECONDS
 ) -> Builder:
     """Return the builder with this name, not opened yet.
 
-    `cache_dir` is the folder for an engine's layers, `ca_bundle` a file of certificates to trust, `outage_patience` is
+    `cache_dir` is the folder for an engine's layers, `ca_bundle` a file of certificates to trust; `outage_patience` is
     in seconds. Raises SettingError for another name.
     """
     registry = RegistryBuilder(ca_bundle=ca_bundle, outage_patience=outage_patience)

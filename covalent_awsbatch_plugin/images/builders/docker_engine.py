@@ -124,8 +124,7 @@ def _connect() -> Any:  # the SDK has types for some of its calls only
         raise ImageError(
             "The Docker engine does not answer.",
             says=str(error),
-            advice="Start a Docker engine, or set DOCKER_HOST. "
-            'The setting `builder = "registry"` in [executors.awsbatch] needs no engine.',
+            advice='Start a Docker engine, or set DOCKER_HOST. The setting `builder` = "registry" needs no engine.',
         ) from error
 
 

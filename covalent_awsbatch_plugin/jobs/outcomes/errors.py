@@ -188,7 +188,6 @@ def error_text(outcome: Outcome) -> str:
     """Return the text that `covalent-awsbatch why` prints: what happened, AWS's words, what to do, the cause."""
     job = f"Batch job {outcome.job_id}" if outcome.job_id else "This job"
     who = f"`{outcome.name}` ({job})" if outcome.name else job
-    name = "Success" if outcome.cause == Cause.SUCCESS else _ERRORS[outcome.cause].__name__
     kind = f"{outcome.cause}, {outcome.detail}" if outcome.detail else outcome.cause
     facts = f"Cause: {kind}; blame: {outcome.blame}; {_AGAIN[outcome.retry_may_help]}."
-    return "\n".join(filter(None, (f"{name}: {who} {outcome.happened}.", outcome.says, outcome.advice, facts)))
+    return "\n".join(filter(None, (f"{who} {outcome.happened}.", outcome.says, outcome.advice, facts)))

@@ -6,14 +6,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
-import os
-import shutil
-import tarfile
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -22,10 +19,9 @@ from ...core.hashing import content_id
 from ...images.manifest import LABEL_BASE_LAYERS, MANIFESTS
 from .base import PullFailed, reference_of
 from .container_python import package_folders
+from .layer_files import extract, merge
 
 ACCEPT = ", ".join(MANIFESTS)
-WHITEOUT = ".wh."
-OPAQUE = ".wh..wh..opq"
 
 
 @dataclass(frozen=True)
@@ -101,7 +97,10 @@ class ImageCache:
 
     async def _tree(self, repository: str, digests: Iterable[str], root: Path, image: str) -> Path:
         layers = [await self._layer(repository, digest, image) for digest in digests]
-        await asyncio.to_thread(_merge, layers, root)
+        try:
+            await asyncio.to_thread(merge, layers, root)
+        except (OSError, ValueError) as error:
+            raise PullFailed(f"Error response from daemon: failed to register layer: {error}") from error
         return root
 
     async def _layer(self, repository: str, digest: str, image: str) -> Path:
@@ -109,11 +108,15 @@ class ImageCache:
         if target.exists():
             return target
         archive, partial = target.with_suffix(".tar"), target.with_suffix(".part")
+        sha256 = hashlib.sha256()
         async with self._get(f"{repository}/blobs/{digest}", image) as answer:
             with archive.open("wb") as file:
                 async for data in answer.content.iter_chunked(1 << 20):
+                    sha256.update(data)
                     file.write(data)
-        await asyncio.to_thread(_extract, archive, partial)
+        if digest != f"sha256:{sha256.hexdigest()}":
+            raise PullFailed(f"Error response from daemon: filesystem layer verification failed for digest {digest}")
+        await asyncio.to_thread(extract, archive, partial)
         archive.unlink()
         return partial.rename(target)
 
@@ -141,51 +144,3 @@ class _Checked:
 
     async def __aexit__(self, *exc: object) -> None:
         await self._request.__aexit__(*exc)
-
-
-def _extract(archive: Path, folder: Path) -> None:
-    """Unpack a layer without devices, and with this user as the owner of each file."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    with tarfile.open(archive) as tar:
-        members = [m for m in tar if (m.isfile() or m.isdir() or m.issym() or m.islnk()) and _inside(m.name)]
-        for member in members:
-            member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
-            member.mode |= 0o700 if member.isdir() else 0o400
-        tar.extraction_filter = lambda member, _folder: member  # known since 3.11.4, harmless before
-        tar.extractall(folder, members)  # noqa: S202 - checked above
-
-
-def _inside(name: str) -> bool:
-    path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts
-
-
-def _merge(layers: list[Path], root: Path) -> None:
-    """Make one tree of hard links from layers, lowest first. A `.wh.` entry removes a name of lower layers."""
-    shutil.rmtree(root, ignore_errors=True)
-    root.mkdir()
-    for layer in layers:
-        for folder, folders, files in os.walk(layer):
-            target = root / Path(folder).relative_to(layer)
-            target.mkdir(exist_ok=True)
-            _remove_whiteouts(target, files)
-            links = [name for name in folders if (Path(folder) / name).is_symlink()]
-            for name in (*files, *links):
-                if not name.startswith(WHITEOUT):
-                    _link(Path(folder) / name, target / name)
-
-
-def _remove_whiteouts(target: Path, files: list[str]) -> None:
-    removed = [target / name.removeprefix(WHITEOUT) for name in files if name.startswith(WHITEOUT) and name != OPAQUE]
-    for path in [*removed, *(target.iterdir() if OPAQUE in files else ())]:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _link(source: Path, target: Path) -> None:
-    with suppress(FileNotFoundError):
-        target.unlink()
-    os.link(source, target, follow_symlinks=False)

@@ -26,10 +26,10 @@ SLOW = "slow"  # the call starts `delay_s` seconds late
 CUT_BEFORE = "cut_before"  # the connection breaks before the call takes effect
 CUT_AFTER = "cut_after"  # the connection breaks after the call has taken effect
 CUT_AMID = "cut_amid"  # the response ends in its middle
+SMALL_PAGES = "small_pages"  # a list comes in pages of three entries
 TEXT_ERROR = "text_error"  # a load balancer's error: status 500 and `text`, in no format of the service
 PORTAL = "portal"  # a captive portal answers instead of AWS: status 200 and the page `text`
-SMALL_PAGES = "small_pages"  # a list comes in pages of three entries
-CALLS = frozenset({THROTTLE, ERROR, EXPIRED, SLOW, CUT_BEFORE, CUT_AFTER, CUT_AMID, TEXT_ERROR, PORTAL, SMALL_PAGES})
+CALLS = frozenset({THROTTLE, ERROR, EXPIRED, SLOW, CUT_BEFORE, CUT_AFTER, CUT_AMID, SMALL_PAGES, TEXT_ERROR, PORTAL})
 
 # ---- of jobs: `of` is a job's name, with :index for an array's child -----------------------------------------------
 HOST_LOST = "host_lost"  # `after_s` seconds after its start the container is killed without a signal before

@@ -76,11 +76,11 @@ def perform(fault: Fault, operation: str, app: Wsgi, environ: dict[str, Any], st
     match fault.kind:
         case faults.THROTTLE | faults.ERROR | faults.EXPIRED:
             return without_body_for_head(environ, refused(fault, operation.partition(":")[0], start_response))
+        case faults.SMALL_PAGES:
+            return small_pages(operation, app, environ, start_response)
         case faults.TEXT_ERROR | faults.PORTAL:
             start_response(*_page(fault))
             return without_body_for_head(environ, [fault.text.encode()])
-        case faults.SMALL_PAGES:
-            return small_pages(operation, app, environ, start_response)
         case faults.SLOW:
             time.sleep(fault.delay_s)
             return app(environ, start_response)

@@ -3,13 +3,15 @@
 
 """The enforcement of IAM policies, with the resources and conditions that moto ignores.
 
-It is off unless `--enforce-iam` is given. Every check is written as a line to `iam.jsonl` of the state directory: who,
-action, resource, allowed. test_moto_has_not_moved.py checks the parts of moto that this module replaces.
+It is on for `local up` and the demo, and off for `LocalAWS` unless `enforce_iam` is given. Every check is written as a
+line to `iam.jsonl` of the state directory: who, action, resource, allowed. test_moto_has_not_moved.py checks the parts
+of moto that this module replaces.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 from collections.abc import Mapping
@@ -47,6 +49,7 @@ KEY = re.compile(rb"<Key>(.*?)</Key>")
 TAGS, TAG_OPERATIONS = "/v1/tags/", {"GET": "ListTagsForResource", "POST": "TagResource", "DELETE": "UntagResource"}
 JSON_SERVICES = {"batch", "ecr", "logs", "servicequotas"}
 MODELS = {"servicequotas": "service-quotas"}  # botocore's model of a service that signs with another name
+NO_QUERY: Mapping[str, Any] = {}
 SECURE = {"aws:SecureTransport": "true"}  # the offline AWS uses plain HTTP, on the loopback only
 
 
@@ -56,6 +59,11 @@ class Principal(Protocol):
     arn: str
 
     def collect_policies(self) -> list[Any]: ...
+
+
+def _own(path: str, flags: int) -> int:
+    """Open a file that, if it is new, only this user can read."""
+    return os.open(path, flags, 0o600)
 
 
 class Guard:
@@ -70,7 +78,7 @@ class Guard:
         """Return whether a principal has a permission, and log it."""
         allowed = permits(who.collect_policies(), need)
         line = {"who": who.arn, "action": need.action, "resource": need.resource, "allowed": allowed}
-        with self._writing, self._log.open("a") as file:
+        with self._writing, open(self._log, "a", opener=_own) as file:
             file.write(json.dumps(line) + "\n")
         return allowed
 
@@ -173,7 +181,7 @@ def _authorize(self: Any, iam_request_cls: type, resource: str = "*") -> None:
     """Check a request, in place of moto's method. `self` is the response class of the service."""
     if Guard.current is None:
         return
-    who = caller(self.current_account, self.headers)
+    who = caller(self.current_account, self.headers, self.querystring)
     for need in _needs_of(self, resource):
         if need.action not in ALWAYS and (who is None or not Guard.current.allows(who, need)):
             _deny(who, need, _service_and_region(self)[0])
@@ -190,10 +198,23 @@ def _hide_what_is_missing(account: str, who: Principal, need: Need) -> None:
         _deny(who, listing, "s3")
 
 
-def caller(account: str, headers: Mapping[str, str]) -> Principal | None:
-    """Return the principal that signed a request."""
-    scope = headers.get("Authorization", "").partition("Credential=")[2].partition(",")[0]
-    return principal(account, scope.partition("/")[0], headers)
+def caller(account: str, headers: Mapping[str, str], query: Mapping[str, Any] = NO_QUERY) -> Principal | None:
+    """Return the principal that signed a request, in a header or in a presigned URL's query."""
+    token = _first(query, "X-Amz-Security-Token")
+    if token and "Authorization" not in headers:
+        headers = {**headers, "X-Amz-Security-Token": token}
+    return principal(account, _scope(headers, query)[0], headers)
+
+
+def _scope(headers: Mapping[str, str], query: Mapping[str, Any]) -> list[str]:
+    """Return the parts of a signature's credential: access key id, date, Region, service, `aws4_request`."""
+    of_header = headers.get("Authorization", "").partition("Credential=")[2].partition(",")[0]
+    return (of_header or _first(query, "X-Amz-Credential")).split("/")
+
+
+def _first(query: Mapping[str, Any], name: str) -> str:
+    values = query.get(name) or [""]
+    return str(values[0] if isinstance(values, list) else values)
 
 
 def _needs_of(response: Any, resource: str) -> list[Need]:
@@ -213,7 +234,7 @@ def _needs_of(response: Any, resource: str) -> list[Need]:
 
 def _service_and_region(response: Any) -> tuple[str, str]:
     """Return the service and the Region of a request's signature."""
-    scope = response.headers.get("Authorization", "").partition("Credential=")[2].split("/")
+    scope = _scope(response.headers, response.querystring)
     return (scope[3], scope[2]) if len(scope) > 3 else (response.service_name, response.region)
 
 

@@ -62,11 +62,12 @@ def _batch(request: ApiRequest) -> Iterator[Need]:
         return
     jobs = [request.arn(f"job/{parameters['jobId']}")] if "jobId" in parameters else []
     if request.operation == "SubmitJob":
+        jobs = [request.arn("job/new")]
         resources = [
             request.named("job-definition", parameters["jobDefinition"]),
             request.named("job-queue", parameters["jobQueue"]),
+            *jobs,
         ]
-        jobs = [request.arn("job/new")]
     else:
         resources = [*jobs, *(request.named(kind, parameters[key]) for key, kind in _BATCH_KINDS if key in parameters)]
         resources = resources or [parameters.get("resourceArn", ANY)]
