@@ -84,7 +84,6 @@ class AWS:
         self._used: object = None  # the keys that clients sign with
         self._stamp: object = None  # of the credentials' files when the keys were last compared
         self._check_after = float("-inf")
-        self._renewed_callbacks: list[Callable[[], None]] = []
         self._files: object = None  # their state at the last look at the profile
         self._place: object = None
 
@@ -92,7 +91,7 @@ class AWS:
         self._session = _session(self.connection)
         self._stamp, self._check_after = files_stamp(self._session._session), time.monotonic() + COMPARE_SECONDS
         # Another session reads the profile: botocore keeps half of it where a file can't be parsed.
-        self._files, self._place = self._stamp, place(_session(self.connection)._session)
+        self._files, self._place = self._stamp, place(_profile(self.connection))
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -108,10 +107,6 @@ class AWS:
         """Add a coroutine function to await when this AWS is closed, before its clients are."""
         self._closers.append(close)
 
-    def on_renewal(self, renewed: Callable[[], None]) -> None:
-        """Add a function to call when the credentials were renewed; they may be another account's."""
-        self._renewed_callbacks.append(renewed)
-
     def has_moved(self) -> bool:
         """Return whether the AWS profile leads elsewhere by now: to another endpoint, Region or role."""
         assert self._session is not None, "AWS is an async context manager"
@@ -120,7 +115,7 @@ class AWS:
             return False
         self._files = files
         try:
-            return place(_session(self.connection)._session) != self._place
+            return place(_profile(self.connection)) != self._place
         except AWSBatchError:  # the next request says what is wrong
             return False
 
@@ -205,8 +200,6 @@ class AWS:
         if changed and self._session is old:  # clients that calls still use are closed with the others
             self._session, self._clients, self.permissions = new, {}, Permissions()
             self.generation += 1
-            for renewed in self._renewed_callbacks:
-                renewed()
         return changed
 
     async def client(self, service: str, config: AioConfig = CLIENT_CONFIG, region: str = "") -> Any:
@@ -259,12 +252,18 @@ class AWS:
         return AWS_HOST.search(urlsplit(endpoint).hostname or "") is not None
 
 
-def _session(connection: Connection) -> aioboto3.Session:
+def _profile(connection: Connection) -> aiobotocore.session.AioSession:
+    """Return a botocore session that has not read its files yet, and opens nothing."""
     core = aiobotocore.session.AioSession(profile=connection.profile or None)
-    core.register_component("data_loader", loader())
-    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
     if connection.credentials:
         core.set_config_variable("credentials_file", str(readable(connection.credentials)))
+    return core
+
+
+def _session(connection: Connection) -> aioboto3.Session:
+    core = _profile(connection)
+    core.register_component("data_loader", loader())
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
     with translated("the AWS session", "the AWS account"):
         session = aioboto3.Session(botocore_session=core, region_name=connection.region or None)
     with contextlib.suppress(AWSBatchError), translated("the AWS session", "the AWS account"):

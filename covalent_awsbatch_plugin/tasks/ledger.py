@@ -124,8 +124,8 @@ class Ledger:
         """
         with self._lock:
             there = {path.name: path for path in self._folder.glob("*.json")}
-            if gone := self._read - there.keys():
-                self._forget_read(gone)
+            if missing := self._read - there.keys():
+                self._forget_read(missing)
             for name in there.keys() - self._ours - self._read:
                 self._index(there[name])
             pairs = self._by_task.get((dispatch_id, node_ids), [])

@@ -79,18 +79,12 @@ class Services:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="awsbatch")
         self._build_threads = ThreadPoolExecutor(BUILD_THREADS, thread_name_prefix="awsbatch-build")
         aws.on_close(self._aclose)
-        aws.on_renewal(self._forget_account)
 
     async def _aclose(self) -> None:
         await self.watcher.aclose()
         for threads in (self._threads, self._build_threads):
             threads.shutdown(wait=False, cancel_futures=True)
         self.events.close()
-
-    def _forget_account(self) -> None:
-        """Forget answers about the account and its resources: renewed credentials may be another account's."""
-        lasting = ("builder", "runner")
-        self._cache = {key: value for key, value in self._cache.items() if isinstance(key, tuple) and key[0] in lasting}
 
     async def in_thread(self, work: Callable[..., T], *args: object) -> T:
         """Run blocking work on this package's own threads: the loop's default threads belong to Covalent."""
@@ -123,8 +117,8 @@ class Services:
 
         async def open_builder() -> Builder:
             folder = await self.in_thread(cache_folder, settings.cache_dir)
-            trusted, patience = self.aws.variable("ca_bundle") or "", self.aws.connection.outage_patience
-            return await self.aws.keep(builder(settings.builder, folder, trusted, patience))
+            ca_bundle, patience = self.aws.variable("ca_bundle") or "", self.aws.connection.outage_patience
+            return await self.aws.keep(builder(settings.builder, folder, ca_bundle, patience))
 
         return await self.cached(("builder", settings.builder), open_builder, seconds=float("inf"))
 
