@@ -98,5 +98,6 @@ class ECR:
                 life = min(data["expiresAt"] - datetime.now(UTC), LIFE) - EARLY
                 ends = time.monotonic() + life.total_seconds()
                 self._tokens = {old: each for old, each in self._tokens.items() if old[1] == key[1]}
+                self._tokens = {old: each for old, each in self._tokens.items() if old[1] == key[1]}
                 token = self._tokens[key] = _Token(ends, Login(user, password), host)
         return token

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..tasks.services import Services
 
 T = TypeVar("T")
+COMMAND_PATIENCE_S = 20
 
 
 class _ReportedErrors(click.Group):
@@ -105,7 +106,11 @@ def with_client(settings: Settings, work: Callable[[Client], Awaitable[T]]) -> T
 
 
 def with_services(settings: Settings, work: Callable[[Services], Awaitable[T]]) -> T:
-    """Run `work` as `with_client` does, with the client's services alone."""
+    """Run `work` as `with_client` does, with the client's services alone.
+
+    Somebody waits at a terminal: an outage is told after COMMAND_PATIENCE_S seconds, and the command can be repeated.
+    """
+    settings = settings.model_copy(update={"outage_patience": min(settings.outage_patience, COMMAND_PATIENCE_S)})
     return with_client(settings, lambda client: work(client.services))
 
 

@@ -45,7 +45,7 @@ async def read(world: World, settings: Any, number: int, outage: Callable[[], Aw
     async with connect(settings) as client:
         store: Store = (await client.services.resources(settings)).store
         keys = [f"outage/{at}" for at in range(number)]
-        await asyncio.gather(*(store.put(key, key.encode()) for key in keys))
+        await asyncio.gather(*(store.put(key, key.encode(), settings.encryption) for key in keys))
         await outage()
         values = await asyncio.gather(*(store.get(key) for key in keys))
         await store.delete(keys)
@@ -77,8 +77,7 @@ async def test_sts_and_iam_fail_for_seconds_and_every_task_has_its_value(
 ) -> None:
     for service in ("sts", "iam"):
         world.aws.fault(kind, of=f"{service}:*", times=None, seconds=6)
-    settings = world.settings(credentials=of_server(world)[0]) if kind == faults.ERROR else world.settings()
-    runs = [world.value(settings, count, str(tmp_path / f"ran-{at}"), "return") for at in range(4)]
+    runs = [world.value(world.settings(), count, str(tmp_path / f"ran-{at}"), "return") for at in range(4)]
     assert await asyncio.gather(*runs) == ["done"] * 4
 
 
