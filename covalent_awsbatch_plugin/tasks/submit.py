@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.outage import Outage
-from ..errors import AWSBatchError, NotFound, Refused, ServiceError, StagingError, Unreachable
+from ..errors import AWSBatchError, NotAllowed, NotFound, Refused, ServiceError, StagingError, Unreachable
 from ..jobs import definition as jobs
 from ..jobs.api import Unsettled
 from ..settings import Settings
@@ -171,6 +171,8 @@ class Submitter:
         except AWSBatchError as error:
             if not isinstance(error, Unreachable) or isinstance(error, Unsettled):
                 self._services.ledger.forget(_unsent_key(request))
+                raise
+            if isinstance(error.__cause__, NotAllowed):  # jobs may not be listed: `collect` would find none
                 raise
             raise may_run(error, f"A job `{request['jobName']}`") from error
         except asyncio.CancelledError:
