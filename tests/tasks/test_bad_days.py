@@ -169,9 +169,9 @@ async def test_a_wrong_setting_is_one_error_and_mended_it_works(world: World, da
 
 
 def holds(error: errors.AWSBatchError, *words: str) -> None:
-    """The error's text contains the words, its class and an advice, in less than 1000 characters."""
+    """The error's text opens with a sentence and contains the words and an advice, in less than 1000 characters."""
     text = error.text()
-    assert text.startswith(type(error).__name__)
+    assert text.startswith(error.happened)
     for word in words:
         assert word in text, text
     assert error.advice, text
