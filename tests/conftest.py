@@ -9,6 +9,8 @@ import shutil
 import signal
 import tempfile
 
+from hypothesis import HealthCheck, settings
+
 pytest_plugins = ["tests.nothing_left_out", "tests.clouds", "tests.processes"]
 
 # At import, and not in a fixture: covalent reads HOME when it is imported, creates its config there, and test modules
@@ -31,3 +33,7 @@ os.environ |= {
     "NO_PROXY": "127.0.0.1,localhost",
     "no_proxy": "127.0.0.1,localhost",
 }
+
+# A busy machine draws its examples slowly; no test here is about time.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")

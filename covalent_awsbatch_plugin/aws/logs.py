@@ -118,11 +118,11 @@ def _each_once(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def link(region: str, group: str, stream: str) -> str:
-    """Return the console's page of a log stream, or its names where no public console has the Region.
+    """Return the console's page of a log stream, or its names where no public console has the Region, or it is "".
 
     The page needs its names encoded twice, with $ for %.
     """
-    host = console(region)
+    host = region and console(region)
     if not host:
         return f"The log of the container is {stream} in the log group {group}."
 

@@ -261,14 +261,25 @@ def _profile(connection: Connection) -> aiobotocore.session.AioSession:
 
 
 def _session(connection: Connection) -> aioboto3.Session:
+    """Return a session that asks no terminal for a code. Raises SettingError for a profile that does not exist."""
+    session = _opened(connection)
+    core = session._session
+    try:
+        with translated("the AWS session", "the AWS account"):
+            ask_nothing(core, connection.profile or str(core.get_config_variable("profile") or ""))
+    except AWSBatchError:
+        # The error of the first request, which has to be told by another session: botocore keeps the half of a file
+        # that it could parse, and then finds no profile in it.
+        return _opened(connection)
+    return session
+
+
+def _opened(connection: Connection) -> aioboto3.Session:
     core = _profile(connection)
     core.register_component("data_loader", loader())
     core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
     with translated("the AWS session", "the AWS account"):
         session = aioboto3.Session(botocore_session=core, region_name=connection.region or None)
-    with contextlib.suppress(AWSBatchError), translated("the AWS session", "the AWS account"):
-        # An unknown profile or an unreadable file is the error of the first request.
-        ask_nothing(core, connection.profile or str(core.get_config_variable("profile") or ""))
     loader().search_paths[:] = dict.fromkeys(loader().search_paths)  # each session adds boto3's folder again
     return session
 

@@ -240,16 +240,17 @@ async def _node_result(
 
 
 async def _complete(services: Services, settings: Settings, ended: Ended, error: errors.JobFailed) -> None:
-    """Add to an error: AWS Batch's words on each attempt if there were several, the job's resources, a link to its log.
+    """Add to an error: AWS Batch's words on each attempt if there were several, the job's resources, where its log is.
 
-    The link is that of AWS's console, so an offline AWS has none. Raises a ServiceError.
+    That is a page of AWS's console, or the names of the log, as with an offline AWS. Raises a ServiceError.
     """
     job = _job(ended)
     if len(job.attempts) > 1 and not error.says:
         error.says = said(job)
     error.facts = outcome.facts(error, _job_request(settings, ended).memory)
-    if (stream := job.last.log_stream) and await services.aws.has_console():
-        error.log_link = link(await services.aws.region(), settings.batch_job_log_group_name, stream)
+    if stream := job.last.log_stream:
+        region = await services.aws.region() if await services.aws.has_console() else ""
+        error.log_link = link(region, settings.batch_job_log_group_name, stream)
 
 
 def _put_above(words: str, files: dict[str, Path], into: Path, node_id: int) -> None:

@@ -59,9 +59,9 @@ DAYS = [
     Day(
         "a bucket's name that is none",
         {"s3_bucket_name": "My Bucket!"},
-        errors.Refused,
-        ("bucket `My Bucket!`", "Invalid bucket name", "s3_bucket_name"),
-        LOOKS,
+        errors.SettingError,
+        ("'My Bucket!'", "the name of a bucket", "s3_bucket_name"),
+        frozenset(),
     ),
     Day(
         "no such repository",
