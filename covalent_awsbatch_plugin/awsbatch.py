@@ -19,6 +19,7 @@ if "covalent" not in sys.modules:
 import contextlib
 import functools
 import inspect
+import json
 import os
 import shutil
 import uuid
@@ -118,9 +119,9 @@ class AWSBatchExecutor(AsyncBaseExecutor):
 
         Raises SettingError, which names the place of the wrong value.
         """
-        own = {name: getattr(self, name) for name in SETTING_NAMES}
+        own = {name: value for name in SETTING_NAMES if (value := getattr(self, name)) is not None}
         section = {name: value for name, value in _section().items() if name in SETTING_NAMES}
-        return resolve(Given(own, _BY_CONSTRUCTOR), Given(section, f"in [{SECTION}] of {_config_file()}"))
+        return _resolved(json.dumps([own, section, f"in [{SECTION}] of {_config_file()}"], default=str))
 
     # ---- Covalent's managed path: get_upload_uri, send, poll, receive; cancel at any time ------------------------
     def get_upload_uri(self, task_group_metadata: dict[str, Any], object_key: str) -> str:
@@ -296,6 +297,16 @@ AWSBatchExecutor.__signature__ = inspect.Signature(
         for name, field in Settings.model_fields.items()
     ]
 )
+
+
+@functools.lru_cache(maxsize=256)
+def _resolved(places: str) -> Settings:
+    """Return the settings of a task. `places` is the JSON of both places and of the second one's origin.
+
+    Covalent asks for them six times a task, and each check of them costs more than the comparison of the text.
+    """
+    own, section, origin = json.loads(places)
+    return resolve(Given(own, _BY_CONSTRUCTOR), Given(section, origin))
 
 
 def _section() -> dict[str, Any]:

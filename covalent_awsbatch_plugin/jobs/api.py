@@ -135,7 +135,7 @@ class Batch(Queues):
         there is none: the caller may submit again, with another definition.
         """
         of = f"job queue `{request['jobQueue']}`"
-        began, outage = time.time(), self._aws.patience.outage()
+        began, outage = time.time(), None
         while True:
             try:
                 answer = await self._tagged("SubmitJob", of, request)
@@ -144,6 +144,7 @@ class Batch(Queues):
                 self._forget(request["jobDefinition"])  # it may have been deregistered: the next run looks again
                 raise
             except Throttled as error:
+                outage = outage or self._aws.patience.outage()
                 if not await outage.lasts(error):
                     raise
             except Unreachable as error:
