@@ -249,8 +249,11 @@ async def _complete(services: Services, settings: Settings, ended: Ended, error:
         error.says = said(job)
     error.facts = outcome.facts(error, _job_request(settings, ended).memory)
     if stream := job.last.log_stream:
-        region = await services.aws.region() if await services.aws.has_console() else ""
-        error.log_link = link(region, settings.batch_job_log_group_name, stream)
+        group = settings.batch_job_log_group_name
+        if await services.aws.has_console():
+            error.log_link = link(await services.aws.region(), group, stream)
+        else:
+            error.facts += "\n" + link("", group, stream)
 
 
 def _put_above(words: str, files: dict[str, Path], into: Path, node_id: int) -> None:
