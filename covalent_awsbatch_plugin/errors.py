@@ -86,7 +86,9 @@ class UnknownFormat(AWSBatchError):
 
 
 class ServiceError(AWSBatchError):
-    """AWS or a registry refused a request or did not answer."""
+    """AWS or a registry refused a request or did not answer; after `worth_seconds` no further try is worth it."""
+
+    worth_seconds = float("inf")
 
 
 class NotAuthenticated(ServiceError):

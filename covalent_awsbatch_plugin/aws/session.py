@@ -26,7 +26,7 @@ from botocore.utils import parse_timestamp
 
 from ..core.concurrency import Pace
 from ..core.loop_end import at_loop_end
-from ..core.outage import PATIENCE_SECONDS, Outage, Patience, is_misdirected
+from ..core.outage import PATIENCE_SECONDS, REFUSED_SECONDS, Outage, Patience, is_misdirected, is_refused
 from ..errors import AWSBatchError, NotAllowed, NotAuthenticated, Refused, SettingError, Throttled, Unreachable
 from .credential_files import files_stamp, place, readable
 from .errors import check_answer, check_body, is_throttle, translated
@@ -176,6 +176,8 @@ class AWS:
                     raise
             except (Throttled, Unreachable) as error:
                 outage = outage or self.patience.outage()
+                if not self._is_answered and is_refused(error):
+                    error.worth_seconds = REFUSED_SECONDS
                 misdirected = not self._is_answered and is_misdirected(error)
                 if once or misdirected or self.has_moved() or not await outage.lasts(error):
                     raise

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 PATIENCE_SECONDS = 900.0  # default of the setting `outage_patience`
 TOLD_AFTER_SECONDS = 60.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 8.0
+REFUSED_SECONDS = 20.0  # the patience with a service that refuses connections and has never answered
 
 
 class Patience:
@@ -71,7 +72,7 @@ class Outage:
         patience = self._patience
         waited = max(patience.clock() - self._began, self._paused)
         pause = patience.jitter(0, min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(self._pauses, 16)))
-        if waited + pause > patience.seconds:
+        if waited + pause > min(patience.seconds, error.worth_seconds):
             return False
         if waited >= TOLD_AFTER_SECONDS and not self._told:
             self._told = True
@@ -79,6 +80,16 @@ class Outage:
         self._pauses, self._paused = self._pauses + 1, self._paused + pause
         await patience.sleep(pause)
         return True
+
+
+def is_refused(error: BaseException | None) -> bool:
+    """Return whether the cause of an error is a port where nobody listens.
+
+    Before a service's first answer that may be a wrong setting, or a service that is just starting.
+    """
+    while error is not None and not isinstance(error, ConnectionRefusedError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def is_misdirected(error: BaseException | None) -> bool:

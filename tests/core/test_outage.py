@@ -10,7 +10,7 @@ import ssl
 
 import pytest
 
-from covalent_awsbatch_plugin.core.outage import Patience, is_misdirected
+from covalent_awsbatch_plugin.core.outage import REFUSED_SECONDS, Patience, is_misdirected, is_refused
 from covalent_awsbatch_plugin.errors import Unreachable
 
 ERROR = Unreachable("AWS did not answer batch:DescribeJobs for the jobs.", says="Connection refused.")
@@ -89,3 +89,24 @@ def test_a_wrong_host_name_or_certificate_is_no_outage(cause: Exception, expecte
     error = OSError("cannot connect")
     error.__cause__ = cause
     assert is_misdirected(error) is expected
+
+
+def test_a_port_where_nobody_listens_is_told_from_other_causes() -> None:
+    refused, lost = OSError("cannot connect"), OSError("cannot connect")
+    refused.__cause__, lost.__cause__ = ConnectionRefusedError("refused"), ConnectionResetError("reset")
+    assert is_refused(refused) and not is_refused(lost)
+
+
+async def test_a_service_that_never_answered_and_refuses_is_given_up_sooner() -> None:
+    now = 0.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    outage = Patience(900, sleep=sleep, clock=lambda: now, jitter=lambda _low, high: high).outage()
+    error = Unreachable("AWS did not answer.")
+    error.worth_seconds = REFUSED_SECONDS
+    while await outage.lasts(error):
+        pass
+    assert REFUSED_SECONDS / 2 < now <= REFUSED_SECONDS

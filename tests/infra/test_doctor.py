@@ -135,7 +135,9 @@ FOLLOW = {
         "vCPU quota of shut",
     },
     "vCPU quota of covalent-batch-environment": {"compute environments", "machines of covalent-batch-environment"},
-    "repository": {"base image"},
+    # the execution role may use what `iam` prints for the names that it was made with, and no other
+    "repository": {"base image", "permissions of the execution role"},
+    "log group": {"permissions of the execution role"},
     "batch_execution_role_name": {"permissions", "permissions of the execution role"},
     "batch_job_role_name": {"permissions", "permissions of the job role"},
 }

@@ -19,7 +19,7 @@ import aiohttp
 from yarl import URL
 
 from ...core.concurrency import Once, Pace
-from ...core.outage import PATIENCE_SECONDS, Outage, Patience, is_misdirected
+from ...core.outage import PATIENCE_SECONDS, REFUSED_SECONDS, Outage, Patience, is_misdirected, is_refused
 from ...errors import Refused, ServiceError, Unreachable
 from ..builders.builder import Login
 from ..layer import Chunk
@@ -201,7 +201,10 @@ class RegistryHttp:
         """Return the error for no answer; no retry helps a registry of a wrong name or certificate."""
         result = unreachable(call.about, error)
         if isinstance(result, Unreachable):
-            result.retry_may_help = call.home in self._answered or not is_misdirected(error)
+            answered = call.home in self._answered
+            result.retry_may_help = answered or not is_misdirected(error)
+            if not answered and is_refused(error):
+                result.worth_seconds = REFUSED_SECONDS
         return result
 
     def _heed(self, call: Call, response: aiohttp.ClientResponse) -> None:
