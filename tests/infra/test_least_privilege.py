@@ -268,7 +268,7 @@ def test_a_presigned_url_of_a_role_needs_its_token(world: World, people: People)
     trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
     arn = people.admin.create_role(RoleName="signing", AssumeRolePolicyDocument=json.dumps(document([trust])))["Role"]
     people.allow_role("signing", [allow("ReadAll", "s3:GetObject", f"arn:aws:s3:::{bucket}/*")])
-    role = world.client("sts").assume_role(RoleArn=arn["Arn"], RoleSessionName="a")["Credentials"]
+    role = world.client("sts").assume_role(RoleArn=arn["Arn"], RoleSessionName="someone")["Credentials"]
     session = botocore.session.Session(profile=None)
     session.set_credentials(role["AccessKeyId"], role["SecretAccessKey"], role["SessionToken"])
     s3 = session.create_client(
