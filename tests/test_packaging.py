@@ -136,7 +136,7 @@ def test_terraform_lies_beside_the_module_in_a_checkout_too() -> None:
 
 def test_runner_runs_under_another_name(built: Built, tmp_path: Path) -> None:
     shutil.copytree(built.wheel / PACKAGE / "runner", tmp_path / "covalent_awsbatch_runner")
-    program = "import covalent_awsbatch_runner.protocol.layout as layout; print(layout.object_file('ab'))"
+    program = "import covalent_awsbatch_runner.protocol.layout as layout; print(layout.object_key('ab'))"
     command = [sys.executable, "-c", program]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
-    assert run.stdout == "objects/ab\n"
+    assert run.stdout == "covalent-awsbatch/objects/ab\n"

@@ -49,6 +49,7 @@ class Batch(Queues):
         if name not in self._defined:
             if len(self._defined) >= REMEMBERED_DEFINITIONS:  # with delete_definitions=False each job leaves one
                 self._defined.clear()
+                self._registered.clear()
             self._defined[name] = await self._defining(name, lambda: self._find_or_register(definition))
         return self._defined[name]
 

@@ -60,7 +60,10 @@ def functions(folder: Path) -> dict[str, Any]:
 
 def built_before(world: CovalentWorld, environment: list[str]) -> None:
     """As a user may, so that downloads are no part of the first task's time."""
-    words = ["-m", "covalent_awsbatch_plugin.cli", "env", "build", "--environment", "\n".join(environment)]
+    packages = "\n".join(
+        each for each in environment if each != "auto"
+    )  # a command can't know which tasks there will be
+    words = ["-m", "covalent_awsbatch_plugin.cli", "env", "build", "--environment", packages]
     told = subprocess.run([sys.executable, *words], env=world.server.environment, capture_output=True, text=True)
     assert told.returncode == 0 and "scikit-learn" in told.stdout, told
 

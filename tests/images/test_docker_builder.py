@@ -205,7 +205,7 @@ async def test_an_archive_of_a_base_the_engine_lacks_is_refused_in_its_words(nam
 
 async def test_without_an_engine_the_other_builder_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
-    with pytest.raises(ImageError, match='(?s)The Docker engine does not answer.*builder = "registry"'):
+    with pytest.raises(ImageError, match='(?s)The Docker engine does not answer.*`builder` = "registry"'):
         async with builder_named("docker", tmp_path):
             pass
     assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from typing import Any
 
 import pytest
@@ -37,7 +38,7 @@ async def test_a_refused_submission_leaves_no_image_definition_or_object(
         settings = settings.model_copy(update={"time_limit": 4321})  # a definition that is not there yet
     async with connect(settings) as client:
         with pytest.raises(errors.Refused, match=WORDS):
-            await world.run(settings, shout, "a")
+            await world.run(settings, shout, str(uuid.uuid4()))  # of a task of before there may be a definition
         await close_shared()  # sweeps
         assert not client.cleanup._held
     assert world.sent() == before
