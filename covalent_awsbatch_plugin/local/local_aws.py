@@ -147,9 +147,9 @@ class LocalAWS:
         """Add a fault, which by default happens once. `fields` are those of faults.Fault."""
         self._control(FAULTS_PATH, "POST", json.dumps({"kind": kind, "of": of} | fields).encode())
 
-    def clear_faults(self) -> None:
-        """Remove all faults."""
-        self._control(FAULTS_PATH, "DELETE")
+    def clear_faults(self, kind: str = "") -> None:
+        """Remove the faults of a kind, or all."""
+        self._control(f"{FAULTS_PATH}?{kind}", "DELETE")
 
     def _control(self, path: str, method: str = "GET", body: bytes | None = None) -> dict[str, dict[str, int]]:
         login = {"Authorization": f"Bearer {self.control_token}"}

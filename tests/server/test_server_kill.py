@@ -55,10 +55,8 @@ class Crash:
 
 def lattice_of(folder: Path, step: str) -> ct.Lattice:
     ran, go = str(folder / f"ran-{step}"), str(folder / "go")
-    # No machine of the offline AWS has a GPU, so that job stays in the queue.
-    executor = ct.executor.AWSBatchExecutor(num_gpus=1) if step == "queued" else "awsbatch"
 
-    @ct.electron(executor=executor)
+    @ct.electron(executor="awsbatch")
     def task():
         import os
 
@@ -93,8 +91,10 @@ def bring_to_every_step(world: CovalentWorld, folder: Path) -> dict[str, str]:
     world.wait_for_job("SUCCEEDED", beyond=set())
     dispatch("running")
     wait_until((folder / "ran-running").exists, "a job that runs", world.server.last_words)
+    world.aws.fault(faults.STUCK, text="no room", times=None, seconds=60)
     dispatch("queued")
     world.wait_for_job("RUNNABLE", beyond=set())
+    world.aws.fault(faults.STUCK, of=f"covalent-{found['queued']}-*", text="no room", times=None)
     until_asked("being submitted", "SubmitJob")
     until_asked("not submitted", "RegisterJobDefinition")
     return found
@@ -120,7 +120,8 @@ def crash(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crash]:
             dispatches = bring_to_every_step(CovalentWorld(aws, server, section), folder)
             server.kill()
             assert not answers(server), "the server outlived its SIGKILL"
-            aws.clear_faults()
+            for kind in (faults.ERROR, faults.SLOW):  # the job in the queue stays there
+                aws.clear_faults(kind)
         with CovalentServer(home, section) as server:
             yield Crash(CovalentWorld(aws, server, section), folder, dispatches)
 

@@ -4,7 +4,7 @@
 """Faults of AWS on demand, as often and as long as a test asks for.
 
 `LocalAWS.fault("host_lost", of="covalent-*")` adds one; over HTTP it is a POST of its JSON to `FAULTS_PATH`, and DELETE
-removes all. Faults of calls happen in request_filter.py, faults of jobs in the scheduler.
+removes those of the kind in its query, else all. Faults of calls happen in request_filter.py, faults of jobs in the scheduler.
 """
 
 from __future__ import annotations
@@ -174,9 +174,10 @@ class Faults:
             self._faults.append(fault)
         self.added()
 
-    def clear(self) -> None:
+    def clear(self, kind: str = "") -> None:
+        """Remove the faults of a kind, or all."""
         with self._lock:
-            self._faults.clear()
+            self._faults = [each for each in self._faults if kind and each.kind != kind]
 
     def _find(self, kinds: Iterable[str], name: str, who: str = "") -> Fault | None:
         now = self._clock()

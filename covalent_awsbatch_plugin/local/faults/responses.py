@@ -130,9 +130,9 @@ async def perform_here(fault: Fault, request: web.Request, handler: Handler, ref
 
 
 def control(pending: Faults, environ: dict[str, Any]) -> None:
-    """Add the fault in a POST's body, or remove all faults for a DELETE."""
+    """Add the fault in a POST's body, or remove for a DELETE those of the kind in its query, else all."""
     if environ["REQUEST_METHOD"] == "DELETE":
-        pending.clear()
+        pending.clear(environ.get("QUERY_STRING", ""))
     elif environ["REQUEST_METHOD"] == "POST":
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         pending.add(Fault(**json.loads(body)))
