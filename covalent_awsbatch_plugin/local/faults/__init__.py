@@ -4,7 +4,8 @@
 """Faults of AWS on demand, as often and as long as a test asks for.
 
 `LocalAWS.fault("host_lost", of="covalent-*")` adds one; over HTTP it is a POST of its JSON to `FAULTS_PATH`, and DELETE
-removes those of the kind in its query, else all. Faults of calls happen in request_filter.py, faults of jobs in the scheduler.
+removes those of the kind in its query, else all. Faults of calls happen in request_filter.py, those of jobs in the
+scheduler.
 """
 
 from __future__ import annotations
