@@ -111,8 +111,8 @@ class State:
         import os, time
         from covalent_awsbatch_plugin import attempt, state_prefix
 
+        self.steps += 1  # before anything is printed: the first output brings the Spot notice
         print("began", attempt(), self.steps, flush=True)
-        self.steps += 1
         if attempt() == 1:
             print(RAN, flush=True)
             time.sleep(60)

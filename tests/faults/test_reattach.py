@@ -232,7 +232,7 @@ async def test_what_was_taken_over_leaves_nothing_at_aws(client: Client) -> None
 
 
 async def test_of_what_came_by_s3_and_was_taken_over_the_object_goes_and_the_environments_stays(client: Client) -> None:
-    client.set(payload="s3")
+    client.set(payload="s3", time_limit=4242)  # a definition of its own
     before = client.world.sent()
     await client.killed(WHILE_IT_RUNS)
     client.may_go_on()
