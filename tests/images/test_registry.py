@@ -20,7 +20,7 @@ from aiohttp import web
 from yarl import URL
 
 from covalent_awsbatch_plugin.aws.session import AWS, Connection
-from covalent_awsbatch_plugin.core.outage import LONGEST_PAUSE_SECONDS, PATIENCE_SECONDS
+from covalent_awsbatch_plugin.core.outage import LONGEST_PAUSE_SECONDS, PATIENCE_SECONDS, REFUSED_SECONDS
 from covalent_awsbatch_plugin.errors import (
     ImageError,
     NotAllowed,
@@ -155,6 +155,16 @@ async def test_what_is_refused_is_not_tried_again(tasks: Registry, local: Site, 
 async def test_a_registry_that_is_not_there_is_unreachable(http: RegistryHttp, sleeps: Sleeps) -> None:
     async with serving(web.Application()) as host:
         pass
+    with pytest.raises(Unreachable, match=f"{host} could not be reached for a pull of {host}/tasks:x"):
+        await Registry(http, host, "tasks").manifest("x")
+    assert REFUSED_SECONDS - LONGEST_PAUSE_SECONDS < sum(sleeps) <= REFUSED_SECONDS
+
+
+async def test_a_registry_that_has_answered_and_is_gone_is_waited_for(http: RegistryHttp, sleeps: Sleeps) -> None:
+    app = web.Application()
+    async with serving(app) as host:
+        with pytest.raises(NotFound):
+            await Registry(http, host, "tasks").manifest("x")
     with pytest.raises(Unreachable, match=f"{host} could not be reached for a pull of {host}/tasks:x"):
         await Registry(http, host, "tasks").manifest("x")
     assert PATIENCE_SECONDS - LONGEST_PAUSE_SECONDS < sum(sleeps) <= PATIENCE_SECONDS
