@@ -147,7 +147,7 @@ def test_the_jobs_of_one_that_was_killed_end_with_it(
     eventually(lambda: processes_of(job))
     pids = processes_of(job)
     os.kill(found.pid, signal.SIGKILL)
-    eventually(lambda: not [pid for pid in pids if is_alive(pid)])
+    eventually(lambda: not [pid for pid in (*pids, found.pid) if is_alive(pid)])
     assert down("mine", lambda _line: None) is False
 
 
