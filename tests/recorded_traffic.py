@@ -10,6 +10,7 @@ operations that the conformance suite recorded are in recorded_operations.json: 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -111,6 +112,14 @@ def recorded_operations() -> list[str]:
     """Return the operations of the conformance suite's last whole run in both worlds, sorted."""
     recorded: dict[str, list[str]] = json.loads(OPERATIONS_FILE.read_text(encoding="utf-8"))
     return sorted({operation for operations in recorded.values() for operation in operations})
+
+
+def keep_operations(world: str, record: Record) -> None:
+    """Write a world's operations into the file, where RECORD_OPERATIONS is set: `make record-operations` sets it."""
+    if os.environ.get("RECORD_OPERATIONS"):
+        recorded: dict[str, list[str]] = json.loads(OPERATIONS_FILE.read_text(encoding="utf-8"))
+        recorded[world] = sorted({each.operation for each in record.exchanges if each.world == world})
+        OPERATIONS_FILE.write_text(json.dumps(recorded, indent=2) + "\n", encoding="utf-8")
 
 
 # ---- from a request to its operation --------------------------------------------------------------------------------
