@@ -55,6 +55,7 @@ OUTSIDE = {
     "aioboto3": {"aws/session.py", "local"},
     "aiobotocore": {"aws/session.py", "local"},
     "botocore": {"aws/session.py", "aws/errors.py", "aws/s3_fast_get.py", "aws/endpoints.py", "local"},
+    "boto3": {"local"},  # of moto, which lists Regions with it
     "aiohttp": {"aws", "images", "local"},
     "yarl": {"aws", "images", "local"},  # the URLs that aiohttp takes and gives
     "docker": {"images/builders/docker_client.py", "images/builders/docker_engine.py", "local"},

@@ -20,9 +20,11 @@ from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
 
+from .moto_data import ec2_backends, read_managed_policies_late  # before all that imports moto
+
+# isort: split
 from aiohttp import web
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
-from moto.ec2.models import ec2_backends
 from moto.iam.models import iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.utilities.utils import get_partition
@@ -96,7 +98,7 @@ async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[st
         registry = await stack.enter_async_context(_site(registry_app))
         credentials = CredentialsEndpoint(ACCOUNT, options.region)
         credentials_site = await stack.enter_async_context(_site(credentials.app()))
-        _load_managed_policies(options.region)
+        read_managed_policies_late(iam_backends[ACCOUNT][get_partition(options.region)])
         endpoint_url = _moto(gate, keys, control_token, options.region)
         token, _ = ecr.LocalECRResponse.new_login()
         stack.enter_context(watchdog(name, work / "engine"))
@@ -133,16 +135,6 @@ def _install(registry: str, scheduler: Scheduler) -> None:
     batch.install(asyncio.get_running_loop(), scheduler)
     policy_sizes.install()
     service_quotas.install()
-
-
-def _load_managed_policies(region: str) -> None:
-    """Load AWS's managed policies, which roles of compute environments attach, into the partition of `region` alone.
-
-    Moto would parse all 1,600 again for each partition, and it searches all partitions for a request's key.
-    """
-    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
-    assert iam_backends[ACCOUNT][get_partition(region)].aws_managed_policies
-    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "false"
 
 
 def _provision(options: Options, endpoint_url: str, secret: str) -> None:
