@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 from ..aws.session import AWS, Connection, shared
 from ..errors import AWSBatchError, Cancelled, NeverStarted, NotAllowed, Throttled, Unreachable
+from ..jobs.definition import JobPlacement
 from ..jobs.description import JobState
 from ..jobs.resubmit import again
 from ..jobs.watched import has_begun
@@ -96,7 +97,7 @@ class Client:
             ),
         )
         record_packed(self.services.events, task, package)
-        settings = await fitted_to_queue(self.services, settings, resources.placement)
+        settings = await self._fitted(settings, resources.placement)
         if package.beside:
             warn_of_modules(package.name, package.beside, settings.environment)
         await self.cleanup.hold(*package.uploads)
@@ -207,6 +208,12 @@ class Client:
             return
         for key in objects:
             self.cleanup.release(key)
+
+    async def _fitted(self, settings: Settings, placement: JobPlacement) -> Settings:
+        """Return the settings with a size that the queue can run, asked once. Raises SettingError if there is none."""
+        return await self.services.cached(
+            ("fitted", settings, placement), lambda: fitted_to_queue(self.services, settings, placement)
+        )
 
     async def _upload(self, settings: Settings, resources: ResolvedResources, key: str, path: Path) -> None:
         """Upload an object that is not there yet; of tasks with the same object the first one uploads it."""
