@@ -60,7 +60,7 @@ def noted(path: str, then: str, data: bytes) -> bytes:
         os.kill(os.getppid(), signal.SIGKILL)
         time.sleep(60)
     if then == "cancel":
-        time.sleep(60)
+        time.sleep(300)
     return data
 
 
