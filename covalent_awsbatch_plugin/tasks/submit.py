@@ -258,6 +258,7 @@ def _request(
             first.dispatch_id, settings.s3_bucket_name, resources.bucket_region, resources.s3_url, _prefix(tasks)
         )
         | jobs.encryption(settings)
+        | jobs.patience(settings)
         | jobs.sharing(settings, len(tasks))
         | jobs.numbering(tasks[0].earlier_attempts)
         | parts.environment,
