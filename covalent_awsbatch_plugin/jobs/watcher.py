@@ -87,12 +87,12 @@ class Watcher:
         Looks come at most `every` seconds apart, and sooner while jobs change. A consumer that takes long misses some.
         Raises the errors of `ended`.
         """
-        seen = Seen(every)
-        self._seen[job_id] = seen
-        self._start(seen, every)
+        job = Seen(every)
+        self._seen[job_id] = job
+        self._start(job, every)
         try:
             while True:
-                state = await seen.next()
+                state = await job.next()
                 yield state
                 if state.ended:
                     return
@@ -111,8 +111,8 @@ class Watcher:
 
     def state_of(self, job_id: str) -> JobState | None:
         """Return the state of a job that `states` watches, as of the last look."""
-        seen = self._seen.get(job_id)
-        return seen.state if seen else None
+        job = self._seen.get(job_id)
+        return job.state if job else None
 
     def has_begun(self, job_id: str) -> bool:
         """Return whether the job was seen to leave the queue; for an array job, whether a child job was."""
@@ -154,7 +154,7 @@ class Watcher:
         return {parent: array for parent, array in self._arrays.items() if array.waiting}
 
     def _open_seen(self) -> dict[str, Seen]:
-        return {job_id: seen for job_id, seen in self._seen.items() if seen.open}
+        return {job_id: job for job_id, job in self._seen.items() if job.open}
 
     async def _rested(self, delay: float) -> bool:
         """Wait for the pause; return False if a new caller cut it short."""
@@ -169,8 +169,8 @@ class Watcher:
 
     async def _look(self, after_s: float) -> None:
         jobs, arrays = self._open_jobs(), self._open_arrays()
-        seen = self._open_seen()
-        entries: dict[str, Watched] = {**jobs, **arrays, **seen}
+        by_states = self._open_seen()
+        entries: dict[str, Watched] = {**jobs, **arrays, **by_states}
         try:
             states = await self._backend.describe(list(entries))
         except AWSBatchError as error:
@@ -184,7 +184,7 @@ class Watcher:
             job.failing_s = 0
             if job.state and job.state.ended:
                 job.end.tell(job.state)
-        for one in seen.values():
+        for one in by_states.values():
             one.failing_s = 0
             one.tell()
         for parent, array in arrays.items():

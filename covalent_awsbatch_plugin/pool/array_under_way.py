@@ -72,7 +72,7 @@ class ArrayUnderWay:
 
     @property
     def members(self) -> int:
-        """How many tasks the array has."""
+        """The number of tasks of the array."""
         return -(-len(self.calls) // self.chunksize)
 
     @property
@@ -123,8 +123,8 @@ class ArrayUnderWay:
             await self._submit(client)
         assert self.handle
         self.submitted.set()
-        wanted = {self.member_of(call) for call in self.open_calls}
-        self._results = ArrayResults(client, self.settings, self.handle, self.members, self.key, wanted, self._ended)
+        members = {self.member_of(call) for call in self.open_calls}
+        self._results = ArrayResults(client, self.settings, self.handle, self.members, self.key, members, self._ended)
         try:
             async with side_by_side() as self._group:
                 patience = self._group.create_task(self._give_up_after_patience(client))
@@ -298,8 +298,8 @@ class ArrayUnderWay:
                 self.on_end(call, CallEnd(failed=Cancelled(f"{CANCEL_REASON}.")))
         if self.handle is None or self._client is None:
             return
-        needed = {self.container_of(call) for call in others}
-        containers = {self.container_of(call) for call in calls} - needed
+        others_need = {self.container_of(call) for call in others}
+        containers = {self.container_of(call) for call in calls} - others_need
         if not others:
             job_ids = {self.handle.job_id}
         else:
@@ -320,11 +320,11 @@ class ArrayUnderWay:
         await self.submitted.wait()
         if self.handle is None or self._client is None:
             return [call for call in calls if call.end is None or isinstance(call.end.failed, Cancelled)]
-        asked = set(calls)
-        needed = {self.container_of(call) for call in self.open_calls if call not in asked}
+        chosen_calls = set(calls)
+        others_need = {self.container_of(call) for call in self.open_calls if call not in chosen_calls}
         by_job: dict[str, list[Call]] = {}
         for call in calls:
-            if call.end is None and self.container_of(call) not in needed:
+            if call.end is None and self.container_of(call) not in others_need:
                 by_job.setdefault(str(self.job_id_of(call)), []).append(call)
         backend = self._client.services.backend
         unbegun = await self._unbegun(by_job)
@@ -340,9 +340,9 @@ class ArrayUnderWay:
     async def _unbegun(self, job_ids: Iterable[str]) -> list[str]:
         """Return the jobs whose container has not started, as AWS Batch tells now."""
         assert self._client
-        wanted = list(job_ids)
-        states = await self._client.services.backend.describe(wanted)
-        return [job_id for job_id in wanted if not _has_begun(states.get(job_id))]
+        members = list(job_ids)
+        states = await self._client.services.backend.describe(members)
+        return [job_id for job_id in members if not _has_begun(states.get(job_id))]
 
 
 def _has_begun(state: JobState | None) -> bool:

@@ -79,7 +79,7 @@ NO_FUNCTION = PickledFunction("", ObjectRef.of(b"", IN_IMAGE), b"", "", "")  # o
 
 
 class Listener(Protocol):
-    """Whoever waits for calls."""
+    """An object that waits for calls."""
 
     def ended(self, call: Call) -> None:
         """Note that a call has ended. It is called in the loop's thread, and must not block."""
@@ -87,7 +87,7 @@ class Listener(Protocol):
 
 
 class Array(Protocol):
-    """What a call knows of the array that runs it."""
+    """The array of a call, as far as the call knows it."""
 
     def job_id_of(self, call: Call) -> str | None:
         """Return the id of a call's job, None before the submission."""

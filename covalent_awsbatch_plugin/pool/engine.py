@@ -28,7 +28,7 @@ _MIB = 1024 * 1024
 
 
 class Kind(NamedTuple):
-    """What calls that share an array have in common; `of` tells those apart that differ in their dependencies."""
+    """The properties that calls of one array have in common; `of` tells apart those with other dependencies."""
 
     settings: Settings
     chunksize: int = 1
@@ -51,7 +51,7 @@ class _Waiting:
 
 
 class Counts(NamedTuple):
-    """How many calls of a pool are in each state."""
+    """The numbers of calls of a pool by state."""
 
     waiting: int
     under_way: int
@@ -74,7 +74,7 @@ class Engine:
 
     @property
     def counts(self) -> Counts:
-        """How many calls are in each state now; any thread may ask."""
+        """The numbers of calls by state now; any thread may ask."""
         waiting = sum(len(each.calls) for each in list(self._waiting.values()))
         return Counts(waiting, self._under_way, self._ends[True], self._ends[False])
 
@@ -125,18 +125,18 @@ class Engine:
             return capacity
         free, each = self._max_workers - self._under_way, waiting.kind.chunksize
         share = waiting.kind.settings.tasks_per_job // waiting.kind.settings.parallel_tasks or 1
-        wanted = min(len(waiting.calls), max(1, self._max_workers // 2))
-        return min(capacity, free * each * share) if free >= wanted or (free > 0 and not self.arrays) else 0
+        enough = min(len(waiting.calls), max(1, self._max_workers // 2))
+        return min(capacity, free * each * share) if free >= enough or (free > 0 and not self.arrays) else 0
 
     def _next(self, waiting: _Waiting, room: int) -> list[Call]:
         """Take as many calls as one array and one layer may hold; shared objects count once."""
-        left, objects = waiting.kind.settings.max_layer_mib * _MIB, set[str]()
+        room_bytes, objects = waiting.kind.settings.max_layer_mib * _MIB, set[str]()
         calls: list[Call] = []
         while waiting.calls and len(calls) < room:
             call = waiting.calls[0]
             new = {each.ref.sha256: each.ref.size for each in call.shared if each.ref.sha256 not in objects}
-            left -= len(call.data) + sum(new.values())
-            if calls and left < 0:
+            room_bytes -= len(call.data) + sum(new.values())
+            if calls and room_bytes < 0:
                 break
             objects |= new.keys()
             calls.append(waiting.calls.popleft())
@@ -166,8 +166,8 @@ class Engine:
         call.end = end
         self._ends[end.failed is None] += 1
         call.listener.ended(call)
-        for told in self.on_end:
-            told(call)
+        for callback in self.on_end:
+            callback(call)
         if self._max_workers is not None:
             for waiting in list(self._waiting.values()):
                 self._flush(waiting)
@@ -193,13 +193,13 @@ class Engine:
     # ---- cancel -----------------------------------------------------------------------------------------------------
     def _take_waiting(self, calls: set[Call]) -> list[Call]:
         """Take calls that no array has out of the queues."""
-        taken: list[Call] = []
+        calls_here: list[Call] = []
         for waiting in self._waiting.values():
             mine = [call for call in waiting.calls if call in calls]
             if mine:
-                taken += mine
+                calls_here += mine
                 waiting.calls = deque(call for call in waiting.calls if call not in calls)
-        return taken
+        return calls_here
 
     async def end(self, calls: Iterable[Call] | None = None) -> None:
         """End these calls, or all, whether they run or not: their jobs, where no other open call needs them."""
@@ -214,10 +214,10 @@ class Engine:
 
     async def end_unbegun(self, calls: Iterable[Call]) -> list[Call]:
         """End those of the calls whose container has surely not started; return them: their function never runs."""
-        asked = {call for call in calls if call.end is None}
-        ended = self._take_waiting(asked)
+        open_calls = {call for call in calls if call.end is None}
+        ended = self._take_waiting(open_calls)
         by_array: dict[ArrayUnderWay, list[Call]] = {}
-        for call in asked.difference(ended):
+        for call in open_calls.difference(ended):
             if isinstance(call.array, ArrayUnderWay):
                 by_array.setdefault(call.array, []).append(call)
         for more in await asyncio.gather(*(array.end_unbegun(mine) for array, mine in by_array.items())):

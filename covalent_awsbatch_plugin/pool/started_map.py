@@ -18,7 +18,7 @@ from .staged_calls import CallPickler
 
 
 class CallStarter(Protocol):
-    """What a map needs of its pool: the methods of `BatchPool` of these names."""
+    """A pool as a map sees it: the methods of `BatchPool` of these names."""
 
     def pickler(self, function: Callable[..., Any]) -> CallPickler: ...
     def new_call(

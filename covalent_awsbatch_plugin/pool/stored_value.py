@@ -31,7 +31,7 @@ class StoredValue:
 
     @property
     def size(self) -> int:
-        """Its size in bytes."""
+        """The size in bytes."""
         return self._part.size
 
     def path(self) -> Path:

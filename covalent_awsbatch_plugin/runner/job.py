@@ -143,8 +143,8 @@ class Job:
         """Return the size of a task's function, hooks and arguments, in bytes; absent files count 0."""
         refs = [self.file.inputs[node] for node in (*task.args, *task.kwargs.values()) if node in self.file.inputs]
         files = [self.files[node].parts.get(OUTPUT) for node in self.waits_for(task) if node in self.files]
-        sent = sum(ref.size for ref in (task.function, task.hooks, *refs) if ref)
-        return sent + sum(file.size for file in files if file)
+        own = sum(ref.size for ref in (task.function, task.hooks, *refs) if ref)
+        return own + sum(file.size for file in files if file)
 
     def to_fetch(self) -> list[ObjectRef]:
         """Return the objects that are in the bucket, each once, sorted by sha256."""

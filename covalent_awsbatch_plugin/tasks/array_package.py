@@ -112,7 +112,7 @@ class ArrayPackage:
 
     @property
     def size(self) -> int:
-        """How many tasks the array has."""
+        """The number of tasks of the array."""
         return len(self.members)
 
     def size_beside(self, present: set[str]) -> int:

@@ -109,8 +109,8 @@ class ArrayResults:
         keys = await store.keys(below)
         if not self._is_array and not self._shared:  # the id of a lone job is that of its task
             keys = [key.replace(below, f"{below}0/", 1) for key in keys]
-        found = results_in(keys, below)
-        new = [(m, attempt) for m, attempt in found.items() if m in self.open and self._waits.get(m) != attempt]
+        newest = results_in(keys, below)
+        new = [(m, attempt) for m, attempt in newest.items() if m in self.open and self._waits.get(m) != attempt]
         await self._at_once(new, lambda each: self._read(store, *each))
 
     async def _read(self, store: Store, member: int, attempt: int) -> None:

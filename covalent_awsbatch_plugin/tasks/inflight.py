@@ -53,7 +53,7 @@ class Task:
 
     @property
     def first(self) -> Node:
-        """Its dispatch, and the id of the task group: that of its first node."""
+        """The dispatch and the id of the task group, which is that of its first node."""
         return (self.group.dispatch_id, self.group.task_group_id) if self.group else self.nodes[0]
 
     @property

@@ -76,7 +76,7 @@ class Package:
 
     @property
     def size(self) -> int:
-        """How many tasks of a job it is."""
+        """The number of tasks of a job that it stands for."""
         return 1
 
     @property
