@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from codecs import getincrementaldecoder
+from collections.abc import Sequence
 from typing import Any
 
 from moto.logs import urls
@@ -35,9 +36,11 @@ class LocalLogsBackend(LogsBackend):
 
 
 class LocalLogsResponse(LogsResponse):
-    """Moto's responses, with `logStreamNamePrefix` in FilterLogEvents."""
+    """Moto's responses, with `logStreamNamePrefix` in FilterLogEvents, and `interleaved` as AWS has it: always true."""
 
     def _get_param(self, param_name: str, if_none: Any = None) -> Any:
+        if param_name == "interleaved":
+            return True
         prefix = super()._get_param("logStreamNamePrefix") if param_name == "logStreamNames" else None
         group = self.logs_backend.groups.get(super()._get_param("logGroupName"))
         if not prefix or group is None:
@@ -53,24 +56,28 @@ class LogWriter:
         self._decoder = getincrementaldecoder("utf-8")("replace")
         self._line = ""
         self._last: list[dict[str, Any]] = []
+        self._latest_ms = 0
         backend.ensure_log_stream(group, name)
 
     def write(self, data: bytes) -> None:
-        *lines, self._line = (self._line + self._decoder.decode(data)).split("\n")
-        while len(self._line) > EVENT_BYTES:  # characters: never fewer bytes than that
-            lines.append(self._line[:EVENT_BYTES])
-            self._line = self._line[EVENT_BYTES:]
-        self._put(lines)
+        self._send(self._events(data, _now_ms()))
 
     def close(self) -> None:
         """Send the last line where it has no end."""
-        self._put([self._line + self._decoder.decode(b"", final=True)])
+        self._send(_events([self._line + self._decoder.decode(b"", final=True)], _now_ms()))
         self._line = ""
 
-    def write_reversed(self, data: bytes) -> None:
-        """Write whole lines a millisecond apart, the last one first."""
-        now, lines = _now_ms(), [part for line in data.decode("utf-8", "replace").split("\n") for part in cut(line)]
-        events = [{"timestamp": now - len(lines) + at, "message": line} for at, line in enumerate(lines)]
+    def write_batch(self, chunks: Sequence[tuple[int, bytes]], *, out_of_order: bool) -> None:
+        """Write output with the times (Unix milliseconds) at which it was printed.
+
+        With `out_of_order` the last line arrives first, and no two lines have one time.
+        """
+        events = [event for at_ms, data in chunks for event in self._events(data, at_ms)]
+        if not out_of_order:
+            self._send(events)
+            return
+        for event in events:
+            self._latest_ms = event["timestamp"] = max(event["timestamp"], self._latest_ms + 1)
         for event in reversed(events):
             self._send([event])
 
@@ -78,14 +85,21 @@ class LogWriter:
         """Send the last events again, as the driver does where it got no answer."""
         self._send(self._last)
 
-    def _put(self, lines: list[str]) -> None:
-        now = _now_ms()
-        self._send([{"timestamp": now, "message": part} for line in lines for part in cut(line.rstrip("\r"))])
+    def _events(self, data: bytes, at_ms: int) -> list[dict[str, Any]]:
+        *lines, self._line = (self._line + self._decoder.decode(data)).split("\n")
+        while len(self._line) > EVENT_BYTES:  # characters: never fewer bytes than that
+            lines.append(self._line[:EVENT_BYTES])
+            self._line = self._line[EVENT_BYTES:]
+        return _events(lines, at_ms)
 
     def _send(self, events: list[dict[str, Any]]) -> None:
         if events:
             self._backend.put_log_events(self._group, self.name, events)
             self._last = events
+
+
+def _events(lines: Sequence[str], at_ms: int) -> list[dict[str, Any]]:
+    return [{"timestamp": at_ms, "message": part} for line in lines for part in cut(line.rstrip("\r"))]
 
 
 def _now_ms() -> int:
