@@ -118,6 +118,8 @@ def _run(stop: Stop, member: int | None, unpacked: Unpacked) -> int:
         if obstacle:
             results[task.node_id] = outcome.never_ran(task, files, *obstacle)
             continue
+        if job.commits:
+            _print(job.log_header(task).line())
         kills = outcome.oom_kills()
         child = Child(stop, files.parts[envelope.STDOUT], files.parts[envelope.STDERR], files.kill_time)
         if child.fork():
@@ -188,6 +190,10 @@ def _bucket(name: str | None, give_up_s: float) -> S3:
 
 def _say(words: str, code: ExitCode) -> int:
     """Print one line to the container's log, where no result can carry the message; return the exit status."""
-    with contextlib.suppress(OSError):  # the reader of this process's output has gone
-        print(f"covalent-awsbatch: {words}", file=sys.stderr, flush=True)
+    _print(f"covalent-awsbatch: {words}")
     return code.code
+
+
+def _print(line: str) -> None:
+    with contextlib.suppress(OSError):  # the reader of this process's output has gone
+        print(line, file=sys.stderr, flush=True)
