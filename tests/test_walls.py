@@ -69,7 +69,7 @@ OUTSIDE = {
     "moto": {"local"},
     "flask": {"local"},
     "werkzeug": {"local"},
-    "cloudpickle": {"runner", "dependencies", "tasks"},
+    "cloudpickle": {"runner", "dependencies", "tasks", "pool"},
     "obstore": {"runner"},
     "aiolimiter": {"core/concurrency.py"},
     "platformdirs": {"core/user_dirs.py"},

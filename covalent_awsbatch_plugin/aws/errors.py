@@ -139,9 +139,15 @@ def _from_botocore(error: says.BotoCoreError, action: str, of: str) -> errors.AW
     if isinstance(error, says.ConfigParseError):
         advice = "Correct that file: it must have [profile] headings and `name = value` lines."
         return errors.SettingError("The AWS config or credentials file can't be read.", says=text, advice=advice)
-    if isinstance(error, NO_ANSWER):
+    if isinstance(error, NO_ANSWER) and not _is_defect(error):
         return _on_this_machine(error) or _no_answer(error, action, of)
     return errors.Refused(f"The request to AWS about {of} could not be sent.", says=text)
+
+
+def _is_defect(error: says.BotoCoreError) -> bool:
+    """Return whether sending failed for a reason that no service and no network has: a repetition can't help."""
+    cause = error.kwargs.get("error") if type(error) is says.HTTPClientError else None
+    return isinstance(cause, Warning | TypeError | AttributeError | AssertionError | RuntimeError)
 
 
 def _no_answer(error: BaseException, action: str, of: str) -> errors.ServiceError:

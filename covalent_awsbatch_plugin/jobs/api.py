@@ -235,6 +235,10 @@ class Batch(Queues):
             details += await self._details(missing, of)
         return details
 
+    async def details(self, job_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+        """Return the JobDetails of the jobs that AWS Batch knows, in any order; 100 ids per request."""
+        return await self._details(job_ids, "the jobs")
+
     async def _details(self, job_ids: Sequence[str], of: str) -> list[Mapping[str, Any]]:
         details: list[Mapping[str, Any]] = []
         for start in range(0, len(job_ids), IDS_PER_CALL):

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _CHUNK = 8 * 1024 * 1024
 _MAX_PARTS = 10_000  # of a multipart upload: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 _AT_ONCE = 6  # chunks under way: 48 MiB of memory at most
-_TRIES = 6
+_TRIES = 100_000  # the time of an outage counts, not the tries
+_LONGEST_PAUSE_S = 8.0
 _SILENCE_S = 30.0
 
 
@@ -70,7 +71,15 @@ class S3:
                     "read_timeout": f"{min(_SILENCE_S, give_up_s):.0f}s",
                     "timeout": "15min",
                 },
-                retry_config={"max_retries": _TRIES, "retry_timeout": datetime.timedelta(seconds=give_up_s)},
+                retry_config={
+                    "max_retries": _TRIES,
+                    "retry_timeout": datetime.timedelta(seconds=give_up_s),
+                    "backoff": {
+                        "init_backoff": datetime.timedelta(seconds=0.1),
+                        "max_backoff": datetime.timedelta(seconds=min(_LONGEST_PAUSE_S, give_up_s)),
+                        "base": 2,
+                    },
+                },
             )
 
     def get(self, key: str, file: KeptFile) -> None:

@@ -189,11 +189,11 @@ class RegistryHttp:
             async with AsyncExitStack() as stack:
                 response = await self._follow(call, stack)
                 self._answered.add(call.home)
+                if (response.status in ok or response.status < 300) and _is_page(response):  # a proxy's own
+                    raise error_of(502, await self._error_body(response, call.about), call.about)
                 if response.status not in ok:
                     self._heed(call, response)
                     raise error_of(response.status, await self._error_body(response, call.about), call.about)
-                if response.content_type == "text/html" and "Content-Type" in response.headers:  # a proxy's own page
-                    raise error_of(502, await self._error_body(response, call.about), call.about)
                 yield response
         except _NO_ANSWER as error:
             raise self._unreachable(call, error) from error
@@ -272,6 +272,10 @@ class RegistryHttp:
         if response.status != 200 or not (token := token_in(body)):
             raise error_of(response.status if response.status != 200 else 502, body, call.about)
         return f"Bearer {token}"
+
+
+def _is_page(response: aiohttp.ClientResponse) -> bool:
+    return response.content_type == "text/html" and "Content-Type" in response.headers
 
 
 async def _counted(chunks: AsyncGenerator[Chunk, None], tally: Tally) -> AsyncGenerator[Chunk, None]:
