@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import os
 import re
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .client_settings import CA_FILE, ClientSettings, only_own_variables, proxy_of
 from .kept_file import KeptFile, is_full
@@ -72,6 +72,11 @@ class S3:
                 },
                 retry_config={"max_retries": _TRIES, "retry_timeout": datetime.timedelta(seconds=give_up_s)},
             )
+
+    @property
+    def store(self) -> Any:
+        """The S3 client, which raises its own errors."""
+        return self._store
 
     def get(self, key: str, file: KeptFile) -> None:
         with self._explained("s3:GetObject", key):
