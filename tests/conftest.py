@@ -11,7 +11,7 @@ import tempfile
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.nothing_left_out", "tests.clouds", "tests.processes"]
+pytest_plugins = ["tests.nothing_left_out", "tests.clouds", "tests.offline", "tests.processes"]
 
 # At import, and not in a fixture: covalent reads HOME when it is imported, creates its config there, and test modules
 # import it while they are collected.

@@ -62,7 +62,7 @@ OUTSIDE = {
     "moto": {"local"},
     "flask": {"local"},
     "werkzeug": {"local"},
-    "cloudpickle": {"runner", "dependencies", "tasks"},
+    "cloudpickle": {"runner", "dependencies", "tasks", "pool"},
     "obstore": {"runner", "lithops_compat/client_storage.py"},
     "yaml": {"lithops_compat/lithops_config.py"},  # the format of Lithops' configuration
     "aiolimiter": {"core/concurrency.py"},

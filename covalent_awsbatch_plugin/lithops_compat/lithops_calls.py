@@ -12,7 +12,9 @@ from concurrent import futures
 from functools import partial
 from typing import Any, NamedTuple
 
+from ..pool.background_loop import background_loop
 from ..pool.batch_pool import BatchPool
+from ..pool.call_future import CallFuture
 from ..runner.lithops_names import Invocation, bound, extended, parameters_of
 from .client_storage import Storage
 from .lithops_config import LithopsOptions
@@ -151,10 +153,14 @@ class CallStarter:
         ]
 
     def _send(self, pool: BatchPool, invocation: Invocation, calls: Iterable[tuple[ResponseFuture, Arguments]]) -> None:
-        function = pool._staged(invocation)
+        pickler, ready = pool.pickler(invocation), []
         for future, (args, kwargs) in calls:
-            arguments: Arguments = ((int(future.call_id), args, kwargs), {})
-            future.send(partial(pool._start, function, [arguments], alone=True), pool.cancel)
+            sent: CallFuture[Any] = CallFuture(pool.engine, background_loop())
+            sent.call = pool.new_call(pickler, (int(future.call_id), args, kwargs), {}, sent)
+            if future.follow(sent, pool.cancel) and sent.call.end is None:
+                ready.append(sent.call)
+        if ready:
+            pool.start(ready)
 
 
 def _elements(iterdata: Any) -> list[Any]:

@@ -151,14 +151,14 @@ class ResponseFuture:
         return self.settled.cancelled()
 
     # ---- the call behind --------------------------------------------------------------------------------------------
-    def send(self, start: Callable[[], CallFuture[Any]], end: Callable[[CallFuture[Any]], None]) -> None:
-        """Start the call, unless it is cancelled already; `end` is the function that ends its job."""
-        self._end = end
+    def follow(self, call: CallFuture[Any], end: Callable[[CallFuture[Any]], None]) -> bool:
+        """Take the outcome of a call, which `end` ends; return whether it may start: this future is not cancelled."""
         with _unsent:
             if self._is_cancelled:
-                return
-            self.call = start()
-        self.call.add_done_callback(self._copy)
+                return False
+            self.call, self._end = call, end
+        call.add_done_callback(self._copy)
+        return True
 
     def fail(self, error: BaseException) -> None:
         """End a call that can't be sent."""

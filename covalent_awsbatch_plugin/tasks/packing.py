@@ -74,6 +74,26 @@ class Package:
     needs_covalent: bool = False
     beside: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def size(self) -> int:
+        """The number of tasks of a job that it stands for."""
+        return 1
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The names of its electrons but the first, by node id."""
+        return {str(spec.node_id): spec.name for spec in self.task.tasks[1:]}
+
+    @property
+    def function_ids(self) -> str:
+        """The sha256 of the functions."""
+        return " ".join(task.function.sha256 for task in self.task.tasks)
+
+    def descriptions(self, dispatch_id: str) -> Iterator[tuple[bytes, dict[str, bytes]]]:
+        """Yield the JSON of the description and the objects that it needs in the payload, by sha256."""
+        objects = {sha256: shared.data for sha256, shared in self.objects.items()}
+        yield replace(self.task, dispatch_id=dispatch_id).to_json(), objects
+
     def size_beside(self, present: set[str]) -> int:
         """Return how many bytes it adds to a job that has the objects `present`, by sha256; add its own to that set."""
         new = self.objects.keys() - present
@@ -179,7 +199,7 @@ class PackedObjects:
             if size <= self._max:
                 ref = self._bake(pickle := archive.read_pickle(path))
                 self._note_covalent(pickle)
-                _check_names(ref.sha256, pickle, title)
+                check_names(ref.sha256, pickle, title)
                 return ref
             with path.open("rb") as file:
                 return self._upload(path, archive.pickled(file))
@@ -201,7 +221,7 @@ class PackedObjects:
     def source_of(self, task: TaskSpec) -> ObjectRef | None:
         """Add the source lines of a task's function; None for a function without any, or too big for the image."""
         function = self.baked.get(task.function.sha256)
-        data = _source_lines(task.function.sha256, function.data, task.python) if function else b""
+        data = function_source(task.function.sha256, function.data, task.python) if function else b""
         return self._bake(data) if data else None
 
     def _note_covalent(self, pickled: bytes) -> None:
@@ -245,7 +265,7 @@ _names: dict[str, tuple[str, ...]] = {}  # members of the script that a pickle o
 _sources: dict[str, bytes] = {}  # source lines of a function, by the sha256 of its pickle
 
 
-def _check_names(sha256: str, pickle: bytes, title: str) -> None:
+def check_names(sha256: str, pickle: bytes, title: str) -> None:
     """Raise NotPicklable for a pickle that only names a member of the script."""
     if b"__main__" not in pickle:
         return
@@ -256,7 +276,7 @@ def _check_names(sha256: str, pickle: bytes, title: str) -> None:
         raise NotPicklable(f"{title} can't be sent to AWS Batch.", advice=travels_by_name(names[0]))
 
 
-def _source_lines(sha256: str, pickle: bytes, python: str) -> bytes:
+def function_source(sha256: str, pickle: bytes, python: str) -> bytes:
     """Return the source lines of a function; a function that was packed before is not read again."""
     if sha256 not in _sources:
         _make_room(_sources)
