@@ -201,9 +201,9 @@ class _Explained:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        from obstore.exceptions import BaseError, NotFoundError
+        from obstore.exceptions import BaseError
 
-        if isinstance(error, NotFoundError) and "NoSuchBucket" not in str(error):
+        if isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error):
             raise StorageNoSuchKeyError(f"There is no object s3://{self._bucket}/{self._key}.") from None
         if isinstance(error, BaseError):
             raise StorageError(explain(self._action, self._bucket, self._key, str(error))) from None

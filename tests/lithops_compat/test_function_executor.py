@@ -63,25 +63,22 @@ def test_a_single_call_gives_its_value_alone_and_a_map_a_list(executor: Executor
     assert fexec.get_result() == [], "each value is given once"
 
 
-@pytest.mark.parametrize(
-    ("function", "data", "extra", "values"),
-    [
-        (add, [(1, 2), (3, 4)], None, [3, 7]),
-        (add, [{"x": 1, "y": 2}, {"x": 3, "y": 4}], None, [3, 7]),
-        (sum, [([1, 2],), ([3, 4],)], None, [3, 7]),
-        (add, [0, 1, 2], (10,), [10, 11, 12]),
-        (add, [{"x": 1}, {"x": 3}], {"y": 3}, [4, 6]),
-        (defaulted, [1, (2, 5), {"x": 4}], None, [(1, 3), (2, 5), (4, 3)]),
-        (numbered, ["a", "b"], None, [(0, "a"), (1, "b")]),
-        (lambda *rest, **named: (rest, named), [(1, 2), {"q": 3}], None, [((1, 2), {}), ((), {"q": 3})]),
-    ],
-)
-def test_elements_are_arguments_as_lithops_takes_them(
-    executor: Executors, function: Any, data: list[Any], extra: Any, values: list[Any]
-) -> None:
+ELEMENTS: list[tuple[Any, list[Any], Any, list[Any]]] = [
+    (add, [(1, 2), (3, 4)], None, [3, 7]),
+    (add, [{"x": 1, "y": 2}, {"x": 3, "y": 4}], None, [3, 7]),
+    (sum, [([1, 2],), ([3, 4],)], None, [3, 7]),
+    (add, [0, 1, 2], (10,), [10, 11, 12]),
+    (add, [{"x": 1}, {"x": 3}], {"y": 3}, [4, 6]),
+    (defaulted, [1, (2, 5), {"x": 4}], None, [(1, 3), (2, 5), (4, 3)]),
+    (numbered, ["a", "b"], None, [(0, "a"), (1, "b")]),
+    (lambda *rest, **named: (rest, named), [(1, 2), {"q": 3}], None, [((1, 2), {}), ((), {"q": 3})]),
+]
+
+
+def test_elements_are_arguments_as_lithops_takes_them(executor: Executors) -> None:
     fexec = executor()
-    fexec.map(function, data, extra_args=extra)
-    assert fexec.get_result() == values
+    futures = [fexec.map(function, data, extra_args=extra) for function, data, extra, _ in ELEMENTS]
+    assert [fexec.get_result(each) for each in futures] == [values for *_, values in ELEMENTS]
 
 
 @pytest.mark.parametrize(
