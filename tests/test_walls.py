@@ -33,6 +33,7 @@ ROWS = (
     ("tasks",),
     ("infra",),
     ("awsbatch", "pool"),
+    ("lithops_compat",),
     ("cli",),
 )
 ALLOWED = {
@@ -70,7 +71,8 @@ OUTSIDE = {
     "flask": {"local"},
     "werkzeug": {"local"},
     "cloudpickle": {"runner", "dependencies", "tasks", "pool"},
-    "obstore": {"runner"},
+    "obstore": {"runner", "lithops_compat/client_storage.py"},
+    "yaml": {"lithops_compat/lithops_config.py"},  # the format of Lithops' configuration
     "aiolimiter": {"core/concurrency.py"},
     "platformdirs": {"core/user_dirs.py"},
     "filelock": {"core/covalent_config.py"},

@@ -175,7 +175,7 @@ class Engine:
     def _again(self, settings: Settings, call: Call) -> None:
         """Submit a call again, in another array; calls of one moment share it."""
         self._under_way -= 1
-        kind = Kind(settings, 1, f"try {call.tries}")
+        kind = Kind(settings, 1, f"try {call.tries} after {call.earlier_attempts} attempts")
         waiting = self._waiting.setdefault(kind.key, _Waiting(kind))
         waiting.calls.append(call)
         if waiting.linger is None:

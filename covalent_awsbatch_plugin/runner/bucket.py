@@ -10,7 +10,7 @@ import os
 import random
 import re
 import time
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from .client_settings import CA_FILE, ClientSettings, only_own_variables, proxy_of
 from .kept_file import KeptFile, is_full
@@ -95,6 +95,11 @@ class S3:
                     },
                 },
             )
+
+    @property
+    def store(self) -> Any:
+        """The S3 client, which raises its own errors."""
+        return self._store
 
     def get(self, key: str, file: KeptFile, most: int) -> None:
         def save() -> None:
