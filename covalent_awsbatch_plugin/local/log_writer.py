@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from codecs import getincrementaldecoder
+from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
@@ -36,25 +37,29 @@ class LogWriter:
         self._decoder = getincrementaldecoder("utf-8")("replace")
         self._line = ""
         self._last: list[Event] = []
+        self._latest_ms = 0
         self._waiting: list[list[Event]] = []
         self._sending: asyncio.Task[None] | None = None
 
     def write(self, data: bytes) -> None:
-        *lines, self._line = (self._line + self._decoder.decode(data)).split("\n")
-        while len(self._line) > EVENT_BYTES:  # characters: never fewer bytes than that
-            lines.append(self._line[:EVENT_BYTES])
-            self._line = self._line[EVENT_BYTES:]
-        self._put(lines)
+        self._send(self._events(data, _now_ms()))
 
     def close(self) -> None:
         """Send the last line where it has no end."""
-        self._put([self._line + self._decoder.decode(b"", final=True)])
+        self._send(_events([self._line + self._decoder.decode(b"", final=True)], _now_ms()))
         self._line = ""
 
-    def write_reversed(self, data: bytes) -> None:
-        """Write whole lines a millisecond apart, the last one first."""
-        now, lines = _now_ms(), [part for line in data.decode("utf-8", "replace").split("\n") for part in cut(line)]
-        events = [{"timestamp": now - len(lines) + at, "message": line} for at, line in enumerate(lines)]
+    def write_batch(self, chunks: Sequence[tuple[int, bytes]], *, out_of_order: bool) -> None:
+        """Write output with the times (Unix milliseconds) at which it was printed.
+
+        With `out_of_order` the last line arrives first, and no two lines have one time.
+        """
+        events = [event for at_ms, data in chunks for event in self._events(data, at_ms)]
+        if not out_of_order:
+            self._send(events)
+            return
+        for event in events:
+            self._latest_ms = event["timestamp"] = max(event["timestamp"], self._latest_ms + 1)
         for event in reversed(events):
             self._send([event])
 
@@ -67,9 +72,12 @@ class LogWriter:
         while self._sending is not None:
             await asyncio.shield(self._sending)
 
-    def _put(self, lines: list[str]) -> None:
-        now = _now_ms()
-        self._send([{"timestamp": now, "message": part} for line in lines for part in cut(line.rstrip("\r"))])
+    def _events(self, data: bytes, at_ms: int) -> list[Event]:
+        *lines, self._line = (self._line + self._decoder.decode(data)).split("\n")
+        while len(self._line) > EVENT_BYTES:  # characters: never fewer bytes than that
+            lines.append(self._line[:EVENT_BYTES])
+            self._line = self._line[EVENT_BYTES:]
+        return _events(lines, at_ms)
 
     def _send(self, events: list[Event]) -> None:
         if not events:
@@ -115,6 +123,10 @@ def calls(events: list[Event]) -> list[list[Event]]:
         parts[-1].append(event)
         size += more
     return parts
+
+
+def _events(lines: Sequence[str], at_ms: int) -> list[Event]:
+    return [{"timestamp": at_ms, "message": part} for line in lines for part in cut(line.rstrip("\r"))]
 
 
 def _now_ms() -> int:

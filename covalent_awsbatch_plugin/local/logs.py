@@ -27,9 +27,11 @@ class LocalLogsBackend(LogsBackend):
 
 
 class LocalLogsResponse(LogsResponse):
-    """Moto's responses, with `logStreamNamePrefix` in FilterLogEvents."""
+    """Moto's responses, with `logStreamNamePrefix` in FilterLogEvents, and `interleaved` as AWS has it: always true."""
 
     def _get_param(self, param_name: str, if_none: Any = None) -> Any:
+        if param_name == "interleaved":
+            return True
         prefix = super()._get_param("logStreamNamePrefix") if param_name == "logStreamNames" else None
         group = self.logs_backend.groups.get(super()._get_param("logGroupName"))
         if not prefix or group is None:

@@ -20,10 +20,12 @@ from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
 
+from .moto_data import ec2_backends, read_managed_policies_late  # before all that imports moto
+
+# isort: split
 from aiohttp import web
 from botocore.credentials import Credentials
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
-from moto.ec2.models import ec2_backends
 from moto.iam.models import iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.utilities.utils import get_partition
@@ -101,7 +103,7 @@ async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[st
         registry_app.middlewares.append(before_registry(gate, _too_many))
         registry = await stack.enter_async_context(site(registry_app))
         name_of_registry = options.registry_name or registry
-        _load_managed_policies(options.region)
+        read_managed_policies_late(iam_backends[ACCOUNT][get_partition(options.region)])
         endpoint_url, ungated_url = serve_moto(gate, keys, control_token, options.region)
         key = Credentials(iam.SERVICE, stack.enter_context(keys.lent(iam.SERVICE)))
         services = ServiceClient(Endpoints(ungated_url), options.region, key)
@@ -144,16 +146,6 @@ def _install(registry: str, scheduler: Scheduler, services: ServiceClient) -> No
     batch.install(asyncio.get_running_loop(), scheduler, services, ec2_is_moto=True)
     policy_sizes.install()
     service_quotas.install()
-
-
-def _load_managed_policies(region: str) -> None:
-    """Load AWS's managed policies, which roles of compute environments attach, into the partition of `region` alone.
-
-    Moto would parse all 1,600 again for each partition, and it searches all partitions for a request's key.
-    """
-    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
-    assert iam_backends[ACCOUNT][get_partition(region)].aws_managed_policies
-    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "false"
 
 
 def _provision(options: Options, endpoint_url: str, secret: str) -> None:

@@ -17,6 +17,7 @@ from signal import SIGKILL, SIGTERM
 from typing import Any, Protocol
 from uuid import uuid4
 
+from ...runner.protocol import log_header
 from .. import faults
 from ..engines.base import Container, Engine, Exit, Login, PullFailed, Running, StartFailed
 from ..faults import Faults
@@ -249,7 +250,8 @@ class Scheduler:
         sink = self.faults.sink(job, writer)
 
         def write(data: bytes) -> None:
-            attempt.heard.set()
+            if not _is_header(data):
+                attempt.heard.set()
             sink.write(data)
 
         async with self._started(container, write) as running:
@@ -302,6 +304,11 @@ class Scheduler:
         finally:
             stop.cancel()
             exit_.cancel()
+
+
+def _is_header(data: bytes) -> bool:
+    """Return whether output is the runner's line before a task, and nothing of the task."""
+    return data.startswith(log_header.MARK.encode()) and data.count(b"\n") <= 1
 
 
 async def _lose_in_time(attempt: Attempt, fault: faults.Fault) -> None:

@@ -115,6 +115,8 @@ def _logs(request: ApiRequest) -> Iterator[Need]:
     resource = request.arn(f"log-group:{group}") if group else parameters.get("resourceArn", ANY)
     if group and "logStreamName" in parameters:
         resource += f":log-stream:{parameters['logStreamName']}"
+    elif request.operation == "FilterLogEvents":
+        resource += ":log-stream:"  # as AWS names it in its refusals
     if request.operation == "DescribeLogGroups":
         resource = request.arn("log-group::log-stream:")
     yield Need(f"logs:{request.operation}", resource)
