@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import asyncio
-from base64 import b64decode
+import io
+from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -62,7 +63,7 @@ async def second(record: Record, folder: Path) -> AsyncIterator[World]:
             adapter.set_result(made)
             credentials = folder / "credentials"
             await asyncio.to_thread(_provision, f"http://{address}", credentials)
-            image = await _push_base(session, f"http://{address}", registry, made)
+            image = await _push_base(session, f"http://{address}", registry)
             yield World(NAME, f"http://{address}", section(credentials, REGION, image), batch)
 
 
@@ -81,20 +82,21 @@ def _provision(endpoint_url: str, credentials: Path) -> None:
     provisioner.run(Network(subnet, group), credentials)
 
 
-async def _push_base(session: aiohttp.ClientSession, endpoint_url: str, registry: str, adapter: Adapter) -> str:
+async def _push_base(session: aiohttp.ClientSession, endpoint_url: str, registry: str) -> str:
     """Push the base image of the process engine with a login of the account's root. Return its name."""
     base = await asyncio.to_thread(make_base_image, whole=False, report=print)
     login = await asyncio.to_thread(_login, endpoint_url)
-    auth, url = aiohttp.BasicAuth("AWS", login), f"http://{registry}/v2/{BASE_REPOSITORY}"
+    auth = {"Authorization": "Basic " + b64encode(f"AWS:{login}".encode()).decode()}
+    url = f"http://{registry}/v2/{BASE_REPOSITORY}"
     for digest, file in base.blobs.items():
-        async with session.post(f"{url}/blobs/uploads/", auth=auth) as response:
+        async with session.post(f"{url}/blobs/uploads/", headers=auth) as response:
             location = response.headers["Location"]
             assert response.status == 202, await response.text()
         target = f"http://{registry}{location}{'&' if '?' in location else '?'}digest={digest}"
-        async with session.put(target, data=file.read_bytes(), auth=auth) as response:
+        async with session.put(target, data=io.BytesIO(file.read_bytes()), headers=auth) as response:
             assert response.status == 201, await response.text()
-    headers = {"Content-Type": base.media_type}
-    async with session.put(f"{url}/manifests/{BASE_TAG}", data=base.manifest, headers=headers, auth=auth) as response:
+    headers = auth | {"Content-Type": base.media_type}
+    async with session.put(f"{url}/manifests/{BASE_TAG}", data=base.manifest, headers=headers) as response:
         assert response.status == 201, await response.text()
     return f"{registry}/{BASE_REPOSITORY}:{BASE_TAG}"
 

@@ -21,6 +21,8 @@ PROTOCOL_HEADERS = {
     "x-amz-content-sha256", "x-amz-date", "x-amz-security-token", "x-amz-target", "x-amz-user-agent",
     "x-amz-decoded-content-length", "x-amz-trailer", "x-amz-sdk-checksum-algorithm", "x-amz-api-version",
 }  # fmt: skip
+# Headers of operations with the trait httpChecksum, which have a member for some of the algorithms only
+CHECKSUM = "x-amz-checksum-"
 FORM_PROTOCOL = {"Action", "Version"}
 BLOB = "blob"
 
@@ -118,19 +120,19 @@ def _rest_xml(operation: Any, request: WireRequest, service: str, name: str) -> 
     literal = {part.partition("=")[0] for part in operation.http["requestUri"].partition("?")[2].split("&")} | {"x-id"}
     query = {key: value for key, value in request.query.items() if key not in literal and not key.startswith("X-Amz-")}
     found |= {_known(known, ("querystring", key), key): value for key, value in query.items()}
-    found |= _of_headers(known, request)
+    found |= _of_headers(known, request, bool(operation.http_checksum.get("requestAlgorithmMember")))
     found = {key: scalar(shape.members[key], value) for key, value in found.items()}
     return found | _payload(shape, request)
 
 
-def _of_headers(known: dict[Any, str], request: WireRequest) -> dict[str, str]:
+def _of_headers(known: dict[Any, str], request: WireRequest, has_checksum: bool) -> dict[str, str]:
+    allowed = (*(name.lower() for where, name in known if where == "headers"), *(CHECKSUM,) * has_checksum)
     by_header = {name.lower(): key for (where, name), key in known.items() if where == "header"}
-    maps = {name.lower(): key for (where, name), key in known.items() if where == "headers"}
     found = {}
     for name, value in request.headers.items():
         if name in by_header:
             found[by_header[name]] = value
-        elif name.startswith("x-amz-") and name not in PROTOCOL_HEADERS and not name.startswith(tuple(maps)):
+        elif name.startswith("x-amz-") and name not in PROTOCOL_HEADERS and not name.startswith(allowed):
             raise NotInTheModel(f"header {name}")
     return found
 
