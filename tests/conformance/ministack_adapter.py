@@ -3,7 +3,7 @@
 
 """What answers in MiniStack's world: our Batch for Batch, MiniStack for the rest, and the differences from AWS mended.
 
-Each workaround says what AWS does and MiniStack does not; docs/two-worlds.md has the table. MiniStack decides who may
+Each workaround says what AWS does and MiniStack does not; docs/conformance.md has the table. MiniStack decides who may
 do what: its evaluator is asked with the resources that AWS documents where MiniStack asks itself about others.
 """
 
@@ -36,6 +36,7 @@ UNKNOWN_CALLER = (
     "UnrecognizedClient", "InvalidClientTokenId", "SignatureDoesNotMatch", "InvalidSignature", "IncompleteSignature",
     "ExpiredToken", "InvalidAccessKeyId", "MissingAuthenticationToken",
 )  # fmt: skip
+VCPUS = 256.0  # the quota of each kind
 JSON = [("Content-Type", "application/json")]
 
 
@@ -65,6 +66,10 @@ class Adapter:
             return await self._of_batch(request)
         if operation == "sts:AssumeRole" and self._is_root(request):
             return await self._assume_as_ecs(request)
+        if operation == "servicequotas:GetServiceQuota":  # MiniStack has no Service Quotas
+            asked = json.loads(request.body)
+            self.mended[operation] += 1
+            return 200, JSON, _json({"Quota": asked | {"Value": VCPUS}})
         answer = await self.ministack.send(request)
         if answer[0] in (400, 403) and any(word.encode() in answer[2] for word in DENIALS):
             answer = await self._asked_again(request, answer)

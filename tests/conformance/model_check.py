@@ -107,9 +107,11 @@ def _matches(pattern: str, value: str) -> bool:
 
 
 # ---- what is read of responses ---------------------------------------------------------------------------------------
-ALWAYS_THERE = {"ResponseMetadata", "Error"}  # botocore adds them
+ADDED = {"ResponseMetadata", "Error"}  # by botocore
+POLICY_SHAPES = {"policyDocumentType"}  # texts of JSON that botocore makes dictionaries of
 # `AWS.items` looks for the next page's token under the names that all services have for it
 PAGE_TOKENS = {"nextToken", "NextToken", "NextContinuationToken", "Marker", "IsTruncated"}
+EVERYWHERE = ADDED | PAGE_TOKENS
 # `jobs.description` also reads what people paste of a record: a container's fields at its top; and EKS's attempts
 PASTED = {("jobs", *at, name) for at in ((), ("attempts",)) for name in ("exitCode", "reason", "logStreamName")}
 TRIED = {("batch", "DescribeJobs", path) for path in PASTED | {("jobs", "attempts", "containers")}}
@@ -121,7 +123,7 @@ def unmodelled_reads(reads: Iterable[tuple[str, str, tuple[str, ...]]]) -> list[
     A read is a service, an operation, and the path of keys; a list has no part in it.
     """
     return sorted({f"{service}:{name} has no {'.'.join(path)}" for service, name, path in set(reads) - TRIED
-                   if path[0] not in ALWAYS_THERE | PAGE_TOKENS and not _has(_output(service, name), path)})  # fmt: skip
+                   if path[0] not in EVERYWHERE and not _has(_output(service, name), path)})  # fmt: skip
 
 
 def _output(service: str, name: str) -> Any:
@@ -133,6 +135,8 @@ def _has(shape: Any, path: tuple[str, ...]) -> bool:
         shape = shape.member
     if not path or shape is None:
         return shape is not None
+    if shape.name in POLICY_SHAPES:
+        return True
     if shape.type_name == "map":
         return _has(shape.value, path[1:])
     return shape.type_name == "structure" and path[0] in shape.members and _has(shape.members[path[0]], path[1:])

@@ -79,6 +79,10 @@ def _provision(endpoint_url: str, credentials: Path) -> None:
     of_vpc = [{"Name": "vpc-id", "Values": [vpc["VpcId"]]}]
     subnet = ec2.describe_subnets(Filters=of_vpc)["Subnets"][0]["SubnetId"]
     group = ec2.describe_security_groups(Filters=of_vpc)["SecurityGroups"][0]["GroupId"]
+    # At AWS the default VPC's main route table leads to its internet gateway: docs/conformance.md
+    gateway = ec2.describe_internet_gateways()["InternetGateways"][0]["InternetGatewayId"]
+    table = ec2.describe_route_tables(Filters=of_vpc)["RouteTables"][0]["RouteTableId"]
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
     provisioner.run(Network(subnet, group), credentials)
 
 
