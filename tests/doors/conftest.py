@@ -77,7 +77,7 @@ class PoolDoor(Door):
     async def start(
         self, calls: Sequence[tuple[Function, tuple[Any, ...]]], **settings: Any
     ) -> list[asyncio.Future[Any]]:
-        pool = BatchPool(f"door-{next(_numbers)}", **{**self._settings, **settings})
+        pool = BatchPool(**{**self._settings, **settings})
         self._pools.append(pool)
         started = [pool.submit(function, *args) for function, args in calls]
         waited = [asyncio.ensure_future(asyncio.to_thread(future.result)) for future in started]
