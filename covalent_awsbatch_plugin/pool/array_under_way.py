@@ -161,10 +161,9 @@ class ArrayUnderWay:
         nodes = tuple((self.dispatch_id, call.number) for call in self.calls)
         self._task = Task(nodes, package=package, shares_jobs=False, tries=max(call.tries for call in self.calls))
         self._task.earlier_attempts = self.calls[0].earlier_attempts  # the same for all: `Engine._again`
-        if self.record:
-            since = time.time()
-            self._task.note = lambda handle: self._note(handle, since)
-            self._task.keeps_results = True
+        since = time.time()
+        self._task.note = lambda handle: self._note(handle, since)
+        self._task.keeps_results = self.record is not None
         if not self.open_calls:
             self._task.cancel()
         try:
@@ -177,8 +176,9 @@ class ArrayUnderWay:
             self._task = None
 
     def _note(self, handle: JobHandle, since: float) -> None:
-        """Note the array in the pool's record: before its submission, and when its job is known."""
-        assert self.record
+        """Note the array in a named pool's record: before its submission, and when its job is known."""
+        if self.record is None:
+            return
         keys, numbers = b"".join(call.key for call in self.calls), tuple(call.number for call in self.calls)
         job: dict[str, Any] = {name: getattr(self.settings, name) for name in OF_JOBS}
         job["name"] = job_name([(self.dispatch_id, numbers[0])], max(call.tries for call in self.calls))
