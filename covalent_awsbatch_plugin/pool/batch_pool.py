@@ -31,7 +31,7 @@ from .background_loop import background_loop
 from .call import NO_FUNCTION, Call, CallEnd, Listener
 from .call_future import CallFuture
 from .engine import Counts, Engine, Kind
-from .identity import CallKeys
+from .call_identity import CallKeys
 from .record import OpenRecord, import_record
 from .staged_calls import CallPickler
 from .started_map import StartedMap, values
