@@ -36,7 +36,7 @@ VALID = [
     submit(SUBMIT),
     request("s3", "PUT", "/bucket/key", b"value", x_amz_checksum_crc32="AAAAAA==", x_amz_tagging="a=b"),
     request("iam", "POST", "/", b"Action=GetRole&Version=2010-05-08&RoleName=role"),
-    request("ec2", "POST", "/", b"Action=DescribeVpcs&Version=2016-11-15&Filter.1.Name=isDefault&Filter.1.Value.1=true"),
+    request("ec2", "POST", "/", b"Action=DescribeVpcs&Version=2016-11-15&Filter.1.Name=state&Filter.1.Value.1=x"),
     request("logs", "POST", "/", b'{"logGroupName": "group", "logStreamName": "stream"}',
             x_amz_target="Logs_20140328.GetLogEvents"),
     request("registry", "HEAD", f"/v2/name/blobs/sha256:{'0' * 64}"),
