@@ -60,6 +60,11 @@ def fail(word: str) -> None:
     raise ValueError(word)
 
 
+def fail_loudly(word: str) -> None:
+    print(word, flush=True)
+    raise ValueError(word)
+
+
 def which_dispatch() -> str:
     """As `ct.get_context` finds it in the container."""
     import covalent as ct
