@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -63,14 +64,21 @@ class Once(Generic[V]):
             del self._flights[key]
 
 
-async def together(*work: Coroutine[Any, Any, Any]) -> None:
-    """Run all coroutines at once; the first error cancels the others and is raised itself, not in a group."""
+@contextlib.asynccontextmanager
+async def side_by_side() -> AsyncIterator[asyncio.TaskGroup]:
+    """Open a group of tasks whose first error is raised as it is, not in an ExceptionGroup."""
     try:
         async with asyncio.TaskGroup() as group:
-            for each in work:
-                group.create_task(each)
+            yield group
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
+
+
+async def together(*work: Coroutine[Any, Any, Any]) -> None:
+    """Run all coroutines at once; the first error cancels the others and is raised itself, not in a group."""
+    async with side_by_side() as group:
+        for each in work:
+            group.create_task(each)
 
 
 # ---- checks side by side ---------------------------------------------------------------------------------------------

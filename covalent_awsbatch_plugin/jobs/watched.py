@@ -103,6 +103,37 @@ class Job(Watched):
         self.end.fail(error)
 
 
+@dataclass(eq=False)
+class Seen(Watched):
+    """A job whose state is told at each look."""
+
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _error: Exception | None = None
+
+    @property
+    def open(self) -> bool:
+        """True until an error was told, or the job's end."""
+        return self._error is None and not (self.state and self.state.ended)
+
+    def fail(self, error: Exception) -> None:
+        self._error = error
+        self._news.set()
+
+    def tell(self) -> None:
+        """Tell the state of this look."""
+        if self.state:
+            self._news.set()
+
+    async def next(self) -> JobState:
+        """Wait for the next look; return the newest state. Raises the error of `fail`."""
+        await self._news.wait()
+        self._news.clear()
+        if self._error:
+            raise self._error
+        assert self.state
+        return self.state
+
+
 class Task(End[Committed | JobState]):
     """A task of an array, or of a job that tasks share; `job_id` is the job that runs it."""
 

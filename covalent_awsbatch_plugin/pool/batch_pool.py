@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import pickle
-import queue
-import re
 import shutil
 import tempfile
 import threading
 import time
 import uuid
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from pathlib import Path
 from types import TracebackType
@@ -26,19 +23,19 @@ from ..aws.session import close_shared
 from ..core.covalent_config import config_file, section
 from ..dependencies.relative_paths import anchored_existing
 from ..errors import NotPicklable, StagingError
-from ..runner.calls import Outcome
 from ..settings import SETTING_NAMES, Given, resolve
-from ..tasks.client import connect
-from ..tasks.staging import RemoteTraceback
+from .argument_checks import check_count, check_function, check_name, check_seconds
 from .background_loop import background_loop
+from .call import NO_FUNCTION, Call, CallEnd, Listener
 from .call_future import CallFuture
-from .staged_calls import Arguments, StagedFunction
+from .engine import Engine, Kind
+from .staged_calls import CallPickler
+from .started_map import StartedMap, values
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 BUFFER = 20_000  # tasks of a map that are submitted and not yet read: two full arrays
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _open_pools: weakref.WeakSet[BatchPool] = weakref.WeakSet()
 _opening = threading.Lock()
 
@@ -55,37 +52,42 @@ class BatchPool(futures.Executor):
     _.
     """
 
-    def __init__(self, name: str = "pool", **settings: Any) -> None:
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"The pool's name {name!r} must be 1 to 64 letters, digits, - or _.")
+    def __init__(self, name: str = "pool", *, max_workers: int | None = None, **settings: Any) -> None:
+        check_name(name)
+        check_count("max_workers", max_workers, may_be_none=True)
         values = {key: value for key, value in section().items() if key in SETTING_NAMES}
         own = Given(anchored_existing(settings, Path.cwd()), "by BatchPool(...)")
         self.settings = resolve(own, Given(values, f"in [executors.awsbatch] of {config_file()}"))
-        self.name = name
+        self.name, self._most = name, max_workers
         self._dispatch_id = f"{name}-{uuid.uuid4().hex[:12]}"
         self._folder = Path(tempfile.mkdtemp(prefix="covalent-awsbatch-"))
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._loop = background_loop()
         self._numbers = itertools.count()
-        self._unfinished: set[CallFuture[Any]] = set()
-        self._lock = threading.Lock()
         self._closed = False
+        self.engine = Engine(self._dispatch_id, self._folder, self._loop, max_workers)
         with _opening:
             _open_pools.add(self)
 
     @property
     def _max_workers(self) -> int:
         """The most calls that run at once, for dask, which reads this attribute of an executor."""
-        return self.settings.max_array_size
+        return self._most or self.settings.max_array_size
 
     def __repr__(self) -> str:
-        state = "shut down" if self._closed else f"{len(self._unfinished)} calls under way"
+        counts = self.engine.counts
+        state = "shut down" if self._closed else f"{counts.waiting + counts.under_way} calls under way"
         return f"<BatchPool {self.name}: {state}, queue {self.settings.batch_queue or '(not set)'}>"
 
     # ---- the executor's own methods ---------------------------------------------------------------------------------
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> CallFuture[T]:
         """Start a call and return its future. Raises RuntimeError after `shutdown`."""
-        return self._start(self._staged(fn), [(args, kwargs)], alone=True)
+        self._check_open()
+        future: CallFuture[T] = CallFuture(self.engine, self._loop)
+        future.call = call = self.new_call(self.pickler(fn), args, kwargs, future)
+        if call.end is None:
+            self.start([call], lingers=True)
+        return future
 
     def map(
         self,
@@ -126,23 +128,21 @@ class BatchPool(futures.Executor):
         return_exceptions: bool = False,
     ) -> Iterator[T]:
         """Return the values of `fn(*each)` for each tuple of arguments, as `map` does."""
-        if chunksize < 1:
-            raise ValueError("chunksize must be at least 1.")
-        if buffersize is not None and buffersize < 1:
-            raise ValueError("buffersize must be None or at least 1.")
+        check_count("chunksize", chunksize)
+        check_count("buffersize", buffersize, may_be_none=True)
+        check_seconds("timeout", timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
-        started = _Started(self, fn, iter(arguments), chunksize, buffersize or BUFFER, ordered=ordered)
-        return _values(started, deadline, return_exceptions=return_exceptions)
+        self._check_open()
+        started = StartedMap(self, fn, iter(arguments), chunksize, buffersize or BUFFER, ordered=ordered)
+        return values(started, deadline, return_exceptions=return_exceptions)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accept no more calls. `cancel_futures` cancels those that have not begun; `wait` waits for all others."""
-        with self._lock:
-            self._closed = True
+        self._closed = True
         if cancel_futures:
-            for future in list(self._unfinished):
-                future.cancel()
+            self._loop.run(self.engine.end_unbegun(self.engine.open_calls))
         if wait:
-            futures.wait(list(self._unfinished))
+            self._loop.run(self.engine.join())
             with _opening:
                 _open_pools.discard(self)
                 if not _open_pools:
@@ -151,7 +151,7 @@ class BatchPool(futures.Executor):
     # ---- beyond it --------------------------------------------------------------------------------------------------
     def cancel(self, *calls: CallFuture[Any]) -> None:
         """End the jobs of these calls, or of all calls of the pool, whether they run or not."""
-        self._loop.run(self._end(list(calls) or list(self._unfinished)))
+        self._loop.run(self.engine.end([future.call for future in calls] if calls else None))
 
     async def as_completed(self, calls: Iterable[CallFuture[T]]) -> AsyncIterator[CallFuture[T]]:
         """Yield futures as they end, without blocking the caller's event loop."""
@@ -176,130 +176,38 @@ class BatchPool(futures.Executor):
     ) -> None:
         await asyncio.to_thread(self.__exit__, kind, error, traceback)
 
-    # ---- calls ------------------------------------------------------------------------------------------------------
-    def _staged(self, function: Callable[..., Any]) -> StagedFunction:
-        folder = Path(tempfile.mkdtemp(dir=self._folder))
-        staged = StagedFunction(function, folder)
-        weakref.finalize(staged, shutil.rmtree, folder, ignore_errors=True)
-        return staged
+    # ---- calls, for this package ------------------------------------------------------------------------------------
+    def pickler(self, function: Callable[..., Any]) -> CallPickler:
+        """Return the pickler of a function's calls, which pickles it once. Raises TypeError for no function."""
+        check_function(function)
+        return CallPickler(function, self._folder, round(self.settings.max_baked_mib * 1024 * 1024))
 
-    def _start(self, function: StagedFunction, calls: Sequence[Arguments], *, alone: bool) -> CallFuture[Any]:
-        """Start one task. An argument that can't be pickled is an error of this task alone."""
-        number, stage = next(self._numbers), function.call if alone else function.calls
-        group, refusal = None, None
+    def new_call(
+        self, pickler: CallPickler, args: Sequence[Any], kwargs: Mapping[str, Any], listener: Listener
+    ) -> Call:
+        """Return the record of a call. What can't be pickled is an error of this call alone, which has ended then."""
         try:
-            group = stage(calls, self._dispatch_id, number)
+            function, staged = pickler.pickled, pickler.stage(args, kwargs)
         except (NotPicklable, StagingError) as error:
-            refusal = error
-        future: CallFuture[Any] = CallFuture(self.settings, group, self._folder, self._loop)
-        with self._lock:
-            if self._closed:
-                raise RuntimeError("cannot schedule new futures after shutdown")
-            self._unfinished.add(future)
-        future.add_done_callback(self._unfinished.discard)
-        if refusal:
-            future.set_running_or_notify_cancel()
-            future.set_exception(refusal)
-        else:
-            self._loop.start(future.run(function))
-        return future
+            call = Call(NO_FUNCTION, b"", (), next(self._numbers), listener)
+            call.end = CallEnd(failed=error)
+            listener.ended(call)
+            return call
+        return Call(function, staged.data, staged.shared, next(self._numbers), listener)
 
-    async def _end(self, calls: Sequence[CallFuture[Any]]) -> None:
-        """End calls; an array of which none goes on is ended by one request."""
-        handles = [handle for call in calls if (handle := call.mark_cancelled())]
-        others = {_array(call.job_id) for call in self._unfinished.difference(calls) if call.job_id}
-        jobs = {(_array(h.job_id), None) if _array(h.job_id) not in others else (h.job_id, h.member) for h in handles}
-        async with connect(self.settings) as client:
-            await asyncio.gather(*(client.cancel(job_id, member) for job_id, member in jobs))
+    def start(self, calls: Sequence[Call], chunksize: int = 1, *, lingers: bool = False) -> None:
+        """Start calls; those that linger wait a moment for others. Raises RuntimeError after `shutdown`."""
+        self._check_open()
+        self.engine.start(Kind(self.settings, chunksize), calls, lingers=lingers)
 
+    def array_calls(self, chunksize: int) -> int:
+        """Return how many calls one array can run."""
+        return self.settings.max_array_size * self.settings.tasks_per_job * chunksize
 
-def _array(job_id: str | None) -> str:
-    """Return the id of the array job of a child, or the id itself."""
-    return (job_id or "").partition(":")[0]
+    def end_calls(self, calls: Sequence[Call]) -> None:
+        """End calls, whether they run or not."""
+        self._loop.run(self.engine.end(calls))
 
-
-class _Started:
-    """The tasks of a `map`: started as far ahead as its buffer allows, and taken in order or as they end."""
-
-    def __init__(
-        self,
-        pool: BatchPool,
-        function: Callable[..., Any],
-        arguments: Iterator[Sequence[Any]],
-        chunksize: int,
-        buffersize: int,
-        *,
-        ordered: bool,
-    ) -> None:
-        self._pool, self._arguments, self._chunksize, self._buffersize = pool, arguments, chunksize, buffersize
-        self._function = pool._staged(function)
-        self._waiting: dict[CallFuture[Any], None] = {}
-        self._ended: queue.SimpleQueue[Any] | None = None if ordered else queue.SimpleQueue()
-        self.more()
-
-    def more(self) -> None:
-        """Start tasks until the buffer is full. Raises what the iterables raise."""
-        while len(self._waiting) < self._buffersize:
-            calls: list[Arguments] = [(tuple(args), {}) for args in itertools.islice(self._arguments, self._chunksize)]
-            if not calls:
-                return
-            future = self._pool._start(self._function, calls, alone=self._chunksize == 1)
-            self._waiting[future] = None
-            if self._ended is not None:
-                future.add_done_callback(self._ended.put)
-
-    def take(self, seconds: float | None) -> CallFuture[Any] | None:
-        """Return the next task that has ended; None after the last. Raises TimeoutError after `seconds`."""
-        if not self._waiting:
-            return None
-        if self._ended is None:
-            future = next(iter(self._waiting))
-            if not futures.wait([future], timeout=seconds).done:
-                raise TimeoutError
-        else:
-            try:
-                future = self._ended.get(timeout=seconds)
-            except queue.Empty:
-                raise TimeoutError from None
-        del self._waiting[future]
-        if len(self._waiting) <= self._buffersize // 2:
-            self.more()
-        return future
-
-    def outcomes(self, future: CallFuture[Any]) -> Iterator[tuple[Any, BaseException | None]]:
-        """Yield value and error of each call of an ended task."""
-        if error := future.exception():
-            yield None, error
-        elif self._chunksize == 1:
-            yield future.result(), None
-        else:
-            yield from map(_outcome, future.result())
-
-    def end(self) -> None:
-        """End the tasks that nobody will read."""
-        if open_calls := [future for future in self._waiting if not future.done()]:
-            self._pool.cancel(*open_calls)
-
-
-def _values(started: _Started, deadline: float | None, *, return_exceptions: bool) -> Iterator[Any]:
-    try:
-        while future := started.take(None if deadline is None else max(0.0, deadline - time.monotonic())):
-            for value, error in started.outcomes(future):
-                if error is not None and not return_exceptions:
-                    raise error
-                yield value if error is None else error
-    finally:
-        started.end()
-
-
-def _outcome(outcome: Outcome) -> tuple[Any, BaseException | None]:
-    """Return value and error of one of several calls in a task."""
-    data, text = outcome
-    if not text:
-        return pickle.loads(data), None
-    try:
-        error: BaseException = pickle.loads(data)
-    except Exception:  # noqa: BLE001 - its class can't be imported here
-        return None, RemoteTraceback(text)
-    error.__cause__ = RemoteTraceback(text)
-    return None, error
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("cannot schedule new futures after shutdown")

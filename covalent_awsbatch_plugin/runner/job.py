@@ -152,13 +152,14 @@ class Job:
         """Return the size of a task's function, hooks and arguments, in bytes; absent files count 0."""
         refs = [self.file.inputs[node] for node in (*task.args, *task.kwargs.values()) if node in self.file.inputs]
         files = [self.files[node].parts.get(OUTPUT) for node in self.waits_for(task) if node in self.files]
-        return sum(ref.size for ref in (task.function, task.hooks, *refs)) + sum(file.size for file in files if file)
+        own = sum(ref.size for ref in (task.function, task.hooks, *refs) if ref)
+        return own + sum(file.size for file in files if file)
 
     def to_fetch(self) -> list[ObjectRef]:
         """Return the objects that are in the bucket, each once, sorted by sha256."""
         refs = [ref for task in self.file.tasks for ref in (task.function, task.hooks)]
         refs += self.file.inputs.values()
-        return sorted({ref for ref in refs if ref.place == IN_S3}, key=lambda ref: ref.sha256)
+        return sorted({ref for ref in refs if ref and ref.place == IN_S3}, key=lambda ref: ref.sha256)
 
     def waits_for(self, task: TaskSpec) -> list[int]:
         """Return the nodes whose values this task needs from other tasks of its group."""

@@ -88,13 +88,14 @@ def archived(value: Any, path: Path, save: Archive = archive.save) -> Path:
     except OSError as error:
         if error.errno in _DISKS or str(error.filename).startswith(str(path.parent)):
             raise staging_error(path, "written", error) from error
-        raise _not_picklable(value, error) from error  # the user's own __reduce__ met a file or a connection
+        raise not_picklable(value, error) from error  # the user's own __reduce__ met a file or a connection
     except Exception as error:  # pickling runs the user's __reduce__, which may raise anything
-        raise _not_picklable(value, error) from error
+        raise not_picklable(value, error) from error
     return path
 
 
-def _not_picklable(value: Any, error: Exception) -> NotPicklable:
+def not_picklable(value: Any, error: Exception) -> NotPicklable:
+    """Return the error for a value whose pickling failed."""
     return NotPicklable(
         f"A {type(value).__name__} can't be sent to AWS Batch: pickling it failed with {error!r}.",
         advice="Open files, locks, sessions and generators inside the function instead of passing them.",

@@ -19,8 +19,9 @@ from uuid import uuid4
 
 from ...runner.protocol import log_header
 from .. import faults
-from ..engines.base import Container, Engine, Exit, PullFailed, Running, StartFailed
+from ..engines.base import Container, Engine, Exit, Login, PullFailed, Running, StartFailed
 from ..faults import Faults
+from ..log_writer import LogWriter
 from .jobs import (
     CHILD_FAILED,
     DEPENDENCY_FAILED,
@@ -55,12 +56,17 @@ TOO_BIG = (
 class Surroundings(Protocol):
     """The roles, logs and environment variables of containers. The scheduler knows no AWS service but Batch."""
 
-    def problem(self, job: Job) -> str | None:
+    async def problem(self, job: Job) -> str | None:
         """Return the reason why ECS would not start the task, such as a missing role or log group, or None."""
 
     def container(self, job: Job, attempt: Attempt) -> Container: ...
     def ended(self, attempt: Attempt) -> None: ...
-    def log(self, job: Job, attempt: Attempt) -> faults.LogSink: ...
+    async def login(self, job: Job) -> Login:
+        """Return the login with which the job's image is pulled."""
+
+    async def log(self, job: Job, attempt: Attempt) -> LogWriter:
+        """Return the writer of the attempt's log. Raises StartFailed where there can be none."""
+
     def fits(self, job: Job) -> bool:
         """Return whether the queue's compute environments are large enough for the job."""
 
@@ -187,7 +193,7 @@ class Scheduler:
         try:
             if fault := self.faults.of_job(job, faults.NOT_STARTED):
                 raise StartFailed(fault.text)
-            if problem := self._around.problem(job):
+            if problem := await self._around.problem(job):
                 raise StartFailed(problem)
             container_exit, timed_out = await self._run(job, attempt)
         except (PullFailed, StartFailed) as error:
@@ -238,9 +244,10 @@ class Scheduler:
 
     async def _run(self, job: Job, attempt: Attempt) -> tuple[Exit, bool]:
         container = self._around.container(job, attempt)
-        if not await _unless(job.stopping, self._pull(container.image)):
+        if not await _unless(job.stopping, self._pull(container.image, job)):
             raise StartFailed("terminated before its container started")
-        sink = self.faults.sink(job, self._around.log(job, attempt))
+        writer = await self._around.log(job, attempt)
+        sink = self.faults.sink(job, writer)
 
         def write(data: bytes) -> None:
             if not _is_header(data):
@@ -258,11 +265,12 @@ class Scheduler:
                 if attempt.losing:
                     attempt.losing.cancel()
         sink.close()
+        await writer.flush()
         return end
 
-    async def _pull(self, image: str) -> bool:
+    async def _pull(self, image: str, job: Job) -> bool:
         try:
-            await self._engine.pull(image)
+            await self._engine.pull(image, await self._around.login(job))
         except PullFailed as error:
             raise PullFailed(f"CannotPullContainerError: {error}") from error
         return True

@@ -46,6 +46,14 @@ class ApiRequest:
         return name if name.startswith("arn:") else self.arn(f"{kind}/{name}")
 
 
+def denial_text(who: str, action: str, resource: str) -> str:
+    """Return AWS's text of a denial to a principal (ARN)."""
+    return (
+        f"User: {who} is not authorized to perform: {action} on resource: {resource} because no identity-based policy "
+        f"allows the {action} action"
+    )
+
+
 def needs(request: ApiRequest) -> list[Need]:
     """Return all permissions that a request needs."""
     return list(_NEEDS.get(request.service, _by_name)(request))
