@@ -94,12 +94,12 @@ async def _watch(services: Services, settings: Settings, selection: Selection) -
     from rich.live import Live
     from rich.text import Text
 
-    seen: set[str] = set()
+    shown_ids: set[str] = set()
     with Live(Text("..."), console=_console(), auto_refresh=False) as live:
         while True:
             rows = await _rows(services, settings, replace(selection, ended=True, states=frozenset()))
-            rows = [row for row in rows if row.job_id in seen or selection.shows_state(row)]
-            seen |= {row.job_id for row in rows}
+            rows = [row for row in rows if row.job_id in shown_ids or selection.shows_state(row)]
+            shown_ids |= {row.job_id for row in rows}
             live.update(_page(rows, with_use=False) if rows else Text("No job is active."), refresh=True)
             if all(row.ended for row in rows):
                 return

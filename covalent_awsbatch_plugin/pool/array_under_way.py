@@ -188,7 +188,8 @@ class ArrayUnderWay:
                     await client.services.watcher.ended(self.handle.job_id, self.settings.poll_freq)
             except (TimeoutError, AWSBatchError):
                 pass  # the lifecycle rules delete what it still writes
-        client.cleanup.read(self.handle.job_id)
+        failed = any(call.end is not None and call.end.failed is not None for call in self.calls)
+        client.cleanup.read(self.handle.job_id, failed=failed)
 
     # ---- ends of calls ----------------------------------------------------------------------------------------------
     def _of_member(self, member: int) -> Sequence[Call]:

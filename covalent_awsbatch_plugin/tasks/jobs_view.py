@@ -23,7 +23,7 @@ HINT_HEADROOM = 1.3
 
 @dataclass(frozen=True)
 class Selection:
-    """Which jobs are shown. Empty fields do not limit; `since` is Unix seconds."""
+    """The selection of the jobs that are shown. Empty fields do not limit; `since` is Unix seconds."""
 
     ended: bool = False
     everyone: bool = False
@@ -87,7 +87,7 @@ async def _positions(services: Services, settings: Settings, rows: Iterable[JobR
 
 @dataclass
 class JobRecord:
-    """What the record knows of one job: its functions, its tasks' peak memory (bytes), and its tasks' run times."""
+    """The record of one job: its functions, its tasks' peak memory (bytes), and its tasks' run times."""
 
     functions: dict[str, None] = field(default_factory=dict)
     peak_bytes: int = 0
@@ -136,7 +136,7 @@ class Records:
 
 @dataclass(frozen=True)
 class Use:
-    """What jobs used: time by resources. `jobs` counts those whose times are known."""
+    """The use of resources by jobs, in hours. `jobs` counts those whose times are known."""
 
     jobs: int
     vcpu_hours: float

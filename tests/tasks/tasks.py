@@ -81,3 +81,8 @@ def say_three_and_kill_the_runner() -> None:
     time.sleep(0.1)
     os.kill(os.getppid(), 9)
     time.sleep(60)
+
+
+def divide(number: int) -> float:
+    print(f"divide({number})")
+    return number / 0
