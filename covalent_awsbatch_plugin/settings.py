@@ -299,8 +299,8 @@ class Settings(BaseModel):
     )
     keep_failed: bool = Field(
         True,
-        description="Keep image, definition and inputs of a failed task, for the command `replay`, until the command `clean`"
-        " or a lifecycle rule deletes them.",
+        description="Keep image, definition and inputs of a failed task, for the command `replay`, until the command"
+        " `clean` or a lifecycle rule deletes them.",
     )
     delete_definitions: bool = Field(
         True, description="Deregister a job's own job definition after its results were read."

@@ -107,7 +107,7 @@ class Job(Watched):
 class Seen(Watched):
     """A job whose state is told at each look."""
 
-    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    news: list[asyncio.Event] = field(default_factory=list)
     _error: Exception | None = None
 
     @property
@@ -117,17 +117,27 @@ class Seen(Watched):
 
     def fail(self, error: Exception) -> None:
         self._error = error
-        self._news.set()
+        for event in self.news:
+            event.set()
+
+    def listen(self) -> asyncio.Event:
+        """Return the event of one more listener; it is set now if an end is known."""
+        event = asyncio.Event()
+        self.news.append(event)
+        if not self.open:
+            event.set()
+        return event
 
     def tell(self) -> None:
         """Tell the state of this look."""
         if self.state:
-            self._news.set()
+            for event in self.news:
+                event.set()
 
-    async def next(self) -> JobState:
+    async def next(self, news: asyncio.Event) -> JobState:
         """Wait for the next look; return the newest state. Raises the error of `fail`."""
-        await self._news.wait()
-        self._news.clear()
+        await news.wait()
+        news.clear()
         if self._error:
             raise self._error
         assert self.state

@@ -87,17 +87,19 @@ class Watcher:
         Looks come at most `every` seconds apart, and sooner while jobs change. A consumer that takes long misses some.
         Raises the errors of `ended`.
         """
-        job = Seen(every)
-        self._seen[job_id] = job
+        job = self._seen.setdefault(job_id, Seen(every))
+        news = job.listen()
         self._start(job, every)
         try:
             while True:
-                state = await job.next()
+                state = await job.next(news)
                 yield state
                 if state.ended:
                     return
         finally:
-            del self._seen[job_id]
+            job.news.remove(news)
+            if not job.news:
+                self._seen.pop(job_id, None)
 
     def note_news(self) -> None:
         """Look again soon: whoever asked for states has found that something changed."""

@@ -143,7 +143,7 @@ class CallStarter:
         with self._lock:
             if key not in self.pools:
                 settings = self._options.settings(**changes)
-                self.pools[key] = BatchPool(f"lithops-{self._executor_id}-{len(self.pools)}", **settings.model_dump())
+                self.pools[key] = BatchPool(**settings.model_dump())
             return self.pools[key]
 
     def _new(self, letter: str, invocation: Invocation, count: int) -> list[ResponseFuture]:

@@ -8,32 +8,40 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from ..core.concurrency import side_by_side
-from ..errors import AWSBatchError, Cancelled, Lost, Raised
+from ..errors import AWSBatchError, Cancelled, Lost, NeverStarted, Raised
+from ..jobs.definition import job_name
 from ..jobs.description import JobState
 from ..jobs.resubmit import Failure, again
-from ..jobs.watched import has_begun
+from ..jobs.watched import FORGOTTEN_SECONDS, has_begun
 from ..runner.calls import outcomes_in, packed_calls
 from ..runner.protocol import envelope as env
 from ..settings import Settings
 from ..tasks.array_package import ArrayPackage, Member
 from ..tasks.array_results import ArrayResults, array_key
 from ..tasks.array_submission import submit_array
+from ..tasks.cleanup import leaves_no_job
 from ..tasks.client import Client, connect
 from ..tasks.inflight import Task
 from ..tasks.job_handle import JobHandle
-from ..tasks.results import Ended, NodeResult, collect, failures
+from ..tasks.reattach import artifacts_of
+from ..tasks.results import Ended, NodeResult, collect, failures, results_store
 from ..tasks.staging import exception_of
 from ..tasks.stuck import never_started
 from .call import Call, CallEnd
+from .earlier_array import NoEarlierJob, settle
+from .record import ArrayRecord, OpenRecord
 from .stored_value import StoredValue
 
 CANCEL_REASON = "Cancelled by the user of this BatchPool"
+OF_JOBS = ("tasks_per_job", "parallel_tasks", "memory", "time_limit")  # settings of a job that its results need
 ENDS_AT_ONCE = 16  # calls without a value whose logs are fetched at the same time
 _ENDS_WITHIN_SECONDS = 60  # of a terminated job, before its artifacts are cleaned up
 
@@ -43,7 +51,8 @@ class ArrayUnderWay:
     """An array of `calls`, `chunksize` of which run one after another in one member of the array.
 
     `on_end` is called for each call that has ended, and `again` with calls that shall be submitted again and their
-    settings. `handle` is known once the job is submitted. `folder` is for files of this user.
+    settings. `handle` is known once the job is submitted, and from the beginning for a job of an earlier process.
+    `folder` is for files of this user.
     """
 
     settings: Settings
@@ -52,12 +61,14 @@ class ArrayUnderWay:
     chunksize: int
     folder: Path
     on_end: Callable[[Call, CallEnd], None]
-    again: Callable[[Settings, Call], None]
-    note: Callable[[ArrayUnderWay, JobHandle], None] | None = None
+    again: Callable[[Settings, Call, int], None]
+    record: OpenRecord | None = None
     array_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     handle: JobHandle | None = None
     key: bytes = field(default=b"", repr=False)
     ended_by_us: bool = False
+    is_detached: bool = False
+    earlier: ArrayRecord | None = None
     _task: Task | None = None
     _client: Client | None = None
     _results: ArrayResults | None = None
@@ -110,6 +121,10 @@ class ArrayUnderWay:
             async with connect(self.settings) as client:
                 self._client = client
                 await self._run(client)
+        except NoEarlierJob:
+            for call in self.open_calls:
+                call.array = None
+                self.again(self.settings, call, self.chunksize)
         except Exception as error:  # noqa: BLE001 - every open call gets it, and none may wait for ever
             self._end_all(error)
         except BaseException as error:
@@ -119,19 +134,26 @@ class ArrayUnderWay:
             self.submitted.set()
 
     async def _run(self, client: Client) -> None:
-        if self.handle is None:
+        if self.earlier:
+            await self._find_earlier(client, self.earlier)
+        else:
             await self._submit(client)
         assert self.handle
         self.submitted.set()
         members = {self.member_of(call) for call in self.open_calls}
         self._results = ArrayResults(client, self.settings, self.handle, self.members, self.key, members, self._ended)
+        if self.earlier and await self._is_forgotten(client):
+            await self._results.read()
+            raise NoEarlierJob
         try:
             async with side_by_side() as self._group:
                 patience = self._group.create_task(self._give_up_after_patience(client))
                 await self._results.follow()
                 patience.cancel()
-        finally:
+        except NeverStarted:
             await self._clean_up(client)
+            raise
+        await self._clean_up(client)
 
     async def _submit(self, client: Client) -> None:
         self.key = array_key(await client.services.result_secret(), self.array_id)
@@ -139,16 +161,45 @@ class ArrayUnderWay:
         nodes = tuple((self.dispatch_id, call.number) for call in self.calls)
         self._task = Task(nodes, package=package, shares_jobs=False, tries=max(call.tries for call in self.calls))
         self._task.earlier_attempts = self.calls[0].earlier_attempts  # the same for all: `Engine._again`
-        self._task.note = self._noted
-        self._task.keeps_results = self.note is not None
+        since = time.time()
+        self._task.note = lambda handle: self._note(handle, since)
+        self._task.keeps_results = self.record is not None
         if not self.open_calls:
             self._task.cancel()
-        self.settings, self.handle = await submit_array(client, self.settings, self._task)
-        self._task = None
+        try:
+            self.settings, self.handle = await submit_array(client, self.settings, self._task)
+        except BaseException as error:
+            if self.record and self._task.handle is None and (leaves_no_job(error) or isinstance(error, Cancelled)):
+                self.record.note_gone(self.array_id)
+            raise
+        finally:
+            self._task = None
 
-    def _noted(self, handle: JobHandle) -> None:
-        if self.note:
-            self.note(self, handle)
+    def _note(self, handle: JobHandle, since: float) -> None:
+        """Note the array in a named pool's record: before its submission, and when its job is known."""
+        if self.record is None:
+            return
+        keys, numbers = b"".join(call.key for call in self.calls), tuple(call.number for call in self.calls)
+        job: dict[str, Any] = {name: getattr(self.settings, name) for name in OF_JOBS}
+        job["name"] = job_name([(self.dispatch_id, numbers[0])], max(call.tries for call in self.calls))
+        self.record.note_array(ArrayRecord(self.array_id, handle, keys, self.chunksize, numbers, job, since))
+
+    async def _find_earlier(self, client: Client, earlier: ArrayRecord) -> None:
+        """Find the job of an array that an earlier process submitted. Raises NoEarlierJob where none came of it."""
+        self.key = earlier.key or array_key(await client.services.result_secret(), self.array_id)
+        if not earlier.handle.is_at(await client.services.here()):
+            raise NoEarlierJob
+        if not earlier.settled and not earlier.gone:
+            await settle(client, self.settings, earlier, self.record)
+        if earlier.gone:
+            raise NoEarlierJob
+        self.handle = earlier.handle
+
+    async def _is_forgotten(self, client: Client) -> bool:
+        """Return whether AWS Batch has forgotten the job, as it does a week after its end: only the bucket is left."""
+        assert self.handle and self.earlier
+        state = (await client.services.backend.describe([self.handle.job_id])).get(self.handle.job_id)
+        return state is None and time.time() - self.earlier.since > FORGOTTEN_SECONDS
 
     def _packed(self) -> ArrayPackage:
         members, objects, uploads = list[Member](), {}, {}
@@ -182,14 +233,30 @@ class ArrayUnderWay:
 
     async def _clean_up(self, client: Client) -> None:
         assert self.handle
+        if self.is_detached:
+            return
         if self.ended_by_us:
             try:
                 async with asyncio.timeout(_ENDS_WITHIN_SECONDS):
                     await client.services.watcher.ended(self.handle.job_id, self.settings.poll_freq)
             except (TimeoutError, AWSBatchError):
                 pass  # the lifecycle rules delete what it still writes
+        if self.earlier:
+            await self._clean_up_earlier(client)
         failed = any(call.end is not None and call.end.failed is not None for call in self.calls)
         client.cleanup.read(self.handle.job_id, failed=failed)
+        if self.record:
+            self.record.note_over(self.array_id)
+
+    async def _clean_up_earlier(self, client: Client) -> None:
+        """Take over the artifacts of an earlier process's job once it has ended: other calls of it may need them."""
+        assert self.handle and self.earlier
+        state = (await client.services.backend.describe([self.handle.job_id])).get(self.handle.job_id)
+        if self.earlier.over or (state and not state.ended):
+            return
+        store = await results_store(client.services, self.settings, self.handle)
+        artifacts = replace(artifacts_of(self.settings, store, self.handle, ()), prefix="")
+        await client.cleanup.taken_over((self.handle.job_id,), artifacts)
 
     # ---- ends of calls ----------------------------------------------------------------------------------------------
     def _of_member(self, member: int) -> Sequence[Call]:
@@ -274,12 +341,14 @@ class ArrayUnderWay:
         """End a call without a value, or have it submitted again where the settings say so."""
         changed = again(self.settings, [failure], call.tries)
         if changed is None or self.ended_by_us:
+            if self.record:
+                self.record.note_failed(self.array_id, [call.index])
             self.on_end(call, end)
             return
         call.tries += 1
         call.earlier_attempts += ended.attempts
         call.array = None
-        self.again(changed, call)
+        self.again(changed, call, 1)
 
     def _end_all(self, error: BaseException) -> None:
         for call in self.open_calls:
@@ -340,6 +409,15 @@ class ArrayUnderWay:
         if not set(self.open_calls).difference(ended):
             self.ended_by_us = True
         return ended
+
+    async def ask_if_begun(self, call: Call) -> bool:
+        """Return whether a call's container has started; AWS Batch is asked if some of the array have."""
+        if self.has_begun(call):
+            return True
+        state = self._client and self.handle and self._client.services.watcher.state_of(self.handle.job_id)
+        if not state or not has_begun(state):
+            return False
+        return not await self._unbegun([str(self.job_id_of(call))])
 
     async def _unbegun(self, job_ids: Iterable[str]) -> list[str]:
         """Return the jobs whose container has not started, as AWS Batch tells now."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
+import os
 import shutil
 import tempfile
 import threading
@@ -28,9 +30,13 @@ from .argument_checks import check_count, check_function, check_name, check_seco
 from .background_loop import background_loop
 from .call import NO_FUNCTION, Call, CallEnd, Listener
 from .call_future import CallFuture
-from .engine import Engine, Kind
+from .engine import Counts, Engine, Kind
+from .identity import CallKeys
+from .record import OpenRecord, import_record
 from .staged_calls import CallPickler
 from .started_map import StartedMap, values
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,31 +49,55 @@ _opening = threading.Lock()
 class BatchPool(futures.Executor):
     """An executor of `concurrent.futures` whose calls run as AWS Batch jobs; no Covalent and no server are needed.
 
-    `name` begins the names of its jobs. Every setting is a keyword argument; a missing one is taken from
-    `[executors.awsbatch]` of Covalent's config file, and then from its default. Use the pool as a context manager:
-    leaving it waits for all calls, and leaving it by an exception or Ctrl-C ends their jobs. A pool that is never left
-    or shut down leaves its jobs running when the program ends.
+    A pool with a `name` is found again: the same script, run by another process of this user, reads the results that
+    are there, watches the jobs that run and submits only new calls. Its results stay in the bucket. At most
+    `max_workers` calls run at once.
+
+    Every setting is a keyword argument; a missing one is taken from `[executors.awsbatch]` of Covalent's config file,
+    and then from its default. Use the pool as a context manager: leaving it waits for all calls, and leaving it by an
+    exception or Ctrl-C ends their jobs. A pool that is never left or shut down leaves its jobs running when the program
+    ends.
 
     Raises SettingError for a wrong setting, and ValueError for a name with characters other than letters, digits, - and
     _.
     """
 
-    def __init__(self, name: str = "pool", *, max_workers: int | None = None, **settings: Any) -> None:
-        check_name(name)
+    def __init__(self, name: str | None = None, *, max_workers: int | None = None, **settings: Any) -> None:
+        if name is not None:
+            check_name(name)
         check_count("max_workers", max_workers, may_be_none=True)
         values = {key: value for key, value in section().items() if key in SETTING_NAMES}
         own = Given(anchored_existing(settings, Path.cwd()), "by BatchPool(...)")
         self.settings = resolve(own, Given(values, f"in [executors.awsbatch] of {config_file()}"))
-        self.name, self._most = name, max_workers
-        self._dispatch_id = f"{name}-{uuid.uuid4().hex[:12]}"
+        self.name, self._most = name or "", max_workers
         self._folder = Path(tempfile.mkdtemp(prefix="covalent-awsbatch-"))
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._loop = background_loop()
+        self._opening = threading.Lock()
+        self._engine: Engine | None = None
+        self._record: OpenRecord | None = None
+        self._keys = CallKeys(log.warning)
         self._numbers = itertools.count()
         self._closed = False
-        self.engine = Engine(self._dispatch_id, self._folder, self._loop, max_workers)
         with _opening:
             _open_pools.add(self)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the pool, made at the first use. Raises PoolInUse where another process has its name."""
+        return self._open()
+
+    def _open(self) -> Engine:
+        with self._opening:
+            if self._engine is None:
+                dispatch_id = f"pool-{uuid.uuid4().hex[:12]}"
+                if self.name:
+                    self._record = OpenRecord(self.name)
+                    weakref.finalize(self, self._record.close)
+                    dispatch_id = self._record.record.dispatch_id
+                    self._numbers = itertools.count(self._record.record.next_number)
+                self._engine = Engine(dispatch_id, self._folder, self._loop, self._most, self._record)
+            return self._engine
 
     @property
     def _max_workers(self) -> int:
@@ -75,9 +105,9 @@ class BatchPool(futures.Executor):
         return self._most or self.settings.max_array_size
 
     def __repr__(self) -> str:
-        counts = self.engine.counts
+        counts = self._engine.counts if self._engine else Counts(0, 0, 0, 0)
         state = "shut down" if self._closed else f"{counts.waiting + counts.under_way} calls under way"
-        return f"<BatchPool {self.name}: {state}, queue {self.settings.batch_queue or '(not set)'}>"
+        return f"<BatchPool {self.name or '(no name)'}: {state}, queue {self.settings.batch_queue or '(not set)'}>"
 
     # ---- the executor's own methods ---------------------------------------------------------------------------------
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> CallFuture[T]:
@@ -139,14 +169,62 @@ class BatchPool(futures.Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accept no more calls. `cancel_futures` cancels those that have not begun; `wait` waits for all others."""
         self._closed = True
-        if cancel_futures:
+        if cancel_futures and self._engine:
             self._loop.run(self.engine.end_unbegun(self.engine.open_calls))
-        if wait:
-            self._loop.run(self.engine.join())
-            with _opening:
-                _open_pools.discard(self)
-                if not _open_pools:
-                    self._loop.run(close_shared())
+        if not self._engine:
+            self._close()
+        elif wait:
+            self._loop.run(self._engine.join())
+            self._close()
+        else:
+            self._loop.start(self._engine.join()).add_done_callback(lambda _: self._release())
+
+    def detach(self) -> None:
+        """Leave the jobs running and end this pool: a pool of the same name finds their calls again.
+
+        Futures and iterators of open calls raise Cancelled. Calls that are in no job yet are not submitted. Raises
+        RuntimeError for a pool without a name, whose jobs nobody would find.
+        """
+        if not self.name:
+            raise RuntimeError("Only a pool with a name can be detached: nobody would find the jobs of this one.")
+        self._closed = True
+        if self._engine:
+            self._loop.run(self._engine.detach())
+        self._close()
+
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Write all that another machine needs to find the pool's calls: `BatchPool.load` reads it there.
+
+        The file holds the keys that authenticate the results, and only its owner can read it (mode 0600): whoever has
+        it and the bucket can forge results. Raises RuntimeError for a pool without a name, StagingError.
+        """
+        if not self.name:
+            raise RuntimeError("Only a pool with a name can be exported.")
+        self._open()
+        assert self._record
+        self._record.export(Path(path))
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], name: str | None = None, *, max_workers: int | None = None, **settings: Any
+    ) -> Self:
+        """Return a pool with the calls of an exported one, under its name or another that is new on this machine.
+
+        Raises PoolInUse where a pool of this name is on this machine, UnknownFormat, StagingError.
+        """
+        return cls(import_record(Path(path), name), max_workers=max_workers, **settings)
+
+    def _close(self) -> None:
+        self._release()
+        with _opening:
+            _open_pools.discard(self)
+            if not _open_pools:
+                self._loop.run(close_shared())
+
+    def _release(self) -> None:
+        """Let other processes use a pool of this name."""
+        if self._record:
+            self._record.close()
 
     # ---- beyond it --------------------------------------------------------------------------------------------------
     def cancel(self, *calls: CallFuture[Any]) -> None:
@@ -164,7 +242,7 @@ class BatchPool(futures.Executor):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if kind is not None:
+        if kind is not None and not self._closed:
             self.cancel()
         self.shutdown(wait=True, cancel_futures=kind is not None)
 
@@ -186,6 +264,7 @@ class BatchPool(futures.Executor):
         self, pickler: CallPickler, args: Sequence[Any], kwargs: Mapping[str, Any], listener: Listener
     ) -> Call:
         """Return the record of a call. What can't be pickled is an error of this call alone, which has ended then."""
+        self._open()  # the record tells the number of the next call
         try:
             function, staged = pickler.pickled, pickler.stage(args, kwargs)
         except (NotPicklable, StagingError) as error:
@@ -193,7 +272,11 @@ class BatchPool(futures.Executor):
             call.end = CallEnd(failed=error)
             listener.ended(call)
             return call
-        return Call(function, staged.data, staged.shared, next(self._numbers), listener)
+        key = b""
+        if self.name:
+            pickler.identity = pickler.identity or self._keys.of_function(pickler.function)
+            key = self._keys.of_call(pickler.identity, args, kwargs)
+        return Call(function, staged.data, staged.shared, next(self._numbers), listener, key)
 
     def start(self, calls: Sequence[Call], chunksize: int = 1, *, lingers: bool = False) -> None:
         """Start calls; those that linger wait a moment for others. Raises RuntimeError after `shutdown`."""

@@ -86,6 +86,15 @@ class Listener(Protocol):
         ...
 
 
+class _Nobody:
+    def ended(self, call: Call) -> None:
+        """Nothing waits for the call."""
+
+
+NOBODY = _Nobody()  # of the other calls of an array that an earlier process submitted
+NOT_ASKED_FOR = CallEnd()
+
+
 class Array(Protocol):
     """The array of a call, as far as the call knows it."""
 

@@ -39,11 +39,16 @@ class CallFuture(Future[T]):
     @property
     def state(self) -> str:
         """One of PENDING, SUBMITTED, RUNNING, SUCCEEDED, FAILED and CANCELLED."""
-        return self.call.state
+        return "RUNNING" if self.call.state == "SUBMITTED" and self.running() else self.call.state
 
     def running(self) -> bool:
-        """Return whether the call's container was seen to run and the call has not ended."""
-        return self.call.state == "RUNNING"
+        """Return whether the call's container was seen to run and the call has not ended.
+
+        AWS Batch is asked where only some containers of the array have begun.
+        """
+        if self.call.state in ("PENDING", "RUNNING") or self.done() or self._loop.is_current:
+            return self.call.state == "RUNNING"
+        return self._loop.run(self._engine.has_begun(self.call)) and not self.done()
 
     def cancel(self) -> bool:
         """End the job of a call that has not begun; return whether the function is never called.

@@ -20,9 +20,10 @@ from typing import NamedTuple
 from ..core.files import atomic_write
 from ..errors import Cancelled
 from ..settings import Settings
-from .array_under_way import CANCEL_REASON, ArrayUnderWay
+from .array_under_way import CANCEL_REASON, OF_JOBS, ArrayUnderWay
 from .background_loop import BackgroundLoop
-from .call import Call, CallEnd
+from .call import NO_FUNCTION, NOBODY, NOT_ASKED_FOR, Call, CallEnd
+from .record import ArrayRecord, OpenRecord
 
 _MIB = 1024 * 1024
 
@@ -62,9 +63,16 @@ class Counts(NamedTuple):
 class Engine:
     """The calls of one pool. `max_workers` is how many may run at once, None for no limit."""
 
-    def __init__(self, dispatch_id: str, folder: Path, loop: BackgroundLoop, max_workers: int | None = None) -> None:
+    def __init__(
+        self,
+        dispatch_id: str,
+        folder: Path,
+        loop: BackgroundLoop,
+        max_workers: int | None = None,
+        record: OpenRecord | None = None,
+    ) -> None:
         self.dispatch_id, self._folder, self._loop = dispatch_id, folder, loop
-        self._max_workers = max_workers
+        self._max_workers, self._record = max_workers, record
         self._waiting: dict[tuple[str, int, str], _Waiting] = {}
         self.arrays: set[ArrayUnderWay] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -97,7 +105,9 @@ class Engine:
 
     def _start(self, kind: Kind, calls: Sequence[Call], *, lingers: bool) -> None:
         waiting = self._waiting.setdefault(kind.key, _Waiting(kind))
-        waiting.calls.extend(calls)
+        waiting.calls.extend(self._attach(kind, calls) if self._record else calls)
+        if not waiting.calls:
+            return
         linger = kind.settings.array_linger if lingers and waiting.lingers else 0
         waiting.lingers = lingers
         if linger and len(waiting.calls) < self._capacity(kind):
@@ -105,6 +115,37 @@ class Engine:
                 waiting.linger = asyncio.get_running_loop().call_later(linger, self._flush, waiting)
             return
         self._flush(waiting)
+
+    def _attach(self, kind: Kind, calls: Sequence[Call]) -> list[Call]:
+        """Have the jobs of earlier processes watched for calls that they run or ran; return the other calls."""
+        assert self._record
+        anew: list[Call] = []
+        found: dict[str, tuple[ArrayRecord, list[tuple[int, Call]]]] = {}
+        for call in calls:
+            array, index = self._record.places.pop(call.key, (None, 0))
+            if array is None:
+                anew.append(call)
+            else:
+                found.setdefault(array.array_id, (array, []))[1].append((index, call))
+        for array, places in found.values():
+            self._begin_earlier(kind.settings, array, places)
+        return anew
+
+    def _begin_earlier(self, settings: Settings, array: ArrayRecord, places: Sequence[tuple[int, Call]]) -> None:
+        numbers = array.numbers
+        calls = [Call(NO_FUNCTION, b"", (), number, NOBODY) for number in numbers]
+        for call in calls:
+            call.end = NOT_ASKED_FOR
+        for index, call in places:
+            call.number = numbers[index]
+            calls[index] = call
+        self._run_array(
+            ArrayUnderWay(
+                settings.model_copy(update={name: array.job[name] for name in OF_JOBS if name in array.job}),
+                self.dispatch_id, calls, array.chunksize, self._folder, self._ended, self._again, self._record,
+                array_id=array.array_id, earlier=array,
+            )
+        )  # fmt: skip
 
     def _capacity(self, kind: Kind) -> int:
         """Return the most calls that one array of this kind can run."""
@@ -144,10 +185,13 @@ class Engine:
 
     def _begin(self, kind: Kind, calls: list[Call]) -> None:
         array = ArrayUnderWay(
-            kind.settings, self.dispatch_id, calls, kind.chunksize, self._folder, self._ended, self._again
+            kind.settings, self.dispatch_id, calls, kind.chunksize, self._folder, self._ended, self._again, self._record
         )
+        self._run_array(array)
+
+    def _run_array(self, array: ArrayUnderWay) -> None:
         self.arrays.add(array)
-        self._under_way += len(calls)
+        self._under_way += len(array.open_calls)
         task = asyncio.get_running_loop().create_task(self._run(array))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -172,10 +216,10 @@ class Engine:
             for waiting in list(self._waiting.values()):
                 self._flush(waiting)
 
-    def _again(self, settings: Settings, call: Call) -> None:
+    def _again(self, settings: Settings, call: Call, chunksize: int) -> None:
         """Submit a call again, in another array; calls of one moment share it."""
         self._under_way -= 1
-        kind = Kind(settings, 1, f"try {call.tries} after {call.earlier_attempts} attempts")
+        kind = Kind(settings, chunksize, f"try {call.tries} after {call.earlier_attempts} attempts")
         waiting = self._waiting.setdefault(kind.key, _Waiting(kind))
         waiting.calls.append(call)
         if waiting.linger is None:
@@ -212,6 +256,10 @@ class Engine:
                 by_array.setdefault(call.array, []).append(call)
         await asyncio.gather(*(array.end(mine) for array, mine in by_array.items()))
 
+    async def has_begun(self, call: Call) -> bool:
+        """Return whether the call's container has started, as AWS Batch tells now where the last look does not."""
+        return isinstance(call.array, ArrayUnderWay) and await call.array.ask_if_begun(call)
+
     async def end_unbegun(self, calls: Iterable[Call]) -> list[Call]:
         """End those of the calls whose container has surely not started; return them: their function never runs."""
         open_calls = {call for call in calls if call.end is None}
@@ -225,6 +273,21 @@ class Engine:
         for call in ended:
             self._ended(call, _never_ran())
         return ended
+
+    async def detach(self) -> None:
+        """Leave all jobs running and watch them no more; every open call ends here, without a result.
+
+        Submissions under way are waited for; calls that no array has yet are not submitted.
+        """
+        for array in set(self.arrays):
+            await array.submitted.wait()
+            array.is_detached = True
+        for call in self.open_calls:
+            self._ended(call, CallEnd(failed=Cancelled("The pool was detached; the jobs that it submitted go on.")))
+        tasks = set(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def join(self) -> None:
         """Wait until the arrays under way have ended and their artifacts are given to the clean-up."""

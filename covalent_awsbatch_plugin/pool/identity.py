@@ -19,7 +19,9 @@ import math
 import pathlib
 import struct
 import sys
+import threading
 import types
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -298,3 +300,40 @@ def is_own_module(name: str) -> bool:
         return False
     file = getattr(sys.modules.get(top), "__file__", None)
     return bool(file) and not _INSTALLED & set(pathlib.Path(str(file)).parts)
+
+
+class CallKeys:
+    """The identities of a pool's calls: function, arguments, and how many equal calls came before.
+
+    A function or an argument without a canonical form goes by its position among such calls; `warn` is then called
+    once, with a sentence that says so.
+    """
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        self._warn, self._warned = warn, False
+        self._equal: Counter[bytes] = Counter()
+        self._lock = threading.Lock()
+
+    def of_function(self, function: Any) -> bytes:
+        """Return the identity of a function; by its name where it has no other."""
+        return self._of(function, b"function " + str(getattr(function, "__qualname__", type(function))).encode())
+
+    def of_call(self, function: bytes, args: Any, kwargs: Any) -> bytes:
+        """Return the identity of the next call of a function with the identity `function`."""
+        arguments = self._of((tuple(args), dict(kwargs)), b"arguments")
+        with self._lock:
+            before = self._equal[function + arguments]
+            self._equal[function + arguments] += 1
+        return _digest(function + arguments + b"%d" % before)
+
+    def _of(self, value: Any, instead: bytes) -> bytes:
+        try:
+            return identity(value)
+        except NoIdentity as error:
+            if not self._warned:
+                self._warned = True
+                self._warn(
+                    f"Some calls have no identity of their own, for they involve {error}: after a restart they are "
+                    "found again by their position among such calls, so keep the order of the inputs."
+                )
+            return _digest(instead)

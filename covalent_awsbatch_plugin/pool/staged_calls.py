@@ -63,6 +63,7 @@ class CallPickler:
         self._pickled: PickledFunction | None = None
         self._known: OrderedDict[int, tuple[Any, SharedObject]] = OrderedDict()  # by id; the object stays alive
         self.big_function: SharedObject | None = None
+        self.identity = b""  # set by a pool with a name
 
     @property
     def pickled(self) -> PickledFunction:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _CHUNK = 8 * 1024 * 1024
 _MAX_PARTS = 10_000  # of a multipart upload: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 _AT_ONCE = 6  # chunks under way: 48 MiB of memory at most
-_TRIES, _TRIES_S = 6, 10.0  # of the client for one request
+_TRIES, _TRIES_S = 6, 10.0  # of the client for one request, whatever `give_up_s`: they bridge a single failure
 _LONGEST_PAUSE_S = 8.0
 _SILENCE_S = 30.0
 
@@ -82,15 +82,15 @@ class S3:
                 config=settings.config(),  # type: ignore[arg-type]
                 client_options={
                     "allow_http": settings.endpoint.startswith("http://"),
-                    "read_timeout": f"{min(_SILENCE_S, give_up_s):.0f}s",
+                    "read_timeout": f"{min(_SILENCE_S, max(_TRIES_S, give_up_s)):.0f}s",
                     "timeout": "15min",
                 },
                 retry_config={
                     "max_retries": _TRIES,
-                    "retry_timeout": datetime.timedelta(seconds=min(_TRIES_S, give_up_s)),
+                    "retry_timeout": datetime.timedelta(seconds=_TRIES_S),
                     "backoff": {
                         "init_backoff": datetime.timedelta(seconds=0.1),
-                        "max_backoff": datetime.timedelta(seconds=min(_LONGEST_PAUSE_S, give_up_s)),
+                        "max_backoff": datetime.timedelta(seconds=_LONGEST_PAUSE_S),
                         "base": 2,
                     },
                 },

@@ -69,6 +69,10 @@ class ArrayResults:
             if not self.open:
                 return
 
+    async def read(self) -> None:
+        """Call `on_end` for each open member that has left a value; AWS Batch is not asked."""
+        await self._read_new(await results_store(self.client.services, self.settings, self.handle))
+
     async def _look(self, store: Store, state: JobState) -> bool:
         """Find the members that have ended; return whether some of an ended array are not told yet."""
         ended = self._ended_jobs(state)

@@ -62,6 +62,7 @@ class Client:
 
     def __init__(self, services: Services) -> None:
         self.services = services
+        self._last_fitted: tuple[Settings, JobPlacement, Settings] | None = None
         self.cleanup = Cleanup(services)
         self.canceller = JobCanceller(services, self.cleanup)
         self.base_images = BaseImages(services)
@@ -211,10 +212,13 @@ class Client:
             self.cleanup.release(key)
 
     async def _fitted(self, settings: Settings, placement: JobPlacement) -> Settings:
-        """Return the settings with a size that the queue can run, asked once. Raises SettingError if there is none."""
-        return await self.services.cached(
-            ("fitted", settings, placement), lambda: fitted_to_queue(self.services, settings, placement)
-        )
+        """Return the settings with a size that the queue can run. Raises SettingError if there is none.
+
+        The tasks of a workflow mostly share their settings: the last answer alone is remembered.
+        """
+        if self._last_fitted is None or self._last_fitted[:2] != (settings, placement):
+            self._last_fitted = settings, placement, await fitted_to_queue(self.services, settings, placement)
+        return self._last_fitted[2]
 
     async def upload(self, settings: Settings, resources: ResolvedResources, key: str, path: Path) -> None:
         """Upload an object that is not there yet; of tasks with the same object the first one uploads it."""

@@ -1,13 +1,13 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""One offline AWS, and the two doors to it: Covalent's executor and BatchPool."""
+"""The two doors to the offline AWS: Covalent's executor and BatchPool."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ class PoolDoor(Door):
     async def start(
         self, calls: Sequence[tuple[Function, tuple[Any, ...]]], **settings: Any
     ) -> list[asyncio.Future[Any]]:
-        pool = BatchPool(f"door-{next(_numbers)}", **{**self._settings, **settings})
+        pool = BatchPool(**{**self._settings, **settings})
         self._pools.append(pool)
         started = [pool.submit(function, *args) for function, args in calls]
         waited = [asyncio.ensure_future(asyncio.to_thread(future.result)) for future in started]
@@ -91,14 +91,6 @@ class PoolDoor(Door):
     async def close(self) -> None:
         for pool in self._pools:
             await asyncio.to_thread(pool.shutdown)
-
-
-@pytest.fixture(scope="session")
-def offline_aws() -> Iterator[LocalAWS]:
-    aws = LocalAWS(engine="process", slots=4)
-    asyncio.run(aws.__aenter__())
-    yield aws
-    asyncio.run(aws.__aexit__(None, None, None))
 
 
 @pytest.fixture

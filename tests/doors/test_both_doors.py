@@ -123,7 +123,7 @@ async def test_auto_brings_what_the_function_imports_and_not_covalent(door: Door
 
 async def test_a_task_has_a_place_for_its_state(door: Door, world: World) -> None:
     prefix = await door.value(state_prefix)
-    assert str(prefix).startswith(f"s3://{world.aws.section()['s3_bucket_name']}/covalent-awsbatch/results/door-")
+    assert str(prefix).startswith(f"s3://{world.aws.section()['s3_bucket_name']}/covalent-awsbatch/results/")
 
 
 async def test_what_cannot_be_pickled_is_told_with_its_reason(door: Door) -> None:

@@ -178,7 +178,7 @@ def _set_faults(world: World, end: End, dispatch_id: str) -> None:
 async def _end_of_call(world: World, end: End) -> Ended:
     """The same through a pool: its error is the user's own exception where there is one."""
     settings = world.settings(**end.settings)
-    pool = BatchPool(end.dispatch_id, **settings.model_dump())
+    pool = BatchPool(**settings.model_dump())
     _set_faults(world, end, pool._dispatch_id)
     future = pool.submit(end.function, *end.args)
     if end.cancelled:

@@ -1,11 +1,10 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""One offline AWS for all tests of this folder, and executors under Lithops' names that lead to it."""
+"""Executors under Lithops' names that lead to the offline AWS."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,14 +17,6 @@ from covalent_awsbatch_plugin.local import LocalAWS
 from tests.tasks.small_world import World
 
 Executors = Callable[..., FunctionExecutor]
-
-
-@pytest.fixture(scope="session")
-def offline_aws() -> Iterator[LocalAWS]:
-    aws = LocalAWS(engine="process", slots=4, grace_s=1)
-    asyncio.run(aws.__aenter__())
-    yield aws
-    asyncio.run(aws.__aexit__(None, None, None))
 
 
 @pytest.fixture

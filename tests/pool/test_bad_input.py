@@ -99,7 +99,7 @@ def test_wrong_options_are_named_before_anything_is_sent(
         (("a",), {"memory": -1}, SettingError, "memory"),
         (("a",), {"environment": 5}, SettingError, "environment"),
         (("a",), {"payload": "disk"}, SettingError, "payload"),
-        (("a",), {"batch_que": "q"}, SettingError, "batch_que.*batch_queue"),
+        (("a",), {"batch_que": "q"}, SettingError, r"no setting `batch_que`, given by BatchPool(.|\n)*`batch_queue`"),
     ],
 )
 def test_wrong_names_and_settings_are_named(
