@@ -52,6 +52,7 @@ for slice_ in ALLOWED.keys() - {"runner", "__init__"}:
 OUTSIDE = {
     "covalent": {"awsbatch"},
     "click": {"cli"},
+    "rich": {"cli"},
     "pydantic": {"awsbatch", "settings", "infra"},
     "aioboto3": {"aws/profile.py", "aws/session.py", "local"},
     "aiobotocore": {"aws/profile.py", "aws/session.py", "local"},
@@ -101,6 +102,7 @@ PURE = (
     "dependencies/user_code_rules.py",
     "jobs/definition.py",
     "jobs/description.py",
+    "jobs/job_rows.py",
     "jobs/instance_types.py",
     "jobs/resources.py",
     "jobs/attempts.py",

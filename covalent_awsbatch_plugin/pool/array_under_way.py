@@ -243,7 +243,8 @@ class ArrayUnderWay:
                 pass  # the lifecycle rules delete what it still writes
         if self.earlier:
             await self._clean_up_earlier(client)
-        client.cleanup.read(self.handle.job_id)
+        failed = any(call.end is not None and call.end.failed is not None for call in self.calls)
+        client.cleanup.read(self.handle.job_id, failed=failed)
         if self.record:
             self.record.note_over(self.array_id)
 
