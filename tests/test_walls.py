@@ -32,6 +32,7 @@ ROWS = (
     ("jobs",),
     ("tasks",),
     ("infra",),
+    ("check",),
     ("awsbatch", "pool"),
     ("cli",),
 )
@@ -97,6 +98,9 @@ PURE = (
     "jobs/resubmit.py",
     "jobs/outcomes/",
     "runner/protocol/payload.py",
+    "check/plan.py",
+    "check/record_model.py",
+    "check/scrubber.py",
     "infra/checks.py",
     "infra/deployer_policy.py",
     "infra/stack_names.py",
