@@ -94,9 +94,8 @@ async def _last_line(bench: Workbench, trial: Trial) -> tuple[int, int, float]:
     record = await bench.until(trial.job_id, lambda job: job.get("status") in ("SUCCEEDED", "FAILED"))
     container: Mapping[str, Any] = record.get("container") or {}
     code, stream = container.get("exitCode"), container.get("logStreamName")
-    expect(
-        isinstance(code, int), f"DescribeJobs has no exit code of the container that died: {record.get('statusReason')}"
-    )
+    if not isinstance(code, int):
+        raise CheckFailed(f"DescribeJobs has no exit code of the container that died: {record.get('statusReason')!r}")
     expect(bool(stream), f"DescribeJobs names no log stream of the job {trial.job_id}")
     stopped = float(record.get("stoppedAt") or time.time() * 1000) / 1000
     logs = Logs(bench.aws, bench.base.batch_job_log_group_name)
@@ -110,7 +109,7 @@ async def _last_line(bench: Workbench, trial: Trial) -> tuple[int, int, float]:
             )
         bench.progress(f"{bench.check}: the log has no last line yet")
         await asyncio.sleep(BLIND_LOG_S)
-    return int(code), len(record.get("attempts") or ()), max(0.0, time.time() - stopped)
+    return code, len(record.get("attempts") or ()), max(0.0, time.time() - stopped)
 
 
 async def big_objects(bench: Workbench) -> Evidence:

@@ -8,6 +8,7 @@ The fields are those of https://docs.aws.amazon.com/batch/latest/APIReference/AP
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -151,7 +152,7 @@ def _name(expected: Any) -> str:
 
 def _disorder(record: Mapping[str, Any], kind: str) -> Iterator[Difference]:
     names = [name for name in ("createdAt", "startedAt", "stoppedAt") if isinstance(record.get(name), int)]
-    for earlier, later in zip(names, names[1:], strict=False):
+    for earlier, later in itertools.pairwise(names):
         if record[earlier] > record[later]:
             yield Difference(kind, later, ORDER, f"it is before {earlier}")
 

@@ -71,7 +71,7 @@ class Scrubber:
         return value
 
     def record(self, value: Any, field: str = "") -> Any:
-        """Return a job's record: numbers, booleans, AWS's own words and scrubbed sentences; any other text is hidden."""
+        """Return a job's record: numbers, booleans, AWS's words, scrubbed sentences; any other text is hidden."""
         if isinstance(value, Mapping):
             if field in _OWN_KEYS:
                 return {"<number of keys>": len(value)}

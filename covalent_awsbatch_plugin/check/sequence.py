@@ -34,7 +34,7 @@ from .workbench import CheckFailed, Workbench
 COMMAND_PATIENCE_S = 60.0  # for an outage: somebody waits at a terminal, and the check can go on later
 TIDY_S = 60.0  # for the removal of what a stopped run has left
 JOBS: Mapping[str, Callable[[Workbench], Awaitable[Evidence]]] = {
-    "one-task": job_checks.one_task,
+    "task": job_checks.one_task,
     "array": job_checks.array,
     "big-objects": job_checks.big_objects,
     "payload-s3": job_checks.payload_s3,

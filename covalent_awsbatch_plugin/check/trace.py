@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..aws.ecr import registry_of
-from ..aws.session import AWS
 from ..aws.s3 import Store
+from ..aws.session import AWS
 from ..iam import ecr_repository
 from ..jobs.definition import JOB_NAME_BEGINS
 from ..jobs.description import ENDED

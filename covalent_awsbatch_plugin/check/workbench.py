@@ -167,7 +167,7 @@ class Workbench:
         record: Mapping[str, Any] = {}
         try:
             async with asyncio.timeout(self.patience):
-                while not wanted(record := await self.record(job_id)):
+                while not wanted(record := await self.record(job_id)):  # noqa: ASYNC110 - AWS tells nobody
                     await asyncio.sleep(every_s or min(self.base.poll_freq, 2))
         except TimeoutError:
             status = record.get("status", "unknown to DescribeJobs")
@@ -185,7 +185,7 @@ class Workbench:
         try:
             await self.client.services.backend.terminate(trial.job_id, "The check that started it was stopped")
             async with asyncio.timeout(ENDING_S):
-                while not await self._has_ended(trial.job_id):
+                while not await self._has_ended(trial.job_id):  # noqa: ASYNC110 - AWS tells nobody
                     await asyncio.sleep(min(self.base.poll_freq, 2))
         except (AWSBatchError, TimeoutError) as error:
             self.progress(f"job {trial.job_id} may still run: {error}")

@@ -47,7 +47,7 @@ def check(only: Sequence[str], yes: bool, again: bool, record: Path | None, pati
 
     \b
       covalent-awsbatch check
-      covalent-awsbatch check --only one-task,array
+      covalent-awsbatch check --only task,array
       covalent-awsbatch check --yes --json record.json    # the record can be sent to the project: docs/check.md
 
     Exit codes: 0 no check failed, 1 a check failed, 2 the command can't begin, 130 stopped by Ctrl-C, 143 by SIGTERM.
