@@ -144,7 +144,7 @@ def _write(
     trial: Settings,
     chosen: Sequence[plan.Check],
 ) -> None:
-    from ..check.record import own_names, run_record
+    from ..check.check_record import own_names, run_record
 
     names = own_names(trial, state.account, state.caller)
     for kind, own in own_names(settings).items():
