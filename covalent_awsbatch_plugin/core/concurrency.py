@@ -125,12 +125,14 @@ def _all_in_one(wrong: list[BaseException]) -> BaseException:
 # Calls at once, and the seconds after which as many more may start. Batch's 50/s are shared by all its operations: 40
 # are for submitting and describing, and 10 for TerminateJob, so that a cancel never waits behind thousands of requests.
 # https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html
-# https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html (GetLogEvents: 10/s)
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html (GetLogEvents: 10/s,
+# FilterLogEvents: 5/s)
 # https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html (PutImage, a manifest's PUT: 10/s)
 _LANES = {
     "batch": (10, 0.25),
     "batch:TerminateJob": (5, 0.5),
     "logs": (4, 0.5),
+    "logs:FilterLogEvents": (4, 2.0),
     "registry:PutManifest": (2, 0.25),
 }
 GROWTH = 0.01  # share of a lane's full rate that each call restores: fifty calls double a halved rate

@@ -160,10 +160,10 @@ class ArrayUnderWay:
         package = await client.services.in_thread(self._packed)
         nodes = tuple((self.dispatch_id, call.number) for call in self.calls)
         self._task = Task(nodes, package=package, shares_jobs=False, tries=max(call.tries for call in self.calls))
-        if self.record:
-            since = time.time()
-            self._task.note = lambda handle: self._note(handle, since)
-            self._task.keeps_results = True
+        self._task.earlier_attempts = self.calls[0].earlier_attempts  # the same for all: `Engine._again`
+        since = time.time()
+        self._task.note = lambda handle: self._note(handle, since)
+        self._task.keeps_results = self.record is not None
         if not self.open_calls:
             self._task.cancel()
         try:
@@ -176,8 +176,9 @@ class ArrayUnderWay:
             self._task = None
 
     def _note(self, handle: JobHandle, since: float) -> None:
-        """Note the array in the pool's record: before its submission, and when its job is known."""
-        assert self.record
+        """Note the array in a named pool's record: before its submission, and when its job is known."""
+        if self.record is None:
+            return
         keys, numbers = b"".join(call.key for call in self.calls), tuple(call.number for call in self.calls)
         job: dict[str, Any] = {name: getattr(self.settings, name) for name in OF_JOBS}
         job["name"] = job_name([(self.dispatch_id, numbers[0])], max(call.tries for call in self.calls))
@@ -272,7 +273,7 @@ class ArrayUnderWay:
         if task.outcome == env.RAISED and {env.ERROR, env.EXCEPTION} <= parts.keys():
             (failure,) = failures(self.settings, ended)
             text = parts[env.ERROR].decode(errors="replace")
-            self._fail(calls[0], failure, CallEnd(parts[env.EXCEPTION], failure.error, text))
+            self._fail(calls[0], failure, CallEnd(parts[env.EXCEPTION], failure.error, text), ended)
         elif task.outcome != env.RETURNED or output is None:
             self._end_later(member, ended)
         elif len(calls) > 1 and output.offset is not None:
@@ -293,7 +294,8 @@ class ArrayUnderWay:
                 self.on_end(call, CallEnd(outcome.data))
                 continue
             error = Raised(f"{who} raised {outcome.exception_type}.")
-            self._fail(call, Failure(error, outcome.exception_type), CallEnd(outcome.data, error, outcome.text))
+            failed = CallEnd(outcome.data, error, outcome.text)
+            self._fail(call, Failure(error, outcome.exception_type), failed, ended)
         for call in calls[len(outcomes) :]:
             self.on_end(call, CallEnd(failed=Lost(f"{who} left no result of this call.")))
 
@@ -332,9 +334,9 @@ class ArrayUnderWay:
             return
         error = exception_of(result)
         for call in calls:
-            self._fail(call, failure, CallEnd(failed=error))
+            self._fail(call, failure, CallEnd(failed=error), ended)
 
-    def _fail(self, call: Call, failure: Failure, end: CallEnd) -> None:
+    def _fail(self, call: Call, failure: Failure, end: CallEnd, ended: Ended) -> None:
         """End a call without a value, or have it submitted again where the settings say so."""
         changed = again(self.settings, [failure], call.tries)
         if changed is None or self.ended_by_us:
@@ -343,6 +345,7 @@ class ArrayUnderWay:
             self.on_end(call, end)
             return
         call.tries += 1
+        call.earlier_attempts += ended.attempts
         call.array = None
         self.again(changed, call, 1)
 

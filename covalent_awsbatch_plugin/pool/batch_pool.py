@@ -9,7 +9,6 @@ import asyncio
 import itertools
 import logging
 import os
-import re
 import shutil
 import tempfile
 import threading
@@ -27,11 +26,12 @@ from ..core.covalent_config import config_file, section
 from ..dependencies.relative_paths import anchored_existing
 from ..errors import NotPicklable, StagingError
 from ..settings import SETTING_NAMES, Given, resolve
+from .argument_checks import check_count, check_function, check_name, check_seconds
 from .background_loop import background_loop
 from .call import NO_FUNCTION, Call, CallEnd, Listener
 from .call_future import CallFuture
+from .call_identity import CallKeys
 from .engine import Counts, Engine, Kind
-from .identity import CallKeys
 from .record import OpenRecord, import_record
 from .staged_calls import CallPickler
 from .started_map import StartedMap, values
@@ -42,7 +42,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 BUFFER = 20_000  # tasks of a map that are submitted and not yet read: two full arrays
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _open_pools: weakref.WeakSet[BatchPool] = weakref.WeakSet()
 _opening = threading.Lock()
 
@@ -64,10 +63,9 @@ class BatchPool(futures.Executor):
     """
 
     def __init__(self, name: str | None = None, *, max_workers: int | None = None, **settings: Any) -> None:
-        if max_workers is not None and max_workers < 1:
-            raise ValueError("max_workers must be None or at least 1.")
-        if name is not None and not _NAME.fullmatch(name):
-            raise ValueError(f"The pool's name {name!r} must be 1 to 64 letters, digits, - or _.")
+        if name is not None:
+            check_name(name)
+        check_count("max_workers", max_workers, may_be_none=True)
         values = {key: value for key, value in section().items() if key in SETTING_NAMES}
         own = Given(anchored_existing(settings, Path.cwd()), "by BatchPool(...)")
         self.settings = resolve(own, Given(values, f"in [executors.awsbatch] of {config_file()}"))
@@ -160,10 +158,9 @@ class BatchPool(futures.Executor):
         return_exceptions: bool = False,
     ) -> Iterator[T]:
         """Return the values of `fn(*each)` for each tuple of arguments, as `map` does."""
-        if chunksize < 1:
-            raise ValueError("chunksize must be at least 1.")
-        if buffersize is not None and buffersize < 1:
-            raise ValueError("buffersize must be None or at least 1.")
+        check_count("chunksize", chunksize)
+        check_count("buffersize", buffersize, may_be_none=True)
+        check_seconds("timeout", timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         self._check_open()
         started = StartedMap(self, fn, iter(arguments), chunksize, buffersize or BUFFER, ordered=ordered)
@@ -259,7 +256,8 @@ class BatchPool(futures.Executor):
 
     # ---- calls, for this package ------------------------------------------------------------------------------------
     def pickler(self, function: Callable[..., Any]) -> CallPickler:
-        """Return the pickler of a function's calls, which pickles the function once."""
+        """Return the pickler of a function's calls, which pickles it once. Raises TypeError for no function."""
+        check_function(function)
         return CallPickler(function, self._folder, round(self.settings.max_baked_mib * 1024 * 1024))
 
     def new_call(

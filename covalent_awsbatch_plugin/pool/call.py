@@ -88,7 +88,7 @@ class Listener(Protocol):
 
 class _Nobody:
     def ended(self, call: Call) -> None:
-        """Nothing waits for the call."""
+        """Do nothing."""
 
 
 NOBODY = _Nobody()  # of the other calls of an array that an earlier process submitted
@@ -111,11 +111,24 @@ class Call:
     """One call. `data` and `shared` are its pickled arguments; `key` is its identity, b"" in a pool without a name.
 
     `number` is its node id. `array` is known once it waits for no array any more, and `index` is its place in it.
-    `end` is set once, and `listener` is told. `tries` counts submissions. Changed in the loop's thread only, once it
+    `end` is set once, and `listener` is told. `tries` counts submissions, and
+    `earlier_attempts` the attempts of the jobs before. Changed in the loop's thread only, once it
     was given to the engine.
     """
 
-    __slots__ = ("array", "data", "end", "function", "index", "key", "listener", "number", "shared", "tries")
+    __slots__ = (
+        "array",
+        "data",
+        "earlier_attempts",
+        "end",
+        "function",
+        "index",
+        "key",
+        "listener",
+        "number",
+        "shared",
+        "tries",
+    )
 
     def __init__(
         self,
@@ -129,7 +142,7 @@ class Call:
         self.function, self.data, self.shared = function, data, shared
         self.number, self.listener, self.key = number, listener, key
         self.array: Array | None = None
-        self.index, self.tries = 0, 1
+        self.index, self.tries, self.earlier_attempts = 0, 1, 0
         self.end: CallEnd | None = None
 
     @property

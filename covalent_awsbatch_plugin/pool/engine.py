@@ -120,14 +120,14 @@ class Engine:
         """Have the jobs of earlier processes watched for calls that they run or ran; return the other calls."""
         assert self._record
         anew: list[Call] = []
-        found: dict[str, tuple[ArrayRecord, list[tuple[int, Call]]]] = {}
+        by_array_id: dict[str, tuple[ArrayRecord, list[tuple[int, Call]]]] = {}
         for call in calls:
             array, index = self._record.places.pop(call.key, (None, 0))
             if array is None:
                 anew.append(call)
             else:
-                found.setdefault(array.array_id, (array, []))[1].append((index, call))
-        for array, places in found.values():
+                by_array_id.setdefault(array.array_id, (array, []))[1].append((index, call))
+        for array, places in by_array_id.values():
             self._begin_earlier(kind.settings, array, places)
         return anew
 
@@ -219,7 +219,7 @@ class Engine:
     def _again(self, settings: Settings, call: Call, chunksize: int) -> None:
         """Submit a call again, in another array; calls of one moment share it."""
         self._under_way -= 1
-        kind = Kind(settings, chunksize, f"try {call.tries}")
+        kind = Kind(settings, chunksize, f"try {call.tries} after {call.earlier_attempts} attempts")
         waiting = self._waiting.setdefault(kind.key, _Waiting(kind))
         waiting.calls.append(call)
         if waiting.linger is None:

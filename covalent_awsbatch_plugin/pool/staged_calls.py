@@ -21,6 +21,7 @@ import cloudpickle
 
 from ..dependencies.import_folders import import_folders
 from ..dependencies.references import of_pickle
+from ..errors import NotPicklable
 from ..runner.protocol.task import IN_IMAGE, IN_S3, ObjectRef
 from ..tasks.array_package import PickledFunction, uploaded
 from ..tasks.modules_beside import modules_beside
@@ -80,7 +81,7 @@ class CallPickler:
         """Return the pickle of one call's arguments. Raises NotPicklable."""
         call, values = (tuple(args), dict(kwargs)), [*args, *kwargs.values()]
         named = {id(value): self._known[id(value)][1] for value in values if id(value) in self._known}
-        data = _dumps(call, named)
+        data = _named_dumps(args, kwargs, named)
         if len(data) >= SHARED_BYTES:
             new = {id(value): value for value in values if not isinstance(value, _SMALL) and id(value) not in named}
             for value in new.values():
@@ -128,6 +129,28 @@ class CallPickler:
             needs_covalent=_COVALENT in data and of_pickle(io.BytesIO(data)).needs_covalent,
             beside=modules_beside([data], folders),
         )
+
+
+def _named_dumps(args: Sequence[Any], kwargs: Mapping[str, Any], named: Mapping[int, SharedObject]) -> bytes:
+    """Return the pickle of arguments. Raises NotPicklable, which names the argument and shows it."""
+    try:
+        return _dumps((tuple(args), dict(kwargs)), named)
+    except NotPicklable as refusal:
+        for place, value in (*enumerate(args), *kwargs.items()):
+            try:
+                _dumps(value, named)
+            except NotPicklable as error:
+                error.happened = f"Argument {place} of the call, {_shown(value)}: {error.happened}"
+                raise error from error.__cause__
+        raise refusal from refusal.__cause__
+
+
+def _shown(value: Any) -> str:
+    """Return a value's repr, shortened; its type alone where repr raises."""
+    try:
+        return f"{value!r:.100}"
+    except Exception:  # noqa: BLE001 - the user's own __repr__ runs here
+        return f"of type {type(value).__name__}"
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]

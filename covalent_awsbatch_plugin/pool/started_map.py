@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from ..errors import AWSBatchError
 from .call import Call, CallEnd, Listener
 from .staged_calls import CallPickler
 
@@ -46,7 +47,7 @@ class StartedMap:
         self._pickler = pool.pickler(function)
         self._buffered = buffersize * chunksize
         self._waiting: deque[Call] = deque()  # not read yet, in the order of the inputs
-        self._unread = 0
+        self._unread = self._count = 0
         self._awaited: Call | None = None
         self._came = threading.Event()
         self._ended: queue.SimpleQueue[Call] | None = None if ordered else queue.SimpleQueue()
@@ -60,7 +61,10 @@ class StartedMap:
         try:
             for args in itertools.islice(self._arguments, self._buffered - self._unread):
                 call = self._pool.new_call(self._pickler, args, {}, self)
+                if call.end is not None and isinstance(call.end.failed, AWSBatchError):
+                    call.end.failed.happened = f"Element {self._count} of the map. {call.end.failed.happened}"
                 self._unread += 1
+                self._count += 1
                 self._waiting.append(call)
                 if call.end is None:
                     calls.append(call)

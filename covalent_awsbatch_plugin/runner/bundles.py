@@ -20,7 +20,6 @@ from .protocol.task import TaskFile
 from .unpack import Unpacked
 
 FLUSH_S = 5.0  # after which a result is written although tasks of the container run on
-FLUSH_BYTES = 8 * 1024 * 1024
 
 
 class Bundles:
@@ -53,11 +52,15 @@ class Bundles:
     def due(self) -> bool:
         """True if results should be written before more come."""
         late = bool(self._waiting) and time.monotonic() - self._since >= FLUSH_S
-        return late or sum(len(data) for _, data in self._waiting) >= FLUSH_BYTES
+        return late or sum(len(data) for _, data in self._waiting) >= bundle.FULL_BYTES
 
     def next(self) -> tuple[str, list[tuple[int, bytes]]]:
         """Return the key of the next bundle and its content, which is empty where nothing waits."""
-        content, self._waiting = self._waiting, []
+        content: list[tuple[int, bytes]] = []
+        size = 0
+        while self._waiting and size < bundle.FULL_BYTES:
+            content.append(self._waiting.pop(0))
+            size += len(content[-1][1])
         key = bundle.bundle_key(self._prefix, self._job_id, self._attempt, self._number)
         self._number += bool(content)
         return key, content
@@ -80,7 +83,7 @@ class Bundles:
         for number in range(1_000_000):
             file = KeptFile(self._folder)
             try:
-                store.get(bundle.bundle_key(self._prefix, self._job_id, attempt, number), file)
+                store.get(bundle.bundle_key(self._prefix, self._job_id, attempt, number), file, bundle.MOST_BYTES)
                 for member, data in bundle.unpack(file.read()):
                     key = bytes.fromhex(TaskFile.from_json(unpacked.task(member)).result_key)
                     job_id = layout.member_id(self._job_id, member)

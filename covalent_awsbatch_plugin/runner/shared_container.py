@@ -84,7 +84,8 @@ class SharedContainer:
     def finish(self) -> None:
         """Wait for all supervisors, and until their results are written."""
         self._wait(0)
-        self._write_bundle()
+        while self._write_bundle():
+            continue
         while self._writers:
             self._wait(0, len(self._writers) - 1)
 
@@ -92,17 +93,21 @@ class SharedContainer:
         """Return the members whose supervisor was killed, with minus the signal: they have no result yet."""
         return {member: status for member, status in self.exit_codes.items() if status < 0}
 
-    def _write_bundle(self) -> None:
-        """Have the results that wait written by a process of its own, because the S3 client starts threads."""
+    def _write_bundle(self) -> bool:
+        """Have results that wait written by a process of its own, because the S3 client starts threads.
+
+        Return whether there were any.
+        """
         if not self._bundles or not self._open_store:
-            return
+            return False
         key, content = self._bundles.next()
         if not content:
-            return
+            return False
         pid = self._stop.fork()
         if pid == 0:
             os._exit(write(key, content, self._open_store))
         self._writers[pid] = [member for member, _ in content]
+        return True
 
     def _wait(self, limit: int, writers: int = 1_000) -> None:
         """Wait until at most `limit` supervisors and `writers` of bundles run."""

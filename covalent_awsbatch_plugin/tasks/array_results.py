@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from ..aws.s3 import Store
-from ..aws.s3_fast_get import MOST_BYTES, TooLarge
+from ..aws.s3_fast_get import TooLarge
 from ..core.concurrency import together
 from ..errors import Lost
 from ..jobs.description import FAILED, SUCCEEDED, JobState
@@ -24,7 +24,7 @@ from ..settings import Settings
 from .array_package import member_key
 from .client import Client
 from .job_handle import JobHandle
-from .results import HEADER_BYTES, Ended, newest_envelope, not_authentic, results_store
+from .results import Ended, newest_envelope, not_authentic, results_store
 
 T = TypeVar("T")
 
@@ -143,12 +143,13 @@ class ArrayResults:
     async def _read_bundle(self, store: Store, key: str) -> None:
         """Read the results in a bundle; one that is not authentic is logged and counts as none."""
         attempt = key.split("/")[-2]
-        most = self.settings.tasks_per_job * (len(env.PARTS) * layout.INLINE_PART_BYTES + HEADER_BYTES)
         try:
-            data = await store.get(key, max(MOST_BYTES, most))
-            for member, sealed in bundle.unpack(data or bundle.MAGIC):
-                if member in self.open:
-                    self._take_sealed(member, sealed, int(attempt))
+            for member, sealed in bundle.unpack(await store.get(key, bundle.MOST_BYTES) or bundle.MAGIC):
+                try:
+                    if member in self.open:
+                        self._take_sealed(member, sealed, int(attempt))
+                except env.BadEnvelope as error:
+                    log.warning("%s", not_authentic(store, key, error))
         except (env.BadEnvelope, TooLarge, ValueError) as error:
             log.warning("%s", not_authentic(store, key, error))
         self._read_keys.add(key)

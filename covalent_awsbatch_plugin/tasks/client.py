@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 from ..aws.session import AWS, Connection, shared
 from ..errors import AWSBatchError, Cancelled, NeverStarted, NotAllowed, Throttled, Unreachable
+from ..jobs.definition import JobPlacement
 from ..jobs.description import JobState
 from ..jobs.resubmit import again
 from ..jobs.watched import has_begun
@@ -61,6 +62,7 @@ class Client:
 
     def __init__(self, services: Services) -> None:
         self.services = services
+        self._last_fitted: tuple[Settings, JobPlacement, Settings] | None = None
         self.cleanup = Cleanup(services)
         self.canceller = JobCanceller(services, self.cleanup)
         self.base_images = BaseImages(services)
@@ -97,7 +99,7 @@ class Client:
             ),
         )
         record_packed(self.services.events, task, package)
-        settings = await fitted_to_queue(self.services, settings, resources.placement)
+        settings = await self._fitted(settings, resources.placement)
         if package.beside:
             warn_of_modules(package.name, package.beside, settings.environment)
         await self.cleanup.hold(*package.uploads)
@@ -208,6 +210,15 @@ class Client:
             return
         for key in objects:
             self.cleanup.release(key)
+
+    async def _fitted(self, settings: Settings, placement: JobPlacement) -> Settings:
+        """Return the settings with a size that the queue can run. Raises SettingError if there is none.
+
+        The tasks of a workflow mostly share their settings: the last answer alone is remembered.
+        """
+        if self._last_fitted is None or self._last_fitted[:2] != (settings, placement):
+            self._last_fitted = settings, placement, await fitted_to_queue(self.services, settings, placement)
+        return self._last_fitted[2]
 
     async def upload(self, settings: Settings, resources: ResolvedResources, key: str, path: Path) -> None:
         """Upload an object that is not there yet; of tasks with the same object the first one uploads it."""

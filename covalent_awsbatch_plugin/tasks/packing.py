@@ -140,13 +140,20 @@ def _pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], byt
         name=_name(headers[0]),
         cloudpickle=str(headers[0].get("cloudpickle_version", "")),
         needs_covalent=objects.needs_covalent,
-        beside=modules_beside(_functions(task_file, objects), group.folders),
+        beside=_modules_beside(task_file, objects, group.folders),
     )
 
 
-def _functions(task_file: TaskFile, objects: PackedObjects) -> list[bytes]:
-    hashes = {task.function.sha256 for task in task_file.tasks}
-    return [objects.baked[sha256].data for sha256 in hashes & objects.baked.keys()]
+def _modules_beside(task_file: TaskFile, objects: PackedObjects, folders: tuple[str, ...]) -> dict[str, str]:
+    """Return the modules beside the script that the functions refer to; a pickle that was read is not read again."""
+    modules: dict[str, str] = {}
+    for sha256 in {task.function.sha256 for task in task_file.tasks} & objects.baked.keys() if folders else ():
+        key = sha256, folders
+        if key not in _beside:
+            _make_room(_beside)
+            _beside[key] = modules_beside([objects.baked[sha256].data], folders)
+        modules |= _beside[key]
+    return modules
 
 
 def _spec(task: StagedTask, head: dict[str, Any], objects: PackedObjects) -> TaskSpec:
@@ -263,6 +270,7 @@ class PackedObjects:
 _MOST_KNOWN = 1024
 _names: dict[str, tuple[str, ...]] = {}  # members of the script that a pickle only names, by its sha256
 _sources: dict[str, bytes] = {}  # source lines of a function, by the sha256 of its pickle
+_beside: dict[tuple[str, tuple[str, ...]], dict[str, str]] = {}  # modules beside a script, by its pickle and folders
 
 
 def check_names(sha256: str, pickle: bytes, title: str) -> None:
@@ -284,7 +292,7 @@ def function_source(sha256: str, pickle: bytes, python: str) -> bytes:
     return _sources[sha256]
 
 
-def _make_room(cache: dict[str, Any]) -> None:
+def _make_room(cache: dict[Any, Any]) -> None:
     if len(cache) >= _MOST_KNOWN:
         cache.clear()
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..core.files import staging_error
 from ..dependencies.import_folders import import_folders
-from ..errors import NotPicklable
+from ..errors import NotPicklable, Raised, Unpicklable
 from ..runner.protocol import archive, envelope
 from .results import NodeResult
 from .staged_group import StagedGroup, StagedTask
@@ -68,17 +68,26 @@ class RemoteTraceback(Exception):
 
 
 def exception_of(result: NodeResult) -> BaseException:
-    """Return the task's own exception where its class can be imported here, else the error of the JobFailed family."""
+    """Return the task's own exception where its class can be imported here, else the error of the JobFailed family.
+
+    The cause of what the user's code raised is the traceback in the container.
+    """
     assert result.error is not None
+    error = _own_exception(result) or result.error
+    if isinstance(result.error, Raised | Unpicklable) and envelope.ERROR in result.files:
+        error.__cause__ = RemoteTraceback(result.files[envelope.ERROR].read_text(errors="replace"))
+    return error
+
+
+def _own_exception(result: NodeResult) -> BaseException | None:
     if envelope.EXCEPTION not in result.files:
-        return result.error
+        return None
     try:
         with result.opened(envelope.EXCEPTION) as file:
             original: BaseException = pickle.load(file)
+            return original
     except Exception:  # noqa: BLE001 - its class can't be imported here, or does not unpickle
-        return result.error
-    original.__cause__ = RemoteTraceback(result.files[envelope.ERROR].read_text(errors="replace"))
-    return original
+        return None
 
 
 def archived(value: Any, path: Path, save: Archive = archive.save) -> Path:

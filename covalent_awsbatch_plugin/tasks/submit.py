@@ -265,6 +265,7 @@ def _request(
             dispatch_id, settings.s3_bucket_name, resources.bucket_region, resources.s3_url, _prefix(tasks)
         )
         | jobs.encryption(settings)
+        | jobs.patience(settings)
         | jobs.sharing(settings, size)
         | (jobs.bundles(settings) if isinstance(tasks[0].packed, ArrayPackage) else {})
         | jobs.numbering(tasks[0].earlier_attempts)

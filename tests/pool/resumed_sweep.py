@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A user's script with a named pool, which a test kills and starts again: python resumed_sweep.py POOL SETTINGS ROWS."""
+"""A user's script with a named pool, which a test kills and starts again: resumed_sweep.py POOL SETTINGS ROWS."""
 
 import json
 import sys

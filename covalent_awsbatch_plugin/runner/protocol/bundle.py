@@ -19,6 +19,8 @@ from .layout import attempt_prefix
 MAGIC = b"CVAWSBU\x01"
 _ENTRY = Struct(">QQ")
 NAME = "bundle-"
+FULL_BYTES = 8 * 1024 * 1024  # of sealed results, after which a bundle takes no more
+MOST_BYTES = 64 * 1024 * 1024  # of a bundle: one that is nearly full, and one envelope whose large parts are elsewhere
 
 
 def bundle_key(prefix: str, job_id: str, attempt: int, number: int) -> str:
