@@ -5,7 +5,22 @@
 
 from __future__ import annotations
 
-from . import clean, doctor, env, hello, iam, infra, jobs, local, logs, pools, why  # noqa: F401 - each adds its commands to `main`
+from . import (  # noqa: F401 - each adds its commands to `main`
+    check,
+    clean,
+    doctor,
+    env,
+    hello,
+    iam,
+    infra,
+    jobs,
+    local,
+    logs,
+    pools,
+    reap,
+    replay,
+    why,
+)
 from .root import main
 
 __all__ = ["main"]
