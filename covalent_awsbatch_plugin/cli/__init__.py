@@ -16,6 +16,7 @@ from . import (  # noqa: F401 - each adds its commands to `main`
     jobs,
     local,
     logs,
+    pools,
     reap,
     replay,
     why,

@@ -75,6 +75,16 @@ class ArrayResults:
         """Call `on_end` for each open member that has left a value; AWS Batch is not asked."""
         await self._read_new(await results_store(self.client.services, self.settings, self.handle))
 
+    async def look(self) -> None:
+        """Call `on_end` for each open member that has ended by now. Raises Lost or a ServiceError."""
+        store = await results_store(self.client.services, self.settings, self.handle)
+        job_id = self.handle.job_id
+        state = (await self.client.services.backend.describe([job_id])).get(job_id)
+        if state is None:  # AWS Batch has forgotten the job
+            await self._read_new(store)
+        else:
+            await self._look(store, state)
+
     async def _look(self, store: Store, state: JobState) -> bool:
         """Find the members that have ended; return whether some of an ended array are not told yet."""
         ended = self._ended_jobs(state)
