@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from . import clean, doctor, env, hello, iam, infra, jobs, local, logs, reap, replay, report, why  # noqa: F401 - each adds its commands to `main`
+from . import clean, completion, doctor, env, hello, iam, infra, jobs, local, logs, reap, replay, report, why  # noqa: F401 - each adds its commands to `main`
 from .root import main
 
 __all__ = ["main"]

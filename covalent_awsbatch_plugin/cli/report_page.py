@@ -41,7 +41,9 @@ figure{margin:0}.scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:.9rem}
 th,td{text-align:left;vertical-align:top;padding:.3rem .6rem .3rem 0;border-bottom:1px solid var(--line)}
 td.word{overflow-wrap:anywhere;min-width:9rem}
-code{font-size:.85rem;overflow-wrap:anywhere}
+code{display:inline-block;min-width:16rem;font-size:.85rem;overflow-wrap:anywhere}
+.axis span{white-space:nowrap}@media(max-width:40rem){.axis span:nth-child(2n){display:none}
+.charts .axis span{display:inline}}
 summary{cursor:pointer}summary:focus-visible,.scroll:focus-visible{outline:2px solid var(--ran);outline-offset:2px}
 @media print{body{max-width:none;padding:0}section{break-inside:avoid}.scroll{overflow:visible}}
 """
