@@ -5,7 +5,23 @@
 
 from __future__ import annotations
 
-from . import clean, completion, doctor, env, hello, iam, infra, jobs, local, logs, reap, replay, report, why  # noqa: F401 - each adds its commands to `main`
+from . import (  # noqa: F401 - each adds its commands to `main`
+    check,
+    clean,
+    completion,
+    doctor,
+    env,
+    hello,
+    iam,
+    infra,
+    jobs,
+    local,
+    logs,
+    reap,
+    replay,
+    report,
+    why,
+)
 from .root import main
 
 __all__ = ["main"]

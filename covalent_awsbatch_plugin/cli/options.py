@@ -20,7 +20,7 @@ NAMES = tuple(SETTINGS.values())
 GROUPS = {
     "Run": ("hello", "replay", "collect", "env"),
     "See": ("jobs", "logs", "why", "report", "explain"),
-    "Set up": ("local", "infra", "iam", "doctor", "completion"),
+    "Set up": ("local", "infra", "iam", "doctor", "check", "completion"),
     "Clean up": ("reap", "clean"),
 }
 

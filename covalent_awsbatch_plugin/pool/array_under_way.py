@@ -368,7 +368,9 @@ class ArrayUnderWay:
             await self.submitted.wait()
         for call in calls:
             if call.end is None:
-                self.on_end(call, CallEnd(failed=Cancelled(f"{CANCEL_REASON}.")))
+                job = f" (Batch job {self.job_id_of(call)})" if self.handle else ""
+                words = f"`{call.function.name}`{job} was cancelled by the user of this BatchPool."
+                self.on_end(call, CallEnd(failed=Cancelled(words)))
         if self.handle is None or self._client is None:
             return
         others_need = {self.container_of(call) for call in others}

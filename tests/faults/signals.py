@@ -64,7 +64,7 @@ class Series:
         self.wrong.append(f"{count}: {text}")
 
 
-# ---- the process with the executor ------------------------------------------------------------------------------------
+# ---- the process with the executor -----------------------------------------------------------------------------------
 async def of_executor(world: World, seed: int, moments: int, at_once: int = 3) -> Series:
     """Signal the executor's process at random moments, and start it again."""
     dice, series = random.Random(seed), Series()
@@ -185,7 +185,7 @@ async def _clean(settings: Settings) -> None:
     await close_shared()
 
 
-# ---- the offline AWS --------------------------------------------------------------------------------------------------
+# ---- the offline AWS -------------------------------------------------------------------------------------------------
 def of_offline_aws(folder: Path, seed: int, moments: int) -> Series:
     """Signal the offline AWS (`local up`) at random moments of some tasks, and start it again.
 

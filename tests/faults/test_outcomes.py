@@ -179,7 +179,7 @@ async def _end_of_call(world: World, end: End) -> Ended:
     """The same through a pool: its error is the user's own exception where there is one."""
     settings = world.settings(**end.settings)
     pool = BatchPool(**settings.model_dump())
-    _set_faults(world, end, pool._dispatch_id)
+    _set_faults(world, end, pool.engine.dispatch_id)
     future = pool.submit(end.function, *end.args)
     if end.cancelled:
         while not future.job_id:
