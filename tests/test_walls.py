@@ -106,7 +106,6 @@ PURE = (
     "jobs/attempts.py",
     "jobs/resubmit.py",
     "jobs/outcomes/",
-    "runner/protocol/payload.py",
     "infra/checks.py",
     "infra/deployer_policy.py",
     "infra/stack_names.py",
