@@ -14,7 +14,7 @@ WORKERS ?= 2
 RUN := $(VENV)/bin
 PYTEST := $(RUN)/python -m pytest -n $(WORKERS)
 
-.PHONY: help venv dev lock lithops-examples demo test test-latest test-fast test-python test-engine lint lint-infra format coverage soak bench engine engine-down clean
+.PHONY: help venv dev lock lithops-examples demo test test-latest test-fast test-python test-engine test-ministack ministack record-operations lint lint-infra format coverage soak bench engine engine-down clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +31,7 @@ COMPILE = tools/uv.sh $(VENV) pip compile --quiet --universal --python-version 3
 lock: venv ## locks/ anew where the requirements changed; make lock ARGS=--upgrade takes the newest versions
 	@$(COMPILE) --extra dev setup.py --output-file locks/development.txt >/dev/null
 	@echo 'checkov>=3.2,<4' | $(COMPILE) - --output-file locks/checkov.txt >/dev/null
+	@echo 'ministack==1.5.33' | $(COMPILE) - --output-file locks/ministack.txt >/dev/null
 
 lithops-examples: venv ## Lithops' public example scripts (EXAMPLES=FOLDER) on the offline AWS, with their imports changed
 	@$(RUN)/python tools/lithops_examples.py $(EXAMPLES)
@@ -53,6 +54,16 @@ test-python: venv ## that, and what else may differ from one Python to another
 
 test-engine: venv ## the tests with a Docker engine only
 	@REQUIRE_ALL=1 $(PYTEST) -m engine $(ARGS)
+
+ministack: venv ## MiniStack, a second AWS emulator, into an environment of its own
+	@test -x .venv-ministack/bin/python || tools/uv.sh $(VENV) venv --quiet --python $(RUN)/python .venv-ministack
+	@tools/uv.sh $(VENV) pip sync --quiet --compile-bytecode --python .venv-ministack/bin/python locks/ministack.txt
+
+test-ministack: ministack ## the conformance tests on MiniStack, with our Batch in front of it, and on the offline AWS
+	@REQUIRE_ALL=1 $(RUN)/python -m pytest -q tests/conformance $(ARGS)
+
+record-operations: ministack ## tests/recorded_operations.json anew
+	@RECORD_OPERATIONS=1 $(RUN)/python -m pytest -q tests/conformance $(ARGS)
 
 lint: dev ## ruff and mypy --strict
 	@$(RUN)/ruff check .

@@ -297,6 +297,11 @@ class Settings(BaseModel):
         True,
         description="Delete a job's inputs and results from the S3 bucket after its results were read.",
     )
+    keep_failed: bool = Field(
+        True,
+        description="Keep image, definition and inputs of a failed task, for the command `replay`, until the command"
+        " `clean` or a lifecycle rule deletes them.",
+    )
     delete_definitions: bool = Field(
         True, description="Deregister a job's own job definition after its results were read."
     )

@@ -527,6 +527,12 @@ variable "delete_objects" {
   default     = null
 }
 
+variable "keep_failed" {
+  description = "Keep image, definition and inputs of a failed task, for the command `replay`, until the command `clean` or a lifecycle rule deletes them."
+  type        = bool
+  default     = null
+}
+
 variable "delete_definitions" {
   description = "Deregister a job's own job definition after its results were read."
   type        = bool
@@ -576,6 +582,7 @@ locals {
     max_layer_mib             = var.max_layer_mib
     delete_images             = var.delete_images
     delete_objects            = var.delete_objects
+    keep_failed               = var.keep_failed
     delete_definitions        = var.delete_definitions
   }
 

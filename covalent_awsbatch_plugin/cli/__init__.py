@@ -5,7 +5,21 @@
 
 from __future__ import annotations
 
-from . import clean, doctor, env, hello, iam, infra, jobs, local, logs, why  # noqa: F401 - each adds its commands to `main`
+from . import (  # noqa: F401 - each adds its commands to `main`
+    check,
+    clean,
+    doctor,
+    env,
+    hello,
+    iam,
+    infra,
+    jobs,
+    local,
+    logs,
+    reap,
+    replay,
+    why,
+)
 from .root import main
 
 __all__ = ["main"]

@@ -77,6 +77,7 @@ def record_submitted(
             job_id=job_id,
             members=members,
             image=parts.image.digest,
+            payload=parts.payload.digest if parts.payload else "",
             log_stream_prefix=log_stream_prefix(settings.batch_job_definition_name, parts.image.uri),
             queue=settings.batch_queue,
             vcpu=settings.vcpu,
