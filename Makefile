@@ -14,7 +14,7 @@ WORKERS ?= 2
 RUN := $(VENV)/bin
 PYTEST := $(RUN)/python -m pytest -n $(WORKERS)
 
-.PHONY: help venv dev lock lithops-examples demo test test-latest test-fast test-python test-engine test-ministack ministack record-operations lint lint-infra format coverage soak bench engine engine-down browser clean
+.PHONY: help venv dev lock lithops-examples demo test test-latest test-fast test-python test-engine test-ministack ministack record-operations lint lint-infra format coverage soak bench engine engine-down clean scale browser
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -88,6 +88,9 @@ coverage: venv ## the tests, and which lines they did not reach
 soak: venv ## many tasks while everything goes wrong that can; make soak ARGS='--seed 7 --tasks 500 --engine docker'
 	@$(RUN)/python -m tests.faults.soak --runs 3 $(ARGS)
 	@SOAK=1 $(RUN)/python -m pytest -q tests/faults/test_outages.py tests/faults/test_late_jobs.py tests/tasks/test_batching.py
+
+scale: venv ## 10,000 and 100,000 calls of a pool, with the client's memory and requests
+	@$(RUN)/python -m benchmarks.pool_scale $(ARGS)
 
 bench: venv ## the numbers of docs/numbers.md, measured here
 	@$(RUN)/python benchmarks/run.py $(ARGS)

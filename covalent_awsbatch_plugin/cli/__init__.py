@@ -17,6 +17,7 @@ from . import (  # noqa: F401 - each adds its commands to `main`
     jobs,
     local,
     logs,
+    pools,
     reap,
     replay,
     report,
