@@ -25,7 +25,7 @@ GROUPS = {
 }
 
 
-MOST_SETTINGS = 14  # in the help of a command; where it has more, --help-settings lists them
+MOST_SETTINGS = 8  # in the help of a command; where it has more, --help-settings lists them
 
 
 class Sectioned(click.Command):
