@@ -27,7 +27,6 @@ import cloudpickle
 from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.aws.session import AWS, Connection
 from covalent_awsbatch_plugin.core.user_dirs import data_dir
-from covalent_awsbatch_plugin.local import faults
 from covalent_awsbatch_plugin.settings import Settings
 from covalent_awsbatch_plugin.tasks.client import Client
 from covalent_awsbatch_plugin.tasks.inflight import Task
@@ -38,9 +37,8 @@ from tests.tasks.small_world import World
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
-VALUES, BIG, DIES, CANCEL, QUEUED = "values", "big", "dies", "cancel", "cancel in the queue"
-LOST, ABORT = "lost answer", "abort"
-SCENARIOS = (VALUES, BIG, DIES, CANCEL, QUEUED, LOST, ABORT)
+VALUES, BIG, DIES, CANCEL, LOST, ABORT = "values", "big", "dies", "cancel", "lost answer", "abort"
+SCENARIOS = (VALUES, BIG, DIES, CANCEL, LOST, ABORT)
 # the faults that lead to an operation which no run without a fault sends
 STANDING = {
     LOST: [(RESET_AFTER, "batch:SubmitJob", 1)],
@@ -105,8 +103,6 @@ class Cell:
             await asyncio.to_thread(self._make)
             for kind, operation, times in STANDING.get(self.scenario, ()):
                 self.proxy.fault(kind, operation, times)
-            if self.scenario == QUEUED:
-                self.world.aws.fault(faults.STUCK, of=f"covalent-{self.name}-*", text="no room", times=None)
             try:
                 async with asyncio.timeout(LONGEST_S):
                     await self._all()
@@ -145,17 +141,17 @@ class Cell:
             (result,) = await client.results(self.settings, ended, group.node_ids, into)
             if result.error:
                 raise result.error
-            self._is_right(value_of(result) == data and then == "returns" and self.scenario != QUEUED)
+            self._is_right(value_of(result) == data and then == "returns")
         except errors.AWSBatchError as error:
             self._told(error)
         except Exception as error:  # noqa: BLE001 - whatever reaches a user is looked at
             self._wrong("lost", f"{type(error).__name__}: {error}")
 
     async def _cancel(self, client: Client, task: Task, number: int) -> None:
-        """Cancel the task while its function runs, or while its job is in the queue."""
-        if self.scenario not in (CANCEL, QUEUED):
+        """Cancel the task while its function runs."""
+        if self.scenario != CANCEL:
             return
-        while not (os.path.exists(self._ran(number)) or (self.scenario == QUEUED and task.handle)):
+        while not os.path.exists(self._ran(number)):
             await asyncio.sleep(0.05)
         task.cancel()
         assert task.handle
@@ -170,7 +166,7 @@ class Cell:
         """Count an error; it must be a sentence about what failed, and no leak of Python's own words."""
         self.outcome.told += 1
         text = error.text()
-        is_expected = (self.scenario in (CANCEL, QUEUED) and isinstance(error, errors.Cancelled)) or (
+        is_expected = (self.scenario == CANCEL and isinstance(error, errors.Cancelled)) or (
             self.scenario == DIES and isinstance(error, errors.JobFailed) and "the last line" in text
         )
         if not is_expected and not self.patience_s < 60:

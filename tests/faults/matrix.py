@@ -26,7 +26,7 @@ from pathlib import Path
 
 from covalent_awsbatch_plugin.local import LocalAWS
 from tests.faults.any_registry import ENGINE
-from tests.faults.cell import ABORT, BIG, CANCEL, DIES, LOST, QUEUED, SCENARIOS, VALUES, Cell, Outcome
+from tests.faults.cell import ABORT, BIG, CANCEL, DIES, LOST, SCENARIOS, VALUES, Cell, Outcome
 from tests.faults.fault_proxy import BLIP, DRIP, FAULTS, HANG, OUTAGE, SLOW_DOWN
 from tests.tasks.small_world import World
 
@@ -46,7 +46,6 @@ OPERATIONS = {
     "batch:ListJobs": LOST,
     "batch:DescribeJobs": VALUES,
     "batch:TerminateJob": CANCEL,
-    "batch:CancelJob": QUEUED,
     "batch:DeregisterJobDefinition": VALUES,
     "s3:HeadBucket": VALUES,
     "s3:HeadObject": VALUES,

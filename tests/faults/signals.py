@@ -68,6 +68,11 @@ class Series:
         setattr(self, count, getattr(self, count) + 1)
         self.wrong.append(f"{count}: {text}")
 
+    def ended(self, name: str) -> None:
+        """Count a moment that was judged, and print the counts so far: a long series may be cut off."""
+        self.moments += 1
+        print(self.say(name), flush=True)
+
 
 # ---- the process with the executor -----------------------------------------------------------------------------------
 async def of_executor(world: World, seed: int, moments: int, at_once: int = 3) -> Series:
@@ -109,7 +114,6 @@ def _executor_moment(world: World, series: Series, dispatch: str, which: signal.
     earlier = _ended(folder, dispatch)
     words = _end(_start(folder, dispatch)) if len(earlier) < TASKS else ""
     outcomes = _ended(folder, dispatch)
-    series.moments += 1
     for number in range(TASKS):
         _judge(series, f"{name}, task {number}", outcomes.get(number, words[-600:]))
         ended = Path(folder, f"{dispatch}-{number}-ended")
@@ -123,6 +127,7 @@ def _executor_moment(world: World, series: Series, dispatch: str, which: signal.
     if notes := [str(path) for path in data_dir().rglob("*.json") if dispatch in path.read_text()]:
         series.orphans["notes"] += len(notes)
         series.wrong.append(f"orphans: {name}: {notes}")
+    series.ended(name)
 
 
 def _judge(series: Series, name: str, outcome: str) -> None:
@@ -222,7 +227,6 @@ def _aws_moment(folder: Path, series: Series, dispatch: str, which: signal.Signa
     os.kill(running.pid, which)
     words = _end(process)
     outcomes = _ended(folder, dispatch)
-    series.moments += 1
     for task in range(TASKS):
         outcome = outcomes.get(task, "")
         if outcome == "value":
@@ -236,6 +240,7 @@ def _aws_moment(folder: Path, series: Series, dispatch: str, which: signal.Signa
         series.orphans["processes"] += len(processes)
         series.wrong.append(f"orphans: {name}: {processes}")
     _again(series, name, dispatch, folder)
+    series.ended(name)
 
 
 def _again(series: Series, name: str, dispatch: str, folder: Path) -> None:

@@ -45,6 +45,7 @@ def test_a_sample_has_each_operation_and_each_fault() -> None:
     assert set(chosen) < set(places())
 
 
+OF_THE_SUITE = {"batch:CancelJob"}  # the suite itself sends it; the product ends each job by TerminateJob
 # the names of recorded_operations.json for what the proxy calls by method and path
 REGISTRY = {
     "registry:HeadManifest": "registry:HEAD manifest",
@@ -60,7 +61,8 @@ REGISTRY = {
 
 def test_the_matrix_has_each_operation_that_the_conformance_suite_recorded() -> None:
     recorded = json.loads(OPERATIONS_FILE.read_text())
-    assert {REGISTRY.get(name, name) for names in recorded.values() for name in names} <= set(OPERATIONS)
+    sent = {REGISTRY.get(name, name) for names in recorded.values() for name in names}
+    assert sent - OF_THE_SUITE <= set(OPERATIONS)
 
 
 async def test_the_matrix_has_exactly_the_operations_that_are_sent(world: World) -> None:
