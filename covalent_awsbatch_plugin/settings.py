@@ -422,7 +422,7 @@ def place_of(text: str, place: str) -> str:
 
 def _sentence(error: ValidationError, values: Mapping[str, Any], origins: Mapping[str, str]) -> SettingError:
     wrong = error.errors()[0]
-    name = str(wrong["loc"][0])
+    name = str(next(iter(wrong["loc"]), None) or next(name for name in values if name not in Settings.model_fields))
     if name not in Settings.model_fields:
         hint = unknown_names({name: None})[name]
         return SettingError(

@@ -153,7 +153,7 @@ def read_lock(text: str, target: Target, origin: str, folder: PurePath) -> Lock:
     """
     try:
         lock = Pylock.from_dict(_placed(tomllib.loads(text), folder))
-    except (ValueError, PylockValidationError) as error:
+    except (ValueError, TypeError, RecursionError, PylockValidationError) as error:
         raise EnvironmentFailed(f"{origin} can't be read as a lock (PEP 751): {error}.") from error
     try:
         selection = list(lock.select(environment=target.markers(), tags=target.tags()))

@@ -11,6 +11,7 @@ so the base's layers keep their descriptors.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from .layer import Layer, digest_of
 Json = dict[str, Any]
 
 STOP_SIGNAL = "SIGTERM"  # of `docker stop`, and so of AWS Batch, for the runner
+_DIGEST = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[A-Za-z0-9=_-]+")  # image-spec/blob/main/descriptor.md#digests
 MAX_LAYERS = 125  # dockerd refuses an image with 126 layers: `max depth exceeded`
 EPOCH = "1970-01-01T00:00:00Z"  # a real time would change the digest with each build
 LABEL_BASE_LAYERS = "covalent.awsbatch.base.layers"
@@ -68,7 +70,11 @@ class Descriptor:
 
     @classmethod
     def of(cls, body: Json) -> Descriptor:
-        return cls(body["mediaType"], body["digest"], body["size"], _platform(body.get("platform")))
+        """Parse a descriptor. Raises ValueError, KeyError, TypeError and AttributeError."""
+        media_type, digest, size = body["mediaType"], body["digest"], body["size"]
+        if not (type(media_type) is str and type(digest) is str and _DIGEST.fullmatch(digest) and type(size) is int):
+            raise ValueError(f"{body!r:.200} is no descriptor")
+        return cls(media_type, digest, size, _platform(body.get("platform")))
 
     def to_json(self) -> Json:
         return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
@@ -137,12 +143,30 @@ def read_manifest(body: bytes, media_type: str) -> Manifest:
     return manifest
 
 
+def read_image(manifest: Manifest, config: bytes) -> Image:
+    """Return the image of a manifest and its config. Raises ImageError for a config that can't be read."""
+    with _readable("config", config):
+        body = json.loads(config)
+        runtime, labels = body.get("config") or {}, (body.get("config") or {}).get("Labels") or {}
+        texts = [
+            *(body.get(name) or "" for name in ("os", "architecture", "variant")),
+            *(runtime.get("Env") or ()),
+            *labels.values(),
+            *(body.get("rootfs") or {}).get("diff_ids", ()),
+        ]
+        if strange := [text for text in texts if type(text) is not str]:
+            raise TypeError(f"{strange[0]!r:.200} is no text")
+        if strange := [step for step in body.get("history") or () if type(step) is not dict]:
+            raise TypeError(f"{strange[0]!r:.200} is no step of a history")
+    return Image(manifest, config)
+
+
 @contextmanager
 def _readable(what: str, body: bytes) -> Iterator[None]:
     try:
         yield
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ImageError(f"The {what} {digest_of(body)} can't be read: {error!r}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ImageError(f"The {what} {digest_of(body)} can't be read: {error!r:.300}.") from error
 
 
 def select_platform(index: bytes, platform: str) -> Descriptor:

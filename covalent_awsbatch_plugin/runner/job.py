@@ -171,8 +171,8 @@ def _task_file(unpacked: Unpacked, number: int) -> TaskFile:
         return TaskFile.from_json(unpacked.task(number))
     except KeyError as error:
         raise NoJob(f"the description of the task can't be read: there is none of number {number}") from error
-    except (ValueError, TypeError) as error:
-        raise NoJob(f"the description of the task can't be read: {error}") from error
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise NoJob(f"the description of the task can't be read: {error!s:.300}") from error
 
 
 def _work_folder() -> Path:

@@ -82,6 +82,11 @@ class ImageFile:
         """Return up to `size` bytes from `offset`; none at the end."""
         return os.pread(self._number, size, offset)
 
+    @property
+    def size(self) -> int:
+        """The size in bytes."""
+        return os.fstat(self._number).st_size
+
     def path(self) -> Path | None:
         """Return the path."""
         return self._path

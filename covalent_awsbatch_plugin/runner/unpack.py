@@ -99,6 +99,8 @@ def _unpack_file(payload: JobPayload, file: ImageFile) -> Unpacked:
     if not 0 <= payload.index < head.containers:
         raise BadPayload(f"it has tasks for {head.containers} containers, and none for number {payload.index}")
     row = Row.from_bytes(file.read_at(ROW.size, row_at(payload.index)))
+    if row.begin + row.size > file.size:
+        raise BadPayload("it was cut")
     return Unpacked(_list_in(file.read_at(row.size, row.begin), row), file, head.objects_at)
 
 

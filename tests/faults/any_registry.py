@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from covalent_awsbatch_plugin.local.engines.base import Container
+from covalent_awsbatch_plugin.local.engines.base import Container, Login
 from covalent_awsbatch_plugin.local.engines.process import ProcessEngine, RunningProcess
 from covalent_awsbatch_plugin.runner.protocol import layout
 
@@ -36,8 +36,8 @@ class AnyRegistry(ProcessEngine):
     def _here(self, image: str) -> str:
         return f"{self._registry}/{image.partition('/')[2]}"
 
-    async def pull(self, image: str) -> None:
-        await super().pull(self._here(image))
+    async def pull(self, image: str, login: Login | None = None) -> None:
+        await super().pull(self._here(image), login and replace(login, registry=self._registry))
 
     async def start(self, container: Container, on_output: Callable[[bytes], None]) -> RunningProcess:
         environment, file = dict(container.environment), url_file(int(container.image.partition("/")[0].split(":")[1]))

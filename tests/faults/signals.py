@@ -3,18 +3,23 @@
 
 """SIGINT, SIGTERM and SIGKILL at random moments, of the process with the executor and of the offline AWS.
 
+    python -m tests.faults.signals executor --seed 1 --moments 50
+    python -m tests.faults.signals aws --seed 1 --moments 50
+
 A moment passes if each task has its value after a second start (or one true sentence where AWS itself is gone), no
 function ran to its end twice for one answer, and nothing is left. The seed decides the moments.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -25,7 +30,7 @@ from typing import Any
 
 from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.core.user_dirs import data_dir
-from covalent_awsbatch_plugin.local import background
+from covalent_awsbatch_plugin.local import LocalAWS, background
 from covalent_awsbatch_plugin.settings import Settings
 from covalent_awsbatch_plugin.tasks import clean
 from covalent_awsbatch_plugin.tasks.client import connect
@@ -62,6 +67,11 @@ class Series:
         """Count one thing that must not be."""
         setattr(self, count, getattr(self, count) + 1)
         self.wrong.append(f"{count}: {text}")
+
+    def ended(self, name: str) -> None:
+        """Count a moment that was judged, and print the counts so far: a long series may be cut off."""
+        self.moments += 1
+        print(self.say(name), flush=True)
 
 
 # ---- the process with the executor -----------------------------------------------------------------------------------
@@ -104,7 +114,6 @@ def _executor_moment(world: World, series: Series, dispatch: str, which: signal.
     earlier = _ended(folder, dispatch)
     words = _end(_start(folder, dispatch)) if len(earlier) < TASKS else ""
     outcomes = _ended(folder, dispatch)
-    series.moments += 1
     for number in range(TASKS):
         _judge(series, f"{name}, task {number}", outcomes.get(number, words[-600:]))
         ended = Path(folder, f"{dispatch}-{number}-ended")
@@ -118,6 +127,7 @@ def _executor_moment(world: World, series: Series, dispatch: str, which: signal.
     if notes := [str(path) for path in data_dir().rglob("*.json") if dispatch in path.read_text()]:
         series.orphans["notes"] += len(notes)
         series.wrong.append(f"orphans: {name}: {notes}")
+    series.ended(name)
 
 
 def _judge(series: Series, name: str, outcome: str) -> None:
@@ -186,15 +196,23 @@ async def _clean(settings: Settings) -> None:
 
 
 # ---- the offline AWS -------------------------------------------------------------------------------------------------
-def of_offline_aws(folder: Path, seed: int, moments: int) -> Series:
+async def of_offline_aws(
+    folder: Path, seed: int, moments: int, at_once: int = 2, signals: Sequence[signal.Signals] = SIGNALS
+) -> Series:
     """Signal the offline AWS (`local up`) at random moments of some tasks, and start it again.
 
     AWS's own state is in its memory: jobs, images and objects are lost with it, and the tasks are told so.
     """
-    dice, series = random.Random(seed + 1), Series()
-    for number, which in enumerate([which for which in SIGNALS for _ in range(moments)]):
-        after_s = dice.uniform(EARLIEST_S, LATEST_S)
-        _aws_moment(folder, series, f"aws-{seed}-{number}", which, after_s)
+    dice, series, slots = random.Random(seed + 1), Series(), asyncio.Semaphore(at_once)
+
+    async def one(number: int, which: signal.Signals, after_s: float) -> None:
+        own = folder / str(number)
+        own.mkdir()
+        async with slots:
+            await asyncio.to_thread(_aws_moment, own, series, f"aws-{seed}-{number}", which, after_s)
+
+    plan = [(which, dice.uniform(EARLIEST_S, LATEST_S)) for which in signals for _ in range(moments)]
+    await asyncio.gather(*(one(number, *each) for number, each in enumerate(plan)))
     return series
 
 
@@ -209,7 +227,6 @@ def _aws_moment(folder: Path, series: Series, dispatch: str, which: signal.Signa
     os.kill(running.pid, which)
     words = _end(process)
     outcomes = _ended(folder, dispatch)
-    series.moments += 1
     for task in range(TASKS):
         outcome = outcomes.get(task, "")
         if outcome == "value":
@@ -223,6 +240,7 @@ def _aws_moment(folder: Path, series: Series, dispatch: str, which: signal.Signa
         series.orphans["processes"] += len(processes)
         series.wrong.append(f"orphans: {name}: {processes}")
     _again(series, name, dispatch, folder)
+    series.ended(name)
 
 
 def _again(series: Series, name: str, dispatch: str, folder: Path) -> None:
@@ -255,3 +273,25 @@ def _processes(text: str) -> list[str]:
         except OSError:
             continue
     return found
+
+
+async def main(told: argparse.Namespace) -> int:
+    """Run one series, and print what was counted; return the exit code."""
+    with tempfile.TemporaryDirectory(prefix="covalent-awsbatch-signals-") as folder:
+        names = dict.fromkeys(("XDG_DATA_HOME", "XDG_STATE_HOME", "HOME"), folder)
+        os.environ |= names | {"AWS_EC2_METADATA_DISABLED": "true"}
+        if told.of == "aws":
+            series = await of_offline_aws(Path(folder), told.seed, told.moments)
+        else:
+            async with LocalAWS(engine="process", slots=8, grace_s=1, minute_s=4) as aws:
+                series = await of_executor(World(aws, Path(folder)), told.seed, told.moments)
+    print("\n".join([*series.wrong, series.say(f"{told.of}, seed {told.seed}")]), flush=True)
+    return 1 if series.wrong else 0
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser()
+    options.add_argument("of", choices=("executor", "aws"))
+    options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--moments", type=int, default=50, help="of each signal")
+    sys.exit(asyncio.run(main(options.parse_args())))

@@ -17,7 +17,7 @@ from ...core.concurrency import Once, together
 from ...core.outage import PATIENCE_SECONDS
 from ...errors import NotFound
 from ..layer import Blob, Layer
-from ..manifest import INDEXES, Descriptor, Image, check_platform, compose, read_manifest, select_platform
+from ..manifest import INDEXES, Descriptor, Image, check_platform, compose, read_image, read_manifest, select_platform
 from ..reference import Reference, parse, shares_login
 from ..registry.docker_config import docker_login
 from ..registry.errors import MissingBlobs
@@ -207,7 +207,7 @@ async def _read(registry: Registry, exact: Reference, platform: str) -> Base:
         exact = exact.at(select_platform(body, platform).digest)
         body, media_type = await registry.manifest(exact.version)
     manifest = read_manifest(body, media_type)
-    image = Image(manifest, await registry.read_blob(manifest.config))
+    image = read_image(manifest, await registry.read_blob(manifest.config))
     if not listed:
         check_platform(image, platform)
     return Base(str(exact), image, exact)

@@ -51,7 +51,7 @@ def token_in(body: bytes) -> str | None:
     """Return the token in a token server's answer; Docker's servers call it `token`, OAuth's `access_token`."""
     try:
         answer = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     token = answer.get("token") or answer.get("access_token") if isinstance(answer, dict) else None
     return token if isinstance(token, str) else None

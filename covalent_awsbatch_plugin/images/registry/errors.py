@@ -140,6 +140,6 @@ def _words(status: int, body: bytes) -> str:
     try:
         errors = json.loads(body)["errors"]
         return "; ".join(f"{error['code']}: {error.get('message', '')}".rstrip(": ") for error in errors)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         text = " ".join(body.decode(errors="replace").split())[:300]
         return f"HTTP {status}{f': {text}' if text else ''}"

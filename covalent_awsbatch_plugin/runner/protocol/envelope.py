@@ -141,7 +141,9 @@ def unseal(data: bytes, key: bytes, *, job_id: str, attempt: int) -> Envelope:
     end = _HEADER_AT + int.from_bytes(data[_LENGTH], "big")
     try:
         return _opened(json.loads(data[_HEADER_AT:end]), data[end:], job_id, attempt)
-    except (KeyError, TypeError, RecursionError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except BadEnvelope:
+        raise
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BadEnvelope("its header, though written with this task's key, is none that a runner writes") from error
 
 

@@ -212,7 +212,7 @@ class ContainerList:
             body: dict[str, Any] = json.loads(data)
             tasks = {int(number): json.dumps(description).encode() for number, description in body["tasks"].items()}
             return cls(tasks, tuple(PackedObject(*fields) for fields in body["objects"]))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BadPayload(f"the list of its files can't be read: {error!r}") from error
 
 
