@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..images.builders.builder import Base, PushedImage
@@ -118,12 +118,20 @@ def payload_of(packages: Sequence[AnyPackage], dispatch_ids: Sequence[str], each
 
 
 def _payload(packages: Sequence[AnyPackage], dispatch_ids: Sequence[str], each: int) -> Payload:
-    containers = [ContainerFiles() for _ in range(-(-sum(package.size for package in packages) // each))]
+    return payload(_containers(packages, dispatch_ids, each))
+
+
+def _containers(packages: Sequence[AnyPackage], dispatch_ids: Sequence[str], each: int) -> Iterator[ContainerFiles]:
+    """Yield the tasks of each container: one at a time, because those of 100,000 calls are 100 MB."""
+    container = ContainerFiles()
     index = 0
     for package, dispatch_id in zip(packages, dispatch_ids, strict=True):
         for description, objects in package.descriptions(dispatch_id):
-            container = containers[index // each]
             container.tasks[index] = description
             container.objects |= objects
             index += 1
-    return payload(containers)
+            if index % each == 0:
+                yield container
+                container = ContainerFiles()
+    if container.tasks:
+        yield container

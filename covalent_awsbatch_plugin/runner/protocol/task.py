@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from struct import Struct
 from typing import Any
@@ -258,7 +258,7 @@ class ContainerFiles:
     objects: dict[str, bytes] = field(default_factory=dict)
 
 
-def payload(containers: Sequence[ContainerFiles]) -> Payload:
+def payload(containers: Iterable[ContainerFiles]) -> Payload:
     """Return the payload of these containers, with each object once; the same input gives the same bytes."""
     objects = _Objects()
     lists = [ContainerList(each.tasks, objects.add_all(each)).to_bytes() for each in containers]
