@@ -235,19 +235,19 @@ class OpenRecord:
             self._begin(f"{name}-{os.urandom(6).hex()}")
 
     def _locked(self) -> int:
-        held = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            holder = os.read(held, 200).decode(errors="replace").strip() or "another process"
-            os.close(held)
+            holder = os.read(lock, 200).decode(errors="replace").strip() or "another process"
+            os.close(lock)
             raise PoolInUse(
                 f"The pool {self.name!r} is in use by {holder}.",
                 advice="Wait until that process has ended or detached the pool, or give this pool another name.",
             ) from None
-        os.ftruncate(held, 0)
-        os.pwrite(held, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-        return held
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        return lock
 
     def _read(self) -> PoolRecord:
         path = self._folder / _RECORD
