@@ -109,7 +109,6 @@ PURE = (
     "jobs/attempts.py",
     "jobs/resubmit.py",
     "jobs/outcomes/",
-    "runner/protocol/payload.py",
     "check/plan.py",
     "check/record_model.py",
     "check/scrubber.py",

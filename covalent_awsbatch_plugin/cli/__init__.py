@@ -8,6 +8,7 @@ from __future__ import annotations
 from . import (  # noqa: F401 - each adds its commands to `main`
     check,
     clean,
+    completion,
     doctor,
     env,
     hello,
@@ -19,6 +20,7 @@ from . import (  # noqa: F401 - each adds its commands to `main`
     pools,
     reap,
     replay,
+    report,
     why,
 )
 from .root import main

@@ -29,6 +29,8 @@ def scaled(factor):
     def scale(row, colours):
         assert colours <= COLOURS and "red" in {"red", "green", "violet", "yellow"}
         Path(folder, f"ran-{row}-{time.time_ns()}").touch()
+        while gate and not Path(gate).exists():
+            time.sleep(0.1)
         return Model(row).score() * factor
 
     return scale
@@ -37,6 +39,6 @@ def scaled(factor):
 if __name__ == "__main__":
     name, told, rows = sys.argv[1:]
     arguments = json.loads(told)
-    folder = arguments.pop("folder")
+    folder, gate = arguments.pop("folder"), arguments.pop("gate", "")
     with BatchPool(name, **arguments) as pool:
         print("values", list(pool.map(scaled(10), range(int(rows)), [COLOURS] * int(rows))), flush=True)
