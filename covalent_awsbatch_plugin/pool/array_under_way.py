@@ -32,7 +32,7 @@ from ..tasks.client import Client, connect
 from ..tasks.inflight import Task
 from ..tasks.job_handle import JobHandle
 from ..tasks.reattach import artifacts_of
-from ..tasks.results import Ended, NodeResult, collect, failures, results_store
+from ..tasks.results import Ended, collect, failures, results_store
 from ..tasks.staging import exception_of
 from ..tasks.stuck import never_started
 from .call import Call, CallEnd
@@ -322,33 +322,37 @@ class ArrayUnderWay:
         try:
             (result,) = await collect(client.services, self.settings, ended, (calls[0].number,), folder)
             failed = failures(self.settings, ended)
-            await client.services.in_thread(self._end_by, calls, result, failed[0] if failed else None, ended)
+            if failed:
+                error = await client.services.in_thread(exception_of, result)
+                for call in calls:
+                    self._fail(call, failed[0], CallEnd(failed=error), ended)
+            else:
+                frames = await client.services.in_thread(result.files[env.OUTPUT].read_bytes)
+                self._end_several(calls, frames, ended)
         except AWSBatchError as error:
             for call in calls:
                 self.on_end(call, CallEnd(failed=error))
         finally:
             await client.services.in_thread(lambda: shutil.rmtree(folder, ignore_errors=True))
 
-    def _end_by(self, calls: Sequence[Call], result: NodeResult, failure: Failure | None, ended: Ended) -> None:
-        if failure is None:
-            self._end_several(calls, result.files[env.OUTPUT].read_bytes(), ended)
-            return
-        error = exception_of(result)
-        for call in calls:
-            self._fail(call, failure, CallEnd(failed=error), ended)
-
     def _fail(self, call: Call, failure: Failure, end: CallEnd, ended: Ended) -> None:
         """End a call without a value, or have it submitted again where the settings say so."""
         changed = again(self.settings, [failure], call.tries)
+        if self.earlier and isinstance(failure.error, Cancelled):
+            changed = self.settings  # no user of this process has cancelled it
         if changed is None or self.ended_by_us:
-            if self.record:
-                self.record.note_failed(self.array_id, [call.index])
+            self._note_failed([call])
             self.on_end(call, end)
             return
         call.tries += 1
         call.earlier_attempts += ended.attempts
         call.array = None
         self.again(changed, call, 1)
+
+    def _note_failed(self, calls: Sequence[Call]) -> None:
+        """Note calls that the next process with this pool submits again."""
+        if self.record:
+            self.record.note_failed(self.array_id, [call.index for call in calls])
 
     def _end_all(self, error: BaseException) -> None:
         for call in self.open_calls:
@@ -366,6 +370,7 @@ class ArrayUnderWay:
             self._task.cancel()
         if self.handle is None:
             await self.submitted.wait()
+        self._note_failed([call for call in calls if call.end is None])
         for call in calls:
             if call.end is None:
                 job = f" (Batch job {self.job_id_of(call)})" if self.handle else ""
@@ -410,6 +415,7 @@ class ArrayUnderWay:
             self._results.open -= {self.member_of(call) for call in ended}
         if not set(self.open_calls).difference(ended):
             self.ended_by_us = True
+        self._note_failed(ended)
         return ended
 
     async def ask_if_begun(self, call: Call) -> bool:

@@ -95,3 +95,25 @@ def test_jobs_of_a_detached_pool_are_ended(settings: dict[str, Any], world: Worl
     assert " jobs." in of_pool(world, "end", name, "--yes")
     until(lambda: not live_jobs(world))
     assert of_pool(world, "end", name) == f"No job of the pool '{name}' is active.\n"
+    (tmp_path / "gate").touch()
+    with BatchPool(name, **settings) as again:
+        assert again.submit(when_there, str(tmp_path / "gate")).result(timeout=60) == "it is there"
+
+
+def test_a_pool_that_was_left_by_an_error_runs_anew_what_it_ended(
+    settings: dict[str, Any], name: str, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+
+    def run() -> list[str]:
+        with BatchPool(name, **settings) as pool:
+            waiting = [pool.submit(when_there, str(gate)) for _ in range(2)]
+            until(lambda: all(future.job_id for future in waiting))
+            if not gate.exists():
+                raise KeyboardInterrupt
+            return [future.result(timeout=60) for future in waiting]
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    gate.touch()
+    assert run() == ["it is there"] * 2
