@@ -30,8 +30,8 @@ from .argument_checks import check_count, check_function, check_name, check_seco
 from .background_loop import background_loop
 from .call import NO_FUNCTION, Call, CallEnd, Listener
 from .call_future import CallFuture
-from .engine import Counts, Engine, Kind
 from .call_identity import CallKeys
+from .engine import Counts, Engine, Kind
 from .record import OpenRecord, import_record
 from .staged_calls import CallPickler
 from .started_map import StartedMap, values
