@@ -260,7 +260,7 @@ variable "vcpu" {
 }
 
 variable "memory" {
-  description = "Memory of one task, in GiB; may be a fraction."
+  description = "Memory of one task, in GiB; may be a fraction, or a text with a unit such as \"500MiB\" or \"16GB\"."
   type        = number
   default     = null
 
@@ -338,7 +338,7 @@ variable "max_memory" {
 }
 
 variable "time_limit" {
-  description = "Longest time, in seconds, that one attempt of a task may run (AWS Batch: job attempt timeout, at least 60 s)."
+  description = "Longest time, in seconds, that one attempt of a task may run (AWS Batch: job attempt timeout, at least 60 s); or a text with a unit such as \"1h\" or \"2d\"."
   type        = number
   default     = null
 

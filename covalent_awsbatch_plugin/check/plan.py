@@ -12,7 +12,12 @@ from ..errors import SettingError
 from ..settings import Settings
 
 TIME_LIMIT_S = 300  # of every job but that of the check `timeout`
-TRIES = 3  # submissions to catch a job in a state that it passes quickly
+CANCELLED_AFTER_S = 60  # at the latest: AWS Batch's shortest time limit
+CANCEL_TRIES = {
+    "RUNNABLE": 9,
+    "STARTING": 3,
+    "RUNNING": 1,
+}  # submissions to see a job in a state
 MOST_VCPU, MOST_MEMORY_GIB = 1.0, 2.0  # of a job, where the settings ask for more
 BIG_MIB = 20
 RUNNER_MIB = 12  # the runner's layer and a task's own, which a repository without them gets
@@ -43,9 +48,9 @@ CHECKS = (
     Check("big-objects", f"{BIG_MIB} MiB travel both ways", 1, pushed_mib=1, stored_mib=2 * BIG_MIB),
     Check("payload-s3", "a task travels in the bucket", 1, pushed_mib=1, stored_mib=1),
     Check("tasks-per-job", "two tasks share a container", 1, pushed_mib=1),
-    Check("cancel-runnable", "a job is cancelled in RUNNABLE", TRIES, pushed_mib=TRIES),
-    Check("cancel-starting", "a job is cancelled in STARTING", TRIES, pushed_mib=TRIES),
-    Check("cancel-running", "a job is cancelled in RUNNING", 1, pushed_mib=1),
+    Check("cancel-runnable", "a job is cancelled in RUNNABLE", 9, CANCELLED_AFTER_S + 30, pushed_mib=9),
+    Check("cancel-starting", "a job is cancelled in STARTING", 3, CANCELLED_AFTER_S + 30, pushed_mib=3),
+    Check("cancel-running", "a job is cancelled in RUNNING", 1, CANCELLED_AFTER_S + 30, pushed_mib=1),
     Check("retry-exceptions", "an exception is tried again", 2, pushed_mib=1),
     Check("timeout", "a job is stopped after 60 s and saves its state", 1, 60 + 30, pushed_mib=1, stored_mib=1),
     Check("out-of-memory", "a container that needs too much memory is killed", 1, pushed_mib=1),
@@ -101,7 +106,7 @@ def selection(only: Sequence[str]) -> tuple[Check, ...]:
 
 def trial_settings(settings: Settings, run: str) -> Settings:
     """Return the settings of a run's jobs: small, short, without GPUs, with definitions that bear the run's id."""
-    name = f"{settings.batch_job_definition_name}-check{run}"
+    name = f"{settings.batch_job_definition_name[:86]}-check{run}"  # 100 characters, the setting's limit
     changes = {
         "vcpu": min(settings.vcpu, MOST_VCPU),
         "memory": min(settings.memory, MOST_MEMORY_GIB),
@@ -119,7 +124,7 @@ def trial_settings(settings: Settings, run: str) -> Settings:
         "delete_images": True,
         "delete_objects": True,
         "delete_definitions": True,
-        "batch_job_definition_name": name if len(name) <= 100 else settings.batch_job_definition_name,
+        "batch_job_definition_name": name,
     }
     return settings.model_copy(update=changes)
 

@@ -51,6 +51,7 @@ class RunState:
     traces: Traces = field(default_factory=lambda: Traces(""))
     account: str = ""
     caller: str = ""  # ARN
+    resumed: bool = False
 
     def __post_init__(self) -> None:
         self.traces.run = self.run
@@ -103,6 +104,7 @@ def run_state(settings: Settings, names: Sequence[str], *, again: bool) -> RunSt
             Traces.from_json(fields["run"], fields["traces"]),
             fields["account"],
             fields["caller"],
+            resumed=True,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return RunState(path)

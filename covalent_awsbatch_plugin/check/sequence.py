@@ -18,6 +18,7 @@ from ..aws.session import close_shared
 from ..errors import AWSBatchError, NotAllowed
 from ..infra import checks as findings
 from ..infra.doctor import Doctor
+from ..jobs.description import ENDED
 from ..settings import Settings
 from ..tasks.client import connect
 from ..tasks.services import Services
@@ -32,6 +33,7 @@ from .trace import Remains
 from .workbench import CheckFailed, Workbench
 
 COMMAND_PATIENCE_S = 60.0  # for an outage: somebody waits at a terminal, and the check can go on later
+RECORD_S = 60.0  # for DescribeJobs to show the end of a job whose result is there
 TIDY_S = 60.0  # for the removal of what a stopped run has left
 JOBS: Mapping[str, Callable[[Workbench], Awaitable[Evidence]]] = {
     "task": job_checks.one_task,
@@ -144,11 +146,16 @@ class Run:
         return Result("doctor", OK, f"{len(found) - unknown} checks are ok{open_ends}")
 
     async def _keep_records(self, bench: Workbench) -> None:
-        """Keep the records of the check's jobs: the run may be stopped before the check `records`."""
+        """Keep the records of the check's jobs once they have ended: a result may be there before its job's end."""
         missing = [job for job in self.state.kinds if job not in self.state.records]
-        with contextlib.suppress(AWSBatchError):
-            for record in await raw_records(bench.aws, missing):
-                self.state.records[str(record.get("jobId"))] = record
+        with contextlib.suppress(AWSBatchError, TimeoutError):
+            async with asyncio.timeout(min(RECORD_S, self._patience)):
+                while missing:
+                    for record in await raw_records(bench.aws, missing):
+                        if record.get("status") in ENDED:
+                            self.state.records[str(record.get("jobId"))] = record
+                    missing = [job for job in missing if job not in self.state.records]
+                    await asyncio.sleep(min(bench.base.poll_freq, 2) if missing else 0)
 
     # ---- after the jobs --------------------------------------------------------------------------------------------
     async def _last(self, name: str) -> Result:
@@ -171,7 +178,7 @@ class Run:
         new = sorted({each for each in found if not each.is_wrong})
         text = f"{len(records)} records of {len(set(kinds.values()))} kinds of ends"
         if lost:
-            text += f"; DescribeJobs does not know {', '.join(lost)}"
+            text += f"; DescribeJobs shows no end of {', '.join(lost)}"
         if wrong:
             text += "; " + "; ".join(f"{each.path} ({each.kind}): {each.text}" for each in wrong)
         if new:

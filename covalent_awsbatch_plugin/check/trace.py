@@ -46,15 +46,12 @@ class Traces:
     jobs: set[str] = field(default_factory=set)
     images: set[str] = field(default_factory=set)
     shared: set[str] = field(default_factory=set)
-    definitions: set[str] = field(default_factory=set)
     objects: set[str] = field(default_factory=set)
 
     def note(self, handle: JobHandle, objects: Sequence[str], *, shared_image: bool) -> None:
         """Note what a submitted task needs at AWS."""
         self.jobs.add(handle.job_id)
         (self.shared if shared_image else self.images).add(handle.image.rpartition("@")[2])
-        if handle.definition and not shared_image:
-            self.definitions.add(handle.definition)
         self.objects.update(objects)
 
     def to_json(self) -> dict[str, list[str]]:
@@ -95,12 +92,11 @@ class Traces:
 
     async def _definitions(self, aws: AWS, settings: Settings) -> list[str]:
         own = re.compile(rf"{re.escape(settings.batch_job_definition_name)}-[0-9a-f]{{16}}")
-        is_own = settings.batch_job_definition_name.endswith(f"-check{self.run}")
         of = "the job definitions"
         return [
             str(each["jobDefinitionArn"])
             async for each in aws.items("batch", "DescribeJobDefinitions", "jobDefinitions", of=of, status="ACTIVE")
-            if each["jobDefinitionArn"] in self.definitions or (is_own and own.fullmatch(each["jobDefinitionName"]))
+            if own.fullmatch(each["jobDefinitionName"])
         ]
 
     async def _objects(self, store: Store) -> list[str]:

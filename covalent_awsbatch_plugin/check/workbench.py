@@ -86,13 +86,16 @@ class Workbench:
     def aws(self) -> AWS:
         return self.client.services.aws
 
-    def stage(self, function: Any, *args: Any, node: int = 0, name: str = "") -> Sent:
-        """Return a staged call of the current check; `name` replaces the check's name in its dispatch."""
+    def stage(self, function: Any, *args: Any, node: int = 0, name: str = "", followed: bool = False) -> Sent:
+        """Return a staged call of the current check; `name` replaces the check's name in its dispatch.
+
+        One that is `followed` by others waits for them, to share their job.
+        """
         folder = self.folder / f"staged-{next(self._numbers)}"
         folder.mkdir()
         dispatch = DISPATCH.format(run=self.run, check=name or self.check)
         group = stage_call(function, args, {}, folder, dispatch_id=dispatch, node_id=node, folders=())
-        return Sent(tuple((dispatch, each) for each in group.node_ids), group)
+        return Sent(tuple((dispatch, each) for each in group.node_ids), group, followed=followed)
 
     async def submit(self, task: Sent, **changes: Any) -> Trial:
         """Submit a task with changed settings. If the caller is cancelled, no job of it runs on."""

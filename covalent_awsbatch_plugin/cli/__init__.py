@@ -8,6 +8,7 @@ from __future__ import annotations
 from . import (  # noqa: F401 - each adds its commands to `main`
     check,
     clean,
+    completion,
     doctor,
     env,
     hello,
@@ -16,8 +17,10 @@ from . import (  # noqa: F401 - each adds its commands to `main`
     jobs,
     local,
     logs,
+    pools,
     reap,
     replay,
+    report,
     why,
 )
 from .root import main

@@ -83,7 +83,8 @@ def _agree(open_checks: Sequence[plan.Check], trial: Settings, *, yes: bool) -> 
 def _run(state: RunState, trial: Settings, settings: Settings, patience: float) -> Run:
     from ..check.sequence import Run
 
-    if state.results:
+    state.save()  # before anything is sent, so that a run that is killed leaves nothing unknown
+    if state.resumed:
         progress(f"The run of {state.began} goes on; --again begins anew.")
         for result in state.results.values():
             _show(result)
@@ -109,7 +110,7 @@ def _results(run: Run, chosen: Sequence[plan.Check], state: RunState) -> list[Re
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop, number)
-        if state.traces.jobs:  # of a run that was killed
+        if state.resumed:  # a run that was killed has left something
             await run.tidy()
         return await run.checks(chosen)
 
@@ -144,7 +145,7 @@ def _write(
     trial: Settings,
     chosen: Sequence[plan.Check],
 ) -> None:
-    from ..check.check_record import own_names, run_record
+    from ..check.run_record import own_names, run_record
 
     names = own_names(trial, state.account, state.caller)
     for kind, own in own_names(settings).items():

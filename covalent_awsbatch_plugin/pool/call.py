@@ -88,7 +88,7 @@ class Listener(Protocol):
 
 class _Nobody:
     def ended(self, call: Call) -> None:
-        """Do nothing: no caller waits for the call."""
+        """Do nothing."""
 
 
 NOBODY = _Nobody()  # of the other calls of an array that an earlier process submitted

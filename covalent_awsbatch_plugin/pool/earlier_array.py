@@ -28,12 +28,12 @@ async def settle(client: Client, settings: Settings, array: ArrayRecord, record:
     """
     handle = array.handle
     entry = Entry(handle.dispatch_id, (array.numbers[0],), handle)
-    ledger_record = LedgerRecord(unsent(str(array.job["name"]), handle.submission), array.since, (entry,))
+    earlier = LedgerRecord(unsent(str(array.job["name"]), handle.submission), array.since, (entry,))
     await asyncio.sleep(min(ON_ITS_WAY_SECONDS, max(0.0, array.since + ON_ITS_WAY_SECONDS - time.time())))
-    job_id = await job_of(client.services, settings.batch_queue, ledger_record, last_look=True)
+    job_id = await job_of(client.services, settings.batch_queue, earlier, last_look=True)
     if job_id is None:
         array.gone = True
-        client.late_jobs.submitted_anew(settings, [(ledger_record, entry)])
+        client.late_jobs.submitted_anew(settings, [(earlier, entry)])
         if record:
             record.note_gone(array.array_id)
         return

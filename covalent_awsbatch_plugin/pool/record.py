@@ -198,6 +198,16 @@ def read_records() -> list[PoolRecord]:
     return records
 
 
+def user_of(name: str) -> str:
+    """Return which process uses a pool now, in words; "" where none does."""
+    with contextlib.suppress(OSError), open_own(pools_folder() / name / _LOCK) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return file.read(200).decode(errors="replace").strip() or "another process"
+    return ""
+
+
 class OpenRecord:
     """The record of a pool that this process uses: nobody else can append to it until `close`.
 
@@ -298,6 +308,13 @@ class OpenRecord:
         frames += [frame({"frame": "failed", "id": each.array_id, "calls": sorted(each.failed)}) for each in arrays]
         with _usable(path):
             atomic_write(path, _first_frame(self.record) + b"".join(frames), mode=0o600, durable=True)
+
+    def remove(self) -> None:
+        """Delete the record: nothing on this machine tells of the pool any more. Raises StagingError."""
+        with _usable(self._folder / _RECORD):
+            (self._folder / _RECORD).unlink(missing_ok=True)
+            (self._folder / _LOCK).unlink(missing_ok=True)
+            self._folder.rmdir()
 
     def close(self) -> None:
         """Release the pool for other processes."""

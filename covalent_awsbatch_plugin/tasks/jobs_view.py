@@ -170,12 +170,19 @@ def right_size(rows: Iterable[JobRow]) -> list[str]:
         if row.function and row.peak_gib is not None and row.state == "SUCCEEDED":
             requested[row.function] = max(requested.get(row.function, 0.0), row.memory_gib)
             peak[row.function] = max(peak.get(row.function, 0.0), row.peak_gib)
-    return [
-        f"{function} asked for {requested[function]:.3g} GiB and used at most {most:.2g} GiB:"
-        f" memory={max(0.25, most * HINT_HEADROOM):.2g} would do."
-        for function, most in peak.items()
-        if most < HINT_SHARE * requested[function] and requested[function] > 0.5
-    ]
+    hints = [memory_hint(function, requested[function], most) for function, most in peak.items()]
+    return [hint for hint in hints if hint]
+
+
+def memory_hint(function: str, requested_gib: float, peak_gib: float) -> str:
+    """Return a sentence if a function asked for much more memory than it used, else ""."""
+    if requested_gib <= 0.5 or peak_gib >= HINT_SHARE * requested_gib:
+        return ""
+    enough = max(0.25, peak_gib * HINT_HEADROOM)
+    return (
+        f"{function} asked for {requested_gib:.3g} GiB and used at most {peak_gib:.2g} GiB:"
+        f" memory={enough:.2g} would do."
+    )
 
 
 def counts(rows: Iterable[JobRow]) -> Mapping[str, int]:

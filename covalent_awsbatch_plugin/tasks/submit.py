@@ -240,6 +240,7 @@ def _request(
         | jobs.encryption(settings)
         | jobs.patience(settings)
         | jobs.sharing(settings, size)
+        | (jobs.bundles(settings) if isinstance(tasks[0].packed, ArrayPackage) else {})
         | jobs.numbering(tasks[0].earlier_attempts)
         | parts.environment,
         tags=tags | {jobs.TAG_SUBMISSION: uuid.uuid4().hex},
