@@ -112,13 +112,7 @@ class Client:
                 earlier, unsettled = await left_behind(self.services, settings, records, package.content)
             if earlier and not settings.may_resubmit:
                 return await self._take_over(settings, earlier, package, task)
-            packs = bool(settings.environment or requirements or package.needs_covalent)
-            task.base = await self.base_images.find(settings, resources, group, package, packs=packs)
-            _raise_if_cancelled(task)
-            if packs:
-                packing = self.dependency_layers.pack(settings, group, requirements, task.base, package)
-                task.dependencies = await _unless_cancelled(task, packing)
-                _raise_if_cancelled(task)
+            await self._find_environment(settings, resources, task, package, requirements)
             task.package = package
             if unsettled:  # packing took its time: a job may have come of them
                 earlier, unsettled = await left_behind(
@@ -210,6 +204,23 @@ class Client:
             return
         for key in objects:
             self.cleanup.release(key)
+
+    async def _find_environment(
+        self,
+        settings: Settings,
+        resources: ResolvedResources,
+        task: Task,
+        package: Package,
+        requirements: Sequence[str],
+    ) -> None:
+        """Set the task's base image, and the layers of packages that it needs beside it. Raises Cancelled."""
+        packs = bool(settings.environment or requirements or package.needs_covalent)
+        task.base = await self.base_images.find(settings, resources, task.staged, package, packs=packs)
+        _raise_if_cancelled(task)
+        if packs:
+            packing = self.dependency_layers.pack(settings, task.staged, requirements, task.base, package)
+            task.dependencies = await _unless_cancelled(task, packing)
+            _raise_if_cancelled(task)
 
     async def _fitted(self, settings: Settings, placement: JobPlacement) -> Settings:
         """Return the settings with a size that the queue can run. Raises SettingError if there is none.

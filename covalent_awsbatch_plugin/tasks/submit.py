@@ -91,44 +91,18 @@ class Submitter:
         """Submit the job; `request` becomes the request of SubmitJob."""
         definition = jobs.job_definition(settings, resources.placement, parts.image.uri)
         arn = await self._services.backend.define(definition)
-        submission = uuid.uuid4().hex
-        request |= _request(settings, resources, tasks, parts, arn, submission)
-        prefix = _prefix(tasks)
-
-        def handles_of(job_id: str) -> list[JobHandle]:
-            if isinstance(tasks[0].packed, ArrayPackage):  # one task is the whole array
-                addresses: list[tuple[str, int | None]] = [(job_id, None)]
-            else:
-                addresses = jobs.addresses(settings, job_id, len(tasks))
-            return [
-                JobHandle(
-                    job_id=child,
-                    name=task.packed.name,
-                    content=task.packed.content,
-                    bucket=settings.s3_bucket_name,
-                    prefix=prefix,
-                    image=parts.image.uri,
-                    member=member,
-                    definition=request["jobDefinition"],
-                    payload=parts.key,
-                    names=task.packed.names,
-                    submission=submission,
-                    dispatch_id=task.first[0],
-                )
-                for (child, member), task in zip(addresses, tasks, strict=True)
-            ]
-
+        request |= _request(settings, resources, tasks, parts, arn)
         unsent_key = _unsent_key(request)
-        await self._note(unsent_key, tasks, handles_of(""))
+        await self._note(unsent_key, tasks, _handles(settings, tasks, parts, request, ""))
         job_id = await self._submit(request, definition)
-        handles = handles_of(job_id)
+        handles = _handles(settings, tasks, parts, request, job_id)
         record_submitted(self._services.events, settings, tasks, parts, job_id)
         artifacts = JobArtifacts(
             settings=settings,
             store=resources.store,
             image_digest=parts.image.digest,
             definition=request["jobDefinition"],
-            prefix="" if tasks[0].keeps_results else f"{prefix}/{job_id}/",
+            prefix="" if tasks[0].keeps_results else f"{_prefix(tasks)}/{job_id}/",
             objects=tuple(key for task in tasks for key in task.packed.uploads),
             payload=parts.key,
         )
@@ -250,7 +224,6 @@ def _request(
     tasks: Sequence[Task],
     parts: ImageAndPayload,
     definition: str,
-    submission: str,
 ) -> dict[str, Any]:
     """Return the SubmitJob request of one job for these tasks."""
     dispatch_id, group_id = tasks[0].first
@@ -270,6 +243,35 @@ def _request(
         | (jobs.bundles(settings) if isinstance(tasks[0].packed, ArrayPackage) else {})
         | jobs.numbering(tasks[0].earlier_attempts)
         | parts.environment,
-        tags=tags | {jobs.TAG_SUBMISSION: submission},
+        tags=tags | {jobs.TAG_SUBMISSION: uuid.uuid4().hex},
         share=jobs.fair_share(settings),
     )
+
+
+def _handles(
+    settings: Settings, tasks: Sequence[Task], parts: ImageAndPayload, request: Mapping[str, Any], job_id: str
+) -> list[JobHandle]:
+    """Return the handles of the tasks in order, as the job of this request has them; `job_id` is "" before it has one.
+
+    A pool's array is one task, so its handle is that of the whole job.
+    """
+    addresses: list[tuple[str, int | None]] = [(job_id, None)]
+    if not isinstance(tasks[0].packed, ArrayPackage):
+        addresses = jobs.addresses(settings, job_id, len(tasks))
+    return [
+        JobHandle(
+            job_id=child,
+            name=task.packed.name,
+            content=task.packed.content,
+            bucket=settings.s3_bucket_name,
+            prefix=_prefix(tasks),
+            image=parts.image.uri,
+            member=member,
+            definition=request["jobDefinition"],
+            payload=parts.key,
+            names=task.packed.names,
+            submission=request["tags"][jobs.TAG_SUBMISSION],
+            dispatch_id=task.first[0],
+        )
+        for (child, member), task in zip(addresses, tasks, strict=True)
+    ]

@@ -4,7 +4,8 @@
 """The enforcement of IAM policies, with the resources and conditions that moto ignores.
 
 It is on for `local up` and the demo, and off for `LocalAWS` unless `enforce_iam` is given. Every check is written as a
-line to `iam.jsonl` of the state directory: who, action, resource, allowed. test_moto_has_not_moved.py checks the parts
+line to `iam.jsonl` of the state directory: who, action, resource, allowed. A full file becomes `iam.before.jsonl`, in
+the place of the one before, so that a long run does not fill the disk. test_moto_has_not_moved.py checks the parts
 of moto that this module replaces.
 """
 
@@ -40,6 +41,7 @@ from moto.s3.models import s3_backends
 from . import simulation as iam_simulation
 from .required_actions import ApiRequest, Need, denial_text, needs, s3_action
 
+MAX_LOG_BYTES = 64 * 1024 * 1024  # some 300,000 checks
 SERVICE = "aws-batch"  # the access key id of AWS Batch itself, whose secret never leaves this process
 ALWAYS = {
     "sts:GetCallerIdentity",
@@ -72,8 +74,8 @@ class Guard:
 
     current: ClassVar[Guard | None] = None
 
-    def __init__(self, log: Path) -> None:
-        self._log, self._writing = log, threading.Lock()
+    def __init__(self, log: Path, max_bytes: int = MAX_LOG_BYTES) -> None:
+        self._log, self._max_bytes, self._writing = log, max_bytes, threading.Lock()
 
     def allows(self, who: Principal, need: Need) -> bool:
         """Return whether a principal has a permission, and log it."""
@@ -81,6 +83,8 @@ class Guard:
         line = {"who": who.arn, "action": need.action, "resource": need.resource, "allowed": allowed}
         with self._writing, open(self._log, "a", opener=_own) as file:
             file.write(json.dumps(line) + "\n")
+            if file.tell() >= self._max_bytes:
+                self._log.replace(self._log.with_suffix(".before.jsonl"))
         return allowed
 
 
