@@ -96,20 +96,20 @@ class Difference:
 
 def differences(record: Mapping[str, Any], kind: str) -> list[Difference]:
     """Return how the record of a job with this kind of end differs from the expected one."""
-    found = [
+    deviations = [
         Difference(kind, path.replace("-1", "*"), MISSING, "the field is missing")
         for path in (*_ALWAYS, *REQUIRED[kind])
         if _at(record, path) is None
     ]
-    found += _unlike(kind, "", record, _JOB)
-    found += _disorder(record, kind)
-    if kind in CAUSES and not any(each.problem == MISSING for each in found):
+    deviations += _unlike(kind, "", record, _JOB)
+    deviations += _disorder(record, kind)
+    if kind in CAUSES and not any(each.problem == MISSING for each in deviations):
         cause = why(record).cause
         if cause not in CAUSES[kind]:
             expected = " or ".join(CAUSES[kind])
             words = f"it is understood as {cause}, and the end was {expected}: {record.get('statusReason')!r}"
-            found.append(Difference(kind, "statusReason", TEXT, words))
-    return sorted(set(found))
+            deviations.append(Difference(kind, "statusReason", TEXT, words))
+    return sorted(set(deviations))
 
 
 def _at(value: Any, path: str) -> Any:
@@ -157,8 +157,8 @@ def _disorder(record: Mapping[str, Any], kind: str) -> Iterator[Difference]:
             yield Difference(kind, later, ORDER, f"it is before {earlier}")
 
 
-def issue_text(found: list[Difference], version: str, place: str) -> str:
+def issue_text(deviations: list[Difference], version: str, place: str) -> str:
     """Return the text of an issue about differences, ready to be pasted; `place` is like "eu-west-1, Fargate"."""
-    lines = [f"- `{each.path}` of a job that ended as *{each.kind}*: {each.text}" for each in found]
+    lines = [f"- `{each.path}` of a job that ended as *{each.kind}*: {each.text}" for each in deviations]
     head = f"AWS Batch describes jobs otherwise than covalent-awsbatch-plugin {version} expects ({place})."
     return "\n".join((f"### {head}", "", *lines, "", "The record of `covalent-awsbatch check --json` is attached."))

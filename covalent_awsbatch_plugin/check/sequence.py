@@ -68,21 +68,21 @@ class Run:
         self.settings = settings.model_copy(update={"outage_patience": outages})
         self._doctor_settings = doctor_settings.model_copy(update={"outage_patience": outages})
 
-    async def checks(self, chosen: Sequence[Check]) -> list[Result]:
+    async def checks(self, selection: Sequence[Check]) -> list[Result]:
         """Run the checks that have no result yet; return all results in order. Raises AWSBatchError.
 
         If this is cancelled, the jobs are ended, and what they needed is deleted, before CancelledError goes on.
         """
         try:
-            await self._jobs([check for check in chosen if check.name not in LAST])
+            await self._jobs([check for check in selection if check.name not in LAST])
         except BaseException:
             await self.tidy()
             raise
         broken = self.state.results.get("doctor")
-        for check in chosen if broken is None or broken.state != WRONG else ():
+        for check in selection if broken is None or broken.state != WRONG else ():
             if check.name in LAST:
                 self._note(await self._last(check.name))
-        return [self.state.results[check.name] for check in chosen if check.name in self.state.results]
+        return [self.state.results[check.name] for check in selection if check.name in self.state.results]
 
     def _note(self, result: Result) -> None:
         self.state.results[result.name] = result
@@ -90,8 +90,8 @@ class Run:
         self._show(result)
 
     # ---- the jobs --------------------------------------------------------------------------------------------------
-    async def _jobs(self, chosen: Sequence[Check]) -> None:
-        open_checks = [check for check in chosen if check.name not in self.state.results]
+    async def _jobs(self, selection: Sequence[Check]) -> None:
+        open_checks = [check for check in selection if check.name not in self.state.results]
         try:
             with tempfile.TemporaryDirectory(prefix="covalent-awsbatch-") as folder:
                 async with connect(self.settings) as client:
@@ -136,14 +136,14 @@ class Run:
         return replace(result, seconds=round(time.monotonic() - began, 1))
 
     async def _doctor(self, services: Services) -> Result:
-        found = [finding async for finding in Doctor(services, self._doctor_settings).findings()]
-        wrong = [each for each in found if each.state == findings.WRONG]
-        unknown = sum(each.state == findings.UNKNOWN for each in found)
+        results = [finding async for finding in Doctor(services, self._doctor_settings).findings()]
+        wrong = [each for each in results if each.state == findings.WRONG]
+        unknown = sum(each.state == findings.UNKNOWN for each in results)
         if wrong:
             text = "; ".join(f"{each.name}: {each.text}" for each in wrong)
             return Result("doctor", WRONG, text, "\n".join(each.advice for each in wrong if each.advice))
         open_ends = f", {unknown} could not be made" if unknown else ""
-        return Result("doctor", OK, f"{len(found) - unknown} checks are ok{open_ends}")
+        return Result("doctor", OK, f"{len(results) - unknown} checks are ok{open_ends}")
 
     async def _keep_records(self, bench: Workbench) -> None:
         """Keep the records of the check's jobs once they have ended: a result may be there before its job's end."""
@@ -172,19 +172,19 @@ class Run:
 
     def _records(self) -> Result:
         records, kinds = self.state.records, self.state.kinds
-        lost = [job for job in kinds if job not in records]
-        found = [each for job, record in records.items() if job in kinds for each in differences(record, kinds[job])]
-        wrong = sorted({each for each in found if each.is_wrong})
-        new = sorted({each for each in found if not each.is_wrong})
+        endless = [job for job in kinds if job not in records]
+        results = [each for job, record in records.items() if job in kinds for each in differences(record, kinds[job])]
+        wrong = sorted({each for each in results if each.is_wrong})
+        new = sorted({each for each in results if not each.is_wrong})
         text = f"{len(records)} records of {len(set(kinds.values()))} kinds of ends"
-        if lost:
-            text += f"; DescribeJobs shows no end of {', '.join(lost)}"
+        if endless:
+            text += f"; DescribeJobs shows no end of {', '.join(endless)}"
         if wrong:
             text += "; " + "; ".join(f"{each.path} ({each.kind}): {each.text}" for each in wrong)
         if new:
             text += "; new fields: " + ", ".join(sorted({each.path for each in new}))
         advice = issue_text(wrong + new, __version__, "Fargate or EC2: please say") if wrong + new else ""
-        return Result("records", WRONG if wrong or lost else OK, text, advice, figures={"records": len(records)})
+        return Result("records", WRONG if wrong or endless else OK, text, advice, figures={"records": len(records)})
 
     async def _nothing_left(self) -> Result:
         remains = await self._remains()

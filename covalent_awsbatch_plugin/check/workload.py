@@ -92,7 +92,7 @@ def saving() -> Callable[[str, bytes, int], None]:
     """Return a function that waits, and saves its state when it is told to stop."""
 
     def save(name: str, state: bytes, seconds: int) -> None:
-        def store(left: float) -> None:
+        def store(seconds_left: float) -> None:
             place = str(state_prefix()).removeprefix("s3://")
             bucket, _, key = place.partition("/")
             runner = str(sys.modules["covalent_awsbatch_runner"].__file__)
@@ -100,7 +100,7 @@ def saving() -> Callable[[str, bytes, int], None]:
             client = importlib.import_module("covalent_awsbatch_runner.client_settings").ClientSettings.of(os.environ)
             s3: Any = importlib.import_module("covalent_awsbatch_runner.bucket").S3
             s3(bucket, client, give_up_s=10).put(f"{key}/{name}", state)
-            print(f"saved with {left:.0f} s left", flush=True)
+            print(f"saved with {seconds_left:.0f} s left", flush=True)
             sys.exit(3)
 
         with on_stop(store):
