@@ -52,11 +52,11 @@ async def one_task(bench: Workbench) -> Evidence:
     """Run one task and read its value."""
     began = time.monotonic()
     trial = await bench.submit(bench.stage(workload.platform_call()))
-    send_s = time.monotonic() - began
+    submission_s = time.monotonic() - began
     answer = value(await bench.end(trial, VALUE))
     seconds = time.monotonic() - began
-    figures = {"submitted_s": round(send_s, 2), "result_s": round(seconds, 2)}
-    return f"{answer}; submitted after {send_s:.1f} s, result after {seconds:.1f} s, job {trial.job_id}", figures
+    figures = {"submitted_s": round(submission_s, 2), "result_s": round(seconds, 2)}
+    return f"{answer}; submitted after {submission_s:.1f} s, result after {seconds:.1f} s, job {trial.job_id}", figures
 
 
 async def array(bench: Workbench) -> Evidence:
@@ -105,10 +105,10 @@ async def _last_line(bench: Workbench, trial: Trial) -> tuple[int, int, float]:
     limit = min(LOG_LIMIT_S, bench.patience)
     while LAST_LINE not in (tail := await logs.tail(str(stream))):
         if time.time() - stopped > limit:
-            lines = tail.splitlines()
-            last = f"its last one is {lines[-1]!r}" if lines else "it has no line"
+            log_lines = tail.splitlines()
+            details = f"its last one is {log_lines[-1]!r}" if log_lines else "it has no line"
             raise CheckFailed(
-                f"the container's last line is not in the log {stream} {limit:.0f} s after its end: {last}"
+                f"the container's last line is not in the log {stream} {limit:.0f} s after its end: {details}"
             )
         bench.progress(f"{bench.check}: the log has no last line yet")
         await asyncio.sleep(BLIND_LOG_S)
@@ -120,12 +120,12 @@ async def big_objects(bench: Workbench) -> Evidence:
     data = random.Random(bench.run).randbytes(BIG_MIB << 20)  # noqa: S311 - bytes that don't compress
     began = time.monotonic()
     trial = await bench.submit(bench.stage(workload.reversal(), data), max_baked_mib=min(bench.base.max_baked_mib, 10))
-    send_s = time.monotonic() - began
+    submission_s = time.monotonic() - began
     digest, back = value(await bench.end(trial, VALUE))
     expect(digest == hashlib.sha256(data).hexdigest(), f"the task received other bytes than the {BIG_MIB} MiB sent")
     expect(back == data[::-1], f"other bytes came back than the task returned: {len(back)} of {len(data)}")
-    return f"{BIG_MIB} MiB there (submitted after {send_s:.1f} s) and back, bytes compared", {
-        "submitted_s": round(send_s, 2)
+    return f"{BIG_MIB} MiB there (submitted after {submission_s:.1f} s) and back, bytes compared", {
+        "submitted_s": round(submission_s, 2)
     }
 
 
@@ -162,17 +162,15 @@ async def same_task(bench: Workbench) -> Evidence:
     second = await bench.submit(bench.stage(workload.platform_call(), name="same-task"))
     pushed_again = await _pushed_at(bench, second)
     name = first.handle.definition.rpartition("/")[2].rpartition(":")[0]
-    of, revisions = f"job definition `{name}`", []
+    of, details = f"job definition `{name}`", []
     async for each in bench.aws.items(
         "batch", "DescribeJobDefinitions", "jobDefinitions", of=of, jobDefinitionName=name, status="ACTIVE"
     ):
-        revisions.append(str(each["revision"]))
+        details.append(str(each["revision"]))
     two = value(await bench.end(second, VALUE))
     again = bench.aws.calls["batch:RegisterJobDefinition"] - calls.get("batch:RegisterJobDefinition", 0)
     expect(one == two, "the same task returned another value")
-    expect(
-        len(revisions) == 1, f"{name} has {len(revisions)} active revisions ({', '.join(revisions)}) of one definition"
-    )
+    expect(len(details) == 1, f"{name} has {len(details)} active revisions ({', '.join(details)}) of one definition")
     expect(not again, "the second submission registered a definition")
     expect(first.handle.image == second.handle.image, "the second submission has another image")
     expect(pushed_again == pushed, "the image was pushed again")

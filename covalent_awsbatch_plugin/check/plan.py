@@ -100,8 +100,8 @@ def selection(only: Sequence[str]) -> tuple[Check, ...]:
         raise SettingError(f"There is no check {', '.join(unknown)}.", advice=f"The checks are {', '.join(NAMES)}.")
     if not names or set(names) <= set(LAST):
         return CHECKS
-    all_names = set(names) | (set(LAST) if set(names) - {"doctor"} else set())
-    return tuple(check for check in CHECKS if check.name in all_names)
+    names_to_run = set(names) | (set(LAST) if set(names) - {"doctor"} else set())
+    return tuple(check for check in CHECKS if check.name in names_to_run)
 
 
 def trial_settings(settings: Settings, run: str) -> Settings:

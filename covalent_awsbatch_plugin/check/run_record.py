@@ -68,14 +68,14 @@ def run_record(
     """Return the record of a run, scrubbed."""
     scrubber = Scrubber(names)
     numbers = {job: number for number, job in enumerate(state.kinds, 1)}
-    values = {name: getattr(settings, name) for name in SHOWN}
+    plain_settings = {name: getattr(settings, name) for name in SHOWN}
     return {
         "schema": SCHEMA,
         "version": __version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "began": state.began,
-        "settings": scrubber.plain(values),
+        "settings": scrubber.plain(plain_settings),
         "usage": asdict(usage) | {"usd": round(usage.usd, 2)},
         "checks": [scrubber.plain(asdict(result)) for result in results],
         "jobs": [
@@ -88,5 +88,5 @@ def run_record(
 
 
 def _differences(state: RunState) -> Iterable[Any]:
-    per_job = (differences(record, state.kinds[job]) for job, record in state.records.items() if job in state.kinds)
-    return sorted({each for some in per_job for each in some})
+    deviations = (differences(record, state.kinds[job]) for job, record in state.records.items() if job in state.kinds)
+    return sorted({each for some in deviations for each in some})

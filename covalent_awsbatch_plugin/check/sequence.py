@@ -136,14 +136,14 @@ class Run:
         return replace(result, seconds=round(time.monotonic() - began, 1))
 
     async def _doctor(self, services: Services) -> Result:
-        report = [finding async for finding in Doctor(services, self._doctor_settings).findings()]
-        wrong = [each for each in report if each.state == findings.WRONG]
-        unknown = sum(each.state == findings.UNKNOWN for each in report)
+        results = [finding async for finding in Doctor(services, self._doctor_settings).findings()]
+        wrong = [each for each in results if each.state == findings.WRONG]
+        unknown = sum(each.state == findings.UNKNOWN for each in results)
         if wrong:
             text = "; ".join(f"{each.name}: {each.text}" for each in wrong)
             return Result("doctor", WRONG, text, "\n".join(each.advice for each in wrong if each.advice))
         open_ends = f", {unknown} could not be made" if unknown else ""
-        return Result("doctor", OK, f"{len(report) - unknown} checks are ok{open_ends}")
+        return Result("doctor", OK, f"{len(results) - unknown} checks are ok{open_ends}")
 
     async def _keep_records(self, bench: Workbench) -> None:
         """Keep the records of the check's jobs once they have ended: a result may be there before its job's end."""
@@ -172,21 +172,19 @@ class Run:
 
     def _records(self) -> Result:
         records, kinds = self.state.records, self.state.kinds
-        missing = [job for job in kinds if job not in records]
-        deviations = [
-            each for job, record in records.items() if job in kinds for each in differences(record, kinds[job])
-        ]
-        wrong = sorted({each for each in deviations if each.is_wrong})
-        new = sorted({each for each in deviations if not each.is_wrong})
+        endless = [job for job in kinds if job not in records]
+        results = [each for job, record in records.items() if job in kinds for each in differences(record, kinds[job])]
+        wrong = sorted({each for each in results if each.is_wrong})
+        new = sorted({each for each in results if not each.is_wrong})
         text = f"{len(records)} records of {len(set(kinds.values()))} kinds of ends"
-        if missing:
-            text += f"; DescribeJobs shows no end of {', '.join(missing)}"
+        if endless:
+            text += f"; DescribeJobs shows no end of {', '.join(endless)}"
         if wrong:
             text += "; " + "; ".join(f"{each.path} ({each.kind}): {each.text}" for each in wrong)
         if new:
             text += "; new fields: " + ", ".join(sorted({each.path for each in new}))
         advice = issue_text(wrong + new, __version__, "Fargate or EC2: please say") if wrong + new else ""
-        return Result("records", WRONG if wrong or missing else OK, text, advice, figures={"records": len(records)})
+        return Result("records", WRONG if wrong or endless else OK, text, advice, figures={"records": len(records)})
 
     async def _nothing_left(self) -> Result:
         remains = await self._remains()

@@ -40,7 +40,7 @@ class Remains:
 
 @dataclass
 class Traces:
-    """What was sent by a run, by id and handle; `shared` are images that other tasks use as well."""
+    """The things that a run has sent, by its id and its handles; `shared` are images that other tasks use as well."""
 
     run: str
     jobs: set[str] = field(default_factory=set)

@@ -165,12 +165,12 @@ class Workbench:
         """Return the job's record as DescribeJobs sends it; empty if AWS Batch does not know it."""
         return next(iter(await raw_records(self.aws, [job_id])), {})
 
-    async def until(self, job_id: str, condition: Callable[[Mapping[str, Any]], bool], every_s: float = 0) -> Any:
-        """Return the first record for which the condition holds. Raises CheckFailed after `patience` seconds."""
+    async def until(self, job_id: str, accepts: Callable[[Mapping[str, Any]], bool], every_s: float = 0) -> Any:
+        """Return the first record that is wanted. Raises CheckFailed after `patience` seconds."""
         record: Mapping[str, Any] = {}
         try:
             async with asyncio.timeout(self.patience):
-                while not condition(record := await self.record(job_id)):  # noqa: ASYNC110 - AWS tells nobody
+                while not accepts(record := await self.record(job_id)):  # noqa: ASYNC110 - AWS tells nobody
                     await asyncio.sleep(every_s or min(self.base.poll_freq, 2))
         except TimeoutError:
             status = record.get("status", "unknown to DescribeJobs")

@@ -55,15 +55,15 @@ def check(only: Sequence[str], yes: bool, again: bool, record: Path | None, pati
     from ..check.run_state import run_state
 
     settings = resolved(options)
-    checks = plan.selection(only)
-    state = run_state(settings, [each.name for each in checks], again=again)
+    selection = plan.selection(only)
+    state = run_state(settings, [each.name for each in selection], again=again)
     trial = plan.trial_settings(settings, state.run)
-    _agree([each for each in checks if each.name not in state.results], trial, yes=yes)
+    _agree([each for each in selection if each.name not in state.results], trial, yes=yes)
     if record is not None:
         _writable(record)
-    results = _results(_run(state, trial, settings, patience), checks, state)
+    results = _results(_run(state, trial, settings, patience), selection, state)
     if record is not None:
-        _write(record, state, results, settings, trial, checks)
+        _write(record, state, results, settings, trial, selection)
     state.forget()
     sys.exit(_summary(results))
 
@@ -91,7 +91,7 @@ def _run(state: RunState, trial: Settings, settings: Settings, patience: float) 
     return Run(state, trial, settings, patience, _show, progress)
 
 
-def _results(run: Run, checks: Sequence[plan.Check], state: RunState) -> list[Result]:
+def _results(run: Run, selection: Sequence[plan.Check], state: RunState) -> list[Result]:
     """Run the checks; SIGINT and SIGTERM stop them in order, a second one at once."""
     import asyncio
 
@@ -112,7 +112,7 @@ def _results(run: Run, checks: Sequence[plan.Check], state: RunState) -> list[Re
             loop.add_signal_handler(number, stop, number)
         if state.resumed:  # a run that was killed has left something
             await run.tidy()
-        return await run.checks(checks)
+        return await run.checks(selection)
 
     try:
         return asyncio.run(whole())
@@ -143,14 +143,14 @@ def _write(
     results: list[Result],
     settings: Settings,
     trial: Settings,
-    checks: Sequence[plan.Check],
+    selection: Sequence[plan.Check],
 ) -> None:
     from ..check.run_record import own_names, run_record
 
     names = own_names(trial, state.account, state.caller)
     for kind, own in own_names(settings).items():
         names[kind] += own
-    body = run_record(state, results, trial, plan.usage(checks, trial), names)
+    body = run_record(state, results, trial, plan.usage(selection, trial), names)
     path.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
     progress(f"The record is in {path}. Look through it before you send it.")
 
