@@ -14,7 +14,7 @@ WORKERS ?= 2
 RUN := $(VENV)/bin
 PYTEST := $(RUN)/python -m pytest -n $(WORKERS)
 
-.PHONY: help venv dev lock demo test test-latest test-fast test-python test-engine lint lint-infra format coverage soak bench engine engine-down clean
+.PHONY: help venv dev lock lithops-examples demo test test-latest test-fast test-python test-engine lint lint-infra format coverage soak bench engine engine-down clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +31,9 @@ COMPILE = tools/uv.sh $(VENV) pip compile --quiet --universal --python-version 3
 lock: venv ## locks/ anew where the requirements changed; make lock ARGS=--upgrade takes the newest versions
 	@$(COMPILE) --extra dev setup.py --output-file locks/development.txt >/dev/null
 	@echo 'checkov>=3.2,<4' | $(COMPILE) - --output-file locks/checkov.txt >/dev/null
+
+lithops-examples: venv ## Lithops' public example scripts (EXAMPLES=FOLDER) on the offline AWS, with their imports changed
+	@$(RUN)/python tools/lithops_examples.py $(EXAMPLES)
 
 demo: venv ## a Covalent workflow on an AWS that runs on this machine; no account, and no Docker engine needed
 	@$(RUN)/python examples/demo.py
@@ -73,7 +76,7 @@ coverage: venv ## the tests, and which lines they did not reach
 
 soak: venv ## many tasks while everything goes wrong that can; make soak ARGS='--seed 7 --tasks 500 --engine docker'
 	@$(RUN)/python -m tests.faults.soak --runs 3 $(ARGS)
-	@SOAK=1 $(RUN)/python -m pytest -q tests/faults/test_outages.py tests/faults/test_late_jobs.py
+	@SOAK=1 $(RUN)/python -m pytest -q tests/faults/test_outages.py tests/faults/test_late_jobs.py tests/tasks/test_batching.py
 
 bench: venv ## the numbers of docs/numbers.md, measured here
 	@$(RUN)/python benchmarks/run.py $(ARGS)

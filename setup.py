@@ -41,6 +41,7 @@ DEV = [
     "mypy>=1.15",
     "ruff>=0.9",
     "types-docker>=7.1,<8",
+    "types-PyYAML>=6,<7",
 ]
 
 

@@ -10,6 +10,7 @@ AWSBatchError
 ├── StagingError             the folder `cache_dir` cannot be used
 ├── NotPicklable             a function or an argument cannot be pickled
 ├── UnknownFormat            a handle or a file of another version of this package cannot be read
+├── PoolInUse                another process uses the BatchPool of this name
 ├── ServiceError             AWS or a registry refused a request, or did not answer
 │   ├── NotAuthenticated         the credentials are missing, expired or unknown to the service
 │   ├── NotAllowed               the credentials lack a permission
@@ -83,6 +84,10 @@ class NotPicklable(AWSBatchError):
 
 class UnknownFormat(AWSBatchError):
     """A handle or a file on this machine was written by another version of this package, or by another program."""
+
+
+class PoolInUse(AWSBatchError):
+    """Another process, or another pool of this process, uses the BatchPool of this name."""
 
 
 class ServiceError(AWSBatchError):

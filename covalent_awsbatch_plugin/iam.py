@@ -202,7 +202,7 @@ def dispatcher(names: Names) -> list[Statement]:
             names.role(names.job_role),
             StringEquals={"iam:PassedToService": "ecs-tasks.amazonaws.com"},
         ),
-        allow("ReadLogs", "logs:GetLogEvents", names.streams),
+        allow("ReadLogs", "logs:FilterLogEvents GetLogEvents", names.streams),
         allow("DeleteObjects", "s3:DeleteObject", names.keys("")),
         allow("DeleteImages", "ecr:BatchDeleteImage DescribeImages", names.repository_arn),
         allow("DeregisterJobDefinitions", "batch:DeregisterJobDefinition", definitions),

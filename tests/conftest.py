@@ -7,11 +7,12 @@ import atexit
 import os
 import shutil
 import signal
+import sys
 import tempfile
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.nothing_left_out", "tests.clouds", "tests.processes"]
+pytest_plugins = ["tests.nothing_left_out", "tests.clouds", "tests.offline", "tests.processes"]
 
 # At import, and not in a fixture: covalent reads HOME when it is imported, creates its config there, and test modules
 # import it while they are collected.
@@ -33,6 +34,10 @@ os.environ |= {
     "NO_PROXY": "127.0.0.1,localhost",
     "no_proxy": "127.0.0.1,localhost",
 }
+
+# The tests start hundreds of processes. Without byte code each would compile all of this project that it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A busy machine draws its examples slowly; no test here is about time.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

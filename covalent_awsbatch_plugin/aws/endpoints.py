@@ -10,7 +10,8 @@ import functools
 from botocore.exceptions import UnknownRegionError
 from botocore.regions import EndpointResolver
 
-from .session import AWS, loader
+from .profile import loader
+from .session import AWS
 
 COMMERCIAL = "aws"
 # The rules have no consoles. https://docs.aws.amazon.com/IAM/latest/UserGuide/console_controlling-access.html (aws),

@@ -11,6 +11,8 @@ import os
 import re
 import socket
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import botocore.exceptions as says
@@ -35,6 +37,13 @@ _THROTTLED = {
     "Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown",
     "RequestThrottled", "BandwidthLimitExceeded",
 }  # fmt: skip
+
+# An upload in parts that S3 completed with an answer that was lost is no upload any more: it is sent anew.
+_PASSING = {"NoSuchUpload", "OperationAborted", "RequestTimeout"}
+
+# AWS accepts 5 minutes, S3 15: https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html
+_SKEW_SECONDS = {"s3": 880, "": 280}
+CLOCK_PATIENCE_SECONDS = 60.0  # a machine that has just woken up sets its clock within this time
 
 _NAMED = re.compile(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)")
 
@@ -139,9 +148,15 @@ def _from_botocore(error: says.BotoCoreError, action: str, of: str) -> errors.AW
     if isinstance(error, says.ConfigParseError):
         advice = "Correct that file: it must have [profile] headings and `name = value` lines."
         return errors.SettingError("The AWS config or credentials file can't be read.", says=text, advice=advice)
-    if isinstance(error, NO_ANSWER):
+    if isinstance(error, NO_ANSWER) and not _is_defect(error):
         return _on_this_machine(error) or _no_answer(error, action, of)
     return errors.Refused(f"The request to AWS about {of} could not be sent.", says=text)
+
+
+def _is_defect(error: says.BotoCoreError) -> bool:
+    """Return whether sending failed for a reason that no service and no network has: a repetition can't help."""
+    cause = error.kwargs.get("error") if type(error) is says.HTTPClientError else None
+    return isinstance(cause, Warning | TypeError | AttributeError | AssertionError | RuntimeError)
 
 
 def _no_answer(error: BaseException, action: str, of: str) -> errors.ServiceError:
@@ -222,6 +237,28 @@ def _to_allow(permission: str, action: str, message: str) -> str:
     return f"Grant `{permission}` on {of} to the user or role of the Covalent server{remedy(permission)}."
 
 
+def _minutes_off(answer: Mapping[str, Any], accepted: float) -> int:
+    """Return by how many minutes this machine's clock differs from the service's; 0 for less than AWS accepts."""
+    try:
+        there = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        seconds = (datetime.now(UTC) - there).total_seconds()
+    except (KeyError, TypeError, ValueError):
+        return 0
+    return round(seconds / 60) if abs(seconds) > accepted else 0
+
+
+def _wrong_clock(minutes: int, words: str) -> errors.ServiceError:
+    """Return the error for a request whose signature has a time that AWS refuses, whatever code the service has."""
+    error = errors.Unreachable(
+        f"This machine's clock is {abs(minutes)} minutes {'ahead of' if minutes > 0 else 'behind'} AWS's, so AWS"
+        " refuses its requests.",
+        says=words,
+        advice="Set the clock, for example with NTP.",
+    )
+    error.worth_seconds = CLOCK_PATIENCE_SECONDS
+    return error
+
+
 def listed_error(failure: Mapping[str, Any], action: str, of: str) -> errors.ServiceError:
     """Return the error for an item in the list of failures of an answer with status 200."""
     fields = {"Code": str(failure.get("Code", "")), "Message": str(failure.get("Message", ""))}
@@ -234,6 +271,8 @@ def _from_answer(error: says.ClientError, action: str, of: str) -> errors.Servic
     message = str(answer.get("Error", {}).get("Message", "")).strip()
     words = f"AWS says: {code}: {message}" if message else f"AWS says: {code}"
     status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if status in (400, 403) and (minutes := _minutes_off(answer, _SKEW_SECONDS["s3" if action[:3] == "s3:" else ""])):
+        return _wrong_clock(minutes, words)
     if code in _EXPIRED:
         return errors.NotAuthenticated("The AWS credentials have expired.", says=words, advice=_LOG_IN)
     if code in _UNKNOWN_CREDENTIALS:
@@ -251,7 +290,7 @@ def _from_answer(error: says.ClientError, action: str, of: str) -> errors.Servic
         return errors.NotFound(f"AWS did not find {of}.", says=words, advice=advice)
     if is_throttle(answer):
         return errors.Throttled(f"AWS throttled {action} for {of}.", says=words, advice="Try again later.")
-    if status >= 500:
+    if status >= 500 or code in _PASSING:
         return errors.Unreachable(f"AWS failed to answer {action} for {of}.", says=words, advice="Try again later.")
     # S3 answers HEAD without a message, and with 400 for an expired token.
     advice = f"If the credentials have expired: {_LOG_IN}" if code == "400" else ""

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import NotAllowed, NotFound, Refused
+from ..runner.protocol.log_header import MARK
 from .endpoints import console
 from .session import AWS
 
@@ -74,7 +75,7 @@ class Logs:
         return text
 
     async def tail(self, stream: str, lines: int = 100) -> str:
-        """Return the last lines of a stream; "" if it does not exist."""
+        """Return the last lines of a stream, without the runner's headers; "" if it does not exist."""
         events: list[Mapping[str, Any]] = []
         token: dict[str, str] = {}
         try:
@@ -86,7 +87,8 @@ class Logs:
                     break
         except NotFound:
             return ""
-        return "".join(f"{event['message']}\n" for event in _each_once(events))
+        messages = [str(event["message"]) for event in _each_once(events)]
+        return "".join(f"{message}\n" for message in messages if not message.startswith(MARK))
 
     async def _page(self, stream: str, limit: int, token: Mapping[str, Any]) -> Mapping[str, Any]:
         page: Mapping[str, Any] = await self._aws.call(

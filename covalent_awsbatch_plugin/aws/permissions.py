@@ -18,16 +18,16 @@ RETRY_SECONDS = 300  # after this a call that was denied is tried again: somebod
 
 
 class Permissions:
-    """The denials of one connection. `clock` returns seconds and is an argument for tests."""
+    """The denials of one connection; `denied` names the permissions. `clock` returns seconds, an argument for tests."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._denied_until: dict[str, float] = {}
+        self.denied: dict[str, float] = {}  # the time until which a permission is not asked for again
         self._logged: set[str] = set()
 
     def lacks(self, permission: str) -> bool:
         """Return whether AWS denied this permission, such as `batch:TagResource`, a short time ago."""
-        return self._denied_until.get(permission, float("-inf")) > self._clock()
+        return self.denied.get(permission, float("-inf")) > self._clock()
 
     def go_without(self, error: NotAllowed, permission: str, consequence: str) -> None:
         """Note a denied call that the task can do without, and log once what is not done for it.
@@ -36,7 +36,7 @@ class Permissions:
         """
         if error.permission != permission:
             raise error
-        self._denied_until[permission] = self._clock() + RETRY_SECONDS
+        self.denied[permission] = self._clock() + RETRY_SECONDS
         if permission not in self._logged:
             self._logged.add(permission)
             log.warning("AWS does not allow %s. %s To change that: %s", permission, consequence, grant([permission]))

@@ -26,6 +26,18 @@ BODY_TRIES = 5  # botocore retries until a response starts; a body that breaks o
 T = TypeVar("T")
 
 
+class _Body(io.BytesIO):
+    """A part of an object as a file, which aiohttp sends in pieces; it would copy a large body of bytes at once."""
+
+    def __len__(self) -> int:
+        return self.getbuffer().nbytes
+
+    @classmethod
+    def of(cls, data: bytes) -> bytes | _Body:
+        """Return a large part as a file, and a small one as it is."""
+        return cls(data) if len(data) > CHUNK_BYTES else data
+
+
 class Store:
     """One bucket, which must belong to `account`: bucket names are global, and another account may own this one."""
 
@@ -93,7 +105,7 @@ class Store:
             file.seek(0)
             with translated("s3:PutObject", f"bucket `{self.bucket}`"):
                 client = await self._aws.client("s3", region=self._elsewhere)
-                await client.upload_fileobj(file, self.bucket, key, ExtraArgs=extra)
+                await client.upload_fileobj(file, self.bucket, key, ExtraArgs=extra, Processing=_Body.of)
 
         await self._aws.patiently(put)
 

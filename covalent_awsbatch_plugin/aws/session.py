@@ -8,30 +8,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import os
 import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import aioboto3
-import aiobotocore.session
 from aiobotocore.config import AioConfig
 from botocore import xform_name
-from botocore.loaders import Loader, create_loader
-from botocore.utils import parse_timestamp
 
 from ..core.concurrency import Pace
 from ..core.loop_end import at_loop_end
-from ..core.outage import PATIENCE_SECONDS, REFUSED_SECONDS, Outage, Patience, is_misdirected, is_refused
+from ..core.outage import REFUSED_SECONDS, Outage, Patience, is_misdirected, is_refused
 from ..errors import AWSBatchError, NotAllowed, NotAuthenticated, Refused, SettingError, Throttled, Unreachable
-from .credential_files import files_stamp, place, readable
 from .errors import check_answer, check_body, is_throttle, translated
 from .permissions import Permissions
-from .sign_in import ask_nothing, json_credentials
+from .profile import Connection, open_session, place, unread_profile
+from .sign_in import json_credentials
 
 # In us-east-1, S3 has a name of that Region as in every other, and the global name is not botocore's default then.
 _S3 = {"us_east_1_regional_endpoint": "regional"}
@@ -55,15 +54,7 @@ _PAGE_TOKENS = {
 
 T = TypeVar("T")
 
-
-@dataclass(frozen=True)
-class Connection:
-    """The settings that distinguish two sessions."""
-
-    credentials: str = ""
-    profile: str = ""
-    region: str = ""
-    outage_patience: float = PATIENCE_SECONDS
+__all__ = ["AWS", "Connection", "close_shared", "shared"]
 
 
 class AWS:
@@ -88,10 +79,10 @@ class AWS:
         self._place: object = None
 
     async def __aenter__(self) -> AWS:
-        self._session = _session(self.connection)
-        self._stamp, self._check_after = files_stamp(self._session._session), time.monotonic() + COMPARE_SECONDS
+        self._session = open_session(self.connection)
+        self._stamp, self._check_after = _files_stamp(self._session._session), time.monotonic() + COMPARE_SECONDS
         # Another session reads the profile: botocore keeps half of it where a file can't be parsed.
-        self._files, self._place = self._stamp, place(_profile(self.connection))
+        self._files, self._place = self._stamp, place(unread_profile(self.connection))
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -110,12 +101,12 @@ class AWS:
     def has_moved(self) -> bool:
         """Return whether the AWS profile leads elsewhere by now: to another endpoint, Region or role."""
         assert self._session is not None, "AWS is an async context manager"
-        files = files_stamp(self._session._session)
+        files = _files_stamp(self._session._session)
         if files == self._files:
             return False
         self._files = files
         try:
-            return place(_profile(self.connection)) != self._place
+            return place(unread_profile(self.connection)) != self._place
         except AWSBatchError:  # the next request says what is wrong
             return False
 
@@ -190,12 +181,12 @@ class AWS:
         """
         assert self._session is not None, "AWS is an async context manager"
         old, used_keys = self._session, self._used
-        stamp = files_stamp(old._session)
+        stamp = _files_stamp(old._session)
         if not error_may_be_keys and stamp == self._stamp and time.monotonic() < self._check_after:
             return False  # the files are as they were when the keys were last compared
         self._stamp, self._check_after = stamp, time.monotonic() + COMPARE_SECONDS
         try:
-            new = _session(self.connection)
+            new = open_session(self.connection)
             changed = await _keys(new) not in (None, used_keys)
         except AWSBatchError:
             return False
@@ -254,58 +245,27 @@ class AWS:
         return AWS_HOST.search(urlsplit(endpoint).hostname or "") is not None
 
 
-def _profile(connection: Connection) -> aiobotocore.session.AioSession:
-    """Return a botocore session that has not read its files yet, and opens nothing."""
-    core = aiobotocore.session.AioSession(profile=connection.profile or None)
-    if connection.credentials:
-        core.set_config_variable("credentials_file", str(readable(connection.credentials)))
-    return core
-
-
-def _session(connection: Connection) -> aioboto3.Session:
-    """Return a session that asks no terminal for a code. Raises SettingError for a profile that does not exist."""
-    session = _opened(connection)
-    core = session._session
-    try:
-        with translated("the AWS session", "the AWS account"):
-            ask_nothing(core, connection.profile or str(core.get_config_variable("profile") or ""))
-    except AWSBatchError:
-        # The error of the first request, which has to be told by another session: botocore keeps the half of a file
-        # that it could parse, and then finds no profile in it.
-        return _opened(connection)
-    return session
-
-
-def _opened(connection: Connection) -> aioboto3.Session:
-    core = _profile(connection)
-    core.register_component("data_loader", loader())
-    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
-    with translated("the AWS session", "the AWS account"):
-        session = aioboto3.Session(botocore_session=core, region_name=connection.region or None)
-    loader().search_paths[:] = dict.fromkeys(loader().search_paths)  # each session adds boto3's folder again
-    return session
-
-
-def _timestamp(value: Any) -> datetime:
-    """Parse a time as botocore does; its own parser takes 0.1 ms, most of the time of a long ListObjectsV2."""
-    try:
-        return datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        parsed: datetime = parse_timestamp(value)  # Any, where botocore's stubs are not installed
-        return parsed
-
-
-@functools.cache
-def loader() -> Loader:
-    """Return the loader of AWS's service descriptions, which are parsed once in a process."""
-    return create_loader()
-
-
 async def _keys(session: aioboto3.Session) -> object:
     """Return the keys of a session, which distinguish two sets of credentials; None if there are none."""
     with translated("sts:GetCallerIdentity", "the AWS account"), json_credentials():
         credentials = await session.get_credentials()
         return credentials and await credentials.get_frozen_credentials()
+
+
+def _files_stamp(session: Any) -> tuple[object, ...]:
+    """Return the state of a botocore session's sources of credentials; a sign-in or a change of keys changes it."""
+    paths = [session.get_config_variable("credentials_file"), session.get_config_variable("config_file")]
+    folders = ["~/.aws/sso/cache", "~/.aws/cli/cache"]
+    files = [_state(Path(path).expanduser()) for path in (*filter(None, paths), *folders)]
+    return (*files, *(os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN")))
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 # ---- sharing: every task of an event loop uses the same clients --------------------------------------------------

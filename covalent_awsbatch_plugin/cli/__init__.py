@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from . import clean, doctor, env, hello, iam, infra, jobs, local, why  # noqa: F401 - each adds its commands to `main`
+from . import clean, doctor, env, hello, iam, infra, jobs, local, logs, why  # noqa: F401 - each adds its commands to `main`
 from .root import main
 
 __all__ = ["main"]

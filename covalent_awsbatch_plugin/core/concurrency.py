@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -63,14 +64,21 @@ class Once(Generic[V]):
             del self._flights[key]
 
 
-async def together(*work: Coroutine[Any, Any, Any]) -> None:
-    """Run all coroutines at once; the first error cancels the others and is raised itself, not in a group."""
+@contextlib.asynccontextmanager
+async def side_by_side() -> AsyncIterator[asyncio.TaskGroup]:
+    """Open a group of tasks whose first error is raised as it is, not in an ExceptionGroup."""
     try:
         async with asyncio.TaskGroup() as group:
-            for each in work:
-                group.create_task(each)
+            yield group
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
+
+
+async def together(*work: Coroutine[Any, Any, Any]) -> None:
+    """Run all coroutines at once; the first error cancels the others and is raised itself, not in a group."""
+    async with side_by_side() as group:
+        for each in work:
+            group.create_task(each)
 
 
 # ---- checks side by side ---------------------------------------------------------------------------------------------
@@ -117,12 +125,14 @@ def _all_in_one(wrong: list[BaseException]) -> BaseException:
 # Calls at once, and the seconds after which as many more may start. Batch's 50/s are shared by all its operations: 40
 # are for submitting and describing, and 10 for TerminateJob, so that a cancel never waits behind thousands of requests.
 # https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html
-# https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html (GetLogEvents: 10/s)
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html (GetLogEvents: 10/s,
+# FilterLogEvents: 5/s)
 # https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html (PutImage, a manifest's PUT: 10/s)
 _LANES = {
     "batch": (10, 0.25),
     "batch:TerminateJob": (5, 0.5),
     "logs": (4, 0.5),
+    "logs:FilterLogEvents": (4, 2.0),
     "registry:PutManifest": (2, 0.25),
 }
 GROWTH = 0.01  # share of a lane's full rate that each call restores: fifty calls double a halved rate

@@ -28,8 +28,8 @@ def import_folders(function: Any = None) -> list[str]:
 
 
 def _source_folder(function: Any) -> list[Path]:
-    while isinstance(function, functools.partial):
-        function = function.func
+    while isinstance(function, functools.partial) or hasattr(function, "__wrapped__"):
+        function = function.func if isinstance(function, functools.partial) else function.__wrapped__
     if not isinstance(function, FunctionType):
         return []
     source = Path(function.__code__.co_filename)

@@ -26,7 +26,8 @@ _CODE, _CONSTANTS, _NAMES, _FILENAME, _QUALNAME, _LINE, _CODE_ARGUMENTS = 6, 7, 
 DYNAMIC = "<dynamic-code>"  # what cloudpickle writes for each file name since 3.1.3
 
 COVALENT = "covalent"
-OURS = __name__.partition(".")[0]  # the runner has the part of it that tasks may import
+OURS = __name__.partition(".")[0]
+OF_THE_RUNNER = {OURS, f"{OURS}.lithops_compat"}  # the runner has the part of them that tasks may import
 NOT_ASKED_FOR = sys.stdlib_module_names | {"__main__", "__mp_main__", "cloudpickle"}  # the runner has cloudpickle
 
 
@@ -78,7 +79,7 @@ class References:
 
     def add(self, module: object) -> None:
         """Add a module by its dotted name."""
-        if not isinstance(module, str) or module == OURS:
+        if not isinstance(module, str) or module in OF_THE_RUNNER:
             return
         if (top := module.partition(".")[0]) and top not in NOT_ASKED_FOR:
             self.modules.add(top)

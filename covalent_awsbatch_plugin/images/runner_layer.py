@@ -82,6 +82,25 @@ finally:
 globals().update(spawned(os.environ))
 '''
 
+_LITHOPS = f'''\
+"""Lithops' names for functions in a container: the part of `{PACKAGE}.lithops_compat` that runs there."""
+
+import contextlib
+import os
+import sys
+
+_runner = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, _runner)
+try:
+    from {RUNNER_PACKAGE}.lithops_names import *
+
+    with contextlib.suppress(ImportError):  # a function that uses no storage needs no S3 client
+        import obstore.exceptions
+        import obstore.store
+finally:
+    sys.path.remove(_runner)
+'''
+
 
 def runner_files(platform: str, cache_dir: Path) -> dict[str, bytes]:
     """Every file of the layer by its path from the image's root.
@@ -94,6 +113,7 @@ def runner_files(platform: str, cache_dir: Path) -> dict[str, bytes]:
     files["__main__.py"] = _MAIN.encode()
     placed = {f"{RUNNER_DIR}/{name}": data for name, data in files.items()}
     placed[f"{PLUGIN_DIR}/{PACKAGE}/__init__.py"] = files[f"{RUNNER_PACKAGE}/on_stop.py"]
+    placed[f"{PLUGIN_DIR}/{PACKAGE}/lithops_compat.py"] = _LITHOPS.encode()
     placed[f"{PLUGIN_DIR}/{SPAWNED}.py"] = _SPAWNED.encode()
     return dict(sorted(placed.items()))
 

@@ -75,7 +75,7 @@ class Batch(Queues):
 
     async def _definitions(self, of: str, **parameters: Any) -> list[Mapping[str, Any]]:
         """Return the definitions of DescribeJobDefinitions; none without the permission."""
-        if self._aws.permissions.lacks(DESCRIBE_DEFINITIONS):
+        if DESCRIBE_DEFINITIONS in self._aws.permissions.denied and self._aws.permissions.lacks(DESCRIBE_DEFINITIONS):
             return []
         try:
             answer = await self._aws.call("batch", "DescribeJobDefinitions", of=of, **parameters)
@@ -88,7 +88,7 @@ class Batch(Queues):
     async def _tagged(self, operation: str, of: str, parameters: Mapping[str, Any]) -> Any:
         """Send a request once, without its tags if the caller may not tag."""
         untagged = {name: value for name, value in parameters.items() if name != "tags"}
-        if self._aws.permissions.lacks(TAG):
+        if TAG in self._aws.permissions.denied and self._aws.permissions.lacks(TAG):
             return await self._aws.call("batch", operation, of=of, once=True, **untagged)
         try:
             return await self._aws.call("batch", operation, of=of, once=True, **parameters)
@@ -234,6 +234,10 @@ class Batch(Queues):
             await sleep(pause)
             details += await self._details(missing, of)
         return details
+
+    async def details(self, job_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+        """Return the JobDetails of the jobs that AWS Batch knows, in any order; 100 ids per request."""
+        return await self._details(job_ids, "the jobs")
 
     async def _details(self, job_ids: Sequence[str], of: str) -> list[Mapping[str, Any]]:
         details: list[Mapping[str, Any]] = []

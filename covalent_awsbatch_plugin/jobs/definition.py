@@ -173,6 +173,13 @@ def encryption(settings: Settings) -> dict[str, str]:
     return {names[name]: value for name, value in settings.encryption.items()}
 
 
+def patience(settings: Settings) -> dict[str, str]:
+    """Return the variable for the setting `outage_patience`; none for the runner's own default."""
+    if settings.outage_patience == layout.OUTAGE_PATIENCE_S:
+        return {}
+    return {layout.ENV_OUTAGE_PATIENCE: f"{settings.outage_patience:g}"}
+
+
 def sharing(settings: Settings, tasks: int) -> dict[str, str]:
     """Return the variables for a shared container: the number of its tasks and how to run them."""
     if not settings.shares_containers:

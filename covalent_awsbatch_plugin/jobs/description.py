@@ -77,6 +77,36 @@ def state_of(detail: Mapping[str, Any]) -> JobState:
     )
 
 
+@dataclass(frozen=True)
+class JobLog:
+    """The place of a job's log; an array's children have streams of their own, and its `streams` is empty.
+
+    `prefix` is the log driver's, "" where the definition sets none. Times are Unix milliseconds; 0: not yet.
+    """
+
+    group: str
+    prefix: str
+    streams: tuple[str, ...]
+    is_array: bool
+    created_ms: int
+    stopped_ms: int
+
+
+def job_log(detail: Mapping[str, Any]) -> JobLog:
+    """Return the place of the log of a job's attempts. Never raises."""
+    options = _mapping(_mapping(_container(detail).get("logConfiguration")).get("options"))
+    array, state = _mapping(detail.get("arrayProperties")), state_of(detail)
+    streams = [_text(_container(detail).get("logStreamName")), *(each.log_stream or "" for each in state.attempts)]
+    return JobLog(
+        group=state.log_group,
+        prefix=_text(options.get("awslogs-stream-prefix")),
+        streams=tuple(dict.fromkeys(filter(None, streams))),
+        is_array=bool(array.get("size")),
+        created_ms=_number(detail.get("createdAt")) or 0,
+        stopped_ms=_number(detail.get("stoppedAt")) or 0,
+    )
+
+
 def _container(detail: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the container's record from the field of this kind of job: container, ECS, EKS, multi-node, bare."""
     pod = _mapping(_mapping(detail.get("eksProperties")).get("podProperties"))

@@ -103,6 +103,47 @@ class Job(Watched):
         self.end.fail(error)
 
 
+@dataclass(eq=False)
+class Seen(Watched):
+    """A job whose state is told at each look."""
+
+    news: list[asyncio.Event] = field(default_factory=list)
+    _error: Exception | None = None
+
+    @property
+    def open(self) -> bool:
+        """True until an error was told, or the job's end."""
+        return self._error is None and not (self.state and self.state.ended)
+
+    def fail(self, error: Exception) -> None:
+        self._error = error
+        for event in self.news:
+            event.set()
+
+    def listen(self) -> asyncio.Event:
+        """Return the event of one more listener; it is set now if an end is known."""
+        event = asyncio.Event()
+        self.news.append(event)
+        if not self.open:
+            event.set()
+        return event
+
+    def tell(self) -> None:
+        """Tell the state of this look."""
+        if self.state:
+            for event in self.news:
+                event.set()
+
+    async def next(self, news: asyncio.Event) -> JobState:
+        """Wait for the next look; return the newest state. Raises the error of `fail`."""
+        await news.wait()
+        news.clear()
+        if self._error:
+            raise self._error
+        assert self.state
+        return self.state
+
+
 class Task(End[Committed | JobState]):
     """A task of an array, or of a job that tasks share; `job_id` is the job that runs it."""
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from ..core.outage import PATIENCE_SECONDS
 from ..errors import AWSBatchError
 from .backend import Backend
 from .description import JobState
-from .watched import Array, Committed, Job, List, Watched, has_begun
+from .watched import Array, Committed, Job, List, Seen, Watched, has_begun
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ class Watcher:
         self._outage_patience = outage_patience  # for LISTs; DescribeJobs has it in the backend
         self._jobs: dict[str, Job] = {}
         self._arrays: dict[str, Array] = {}
+        self._seen: dict[str, Seen] = {}
         self._looking: asyncio.Task[None] | None = None
         self._moved = False
         self._rest: tuple[float, asyncio.Future[None]] | None = None
@@ -80,16 +81,45 @@ class Watcher:
             if not array.tasks and self._arrays.get(parent) is array:
                 del self._arrays[parent]
 
+    async def states(self, job_id: str, every: float) -> AsyncIterator[JobState]:
+        """Yield the state of a job, or of an array by its parent, at each look until it has ended; the last is its end.
+
+        Looks come at most `every` seconds apart, and sooner while jobs change. A consumer that takes long misses some.
+        Raises the errors of `ended`.
+        """
+        job = self._seen.setdefault(job_id, Seen(every))
+        news = job.listen()
+        self._start(job, every)
+        try:
+            while True:
+                state = await job.next(news)
+                yield state
+                if state.ended:
+                    return
+        finally:
+            job.news.remove(news)
+            if not job.news:
+                self._seen.pop(job_id, None)
+
+    def note_news(self) -> None:
+        """Look again soon: whoever asked for states has found that something changed."""
+        self._moved = True
+
     def give_up(self, job_id: str, member: int, error: AWSBatchError) -> None:
         """Raise the error for callers that wait for this task of a shared job."""
         array = self._arrays.get(job_id.partition(":")[0])
         if array and member in array.tasks:
             array.tasks[member].fail(error)
 
+    def state_of(self, job_id: str) -> JobState | None:
+        """Return the state of a job that `states` watches, as of the last look."""
+        job = self._seen.get(job_id)
+        return job.state if job else None
+
     def has_begun(self, job_id: str) -> bool:
         """Return whether the job was seen to leave the queue; for an array job, whether a child job was."""
         parent = job_id.partition(":")[0]
-        watched = self._jobs.get(job_id) or self._arrays.get(parent)
+        watched = self._jobs.get(job_id) or self._arrays.get(parent) or self._seen.get(parent)
         return bool(watched and watched.state and has_begun(watched.state))
 
     def _start(self, watched: Watched, every: float) -> None:
@@ -103,7 +133,7 @@ class Watcher:
 
     async def _look_until_all_ended(self) -> None:
         delay = took = 0.0
-        while watched := [*self._open_jobs().values(), *self._open_arrays().values()]:
+        while watched := [*self._open_jobs().values(), *self._open_arrays().values(), *self._open_seen().values()]:
             every = min(one.every for one in watched)
             delay = _quickest(every) if self._moved else delay * SLOWER
             delay = min(every, max(delay, took * REST))
@@ -125,6 +155,9 @@ class Watcher:
     def _open_arrays(self) -> dict[str, Array]:
         return {parent: array for parent, array in self._arrays.items() if array.waiting}
 
+    def _open_seen(self) -> dict[str, Seen]:
+        return {job_id: job for job_id, job in self._seen.items() if job.open}
+
     async def _rested(self, delay: float) -> bool:
         """Wait for the pause; return False if a new caller cut it short."""
         rest = asyncio.ensure_future(self._sleep(delay))
@@ -138,7 +171,8 @@ class Watcher:
 
     async def _look(self, after_s: float) -> None:
         jobs, arrays = self._open_jobs(), self._open_arrays()
-        entries: dict[str, Watched] = {**jobs, **arrays}
+        by_states = self._open_seen()
+        entries: dict[str, Watched] = {**jobs, **arrays, **by_states}
         try:
             states = await self._backend.describe(list(entries))
         except AWSBatchError as error:
@@ -152,6 +186,9 @@ class Watcher:
             job.failing_s = 0
             if job.state and job.state.ended:
                 job.end.tell(job.state)
+        for one in by_states.values():
+            one.failing_s = 0
+            one.tell()
         for parent, array in arrays.items():
             await self._look_at_array(parent, array, after_s)
 

@@ -20,6 +20,7 @@ import threading
 from pathlib import Path
 
 from .background import LOCK_FILE, READY
+from .batch_alone import batch_alone
 from .engines import choice as engines
 from .server import STATE_FILE, Options, offline_aws, write_state
 
@@ -39,6 +40,8 @@ def main(argv: list[str] | None = None) -> int:
         mounting=arguments.mounting == "True",
         enforce_iam=arguments.enforce_iam == "True",
         quotas=arguments.quotas,
+        registry_name=arguments.registry_name,
+        services=arguments.services,
     )
     lock = os.open(
         arguments.state_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600
@@ -59,7 +62,7 @@ async def _run(options: Options, until_eof: bool) -> None:
         loop.add_signal_handler(number, stop.set)
     if until_eof:
         threading.Thread(target=_wait_for_eof, args=(loop, stop), daemon=True).start()
-    async with offline_aws(options, report) as state:
+    async with (batch_alone if options.services else offline_aws)(options, report) as state:
         write_state(options.state_dir, state)
         gc.freeze()  # the loaded modules stay: the garbage collector need not scan them again
         report(READY)
@@ -96,6 +99,10 @@ def _parser() -> argparse.ArgumentParser:
         "--enforce-iam", choices=("True", "False"), default="False", help="enforce IAM policies, and log every check"
     )
     parser.add_argument("--quotas", type=_quotas, default={}, help="requests per second, like batch=50,ecr:PutImage=10")
+    parser.add_argument("--registry-name", help="host:port of a proxy in front of the registry")
+    parser.add_argument(
+        "--services", type=Path, help="credentials file (profile `local`) of another emulator; only Batch is served"
+    )
     parser.add_argument("--until-eof", action="store_true", help="end when standard input is closed")
     return parser
 

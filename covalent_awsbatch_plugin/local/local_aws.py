@@ -36,7 +36,9 @@ class LocalAWS:
     of jobs that run at a time. `grace_s` is the time (seconds) between SIGTERM and SIGKILL. `minute_s` is the real time
     (seconds) of a minute of a job's timeout. With `mounting` False, the registry mounts no blob from another
     repository. With `enforce_iam`, policies are enforced, and every check is written to `state_dir`/iam.jsonl.
-    `quotas` are requests per second, by service or operation: `{"batch": 50, "ecr:PutImage": 10}`.
+    `quotas` are requests per second, by service or operation: `{"batch": 50, "ecr:PutImage": 10}`. `registry_name` is
+    the host:port of a proxy in front of the registry. `services` is the credentials file of another emulator, whose
+    profile `local` has an `endpoint_url`: then only Batch is served here, and its jobs use the other's services.
     """
 
     def __init__(
@@ -51,10 +53,19 @@ class LocalAWS:
         mounting: bool | None = None,
         enforce_iam: bool | None = None,
         quotas: Mapping[str, float] | None = None,
+        registry_name: str | None = None,
+        services: Path | None = None,
         progress: Progress = lambda _line: None,
     ) -> None:
         limits = {"slots": slots, "grace_s": grace_s, "minute_s": minute_s}
-        self._options = {"engine": engine, "region": region, "mounting": mounting, "enforce_iam": enforce_iam, **limits}
+        self._options: dict[str, Any] = {
+            "engine": engine,
+            "region": region,
+            "mounting": mounting,
+            "enforce_iam": enforce_iam,
+            **limits,
+        }
+        self._options |= {"registry_name": registry_name, "services": services and str(services)}
         self._options["quotas"] = ",".join(f"{name}={rate}" for name, rate in (quotas or {}).items()) or None
         self._given_dir, self._progress = state_dir, progress
         self._temporary: TemporaryDirectory[str] | None = None

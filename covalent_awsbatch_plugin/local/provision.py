@@ -60,9 +60,13 @@ class Provisioner:
         self._endpoint_url, self._region = endpoint_url, region
         self._session = botocore.session.Session(profile=None)
         self._session.set_credentials(PROVISIONER, secret)
+        self._clients: dict[str, Any] = {}
 
     def _client(self, service: str) -> Any:
-        return self._session.create_client(service, self._region, endpoint_url=self._endpoint_url)
+        if service not in self._clients:
+            client = self._session.create_client(service, self._region, endpoint_url=self._endpoint_url)
+            self._clients[service] = client
+        return self._clients[service]
 
     def run(self, network: Network, credentials_file: Path) -> None:
         """Create all resources, and write the user's credentials file."""

@@ -20,9 +20,12 @@ from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
 
+from .moto_data import ec2_backends, read_managed_policies_late  # before all that imports moto
+
+# isort: split
 from aiohttp import web
+from botocore.credentials import Credentials
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
-from moto.ec2.models import ec2_backends
 from moto.iam.models import iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.utilities.utils import get_partition
@@ -48,6 +51,7 @@ from .iam.origin import only_own
 from .iam.task_credentials import CredentialsEndpoint
 from .provision import BASE_REPOSITORY, PROVISIONER, Network, Provisioner, create_internet_gateway, section
 from .s3 import before_s3
+from .service_client import Endpoints, ServiceClient
 
 HOST = "127.0.0.1"
 CREDENTIALS_FILE = "credentials"
@@ -60,7 +64,9 @@ Report = Callable[[str], None]
 class Options:
     """The options of an offline AWS. `slots` None runs two jobs per processor at a time.
 
-    `Limits` describes `grace_s` and `minute_s`; `Gate` describes `quotas`.
+    `Limits` describes `grace_s` and `minute_s`; `Gate` describes `quotas`. `registry_name` is the host:port by which
+    clients reach the registry, where a proxy is in front of it. With `services`, a credentials file, only Batch is
+    served, and all else is at that file's endpoint: see `batch_alone`.
     """
 
     state_dir: Path
@@ -72,6 +78,8 @@ class Options:
     mounting: bool = True
     enforce_iam: bool = False
     quotas: Mapping[str, float] = field(default_factory=dict)
+    registry_name: str | None = None
+    services: Path | None = None
 
     @property
     def limits(self) -> Limits:
@@ -93,26 +101,31 @@ async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[st
         registry_app = Registry(blobs, catalog, mounting=options.mounting).app()
         registry_app.middlewares.insert(0, only_own(_denied))
         registry_app.middlewares.append(before_registry(gate, _too_many))
-        registry = await stack.enter_async_context(_site(registry_app))
-        credentials = CredentialsEndpoint(ACCOUNT, options.region)
-        credentials_site = await stack.enter_async_context(_site(credentials.app()))
-        _load_managed_policies(options.region)
-        endpoint_url = _moto(gate, keys, control_token, options.region)
+        registry = await stack.enter_async_context(site(registry_app))
+        name_of_registry = options.registry_name or registry
+        read_managed_policies_late(iam_backends[ACCOUNT][get_partition(options.region)])
+        endpoint_url, ungated_url = serve_moto(gate, keys, control_token, options.region)
+        key = Credentials(iam.SERVICE, stack.enter_context(keys.lent(iam.SERVICE)))
+        services = ServiceClient(Endpoints(ungated_url), options.region, key)
+        stack.push_async_callback(services.close)
+        credentials = CredentialsEndpoint(services)
+        credentials_site = await stack.enter_async_context(site(credentials.app()))
         token, _ = ecr.LocalECRResponse.new_login()
         stack.enter_context(watchdog(name, work / "engine"))
-        engine = engines.make(name, work / "engine", registry, token, options.limits.slots)
+        engine = engines.make(name, work / "engine", name_of_registry, token, options.limits.slots)
         stack.push_async_callback(engine.close)
-        host = Host(ACCOUNT, options.region, endpoint_url, f"http://{credentials_site}", credentials)
+        urls = endpoint_url, f"http://{credentials_site}"
+        host = Host(ACCOUNT, options.region, *urls, credentials, services, options.enforce_iam)
         scheduler = Scheduler(engine, host, options.limits, gate.faults)
         stack.push_async_callback(scheduler.close)
-        _install(registry, scheduler)
+        _install(name_of_registry, scheduler, services)
         with keys.lent(PROVISIONER) as secret:
             await asyncio.to_thread(_provision, options, endpoint_url, secret)
         iam.install(options.state_dir / IAM_LOG if options.enforce_iam else None)
         base = await asyncio.to_thread(make_base_image, whole=engine.name == engines.DOCKER, report=report)
         logging.getLogger(__name__).warning(engine.note)
         report(engine.note)
-        image = _push(base, blobs, catalog, registry)
+        image = _push(base, blobs, catalog, name_of_registry)
         keeping = asyncio.create_task(engine.keep(image))  # in the background
         stack.push_async_callback(asyncio.wait, [keeping])
         settings = section(options.state_dir / CREDENTIALS_FILE, options.region, image)
@@ -127,22 +140,12 @@ async def offline_aws(options: Options, report: Report) -> AsyncIterator[dict[st
         }
 
 
-def _install(registry: str, scheduler: Scheduler) -> None:
+def _install(registry: str, scheduler: Scheduler, services: ServiceClient) -> None:
     ecr.install(registry)
     logs.install()
-    batch.install(asyncio.get_running_loop(), scheduler)
+    batch.install(asyncio.get_running_loop(), scheduler, services, ec2_is_moto=True)
     policy_sizes.install()
     service_quotas.install()
-
-
-def _load_managed_policies(region: str) -> None:
-    """Load AWS's managed policies, which roles of compute environments attach, into the partition of `region` alone.
-
-    Moto would parse all 1,600 again for each partition, and it searches all partitions for a request's key.
-    """
-    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
-    assert iam_backends[ACCOUNT][get_partition(region)].aws_managed_policies
-    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "false"
 
 
 def _provision(options: Options, endpoint_url: str, secret: str) -> None:
@@ -166,7 +169,7 @@ def _push(base: BaseImage, blobs: BlobStore, catalog: ecr.ECRCatalog, registry: 
 
 
 @asynccontextmanager
-async def _site(app: web.Application) -> AsyncIterator[str]:
+async def site(app: web.Application) -> AsyncIterator[str]:
     """Serve an application on a free port; yield its host:port."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
@@ -185,14 +188,22 @@ def _denied(message: str) -> web.Response:
     return problem(403, "DENIED", message)
 
 
-def _moto(gate: Gate, keys: Keys, control_token: str, region: str) -> str:
-    """Start moto's server in threads that end with this process. Return its URL."""
+def serve_moto(gate: Gate, keys: Keys, control_token: str, region: str) -> tuple[str, str]:
+    """Start moto's server in threads that end with this process. Return its URL, and one that no quota or fault is for.
+
+    AWS Batch's own requests go to the second one.
+    """
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else a line for every request
     moto: Any = DomainDispatcherApplication(create_backend_app)
     moto.get_backend_for_host = functools.cache(moto.get_backend_for_host)  # else 200 patterns for each request
     moto = before_s3(ACCOUNT, region, moto)
-    app = _with_one_server(before_all(keys, control_token, before_moto(gate, moto)))  # from the first request on
-    server = make_server(HOST, 0, app, threaded=True, request_handler=MotoRequestHandler)
+    gated = before_moto(gate, moto)  # from the first request on
+    return _served(before_all(keys, control_token, gated)), _served(before_all(keys, control_token, moto))
+
+
+def _served(app: Any) -> str:
+    """Serve an application in threads; return its URL."""
+    server = make_server(HOST, 0, _with_one_server(app), threaded=True, request_handler=MotoRequestHandler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return f"http://{HOST}:{server.port}"
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import datetime
 import os
+import random
 import re
-from typing import TYPE_CHECKING, Protocol
+import time
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from .client_settings import CA_FILE, ClientSettings, only_own_variables, proxy_of
 from .kept_file import KeptFile, is_full
@@ -19,19 +21,31 @@ if TYPE_CHECKING:
 _CHUNK = 8 * 1024 * 1024
 _MAX_PARTS = 10_000  # of a multipart upload: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 _AT_ONCE = 6  # chunks under way: 48 MiB of memory at most
-_TRIES = 6
+_TRIES, _TRIES_S = 6, 10.0  # of the client for one request, whatever `give_up_s`: they bridge a single failure
+_LONGEST_PAUSE_S = 8.0
 _SILENCE_S = 30.0
+
+
+# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+# S3 does not know an upload any more that it completed with an answer that was lost: the object is written anew.
+_PASSING = {"InternalError", "NoSuchUpload", "OperationAborted", "RequestTimeout", "ServiceUnavailable", "SlowDown"}
+_NEVER_PASSING = ("//169.254.", "certificate", "dns error", "redirect without location")
+T = TypeVar("T")
 
 
 class StorageError(Exception):
     """An object could not be read or written; the message is one line that says what to do."""
 
 
+class _AnotherAnswer(Exception):
+    """A success that S3 did not send, such as a captive portal's page."""
+
+
 class Store(Protocol):
     """A bucket. Every method raises StorageError."""
 
-    def get(self, key: str, file: KeptFile) -> None:
-        """Download an object into a file."""
+    def get(self, key: str, file: KeptFile, most: int) -> None:
+        """Download an object of at most `most` bytes into an empty file."""
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return ranges of an object's bytes, each without its last index; fewer bytes where the object ends."""
@@ -51,7 +65,7 @@ class S3:
 
     def __init__(self, bucket: str, settings: ClientSettings, *, give_up_s: float) -> None:
         try:
-            from obstore.exceptions import BaseError
+            from obstore.exceptions import BaseError, GenericError
             from obstore.store import S3Store
         except ImportError as error:
             raise StorageError(
@@ -59,7 +73,8 @@ class S3:
                 "It is built for the platform the job was submitted for, with glibc: use such a base image "
                 "(container_image_uri)"
             ) from error
-        self._errors = (BaseError, OSError, ValueError)
+        self._errors = (BaseError, OSError, ValueError, _AnotherAnswer)
+        self._no_answer, self._give_up_s = (GenericError, _AnotherAnswer), give_up_s
         self._bucket = bucket
         with self._explained("s3:GetObject", ""), only_own_variables():
             self._store = S3Store(
@@ -67,30 +82,71 @@ class S3:
                 config=settings.config(),  # type: ignore[arg-type]
                 client_options={
                     "allow_http": settings.endpoint.startswith("http://"),
-                    "read_timeout": f"{min(_SILENCE_S, give_up_s):.0f}s",
+                    "read_timeout": f"{min(_SILENCE_S, max(_TRIES_S, give_up_s)):.0f}s",
                     "timeout": "15min",
                 },
-                retry_config={"max_retries": _TRIES, "retry_timeout": datetime.timedelta(seconds=give_up_s)},
+                retry_config={
+                    "max_retries": _TRIES,
+                    "retry_timeout": datetime.timedelta(seconds=_TRIES_S),
+                    "backoff": {
+                        "init_backoff": datetime.timedelta(seconds=0.1),
+                        "max_backoff": datetime.timedelta(seconds=_LONGEST_PAUSE_S),
+                        "base": 2,
+                    },
+                },
             )
 
-    def get(self, key: str, file: KeptFile) -> None:
-        with self._explained("s3:GetObject", key):
-            for chunk in self._store.get(key).stream(min_chunk_size=_CHUNK):
+    @property
+    def store(self) -> Any:
+        """The S3 client, which raises its own errors."""
+        return self._store
+
+    def get(self, key: str, file: KeptFile, most: int) -> None:
+        def save() -> None:
+            file.clear()
+            answer = self._store.get(key)
+            if not answer.meta["e_tag"]:
+                raise _AnotherAnswer("the answer is not one of S3: it has no ETag")
+            for chunk in answer.stream(min_chunk_size=_CHUNK):
+                if file.size + len(chunk) > most:
+                    raise StorageError(f"s3://{self._bucket}/{key} has more than {most:,} bytes.")
                 file.write(chunk)
+
+        with self._explained("s3:GetObject", key):
+            self._patiently(save)
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         starts, ends = zip(*ranges, strict=True)
         with self._explained("s3:GetObject", key):
-            return [bytes(part) for part in self._store.get_ranges(key, starts=starts, ends=ends)]
+            parts = self._patiently(lambda: self._store.get_ranges(key, starts=starts, ends=ends))
+            return [bytes(part) for part in parts]
 
     def put(self, key: str, data: bytes) -> None:
         with self._explained("s3:PutObject", key):
-            self._store.put(key, data, use_multipart=False)
+            self._patiently(lambda: self._store.put(key, data, use_multipart=False))
 
     def put_file(self, key: str, file: KeptFile) -> None:
         chunk = max(_CHUNK, file.size // (_MAX_PARTS - 1))
         with self._explained("s3:PutObject", key):
-            self._store.put(key, file.path() or file.chunks(), chunk_size=chunk, max_concurrency=_AT_ONCE)
+            self._patiently(
+                lambda: self._store.put(key, file.path() or file.chunks(), chunk_size=chunk, max_concurrency=_AT_ONCE)
+            )
+
+    def _patiently(self, work: Callable[[], T]) -> T:
+        """Return the result of `work`; repeat it while no answer of S3 comes, or a part of one, or somebody else's.
+
+        The client itself repeats a request that got no answer, for a few seconds.
+        """
+        began, pause = time.monotonic(), 0.1
+        while True:
+            try:
+                return work()
+            except self._no_answer as error:
+                waited = time.monotonic() - began
+                if waited + pause > self._give_up_s or is_final(str(error)):
+                    raise
+            time.sleep(random.uniform(0, pause))  # noqa: S311 - so that many containers don't ask together
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     def _explained(self, action: str, key: str) -> _Explained:
         return _Explained(self._errors, lambda error: explain(action, self._bucket, key, str(error)))
@@ -111,6 +167,13 @@ class _Explained:
             ) from None
         if isinstance(error, self._errors):
             raise StorageError(self._words(error)) from None
+
+
+def is_final(message: str) -> bool:
+    """Return whether no repetition helps after the client's message: S3 refused, or the way to it is set wrong."""
+    if code := re.search(r"<Code>(.*?)</Code>", message):
+        return code[1] not in _PASSING
+    return any(words in message.lower() for words in _NEVER_PASSING)
 
 
 def explain(action: str, bucket: str, key: str, message: str) -> str:

@@ -13,6 +13,8 @@ from .kept_file import KeptFile
 from .protocol import envelope, layout
 from .protocol.envelope import Envelope
 
+_MOST_BYTES = 64 * 1024 * 1024  # of an envelope of few tasks, which is read whole to be authenticated
+_TASK_BYTES = len(envelope.PARTS) * layout.INLINE_PART_BYTES + 4096
 EXIT_CODES = {10: layout.RETURNED.code, 11: layout.RAISED.code}  # of the earlier attempt, by the status of the reader
 
 
@@ -36,7 +38,8 @@ def _result(job: Job, attempt: int, store: Store) -> Envelope | None:
     """Return the result of an attempt, or None where it does not exist or was not written by this task."""
     file = KeptFile(job.work)
     try:
-        store.get(layout.result_key(job.prefix, job.job_id, attempt), file)
+        most = max(_MOST_BYTES, len(job.file.tasks) * _TASK_BYTES)
+        store.get(layout.result_key(job.prefix, job.job_id, attempt), file, most)
         key = bytes.fromhex(job.file.result_key)
         return envelope.unseal(file.read(), key, job_id=job.job_id, attempt=attempt)
     except (StorageError, envelope.BadEnvelope):

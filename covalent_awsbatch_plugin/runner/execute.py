@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from . import covalent_context, hooks, sys_path, traceback_text
-from .calls import run_call, run_calls
+from .calls import pickles_in, run_call, run_calls
 from .job import Job, TaskFiles, writable
 from .kept_file import KeptFile, full_disk
 from .on_stop import ENV_STOP_FILE
 from .protocol import archive, envelope
-from .protocol.task import CALLS, ObjectRef, TaskSpec
+from .protocol.task import CALL, CALLS, FUNCTION, ObjectRef, TaskSpec
 from .script import Script, sources_of
 
 _MOST_CHECKED_BYTES = 8 * 1024 * 1024  # of a value that is unpickled for a check, which needs its memory once more
@@ -80,7 +80,8 @@ def execute(job: Job, task: TaskSpec, runner_dir: Path) -> int:
         value = _value(job, task, files)
         if os.getpid() != this_process:
             return 0  # the user's code forked, and the copy returned here too: only the first process reports
-        _save(value, task, files)
+        if task.kind != CALLS:
+            _save(value, task, files)
         report = Report(envelope.RETURNED, 0)
     except BaseException as error:  # every exception of the user's function is an outcome of the task
         if os.getpid() != this_process:
@@ -129,10 +130,11 @@ def _raise_oom_score() -> None:
 
 def _value(job: Job, task: TaskSpec, files: TaskFiles) -> Any:
     """Return the function's value, after its hooks; the order is that of Covalent's `wrapper_fn`."""
-    hooked = json.loads(_checked(job, task.hooks)().read() or b"{}")
+    hooked = json.loads(_checked(job, task.hooks)().read() or b"{}") if task.hooks else {}
     script = Script(sources_of(_checked(job, task.sources)().read()) if task.sources else ())
     load_function = _loader(job, task.function, script)
     inputs = {node: _input(job, node, script) for node in (*task.args, *task.kwargs.values())}
+    shared = {} if task.kind == FUNCTION else _shared(job, task, script)
     _same_python(task)
 
     script.begin()
@@ -141,11 +143,42 @@ def _value(job: Job, task: TaskSpec, files: TaskFiles) -> Any:
     scratch = hooks.scratch_folder(files.scratch) if hooked else files.scratch
     injected = hooks.before(hooked, scratch, script.load, contained=contained) if hooked else {}
     function = load_function()
+    if task.kind != FUNCTION:
+        return _calls(job, task, function, script, shared)
     args = [inputs[node]() for node in task.args]
     kwargs = {name: inputs[node]() for name, node in task.kwargs.items()} | injected
-    value = run_calls(function, *args) if task.kind == CALLS else run_call(function, args, kwargs)
+    value = run_call(function, args, kwargs)
     hooks.after(hooked, script.load)
     return value
+
+
+def _shared(job: Job, task: TaskSpec, script: Script) -> dict[str, Callable[[], Any]]:
+    """Return loaders of the objects that the arguments of a pool's calls name by their sha256. Raises NoInput."""
+    refs = [ref for node, ref in job.file.inputs.items() if node not in task.args]
+    return {ref.sha256: _loader(job, ref, script) for ref in refs}
+
+
+def _calls(
+    job: Job, task: TaskSpec, function: Callable[..., Any], script: Script, shared: dict[str, Callable[[], Any]]
+) -> Any:
+    """Return the value of a pool's call; write the outcomes of several calls to the task's output."""
+    objects: dict[str, Any] = {}
+
+    def named(sha256: str) -> Any:
+        if sha256 not in objects:
+            objects[sha256] = shared[sha256]()
+        return objects[sha256]
+
+    (node,) = task.args
+    ref, this_process = job.file.inputs[node], os.getpid()
+    with job.object(ref) as file:
+        if task.kind == CALL:
+            args, kwargs = script.load(file, None if shared else job.place(ref), shared=named)
+            return run_call(function, args, kwargs)
+        loaders = (partial(script.load, io.BytesIO(data), shared=named) for data in pickles_in(file))
+        output = job.files[task.node_id].parts[envelope.OUTPUT]
+        run_calls(function, loaders, task.name, output, lambda: os.getpid() == this_process)
+    return None
 
 
 def _input(job: Job, node_id: int, script: Script) -> Callable[[], Any]:
@@ -193,9 +226,14 @@ def _same_python(task: TaskSpec) -> None:
 
 
 def _save(value: Any, task: TaskSpec, files: TaskFiles) -> None:
-    """Write the value's archive. Raises Unpicklable, NoRoom."""
+    """Write the value's archive, or of a pool's call its pickle. Raises Unpicklable, NoRoom."""
+    import cloudpickle
+
     output, verb = files.parts[envelope.OUTPUT], "pickled"
     try:
+        if task.kind == CALL:
+            cloudpickle.Pickler(output).dump(value)
+            return
         plain = archive.pickle_into(value, files.draft)
         if not plain and files.draft.size <= _MOST_CHECKED_BYTES:
             verb = "unpickled again"

@@ -37,7 +37,7 @@ def fetch(job: Job, open_store: Callable[[], Store]) -> int:
 def _bring(file: KeptFile, ref: ObjectRef, store: Store) -> str:
     """Download one object; return why it could not be had, or ""."""
     try:
-        store.get(layout.object_key(ref.sha256), file)
+        store.get(layout.object_key(ref.sha256), file, ref.size)
     except StorageError as error:
         return str(error)
     return ""

@@ -17,6 +17,7 @@ from .kept_file import KeptFile
 from .on_stop import ENV_ATTEMPT, ENV_STATE_PREFIX
 from .protocol import layout
 from .protocol.envelope import ERROR, EXCEPTION, OUTPUT, STDERR, STDOUT
+from .protocol.log_header import LogHeader
 from .protocol.task import IN_S3, ObjectRef, TaskFile, TaskSpec
 from .script import Place
 from .unpack import NoJob, Unpacked
@@ -69,6 +70,7 @@ class Job:
     `job_id` is AWS Batch's id, or `layout.member_id` where several tasks share a container.
     `bucket` is None when the image is run by hand: then nothing can be committed.
     `attempt` is AWS Batch's number, and `earlier_attempts` counts those of earlier jobs for the same task.
+    `at_once` is the number of task groups that run at the same time in the container.
     `fetched` are the objects in the bucket, by sha256, and `fetch_errors` why some could not be fetched.
     """
 
@@ -82,6 +84,7 @@ class Job:
     job_id: str
     attempt: int
     earlier_attempts: int = 0
+    at_once: int = 1
     files: dict[int, TaskFiles] = field(default_factory=dict)
     fetched: dict[str, KeptFile] = field(default_factory=dict)
     fetch_errors: KeptFile = field(default_factory=KeptFile)
@@ -105,12 +108,18 @@ class Job:
             job_id=layout.member_id(job_id, member) if job_id and member is not None else job_id or "",
             attempt=int(env.get(layout.ENV_JOB_ATTEMPT) or 1),
             earlier_attempts=int(env.get(layout.ENV_EARLIER_ATTEMPTS) or 0),
+            at_once=1 if member is None else int(env.get(layout.ENV_PARALLEL_TASKS) or 1),
         )
 
     @property
     def commits(self) -> bool:
         """True where AWS Batch runs the job, so that its result is written to the bucket."""
         return bool(self.job_id)
+
+    def log_header(self, task: TaskSpec) -> LogHeader:
+        """Return the line that a task's part of the container's log begins with."""
+        dispatch_id, attempt = self.file.dispatch_id or self.dispatch_id, self.earlier_attempts + self.attempt
+        return LogHeader(task.name, dispatch_id, task.node_id, self.job_id, attempt, self.at_once)
 
     def task_variables(self, task: TaskSpec) -> dict[str, str]:
         """Return the variables by which a task's process knows its attempt and the place for its state (`on_stop`)."""
@@ -143,13 +152,14 @@ class Job:
         """Return the size of a task's function, hooks and arguments, in bytes; absent files count 0."""
         refs = [self.file.inputs[node] for node in (*task.args, *task.kwargs.values()) if node in self.file.inputs]
         files = [self.files[node].parts.get(OUTPUT) for node in self.waits_for(task) if node in self.files]
-        return sum(ref.size for ref in (task.function, task.hooks, *refs)) + sum(file.size for file in files if file)
+        own = sum(ref.size for ref in (task.function, task.hooks, *refs) if ref)
+        return own + sum(file.size for file in files if file)
 
     def to_fetch(self) -> list[ObjectRef]:
         """Return the objects that are in the bucket, each once, sorted by sha256."""
         refs = [ref for task in self.file.tasks for ref in (task.function, task.hooks)]
         refs += self.file.inputs.values()
-        return sorted({ref for ref in refs if ref.place == IN_S3}, key=lambda ref: ref.sha256)
+        return sorted({ref for ref in refs if ref and ref.place == IN_S3}, key=lambda ref: ref.sha256)
 
     def waits_for(self, task: TaskSpec) -> list[int]:
         """Return the nodes whose values this task needs from other tasks of its group."""

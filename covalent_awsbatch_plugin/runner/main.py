@@ -38,7 +38,6 @@ from .unpack import Download, JobPayload, NoJob, Unpacked, unpack_image
 
 _RUNNER_DIR = Path(__file__).resolve().parents[1]
 _ROOT = _RUNNER_DIR.parents[layout.RUNNER_DIR.count("/")]
-_GIVE_UP_S = 120.0  # for one request to S3, while no SIGKILL is due
 
 
 def main() -> int:
@@ -57,7 +56,7 @@ def main() -> int:
     if unpacked is None:
         download, fetcher = Download(folder), Child(stop)
         if fetcher.fork():
-            return download.fetch(payload, lambda: _bucket(os.environ.get(layout.ENV_BUCKET), _GIVE_UP_S))
+            return download.fetch(payload, lambda: _bucket(os.environ.get(layout.ENV_BUCKET), _patience_s()))
         if fetcher.wait() or stop.sigterm:
             return _without_tasks(download.error(payload), stop)
         unpacked = download.unpacked()
@@ -102,7 +101,7 @@ def _run(stop: Stop, member: int | None, unpacked: Unpacked) -> int:
     if member is not None and job.commits and job.attempt > 1:
         reader = Child(stop)
         if reader.fork():
-            return read_earlier_result(job, lambda: _bucket(job.bucket, _GIVE_UP_S))
+            return read_earlier_result(job, lambda: _bucket(job.bucket, _patience_s()))
         if (status := reader.wait()) in EXIT_CODES:
             shutil.rmtree(job.work, ignore_errors=True)
             return EXIT_CODES[status]
@@ -110,7 +109,7 @@ def _run(stop: Stop, member: int | None, unpacked: Unpacked) -> int:
         job.fetched.update({ref.sha256: KeptFile(job.work) for ref in refs})
         fetcher = Child(stop)
         if fetcher.fork():
-            return fetch(job, lambda: _bucket(job.bucket, _GIVE_UP_S))
+            return fetch(job, lambda: _bucket(job.bucket, _patience_s()))
         fetcher.wait()
     results: dict[int, TaskResult] = {}
     for task in job.file.tasks:
@@ -119,6 +118,8 @@ def _run(stop: Stop, member: int | None, unpacked: Unpacked) -> int:
         if obstacle:
             results[task.node_id] = outcome.never_ran(task, files, *obstacle)
             continue
+        if job.commits:
+            _print(job.log_header(task).line())
         kills = outcome.oom_kills()
         child = Child(stop, files.parts[envelope.STDOUT], files.parts[envelope.STDERR], files.kill_time)
         if child.fork():
@@ -162,7 +163,7 @@ def _finish(job: Job, results: list[TaskResult], stop: Stop) -> int:
     if not job.commits:
         return _say(f"run by hand ({layout.ENV_JOB_ID} is not set): nothing is committed.", code)
     try:
-        commit(job, results, _bucket(job.bucket, layout.STOP_COMMIT_S if stop.sigterm else _GIVE_UP_S))
+        commit(job, results, _bucket(job.bucket, layout.STOP_COMMIT_S if stop.sigterm else _patience_s()))
     except (StorageError, OSError) as error:
         return _say(str(error), layout.NOT_COMMITTED)
     return code.code
@@ -176,6 +177,11 @@ def _exit_code(outcomes: set[str], stop: Stop) -> ExitCode:
     return layout.NO_INPUT if envelope.NO_INPUT in outcomes else layout.RAISED
 
 
+def _patience_s() -> float:
+    """Return the seconds for one request to S3, while no SIGKILL is due."""
+    return float(os.environ.get(layout.ENV_OUTAGE_PATIENCE) or layout.OUTAGE_PATIENCE_S)
+
+
 def _bucket(name: str | None, give_up_s: float) -> S3:
     if not name:
         raise StorageError(f"{layout.ENV_BUCKET} is not set, and this job keeps inputs in a bucket.")
@@ -184,6 +190,10 @@ def _bucket(name: str | None, give_up_s: float) -> S3:
 
 def _say(words: str, code: ExitCode) -> int:
     """Print one line to the container's log, where no result can carry the message; return the exit status."""
-    with contextlib.suppress(OSError):  # the reader of this process's output has gone
-        print(f"covalent-awsbatch: {words}", file=sys.stderr, flush=True)
+    _print(f"covalent-awsbatch: {words}")
     return code.code
+
+
+def _print(line: str) -> None:
+    with contextlib.suppress(OSError):  # the reader of this process's output has gone
+        print(line, file=sys.stderr, flush=True)

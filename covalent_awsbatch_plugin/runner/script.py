@@ -71,14 +71,22 @@ class Script:
         global _main
         _main, sys.modules["__main__"] = sys.modules["__main__"], self.module
 
-    def load(self, file: IO[bytes], place: Place | None = None, *, one_copy: bool = True) -> Any:
+    def load(
+        self,
+        file: IO[bytes],
+        place: Place | None = None,
+        *,
+        one_copy: bool = True,
+        shared: Callable[[str], Any] | None = None,
+    ) -> Any:
         """Return the value of a pickle. An exception of unpickling is raised.
 
         `place` is where a process that multiprocessing starts finds it. `one_copy`: a function of several pickles is
-        one object, as in the script; otherwise the pickle's own copy is taken, with the values of its globals.
+        one object, as in the script; otherwise the pickle's own copy is taken, with the values of its globals. `shared`
+        returns an object that the pickle names by its persistent id.
         """
         self._one_copy, self._members_found = one_copy, False
-        value = _Unpickler(file, self).load()
+        value = _Unpickler(file, self, shared).load()
         if place and self._members_found:
             self._places.append(place)
             os.environ[ENV_PICKLES] = json.dumps([vars(each) for each in self._places])
@@ -144,9 +152,14 @@ class Script:
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: IO[bytes], script: Script) -> None:
+    def __init__(self, file: IO[bytes], script: Script, shared: Callable[[str], Any] | None) -> None:
         super().__init__(file)
-        self._script = script
+        self._script, self._shared = script, shared
+
+    def persistent_load(self, pid: Any, /) -> Any:
+        if self._shared is None:
+            raise pickle.UnpicklingError("this pickle names another object, and none is known here")
+        return self._shared(pid)
 
     def find_class(self, module: str, name: str, /) -> Any:
         if module == "__main__":

@@ -20,9 +20,8 @@ from ..images.builders.builder import Base
 from ..images.layer_scan import Probe
 from ..runner.protocol import archive
 from ..settings import Settings
-from .packing import Package
+from .array_package import AnyGroup, AnyPackage, ArrayPackage
 from .services import ResolvedResources, Services, base_image
-from .staged_group import StagedGroup
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +47,13 @@ class BaseImages:
         self._warned: set[tuple[str, str]] = set()
 
     async def find(
-        self, settings: Settings, resources: ResolvedResources, group: StagedGroup, package: Package, *, packs: bool
+        self,
+        settings: Settings,
+        resources: ResolvedResources,
+        group: AnyGroup,
+        package: AnyPackage,
+        *,
+        packs: bool,
     ) -> Base:
         """Return the base for a task; `packs`: packages are built for it, so that its C library has to be known.
 
@@ -67,7 +72,7 @@ class BaseImages:
         return base
 
     async def _checked(
-        self, settings: Settings, resources: ResolvedResources, package: Package, *, packs: bool
+        self, settings: Settings, resources: ResolvedResources, package: AnyPackage, *, packs: bool
     ) -> Base:
         """Return the base with the facts about it, after a check of its Python and its C library."""
         name = base_image(settings, package.python)
@@ -111,7 +116,7 @@ class BaseImages:
         return facts_of_config(base.image).over(self._facts[digest])
 
     # ---- pickles ----------------------------------------------------------------------------------------------------
-    async def _check_pickles(self, group: StagedGroup, package: Package) -> None:
+    async def _check_pickles(self, group: AnyGroup, package: AnyPackage) -> None:
         """Raise NotPicklable if the pickles need names that the cloudpickle sent with the task does not have.
 
         That is the cloudpickle of this process; the workflow may have been dispatched with another version.
@@ -126,7 +131,12 @@ class BaseImages:
 
     # ---- libraries --------------------------------------------------------------------------------------------------
     async def _compare(
-        self, settings: Settings, resources: ResolvedResources, base: Base, group: StagedGroup, package: Package
+        self,
+        settings: Settings,
+        resources: ResolvedResources,
+        base: Base,
+        group: AnyGroup,
+        package: AnyPackage,
     ) -> None:
         """Warn of libraries of another major version in the image: values of their types may not unpickle."""
         modules = await self._functions_modules(group, package)
@@ -144,8 +154,8 @@ class BaseImages:
                     ours.name, theirs, base.name, ours.version,
                 )  # fmt: skip
 
-    async def _functions_modules(self, group: StagedGroup, package: Package) -> frozenset[str]:
-        key = " ".join(task.function.sha256 for task in package.task.tasks)
+    async def _functions_modules(self, group: AnyGroup, package: AnyPackage) -> frozenset[str]:
+        key = package.function_ids
         if key not in self._modules:
             if len(self._modules) >= MOST_REMEMBERED:
                 self._modules.clear()
@@ -153,8 +163,10 @@ class BaseImages:
         return self._modules[key]
 
 
-def _function_references(group: StagedGroup) -> References:
+def _function_references(group: AnyGroup) -> References:
     """Return the references of the group's functions, without those of arguments and hooks."""
+    if isinstance(group, ArrayPackage):
+        return group.function_references()
     refs = References()
     for task in group.tasks:
         with task.function.open("rb") as file:
@@ -162,7 +174,7 @@ def _function_references(group: StagedGroup) -> References:
     return refs
 
 
-def check_python(facts: BaseImageFacts, name: str, package: Package) -> None:
+def check_python(facts: BaseImageFacts, name: str, package: AnyPackage) -> None:
     """Raise PythonMismatch when the image can't read the pickles: they need the same minor version on both sides."""
     if facts.python is None:
         _say_once(f"The image {name} does not say which Python it has; pickled here with {package.python}.")

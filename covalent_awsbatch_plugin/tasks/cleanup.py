@@ -10,11 +10,13 @@ that needs it during its deletion waits and creates it anew.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from ..aws.s3 import Store
 from ..errors import AWSBatchError, NotAllowed
@@ -23,6 +25,8 @@ from .services import Services
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 _KIND = {
     "batch:DeregisterJobDefinition": "Job definitions",
     "ecr:BatchDeleteImage": "Images",
@@ -30,6 +34,7 @@ _KIND = {
 }
 REST_SECONDS = 5  # between a job's last result and the sweep: jobs that end together are swept in one call
 LAST_SWEEP_SECONDS = 10  # for the last sweep when the connection is closed
+LAST_CALL_SECONDS = 3  # for one request of it: a connection that hangs must not take the time of all
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class Cleanup:
         self._swept_next: list[JobArtifacts] = []
         self._being_swept: list[JobArtifacts] = []  # a cancelled sweep leaves them for the last sweep
         self._sweeping: asyncio.Task[None] | None = None
+        self._closing = False
         services.aws.on_close(self._aclose)
 
     async def hold(self, *names: str) -> bool:
@@ -140,22 +146,32 @@ class Cleanup:
         for each in artifacts:
             self.release(*filter(None, (each.image_digest, *each.sent)))
         self._being_swept += artifacts
-        permissions = self._services.aws.permissions
-        for permission, work in (
-            ("batch:DeregisterJobDefinition", self._sweep_definitions),
-            ("ecr:BatchDeleteImage", self._sweep_images),
-            ("s3:DeleteObject", self._sweep_objects),
-        ):
-            if permissions.lacks(permission):
-                continue
-            try:
-                await work(self._being_swept)
-            except NotAllowed as error:
-                consequence = f"{_KIND[permission]} of tasks are not deleted after their results were read."
-                permissions.go_without(error, error.permission, consequence)
-            except AWSBatchError as error:
-                log.info("An artifact of a task could not be deleted; the lifecycle rules will delete it: %s", error)
+        await asyncio.gather(self._sweep_jobs_images(), self._sweep_kind("s3:DeleteObject", self._sweep_objects))
         self._being_swept = []
+
+    async def _sweep_jobs_images(self) -> None:
+        await self._sweep_kind("batch:DeregisterJobDefinition", self._sweep_definitions)
+        await self._sweep_kind("ecr:BatchDeleteImage", self._sweep_images)
+
+    async def _sweep_kind(self, permission: str, work: Callable[[list[JobArtifacts]], Awaitable[None]]) -> None:
+        permissions = self._services.aws.permissions
+        if permissions.lacks(permission):
+            return
+        try:
+            await work(self._being_swept)
+        except NotAllowed as error:
+            consequence = f"{_KIND[permission]} of tasks are not deleted after their results were read."
+            permissions.go_without(error, error.permission, consequence)
+        except AWSBatchError as error:
+            log.info("An artifact of a task could not be deleted; the lifecycle rules will delete it: %s", error)
+
+    async def _request(self, send: Callable[..., Awaitable[T]], *names: object) -> T:
+        """Send a request of a sweep; in the last sweep, send it again where a connection hangs."""
+        if self._closing:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_CALL_SECONDS):
+                    return await send(*names)
+        return await send(*names)
 
     async def _sweep_definitions(self, artifacts: list[JobArtifacts]) -> None:
         """Deregister definitions while their images count as being deleted, so that a job that needs one waits."""
@@ -165,7 +181,7 @@ class Cleanup:
         async def deregister(digests: list[str]) -> None:
             for digest, definition in sorted(pairs):
                 if digest in digests:
-                    await self._services.backend.deregister(definition)
+                    await self._request(self._services.backend.deregister, definition)
 
         await self._delete([digest for digest, _ in sorted(pairs)], deregister)
 
@@ -174,13 +190,15 @@ class Cleanup:
         pairs = {(x.settings.ecr_repo_name, x.image_digest) for x in own}
         for repository in {name for name, _ in pairs}:
             digests = [digest for name, digest in sorted(pairs) if name == repository]
-            await self._delete(digests, functools.partial(self._services.ecr.delete_images, repository))
+            delete = functools.partial(self._services.ecr.delete_images, repository)
+            await self._delete(digests, functools.partial(self._request, delete))
 
     async def _sweep_objects(self, artifacts: list[JobArtifacts]) -> None:
         for each in (x for x in artifacts if x.settings.delete_objects):
             if each.prefix:  # a refused submission has no results
-                await each.store.delete(await each.store.keys(each.prefix))
-            await self._delete(list(each.sent), each.store.delete)
+                keys = await self._request(each.store.keys, each.prefix)
+                await self._request(each.store.delete, keys)
+            await self._delete(list(each.sent), functools.partial(self._request, each.store.delete))
 
     async def _delete(self, names: list[str], work: Callable[[list[str]], Awaitable[None]]) -> None:
         """Delete the artifacts that are not held; a `hold` of one of them meanwhile waits."""
@@ -198,6 +216,7 @@ class Cleanup:
 
     async def _aclose(self) -> None:
         """Sweep for a limited time; artifacts of jobs with unread results are left to the lifecycle rules."""
+        self._closing = True
         if self._sweeping:
             self._sweeping.cancel()
             await asyncio.gather(self._sweeping, return_exceptions=True)

@@ -25,10 +25,12 @@ from typing import Any, TypeVar
 
 from ..aws.session import AWS, Connection, shared
 from ..errors import AWSBatchError, Cancelled, NeverStarted, NotAllowed, Throttled, Unreachable
+from ..jobs.definition import JobPlacement
 from ..jobs.description import JobState
 from ..jobs.resubmit import again
 from ..jobs.watched import has_begun
 from ..settings import Settings
+from .array_package import AnyPackage
 from .base_image import BaseImages
 from .batching import MIB, Batcher
 from .cancel import CANCEL_REASON, STOP_REASON, JobCanceller, bounded
@@ -60,6 +62,7 @@ class Client:
 
     def __init__(self, services: Services) -> None:
         self.services = services
+        self._last_fitted: tuple[Settings, JobPlacement, Settings] | None = None
         self.cleanup = Cleanup(services)
         self.canceller = JobCanceller(services, self.cleanup)
         self.base_images = BaseImages(services)
@@ -96,7 +99,7 @@ class Client:
             ),
         )
         record_packed(self.services.events, task, package)
-        settings = await fitted_to_queue(self.services, settings, resources.placement)
+        settings = await self._fitted(settings, resources.placement)
         if package.beside:
             warn_of_modules(package.name, package.beside, settings.environment)
         await self.cleanup.hold(*package.uploads)
@@ -124,17 +127,17 @@ class Client:
             if earlier:
                 return await self._take_over(settings, earlier, package, task)
             await asyncio.gather(
-                *(self._upload(settings, resources, key, path) for key, path in package.uploads.items())
+                *(self.upload(settings, resources, key, path) for key, path in package.uploads.items())
             )
             uploaded = True
             _raise_if_cancelled(task)
-            give_back = partial(self._give_back, settings, resources, package)
+            give_back = partial(self.give_back, settings, resources, package)
             handle = await self.batcher.enqueue(settings, task, give_back)
             if unsettled and (first := await self._first_job(settings, handle, records, package)):
                 return await self._take_over(settings, first, package, task)
         except BaseException as error:
             if task.handle is None and not task.abandoned:  # otherwise the end of its job releases them
-                self._give_back(settings, resources, package, error if uploaded else None)
+                self.give_back(settings, resources, package, error if uploaded else None)
             raise
         if not settings.may_resubmit:
             task.release()
@@ -197,8 +200,8 @@ class Client:
             raise
 
     # ---- submission ------------------------------------------------------------------------------------------------
-    def _give_back(
-        self, settings: Settings, resources: ResolvedResources, package: Package, error: BaseException | None
+    def give_back(
+        self, settings: Settings, resources: ResolvedResources, package: AnyPackage, error: BaseException | None
     ) -> None:
         """Release the objects of a task that was not submitted; delete those that no job needs for sure."""
         objects = tuple(package.uploads)
@@ -208,7 +211,16 @@ class Client:
         for key in objects:
             self.cleanup.release(key)
 
-    async def _upload(self, settings: Settings, resources: ResolvedResources, key: str, path: Path) -> None:
+    async def _fitted(self, settings: Settings, placement: JobPlacement) -> Settings:
+        """Return the settings with a size that the queue can run. Raises SettingError if there is none.
+
+        The tasks of a workflow mostly share their settings: the last answer alone is remembered.
+        """
+        if self._last_fitted is None or self._last_fitted[:2] != (settings, placement):
+            self._last_fitted = settings, placement, await fitted_to_queue(self.services, settings, placement)
+        return self._last_fitted[2]
+
+    async def upload(self, settings: Settings, resources: ResolvedResources, key: str, path: Path) -> None:
         """Upload an object that is not there yet; of tasks with the same object the first one uploads it."""
 
         async def send() -> None:
@@ -247,7 +259,7 @@ class Client:
             self.cleanup.read(handle.result_id)
         return earlier
 
-    async def _resubmit(self, settings: Settings, task: Task, package: Package, last: JobHandle) -> JobHandle:
+    async def _resubmit(self, settings: Settings, task: Task, package: AnyPackage, last: JobHandle) -> JobHandle:
         """Submit the same package as a new job; the last job's artifacts are not needed any more."""
 
         def give_back(_: BaseException) -> None:

@@ -26,10 +26,10 @@ from ..images.builders.builder import Base
 from ..images.layer import Layer
 from ..runner.protocol import archive
 from ..settings import Settings
-from .packing import Package
+from .array_package import AnyGroup, AnyPackage, ArrayPackage
 from .resolved_dependencies import ResolvedDependencies, glibc, resolve
 from .services import Services
-from .staged_group import StagedGroup, pickles_of_hooks
+from .staged_group import pickles_of_hooks
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,12 @@ class DependencyLayerBuilder:
         self._pruned_at = 0.0
 
     async def pack(
-        self, settings: Settings, group: StagedGroup, requirements: Sequence[str], base: Base, package: Package
+        self,
+        settings: Settings,
+        group: AnyGroup,
+        requirements: Sequence[str],
+        base: Base,
+        package: AnyPackage,
     ) -> DependencyLayers:
         """Return the layers for `environment` and further requirements, for the base's platform and Python.
 
@@ -107,8 +112,10 @@ def _prune(environments: Environments, most_gib: float) -> None:
 
 
 # ---- references of the tasks ---------------------------------------------------------------------------------------
-def references(group: StagedGroup) -> References:
+def references(group: AnyGroup) -> References:
     """Return the references of functions, hooks and known arguments. Nothing is unpickled."""
+    if isinstance(group, ArrayPackage):
+        return group.references()
     refs = References(folders=group.folders)
     for task in group.tasks:
         refs.merge(_of_archive(task.function))

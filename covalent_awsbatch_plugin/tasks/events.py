@@ -228,6 +228,14 @@ def read_events(dispatch_id: str, folder: Path | None = None) -> Iterator[Event]
     return merged(_once(events))
 
 
+def newest_record(name: str, folder: Path | None = None) -> str | None:
+    """Return the dispatch id of the newest record of a pool of this name: `name-` and 12 hexadecimal digits."""
+    pattern = re.compile(re.escape(name) + r"-[0-9a-f]{12}")
+    paths = [path for path in (folder or events_folder()).glob(f"{name}-*.jsonl") if pattern.fullmatch(path.stem)]
+    newest = max(paths, key=lambda path: path.stat().st_mtime, default=None)
+    return newest.stem if newest else None
+
+
 def _lines(path: Path) -> Iterator[Event]:
     odd = 0
     try:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..images.builders.builder import Base, PushedImage
 from ..images.builders.registry_builder import OF_ENVIRONMENT, OF_TASKS
@@ -14,9 +14,9 @@ from ..images.layer import Layer, Pieces, compressed_layer
 from ..runner.protocol import layout
 from ..runner.protocol.payload import ContainerFiles, Payload, payload
 from ..settings import Settings
+from .array_package import AnyPackage
 from .cleanup import Cleanup
 from .dependency_layers import DependencyLayers
-from .packing import Package
 from .services import ResolvedResources, Services
 
 
@@ -56,7 +56,7 @@ class ImageMaker:
         settings: Settings,
         resources: ResolvedResources,
         base: Base,
-        packages: Sequence[Package],
+        packages: Sequence[AnyPackage],
         dispatch_ids: Sequence[str],
         dependencies: DependencyLayers,
     ) -> ImageAndPayload:
@@ -95,11 +95,11 @@ class ImageMaker:
         return image
 
 
-def _task_layer(packages: Sequence[Package], dispatch_ids: Sequence[str], each: int) -> Layer:
+def _task_layer(packages: Sequence[AnyPackage], dispatch_ids: Sequence[str], each: int) -> Layer:
     return compressed_layer(image_files(packages, dispatch_ids, each), "task")
 
 
-def image_files(packages: Sequence[Package], dispatch_ids: Sequence[str], each: int) -> dict[str, Pieces]:
+def image_files(packages: Sequence[AnyPackage], dispatch_ids: Sequence[str], each: int) -> dict[str, Pieces]:
     """Return the one file of an array's task layer, for containers of `each` tasks, by its path in the image.
 
     A description names its dispatch only where several dispatches share the job; else the job's environment names it.
@@ -109,7 +109,7 @@ def image_files(packages: Sequence[Package], dispatch_ids: Sequence[str], each: 
     return {layout.PAYLOAD_FILE: Pieces(whole.size, whole.chunks)}
 
 
-def payload_of(packages: Sequence[Package], dispatch_ids: Sequence[str], each: int) -> Payload:
+def payload_of(packages: Sequence[AnyPackage], dispatch_ids: Sequence[str], each: int) -> Payload:
     """Return the payload that is sent to the bucket, for containers of `each` tasks.
 
     Every description names its dispatch: two dispatches never have the same object, for each deletes its own.
@@ -117,10 +117,13 @@ def payload_of(packages: Sequence[Package], dispatch_ids: Sequence[str], each: i
     return _payload(packages, dispatch_ids, each)
 
 
-def _payload(packages: Sequence[Package], dispatch_ids: Sequence[str], each: int) -> Payload:
-    containers = [ContainerFiles() for _ in range(-(-len(packages) // each))]
-    for index, (package, dispatch_id) in enumerate(zip(packages, dispatch_ids, strict=True)):
-        container = containers[index // each]
-        container.tasks[index] = replace(package.task, dispatch_id=dispatch_id).to_json()
-        container.objects |= {sha256: shared.data for sha256, shared in package.objects.items()}
+def _payload(packages: Sequence[AnyPackage], dispatch_ids: Sequence[str], each: int) -> Payload:
+    containers = [ContainerFiles() for _ in range(-(-sum(package.size for package in packages) // each))]
+    index = 0
+    for package, dispatch_id in zip(packages, dispatch_ids, strict=True):
+        for description, objects in package.descriptions(dispatch_id):
+            container = containers[index // each]
+            container.tasks[index] = description
+            container.objects |= objects
+            index += 1
     return payload(containers)

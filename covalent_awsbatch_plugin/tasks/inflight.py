@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ..images.builders.builder import Base
+from .array_package import AnyPackage
 from .dependency_layers import NO_DEPENDENCIES, DependencyLayers
 from .job_handle import JobHandle
-from .packing import Package
 from .staged_group import StagedGroup
 
 Node = tuple[str, int]  # dispatch id, node id
@@ -20,19 +20,20 @@ Node = tuple[str, int]  # dispatch id, node id
 
 @dataclass(eq=False)
 class Task:
-    """One task group under way: what it is, what it needs, and which job runs it.
+    """One task group under way, or all calls of a pool's array: what it is, what it needs, which job runs it.
 
     `package`, `base` and `dependencies` are known once the task is packed, and only kept after the submission while the
     task may have to be submitted again. `handle` is known once its job is submitted. Whoever cancels any of its nodes
     sets `cancelled`. `abandoned` says that its caller has gone, so that its submission releases what it holds.
     `tries` counts the submissions, from 1, and `earlier_attempts` the attempts of all jobs before.
     Without `shares_jobs` its job holds tasks of the same dispatch only, so that all of them can be ended by ending the
-    job.
+    job. `note` is for a door with a record of its own: it gets the handle before the submission, without the job's id,
+    and after it, and the ledger has no entry then. With `keeps_results` the bucket keeps the results that were read.
     """
 
     nodes: tuple[Node, ...]
     group: StagedGroup | None = None
-    package: Package | None = None
+    package: AnyPackage | None = None
     base: Base | None = None
     dependencies: DependencyLayers = NO_DEPENDENCIES
     tries: int = 1
@@ -41,6 +42,8 @@ class Task:
     cancelled: bool = False
     abandoned: bool = False
     shares_jobs: bool = True
+    note: Callable[[JobHandle], None] | None = None
+    keeps_results: bool = False
     _on_cancel: list[Callable[[], object]] = field(default_factory=list)
 
     @classmethod
@@ -49,13 +52,18 @@ class Task:
         return cls(tuple((group.dispatch_id, node) for node in group.node_ids), group)
 
     @property
+    def first(self) -> Node:
+        """The dispatch and the id of the task group, which is that of its first node."""
+        return (self.group.dispatch_id, self.group.task_group_id) if self.group else self.nodes[0]
+
+    @property
     def staged(self) -> StagedGroup:
         """The staged files; they are there until the task is submitted."""
         assert self.group is not None, "this task was opened by a watcher and never staged here"
         return self.group
 
     @property
-    def packed(self) -> Package:
+    def packed(self) -> AnyPackage:
         """The packed task; it is there between packing and submission."""
         assert self.package is not None, "this task is not packed"
         return self.package

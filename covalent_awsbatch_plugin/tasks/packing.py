@@ -74,6 +74,26 @@ class Package:
     needs_covalent: bool = False
     beside: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def size(self) -> int:
+        """The number of tasks of a job that it stands for."""
+        return 1
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The names of its electrons but the first, by node id."""
+        return {str(spec.node_id): spec.name for spec in self.task.tasks[1:]}
+
+    @property
+    def function_ids(self) -> str:
+        """The sha256 of the functions."""
+        return " ".join(task.function.sha256 for task in self.task.tasks)
+
+    def descriptions(self, dispatch_id: str) -> Iterator[tuple[bytes, dict[str, bytes]]]:
+        """Yield the JSON of the description and the objects that it needs in the payload, by sha256."""
+        objects = {sha256: shared.data for sha256, shared in self.objects.items()}
+        yield replace(self.task, dispatch_id=dispatch_id).to_json(), objects
+
     def size_beside(self, present: set[str]) -> int:
         """Return how many bytes it adds to a job that has the objects `present`, by sha256; add its own to that set."""
         new = self.objects.keys() - present
@@ -120,13 +140,20 @@ def _pack(group: StagedGroup, max_baked_bytes: int, key_for: Callable[[str], byt
         name=_name(headers[0]),
         cloudpickle=str(headers[0].get("cloudpickle_version", "")),
         needs_covalent=objects.needs_covalent,
-        beside=modules_beside(_functions(task_file, objects), group.folders),
+        beside=_modules_beside(task_file, objects, group.folders),
     )
 
 
-def _functions(task_file: TaskFile, objects: PackedObjects) -> list[bytes]:
-    hashes = {task.function.sha256 for task in task_file.tasks}
-    return [objects.baked[sha256].data for sha256 in hashes & objects.baked.keys()]
+def _modules_beside(task_file: TaskFile, objects: PackedObjects, folders: tuple[str, ...]) -> dict[str, str]:
+    """Return the modules beside the script that the functions refer to; a pickle that was read is not read again."""
+    modules: dict[str, str] = {}
+    for sha256 in {task.function.sha256 for task in task_file.tasks} & objects.baked.keys() if folders else ():
+        key = sha256, folders
+        if key not in _beside:
+            _make_room(_beside)
+            _beside[key] = modules_beside([objects.baked[sha256].data], folders)
+        modules |= _beside[key]
+    return modules
 
 
 def _spec(task: StagedTask, head: dict[str, Any], objects: PackedObjects) -> TaskSpec:
@@ -179,7 +206,7 @@ class PackedObjects:
             if size <= self._max:
                 ref = self._bake(pickle := archive.read_pickle(path))
                 self._note_covalent(pickle)
-                _check_names(ref.sha256, pickle, title)
+                check_names(ref.sha256, pickle, title)
                 return ref
             with path.open("rb") as file:
                 return self._upload(path, archive.pickled(file))
@@ -201,7 +228,7 @@ class PackedObjects:
     def source_of(self, task: TaskSpec) -> ObjectRef | None:
         """Add the source lines of a task's function; None for a function without any, or too big for the image."""
         function = self.baked.get(task.function.sha256)
-        data = _source_lines(task.function.sha256, function.data, task.python) if function else b""
+        data = function_source(task.function.sha256, function.data, task.python) if function else b""
         return self._bake(data) if data else None
 
     def _note_covalent(self, pickled: bytes) -> None:
@@ -243,9 +270,10 @@ class PackedObjects:
 _MOST_KNOWN = 1024
 _names: dict[str, tuple[str, ...]] = {}  # members of the script that a pickle only names, by its sha256
 _sources: dict[str, bytes] = {}  # source lines of a function, by the sha256 of its pickle
+_beside: dict[tuple[str, tuple[str, ...]], dict[str, str]] = {}  # modules beside a script, by its pickle and folders
 
 
-def _check_names(sha256: str, pickle: bytes, title: str) -> None:
+def check_names(sha256: str, pickle: bytes, title: str) -> None:
     """Raise NotPicklable for a pickle that only names a member of the script."""
     if b"__main__" not in pickle:
         return
@@ -256,7 +284,7 @@ def _check_names(sha256: str, pickle: bytes, title: str) -> None:
         raise NotPicklable(f"{title} can't be sent to AWS Batch.", advice=travels_by_name(names[0]))
 
 
-def _source_lines(sha256: str, pickle: bytes, python: str) -> bytes:
+def function_source(sha256: str, pickle: bytes, python: str) -> bytes:
     """Return the source lines of a function; a function that was packed before is not read again."""
     if sha256 not in _sources:
         _make_room(_sources)
@@ -264,7 +292,7 @@ def _source_lines(sha256: str, pickle: bytes, python: str) -> bytes:
     return _sources[sha256]
 
 
-def _make_room(cache: dict[str, Any]) -> None:
+def _make_room(cache: dict[Any, Any]) -> None:
     if len(cache) >= _MOST_KNOWN:
         cache.clear()
 

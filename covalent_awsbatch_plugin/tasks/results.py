@@ -158,9 +158,14 @@ async def results_store(services: Services, settings: Settings, handle: JobHandl
     return services.store(handle.bucket, (await services.identity()).account)
 
 
-async def newest_envelope(services: Services, store: Store, handle: JobHandle, attempts: int) -> env.Envelope | None:
-    """Return the committed result of the newest attempt that has one, or None. Raises Lost if it is not authentic."""
-    key = result_key(await services.result_secret(), handle.content)
+async def newest_envelope(
+    services: Services, store: Store, handle: JobHandle, attempts: int, key: bytes = b""
+) -> env.Envelope | None:
+    """Return the committed result of the newest attempt that has one, or None. Raises Lost if it is not authentic.
+
+    `key` authenticates the result; by default it is derived from the task's content.
+    """
+    key = key or result_key(await services.result_secret(), handle.content)
     for attempt in range(max(attempts, 1), 0, -1):
         object_key = layout.result_key(handle.prefix, handle.result_id, attempt)
         try:
@@ -169,11 +174,16 @@ async def newest_envelope(services: Services, store: Store, handle: JobHandle, a
                 continue
             return env.unseal(data, key, job_id=handle.result_id, attempt=attempt)
         except (env.BadEnvelope, TooLarge) as error:
-            raise errors.Lost(
-                f"The result at s3://{store.bucket}/{object_key} is not the one that the task wrote: {error}.",
-                advice="Look at who may write to the bucket, then run the task again.",
-            ) from error
+            raise not_authentic(store, object_key, error) from error
     return None
+
+
+def not_authentic(store: Store, key: str, error: Exception) -> errors.Lost:
+    """Return the error for an object that is not the result that a task wrote."""
+    return errors.Lost(
+        f"The result at s3://{store.bucket}/{key} is not the one that the task wrote: {error}.",
+        advice="Look at who may write to the bucket, then run the task again.",
+    )
 
 
 def _most_bytes(handle: JobHandle) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..core.files import staging_error
 from ..dependencies.import_folders import import_folders
-from ..errors import NotPicklable
+from ..errors import NotPicklable, Raised, Unpicklable
 from ..runner.protocol import archive, envelope
 from .results import NodeResult
 from .staged_group import StagedGroup, StagedTask
@@ -68,17 +68,26 @@ class RemoteTraceback(Exception):
 
 
 def exception_of(result: NodeResult) -> BaseException:
-    """Return the task's own exception where its class can be imported here, else the error of the JobFailed family."""
+    """Return the task's own exception where its class can be imported here, else the error of the JobFailed family.
+
+    The cause of what the user's code raised is the traceback in the container.
+    """
     assert result.error is not None
+    error = _own_exception(result) or result.error
+    if isinstance(result.error, Raised | Unpicklable) and envelope.ERROR in result.files:
+        error.__cause__ = RemoteTraceback(result.files[envelope.ERROR].read_text(errors="replace"))
+    return error
+
+
+def _own_exception(result: NodeResult) -> BaseException | None:
     if envelope.EXCEPTION not in result.files:
-        return result.error
+        return None
     try:
         with result.opened(envelope.EXCEPTION) as file:
             original: BaseException = pickle.load(file)
+            return original
     except Exception:  # noqa: BLE001 - its class can't be imported here, or does not unpickle
-        return result.error
-    original.__cause__ = RemoteTraceback(result.files[envelope.ERROR].read_text(errors="replace"))
-    return original
+        return None
 
 
 def archived(value: Any, path: Path, save: Archive = archive.save) -> Path:
@@ -88,13 +97,14 @@ def archived(value: Any, path: Path, save: Archive = archive.save) -> Path:
     except OSError as error:
         if error.errno in _DISKS or str(error.filename).startswith(str(path.parent)):
             raise staging_error(path, "written", error) from error
-        raise _not_picklable(value, error) from error  # the user's own __reduce__ met a file or a connection
+        raise not_picklable(value, error) from error  # the user's own __reduce__ met a file or a connection
     except Exception as error:  # pickling runs the user's __reduce__, which may raise anything
-        raise _not_picklable(value, error) from error
+        raise not_picklable(value, error) from error
     return path
 
 
-def _not_picklable(value: Any, error: Exception) -> NotPicklable:
+def not_picklable(value: Any, error: Exception) -> NotPicklable:
+    """Return the error for a value whose pickling failed."""
     return NotPicklable(
         f"A {type(value).__name__} can't be sent to AWS Batch: pickling it failed with {error!r}.",
         advice="Open files, locks, sessions and generators inside the function instead of passing them.",

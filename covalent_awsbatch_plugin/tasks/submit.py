@@ -19,6 +19,7 @@ from ..errors import AWSBatchError, NotAllowed, NotFound, Refused, ServiceError,
 from ..jobs import definition as jobs
 from ..jobs.api import Unsettled
 from ..settings import Settings
+from .array_package import ArrayPackage
 from .cancel import CANCEL_REASON, STOP_REASON, JobCanceller, bounded
 from .cleanup import Cleanup, JobArtifacts, leaves_no_job
 from .image_and_payload import ImageAndPayload, ImageMaker
@@ -51,7 +52,7 @@ class Submitter:
     async def submit(self, settings: Settings, tasks: Sequence[Task]) -> list[JobHandle]:
         """Submit one job for all tasks and return their handles in order. Tasks cancelled meanwhile are ended."""
         resources = await self._services.resources(settings)
-        packages, dispatch_ids = [task.packed for task in tasks], [task.staged.dispatch_id for task in tasks]
+        packages, dispatch_ids = [task.packed for task in tasks], [task.first[0] for task in tasks]
         base, dependencies = tasks[0].checked_base, tasks[0].dependencies  # the same for all tasks of a kind
         began = time.monotonic()
         parts = await self._images.make(settings, resources, base, packages, dispatch_ids, dependencies)
@@ -95,7 +96,10 @@ class Submitter:
         prefix = _prefix(tasks)
 
         def handles_of(job_id: str) -> list[JobHandle]:
-            addresses = jobs.addresses(settings, job_id, len(tasks))
+            if isinstance(tasks[0].packed, ArrayPackage):  # one task is the whole array
+                addresses: list[tuple[str, int | None]] = [(job_id, None)]
+            else:
+                addresses = jobs.addresses(settings, job_id, len(tasks))
             return [
                 JobHandle(
                     job_id=child,
@@ -107,9 +111,9 @@ class Submitter:
                     member=member,
                     definition=request["jobDefinition"],
                     payload=parts.key,
-                    names={str(spec.node_id): spec.name for spec in task.packed.task.tasks[1:]},
+                    names=task.packed.names,
                     submission=submission,
-                    dispatch_id=task.staged.dispatch_id,
+                    dispatch_id=task.first[0],
                 )
                 for (child, member), task in zip(addresses, tasks, strict=True)
             ]
@@ -124,7 +128,7 @@ class Submitter:
             store=resources.store,
             image_digest=parts.image.digest,
             definition=request["jobDefinition"],
-            prefix=f"{prefix}/{job_id}/",
+            prefix="" if tasks[0].keeps_results else f"{prefix}/{job_id}/",
             objects=tuple(key for task in tasks for key in task.packed.uploads),
             payload=parts.key,
         )
@@ -155,6 +159,10 @@ class Submitter:
 
     async def _note(self, job_id: str, tasks: Sequence[Task], handles: Sequence[JobHandle]) -> None:
         """Note the job in the ledger. The job is paid for, so a ledger that can't be written must not fail it."""
+        if note := tasks[0].note:
+            (handle,) = handles
+            await self._services.in_thread(note, handle)
+            return
         pairs = zip(tasks, handles, strict=True)
         entries = [Entry(task.staged.dispatch_id, task.staged.node_ids, handle) for task, handle in pairs]
         try:
@@ -228,8 +236,7 @@ def may_run(error: ServiceError, job: str) -> ServiceError:
 
 
 def _prefix(tasks: Sequence[Task]) -> str:
-    first = tasks[0].staged
-    return jobs.results_prefix(first.dispatch_id, first.task_group_id)
+    return jobs.results_prefix(*tasks[0].first)
 
 
 def _unsent_key(request: Mapping[str, Any]) -> str:
@@ -246,19 +253,20 @@ def _request(
     submission: str,
 ) -> dict[str, Any]:
     """Return the SubmitJob request of one job for these tasks."""
-    first = tasks[0].staged
-    groups = [(task.staged.dispatch_id, task.staged.task_group_id) for task in tasks]
-    tags = jobs.tags(first.dispatch_id, first.task_group_id, socket.gethostname())
+    dispatch_id, group_id = tasks[0].first
+    size = sum(task.packed.size for task in tasks)
+    tags = jobs.tags(dispatch_id, group_id, socket.gethostname())
     return jobs.submission(
-        name=jobs.job_name(groups, max(task.tries for task in tasks)),
-        size=-(-len(tasks) // settings.tasks_per_job),
+        name=jobs.job_name([task.first for task in tasks], max(task.tries for task in tasks)),
+        size=-(-size // settings.tasks_per_job),
         definition=definition,
         queue=resources.placement.queue_arn,
         environment=jobs.environment(
-            first.dispatch_id, settings.s3_bucket_name, resources.bucket_region, resources.s3_url, _prefix(tasks)
+            dispatch_id, settings.s3_bucket_name, resources.bucket_region, resources.s3_url, _prefix(tasks)
         )
         | jobs.encryption(settings)
-        | jobs.sharing(settings, len(tasks))
+        | jobs.patience(settings)
+        | jobs.sharing(settings, size)
         | jobs.numbering(tasks[0].earlier_attempts)
         | parts.environment,
         tags=tags | {jobs.TAG_SUBMISSION: submission},

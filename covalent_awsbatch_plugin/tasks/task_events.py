@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import ParamSpec
 
@@ -17,10 +18,11 @@ from ..jobs.definition import log_stream_prefix
 from ..jobs.description import Attempt
 from ..runner.protocol.envelope import Envelope
 from ..settings import Settings
+from .array_package import ArrayPackage
 from .event_log import EventLog
 from .events import Figures, Kind
 from .image_and_payload import ImageAndPayload
-from .inflight import Task
+from .inflight import Node, Task
 from .packing import Package
 from .results import Ended, NodeResult
 
@@ -130,13 +132,23 @@ def record_failure(events: EventLog, task: Task, error: BaseException) -> None:
 def _by_dispatch(tasks: Sequence[Task]) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
     """Return the node ids of a job's tasks by dispatch, and for each node the number of its task group in the job."""
     pairs: dict[str, list[tuple[int, int]]] = {}
-    for member, task in enumerate(tasks):
-        for dispatch_id, node_id in task.nodes:
-            pairs.setdefault(dispatch_id, []).append((node_id, member))
+    for member, (dispatch_id, node_id) in _numbered(tasks):
+        pairs.setdefault(dispatch_id, []).append((node_id, member))
     return {
         dispatch_id: (tuple(node for node, _ in of_dispatch), tuple(member for _, member in of_dispatch))
         for dispatch_id, of_dispatch in pairs.items()
     }
+
+
+def _numbered(tasks: Sequence[Task]) -> Iterator[tuple[int, Node]]:
+    """Yield each node with the number of its task in the job."""
+    member = 0
+    for task in tasks:
+        nodes = iter(task.nodes)
+        groups = [each.calls for each in task.package.members] if isinstance(task.package, ArrayPackage) else [None]
+        for calls in groups:
+            yield from ((member, node) for node in itertools.islice(nodes, calls))
+            member += 1
 
 
 def _record_attempt(

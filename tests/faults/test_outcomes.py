@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from covalent_awsbatch_plugin import errors
+from covalent_awsbatch_plugin import BatchPool, errors
 from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS, faults
 from covalent_awsbatch_plugin.runner.protocol import envelope
@@ -134,7 +134,7 @@ ENDS = [
 @dataclass(frozen=True)
 class Ended:
     value: Any
-    error: errors.AWSBatchError | None
+    error: Any
     stdout: str
     error_text: str
     job: dict[str, Any]
@@ -149,27 +149,55 @@ NOT_OF_MEMORY = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["process", pytest.param("docker", marks=pytest.mark.engine)])
+@pytest.fixture(
+    scope="module",
+    params=[("process", "tasks"), ("process", "pool"), pytest.param(("docker", "tasks"), marks=pytest.mark.engine)],
+    ids="-".join,
+)
 def table(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Table:
-    """All of them at once, in a world where a minute lasts four seconds."""
+    """All of them at once, in a world where a minute lasts four seconds: as tasks of electrons, or a pool's calls."""
+    engine, door = request.param
     folder = tmp_path_factory.mktemp("ends")
-    return asyncio.run(_all(request.param, folder))
+    return asyncio.run(_all(engine, _end_of_call if door == "pool" else _end, folder))
 
 
-async def _all(engine: str, folder: Path) -> Table:
+async def _all(engine: str, take: Callable[[World, End], Awaitable[Ended]], folder: Path) -> Table:
     ends = [end for end in ENDS if engine == "process" or end.function is not tasks.take_the_runner_along]
     async with LocalAWS(engine=engine, slots=6, grace_s=2, minute_s=4) as aws:
         world = World(aws, folder, {"max_array_size": 1})
-        for end in ends:
-            for kind, told in end.faults:
-                aws.fault(kind, of=f"covalent-{end.dispatch_id}-0", **told)
-        found = await asyncio.gather(*(_end(world, end) for end in ends))
+        found = await asyncio.gather(*(take(world, end) for end in ends))
         await close_shared()
     return dict(zip((end.name for end in ends), found, strict=True))
 
 
+def _set_faults(world: World, end: End, dispatch_id: str) -> None:
+    for kind, told in end.faults:
+        world.aws.fault(kind, of=f"covalent-{dispatch_id}-0", **told)
+
+
+async def _end_of_call(world: World, end: End) -> Ended:
+    """The same through a pool: its error is the user's own exception where there is one."""
+    settings = world.settings(**end.settings)
+    pool = BatchPool(**settings.model_dump())
+    _set_faults(world, end, pool.engine.dispatch_id)
+    future = pool.submit(end.function, *end.args)
+    if end.cancelled:
+        while not future.job_id:
+            await asyncio.sleep(0.1)
+        await world.until_heard(future.job_id)
+        await asyncio.to_thread(pool.cancel, future)
+    error = await asyncio.to_thread(future.exception)
+    value = None if error else future.result()
+    assert future.job_id
+    await asyncio.to_thread(pool.shutdown)
+    ended = await _told(world, future.job_id, value, error, "", f"{error}\n{error and error.__cause__}")
+    streams = [attempt["container"].get("logStreamName") for attempt in ended.job["attempts"]]
+    return replace(ended, stdout="\n".join(line for stream in streams for line in world.printed(stream)))
+
+
 async def _end(world: World, end: End) -> Ended:
     settings = world.settings(**end.settings)
+    _set_faults(world, end, end.dispatch_id)
     group = world.stage(end.function, *end.args, dispatch_id=end.dispatch_id)
     into = world.folder / f"out-{end.dispatch_id}"
     into.mkdir()
@@ -202,6 +230,9 @@ def test_what_a_user_reads(table: Table, end: End) -> None:
     if end.name not in table:
         return  # its function can't end so in a container
     seen = table[end.name]
+    if isinstance(seen.error, ZeroDivisionError) and end.error is errors.Raised:  # as BatchPool raises it
+        assert end.remote in seen.error_text and seen.ran == end.ran
+        return
     assert type(seen.error) is (end.error or type(None)), seen.error
     assert len(seen.job["attempts"]) == end.attempts, seen.job
     assert seen.ran == end.ran, seen.job

@@ -36,10 +36,9 @@ from covalent_awsbatch_plugin.images.builders.builder import Login, Repository
 from covalent_awsbatch_plugin.images.builders.registry_builder import TAG_FRESH_S, RegistryBuilder
 from covalent_awsbatch_plugin.images.layer import digest_of, layer
 from covalent_awsbatch_plugin.images.manifest import Descriptor
-from covalent_awsbatch_plugin.images.registry.address import absolute
 from covalent_awsbatch_plugin.images.registry.errors import About, MissingBlobs, error_of
 from covalent_awsbatch_plugin.images.registry.repository import Blob, Registry
-from covalent_awsbatch_plugin.images.registry.transport import RegistryHttp
+from covalent_awsbatch_plugin.images.registry.transport import RegistryHttp, absolute
 from covalent_awsbatch_plugin.settings import Settings
 from covalent_awsbatch_plugin.tasks.services import Services
 from tests.certificates import Authority

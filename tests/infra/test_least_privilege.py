@@ -47,7 +47,9 @@ from covalent_awsbatch_plugin.settings import Settings
 from covalent_awsbatch_plugin.tasks import orphans
 from covalent_awsbatch_plugin.tasks.clean import find
 from covalent_awsbatch_plugin.tasks.client import connect
+from covalent_awsbatch_plugin.tasks.followed_jobs import jobs_by_id
 from covalent_awsbatch_plugin.tasks.inflight import Task
+from covalent_awsbatch_plugin.tasks.live_logs import LiveLogs
 from tests.infra.people import PULL_BASE, People, without
 from tests.tasks.small_world import World, stdout_of
 
@@ -89,6 +91,14 @@ class Journey:
     async def words_of_a_dead_task(self) -> str:
         result = await self.world.run(self.settings, print_and_die)
         return stdout_of(result)
+
+    async def followed_words(self) -> str:
+        async with connect(self.settings) as client:
+            services = client.services
+            handle = await client.submit(self.settings, Task.of(self.world.stage(print_and_die)))
+            await client.wait(self.settings, handle)
+            logs = LiveLogs(services.aws, jobs_by_id(services.batch, handle.job_id), last_lines_s=0)
+            return "\n".join([line.message async for line in logs.lines(follow=False)])
 
     async def cancelled(self) -> str:
         group = self.world.stage(signal.pause)
@@ -152,6 +162,7 @@ async def test_the_whole_journey_passes_and_asks_for_everything_that_is_allowed(
     traveller = Journey(world, people, dispatcher(names(world.settings())))
     await traveller.task_with_a_big_argument()
     assert "last words" in await traveller.words_of_a_dead_task()
+    assert "last words" in await traveller.followed_words()
     await traveller.cancelled()
     await traveller.place_in_the_queue()
     await traveller.cleaned()

@@ -14,6 +14,7 @@ import moto.batch.urls
 import moto.ecr.urls
 import moto.logs.urls
 import pytest
+from boto3 import Session
 from moto.batch import models as batch
 from moto.batch.responses import BatchResponse
 from moto.core.authorization import ActionAuthenticatorMixin
@@ -27,7 +28,9 @@ from moto.iam.responses import IamResponse
 from moto.logs.models import LogsBackend, LogStream
 from moto.logs.responses import LogsResponse
 from moto.sts.models import STSBackend
+from moto.utilities.utils import load_resource
 
+from covalent_awsbatch_plugin.local import moto_data
 from covalent_awsbatch_plugin.local.iam.keys import TEMPORARY
 
 SIGNATURES = {
@@ -100,6 +103,34 @@ def test_access_keys_are_kept_where_they_are_looked_up() -> None:
     assert held.access_key_id.startswith(TEMPORARY)
     assert (held.status, bool(held.secret_access_key)) == ("Active", True)
     assert STSBackend("us-east-1", "123456789012").assumed_roles == []
+
+
+@pytest.mark.parametrize("service", ["batch", "ec2", "ecr", "ecs", "iam", "kms", "logs", "s3", "service-quotas", "sts"])
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov", "aws-eusc"])
+def test_regions_without_the_service_model_are_the_same(service: str, partition: str) -> None:
+    session = Session()
+    assert session.get_available_regions(service, partition) == moto_data._read_regions(session, service, partition)
+
+
+@pytest.mark.parametrize("location_type", ["region", "availability-zone", "availability-zone-id"])
+def test_instance_type_offerings_read_late_are_the_same(location_type: str) -> None:
+    late = moto_data.INSTANCE_TYPE_OFFERINGS[location_type]
+    assert isinstance(late, moto_data.Offerings) and late.get("nowhere", "default") == "default"
+    read = load_resource(f"{moto_data.OFFERINGS}/{location_type}/eu-west-1.json")
+    assert read and late.get("eu-west-1") == late["eu-west-1"] == [
+        each | {"LocationType": location_type} for each in read
+    ]
+
+
+def test_managed_policies_read_late_are_those_of_moto(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = IAMBackend("aws", "123456789012")
+    assert backend.aws_managed_policies == [] and backend.managed_policies == {}
+    moto_data.read_managed_policies_late(backend)
+    monkeypatch.setenv(moto_data.MANAGED_POLICIES, "true")
+    own = IAMBackend("aws", "123456789012")
+    assert len(own.aws_managed_policies) > 1000
+    assert list(backend.managed_policies) == list(own.managed_policies)
+    assert [each.arn for each in backend.aws_managed_policies] == list(own.managed_policies)
 
 
 def test_iam_does_not_simulate_yet() -> None:

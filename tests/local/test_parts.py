@@ -29,7 +29,7 @@ from covalent_awsbatch_plugin.local.engines import layer_files
 from covalent_awsbatch_plugin.local.engines.base import Container, PullFailed, reference_of
 from covalent_awsbatch_plugin.local.engines.docker import DockerEngine
 from covalent_awsbatch_plugin.local.engines.layer_files import extract, merge
-from covalent_awsbatch_plugin.local.logs import EVENT_BYTES, cut
+from covalent_awsbatch_plugin.local.log_writer import EVENT_BYTES, cut
 from tests.local.small_world import layer
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,6 @@ import pytest
 from covalent_awsbatch_plugin import BatchPool
 from covalent_awsbatch_plugin.local import LocalAWS
 from tests.tasks.small_world import World
-
-
-@pytest.fixture(scope="session")
-def offline_aws() -> Iterator[LocalAWS]:
-    aws = LocalAWS(engine="process", slots=4, grace_s=1)
-    asyncio.run(aws.__aenter__())
-    yield aws
-    asyncio.run(aws.__aexit__(None, None, None))
 
 
 @pytest.fixture
@@ -38,6 +29,6 @@ def settings(world: World) -> dict[str, Any]:
 
 @pytest.fixture
 def pool(settings: dict[str, Any]) -> Iterator[BatchPool]:
-    with BatchPool("test", **settings) as opened:
+    with BatchPool(**settings) as opened:
         yield opened
         opened.cancel()  # whatever a failed test left

@@ -148,7 +148,7 @@ def test_wait_and_as_completed_take_the_futures(pool: BatchPool) -> None:
 
 
 def test_after_shutdown_no_call_is_accepted(settings: dict[str, Any]) -> None:
-    pool = BatchPool("test", **settings)
+    pool = BatchPool(**settings)
     future = pool.submit(shout, "a")
     pool.shutdown()
     assert future.result() == "A"
@@ -185,7 +185,7 @@ def test_leaving_by_an_exception_ends_every_job(settings: dict[str, Any], world:
     calls: list[Any] = []
 
     def interrupted() -> None:
-        with BatchPool("test", **settings) as pool:
+        with BatchPool(**settings) as pool:
             calls.extend(pool.submit(when_there, str(tmp_path / "gate")) for _ in range(6))
             until(lambda: any(future.running() for future in calls))
             raise KeyboardInterrupt
@@ -198,7 +198,7 @@ def test_leaving_by_an_exception_ends_every_job(settings: dict[str, Any], world:
 
 def test_nothing_is_left_at_aws_or_on_the_disk(settings: dict[str, Any], world: World) -> None:
     before = world.sent()
-    with BatchPool("test", **settings) as pool:
+    with BatchPool(**settings) as pool:
         assert list(pool.map(shout, ["a", "b", "c"])) == ["A", "B", "C"]
     after = world.sent()
     assert (after.objects, after.definitions) == (before.objects, before.definitions)
@@ -221,7 +221,7 @@ def test_a_forked_child_is_told_so(settings: dict[str, Any], pool: BatchPool) ->
 
 
 async def test_async_form(settings: dict[str, Any]) -> None:
-    async with BatchPool("test", **settings) as pool:
+    async with BatchPool(**settings) as pool:
         calls = [pool.submit(shout, word) for word in ("a", "b")]
         assert sorted([future.result() async for future in pool.as_completed(calls)]) == ["A", "B"]
         assert await asyncio.wrap_future(calls[0]) == "A"
@@ -232,7 +232,7 @@ def test_dask_computes_with_it_as_scheduler(settings: dict[str, Any]) -> None:
     import dask
 
     add = dask.delayed(lambda *numbers: sum(numbers))
-    with BatchPool("test", **settings, environment="auto") as pool:  # dask's own functions run in the container
+    with BatchPool(**settings, environment="auto") as pool:  # dask's own functions run in the container
         assert dask.compute(add(add(1, 2), add(3, 4)), scheduler=pool) == (10,)
 
 

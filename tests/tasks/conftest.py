@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,14 +14,6 @@ from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
 from tests.tasks.gate import Gate
 from tests.tasks.small_world import World
-
-
-@pytest.fixture(scope="session")
-def offline_aws() -> Iterator[LocalAWS]:
-    aws = LocalAWS(engine="process", slots=4, grace_s=1)
-    asyncio.run(aws.__aenter__())
-    yield aws
-    asyncio.run(aws.__aexit__(None, None, None))
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from botocore.config import Config
 
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.runner.protocol import envelope
+from covalent_awsbatch_plugin.runner.protocol.log_header import MARK
 from covalent_awsbatch_plugin.settings import Given, Settings, resolve
 from covalent_awsbatch_plugin.tasks.client import connect
 from covalent_awsbatch_plugin.tasks.inflight import Task
@@ -107,12 +108,12 @@ class World:
         return dict(found)
 
     def printed(self, stream: str | None) -> list[str]:
-        """The lines of a log stream; none where there is no stream yet."""
+        """The tasks' lines of a log stream; none where there is no stream yet."""
         if not stream:
             return []
         group = self.aws.section()["batch_job_log_group_name"]
         told = self.client("logs").get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True)
-        return [event["message"] for event in told["events"]]
+        return [event["message"] for event in told["events"] if not event["message"].startswith(MARK)]
 
     async def until_heard(self, job_id: str) -> None:
         """Its first output is in its log."""

@@ -20,6 +20,13 @@ def shout(word: str) -> str:
     return word.upper()
 
 
+def tick(seconds: float) -> None:
+    """Prints a numbered line four times a second."""
+    for number in range(int(seconds * 4)):
+        print("tick", number, flush=True)
+        time.sleep(0.25)
+
+
 def double(data: bytes) -> bytes:
     return data + data
 

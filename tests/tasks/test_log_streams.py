@@ -9,6 +9,7 @@ import asyncio
 
 from covalent_awsbatch_plugin.errors import Killed
 from covalent_awsbatch_plugin.jobs.definition import log_stream_prefix
+from covalent_awsbatch_plugin.runner.protocol.log_header import MARK
 from covalent_awsbatch_plugin.settings import Settings
 from tests.tasks import tasks
 from tests.tasks.electron import Electron, together
@@ -21,10 +22,10 @@ def prefix_of(settings: Settings, electron: Electron) -> str:
 
 
 def followed(world: World, prefix: str) -> list[str]:
-    """Return the lines that one FilterLogEvents call has."""
+    """Return the tasks' lines that one FilterLogEvents call has."""
     group = world.aws.section()["batch_job_log_group_name"]
     response = world.client("logs").filter_log_events(logGroupName=group, logStreamNamePrefix=f"{prefix}/")
-    return [event["message"] for event in response["events"]]
+    return [event["message"] for event in response["events"] if not event["message"].startswith(MARK)]
 
 
 async def until_followed(world: World, prefix: str, lines: int) -> list[str]:

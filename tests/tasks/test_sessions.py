@@ -256,8 +256,8 @@ async def test_an_expected_refusal_makes_no_new_session(
     connection: Connection, gate: Gate, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = []
-    make = aws_module._session
-    monkeypatch.setattr(aws_module, "_session", lambda *args: made.append(args) or make(*args))
+    make = aws_module.open_session
+    monkeypatch.setattr(aws_module, "open_session", lambda *args: made.append(args) or make(*args))
     path = Path(world.profile(endpoint_url=gate.url))
     gate.refuse("iam:GetRole", 403, "AccessDenied", "not authorized to perform: iam:GetRole")
     async with AWS(Connection(str(path), connection.profile, connection.region)) as aws:

@@ -18,8 +18,7 @@ from ...errors import ImageError, NotAllowed, NotAuthenticated, NotFound, Refuse
 from ..builders.builder import Login
 from ..layer import CHUNK_BYTES, Blob, Chunk, digest_of
 from ..manifest import INDEXES, MANIFESTS, Descriptor, Manifest
-from ..reference import api_host
-from .address import base_url
+from ..reference import api_host, is_loopback
 from .errors import About
 from .transport import MOST_ANSWER_BYTES, Answer, Body, Call, RegistryHttp, Tally, location
 
@@ -41,7 +40,7 @@ class Registry:
         self.host, self.repository, self.login = host, repository, login
         self.tally = tally or Tally()
         self._http = http
-        self._root = base_url(api_host(host)) / repository
+        self._root = _base_url(api_host(host)) / repository
 
     # ---- manifests ------------------------------------------------------------------------------------------------
     async def manifest_digest(self, version: str) -> str | None:
@@ -173,3 +172,8 @@ class Registry:
 async def _all(blob: Blob) -> list[Chunk]:
     async with aclosing(blob.open()) as chunks:
         return [chunk async for chunk in chunks]
+
+
+def _base_url(host: str) -> URL:
+    """Return the URL of a registry's API: plain HTTP on this machine only."""
+    return URL(f"{'http' if is_loopback(host) else 'https'}://{host}/v2/")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""HTTP for registries: logins and tokens, redirects, retries; `repository` knows the meaning of a call."""
+"""HTTP for registries: logins and tokens, safe addresses, proxies, retries; `repository` knows what a call means."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import asyncio
 import random
 import sys
 import time
+import urllib.request
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -23,8 +24,8 @@ from ...core.outage import PATIENCE_SECONDS, REFUSED_SECONDS, Outage, Patience, 
 from ...errors import Refused, ServiceError, Unreachable
 from ..builders.builder import Login
 from ..layer import Chunk
-from .address import absolute, proxy_of, refuse_unsafe, tls_context
-from .auth import BearerChallenge, bearer_challenge, token_in
+from ..reference import is_loopback
+from .auth import BearerChallenge, bearer_challenge, tls_context, token_in
 from .errors import About, error_of, retry_after_s, too_long, too_slow, unreachable
 
 T = TypeVar("T")
@@ -188,11 +189,11 @@ class RegistryHttp:
             async with AsyncExitStack() as stack:
                 response = await self._follow(call, stack)
                 self._answered.add(call.home)
+                if (response.status in ok or response.status < 300) and _is_page(response):  # a proxy's own
+                    raise error_of(502, await self._error_body(response, call.about), call.about)
                 if response.status not in ok:
                     self._heed(call, response)
                     raise error_of(response.status, await self._error_body(response, call.about), call.about)
-                if response.content_type == "text/html" and "Content-Type" in response.headers:  # a proxy's own page
-                    raise error_of(502, await self._error_body(response, call.about), call.about)
                 yield response
         except _NO_ANSWER as error:
             raise self._unreachable(call, error) from error
@@ -273,9 +274,8 @@ class RegistryHttp:
         return f"Bearer {token}"
 
 
-def location(answer: Answer, about: About) -> URL:
-    """Return the absolute URL of a Location header, exactly as the registry encoded it."""
-    return absolute(answer.url, answer.headers.get("Location", ""), about)
+def _is_page(response: aiohttp.ClientResponse) -> bool:
+    return response.content_type == "text/html" and "Content-Type" in response.headers
 
 
 async def _counted(chunks: AsyncGenerator[Chunk, None], tally: Tally) -> AsyncGenerator[Chunk, None]:
@@ -283,3 +283,41 @@ async def _counted(chunks: AsyncGenerator[Chunk, None], tally: Tally) -> AsyncGe
         async for chunk in chunks:
             tally.bytes_pushed += len(chunk)
             yield chunk
+
+
+# ---- addresses -------------------------------------------------------------------------------------------------------
+def location(answer: Answer, about: About) -> URL:
+    """Return the absolute URL of a Location header, exactly as the registry encoded it."""
+    return absolute(answer.url, answer.headers.get("Location", ""), about)
+
+
+def absolute(here: URL, there: str, about: About) -> URL:
+    """Return the URL of a reference in a response from `here`. Raises Refused for one that must not be followed."""
+    try:
+        url = here.join(URL(there, encoded=True))
+    except ValueError as error:
+        raise Refused(f"The registry {about.registry} refers to an address that is none.", says=str(error)) from error
+    refuse_unsafe(url, about)
+    return url
+
+
+def refuse_unsafe(url: URL, about: About) -> None:
+    """Raise Refused for what is no HTTPS; a registry of this machine may refer to this machine's plain HTTP."""
+    there = f"{url.scheme}://{url.host or ''}" + (f":{url.explicit_port}" if url.explicit_port else "")
+    if url.scheme not in ("http", "https") or not url.host:
+        raise Refused(f"The registry {about.registry} refers to {there}, which is not an address on the network.")
+    if url.scheme == "http" and not (is_loopback(url.host) and is_loopback(about.registry)):
+        raise Refused(
+            f"The registry {about.registry} refers to {there}, which is not encrypted.",
+            advice="Only a registry on this machine may use plain HTTP: give this one a certificate.",
+        )
+
+
+def proxy_of(url: URL) -> str | None:
+    """Return the proxy of the environment.
+
+    aiohttp's own lookup would also send a .netrc's credentials, and use proxies for loopback.
+    """
+    if is_loopback(url.host or "") or urllib.request.proxy_bypass(url.host or ""):
+        return None
+    return urllib.request.getproxies().get(url.scheme)

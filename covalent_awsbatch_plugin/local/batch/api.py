@@ -21,7 +21,9 @@ from moto.batch.models import BatchBackend, JobDefinition, JobQueue, batch_backe
 from moto.batch.responses import BatchResponse
 
 from .. import faults
+from ..service_client import ServiceClient
 from . import queues, validation
+from .account import Networks, Roles
 from .jobs import RUNNABLE, Job, Request
 from .listing import of_status, page, passes
 from .scheduler import Scheduler
@@ -47,10 +49,25 @@ class LocalBatchBackend(BatchBackend):
 
     loop: ClassVar[asyncio.AbstractEventLoop]
     scheduler: ClassVar[Scheduler]
+    roles: ClassVar[Roles]
+    networks: ClassVar[Networks | None]  # None where EC2 is this process's moto
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
         self.jobs: dict[str, Job] = {}
+
+    @property
+    def iam_backend(self) -> Roles:
+        return self.roles
+
+    @property
+    def ec2_backend(self) -> Any:
+        return self.networks or super().ec2_backend
+
+    @staticmethod
+    def find_min_instances_to_meet_vcpus(instance_types: list[str], target: float) -> list[str]:
+        """Return no instance to start: jobs run on this machine."""
+        return []
 
     @property
     def url_bases(self) -> list[str]:
@@ -327,7 +344,11 @@ class LocalBatchResponse(BatchResponse):
         return json.dumps(self.batch_backend.snapshot(self._parameters().get("jobQueue", "")))
 
 
-def install(loop: asyncio.AbstractEventLoop, scheduler: Scheduler) -> None:
+def install(
+    loop: asyncio.AbstractEventLoop, scheduler: Scheduler, services: ServiceClient, *, ec2_is_moto: bool
+) -> None:
     """Make this process's moto use the backend above for Batch."""
     LocalBatchBackend.loop, LocalBatchBackend.scheduler = loop, scheduler
+    LocalBatchBackend.roles = Roles(services, loop)
+    LocalBatchBackend.networks = None if ec2_is_moto else Networks(services, loop)
     batch_backends.backend = LocalBatchBackend

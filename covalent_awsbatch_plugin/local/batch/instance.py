@@ -7,20 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-from moto.iam.exceptions import NotFoundException
-from moto.iam.models import IAMBackend, iam_backends
-from moto.logs.models import LogsBackend, logs_backends
+from typing import Any
 
 from ...runner.protocol import layout
-from ..engines.base import Container, PullFailed, reference_of
-from ..iam.enforcement import Guard, Role, denial
-from ..iam.required_actions import ANY, Need
+from ..engines.base import Container, Login, PullFailed, StartFailed, reference_of
+from ..iam.required_actions import ANY, denial_text
 from ..iam.task_credentials import CredentialsEndpoint
-from ..logs import LogWriter
+from ..log_writer import LogWriter
+from ..service_client import ServiceClient, ServiceError
 from .jobs import Attempt, Job
 
 DEFAULT_GROUP = "/aws/batch/job"
+TASKS = "ecs-tasks.amazonaws.com"
 TOKEN_VARIABLE = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"  # noqa: S105 - a name, not a token
 CANT_ASSUME = (
     "ECS was unable to assume the role '{}' that was provided for this task. Please verify that the role being passed "
@@ -46,60 +44,61 @@ class Host:
     endpoint_url: str
     credentials_url: str
     credentials: CredentialsEndpoint
+    services: ServiceClient
+    enforces_iam: bool = True
 
-    @property
-    def _iam(self) -> IAMBackend:
-        return iam_backends[self.account_id]["aws"]
-
-    @property
-    def _logs(self) -> LogsBackend:
-        return logs_backends[self.account_id][self.region]
-
-    def problem(self, job: Job) -> str | None:
+    async def problem(self, job: Job) -> str | None:
         properties = job.request.properties
         for role in filter(None, (properties.get("executionRoleArn"), properties.get("jobRoleArn"))):
-            try:
-                self._iam.get_role_by_arn(role)
-            except NotFoundException:
+            trust = await self.services.role(role)
+            if trust is None or not _is_trusted(trust):
                 return CANT_ASSUME.format(role)
-        if denied := self._denial(job):
-            return denied
-        options = _log_options(job)
-        if options["awslogs-group"] == DEFAULT_GROUP or options.get("awslogs-create-group") == "true":
-            self._logs.ensure_log_group(options["awslogs-group"])
-        return None if options["awslogs-group"] in self._logs.groups else NO_GROUP
+        return await self._denial(job)
 
-    def _denial(self, job: Job) -> str | None:
+    async def _denial(self, job: Job) -> str | None:
         """Return the error of the first permission that the execution role lacks, None without enforced IAM."""
-        role, guard = job.request.properties.get("executionRoleArn"), Guard.current
-        if role is None or guard is None:
+        role = job.request.properties.get("executionRoleArn")
+        if role is None or not self.enforces_iam:
             return None
-        who = Role(self.account_id, role)
         try:
             needs = list(self._needs(job))
         except PullFailed as failed:
             return f"CannotPullContainerError: {failed}"
-        denied = (need for need in needs if not guard.allows(who, need))
-        return next((CANT[need.action[:3]].format(denial(who, need)) for need in denied), None)
+        for actions, resource in needs:
+            if denied := await self.services.denied(role, actions, resource):
+                who = f"arn:aws:sts::{self.account_id}:assumed-role/{role.rpartition('/')[2]}/ecs"
+                return CANT[denied[0][:3]].format(denial_text(who, denied[0], resource))
+        return None
 
-    def _needs(self, job: Job) -> Iterator[Need]:
-        """Yield the permissions that the execution role needs.
+    def _needs(self, job: Job) -> Iterator[tuple[list[str], str]]:
+        """Yield the actions that the execution role needs, and their resource.
 
         https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html
         """
         where = f"{self.region}:{self.account_id}"
         repository = reference_of(job.request.properties["image"]).repository
-        yield Need("ecr:GetAuthorizationToken", ANY)
-        for action in ("BatchCheckLayerAvailability", "GetDownloadUrlForLayer", "BatchGetImage"):
-            yield Need(f"ecr:{action}", f"arn:aws:ecr:{where}:repository/{repository}")
+        yield ["ecr:GetAuthorizationToken"], ANY
+        pulls = ("BatchCheckLayerAvailability", "GetDownloadUrlForLayer", "BatchGetImage")
+        yield [f"ecr:{action}" for action in pulls], f"arn:aws:ecr:{where}:repository/{repository}"
         stream = f"log-group:{_log_options(job)['awslogs-group']}:log-stream:new"
-        for action in ("CreateLogStream", "PutLogEvents"):
-            yield Need(f"logs:{action}", f"arn:aws:logs:{where}:{stream}")
+        yield [f"logs:{action}" for action in ("CreateLogStream", "PutLogEvents")], f"arn:aws:logs:{where}:{stream}"
 
-    def log(self, job: Job, attempt: Attempt) -> LogWriter:
-        options = _log_options(job)
-        prefix = options.get("awslogs-stream-prefix", job.request.definition.name)
-        return LogWriter(self._logs, options["awslogs-group"], f"{prefix}/default/{attempt.task_id}")
+    async def login(self, job: Job) -> Login:
+        return await self.services.registry_login(job.request.properties.get("executionRoleArn"))
+
+    async def log(self, job: Job, attempt: Attempt) -> LogWriter:
+        """Create the attempt's log stream. Raises StartFailed where its group does not exist."""
+        options, role = _log_options(job), job.request.properties.get("executionRoleArn")
+        group, prefix = options["awslogs-group"], options.get("awslogs-stream-prefix", job.request.definition.name)
+        stream = f"{prefix}/default/{attempt.task_id}"
+        if group == DEFAULT_GROUP or options.get("awslogs-create-group") == "true":
+            await self.services.create_log_group(group, None)
+        try:
+            await self.services.create_log_stream(group, stream, role)
+        except ServiceError as error:
+            reason = NO_GROUP if error.code == "ResourceNotFoundException" else CANT["log"].format(error.message)
+            raise StartFailed(reason) from error
+        return LogWriter(self.services, group, stream, role)
 
     def container(self, job: Job, attempt: Attempt) -> Container:
         request = job.request
@@ -149,6 +148,18 @@ class Host:
         most = max(int((each.compute_resources or {}).get("maxvCpus", 0)) for each in environments)
         # The instances have no GPU, as in a compute environment without GPU instance types.
         return job.request.vcpus <= most and int(job.request.resources.get("GPU", 0)) == 0
+
+
+def _is_trusted(trust: dict[str, Any]) -> bool:
+    """Return whether a role's trust policy names ECS's tasks. Its conditions are not looked at."""
+    statements = trust.get("Statement") or []
+    for each in statements if isinstance(statements, list) else [statements]:
+        principal = each.get("Principal") or {}
+        services = principal.get("Service") if isinstance(principal, dict) else principal
+        named = services if isinstance(services, list) else [services]
+        if each.get("Effect") == "Allow" and {TASKS, ANY} & set(named):
+            return True
+    return False
 
 
 def _log_options(job: Job) -> dict[str, str]:

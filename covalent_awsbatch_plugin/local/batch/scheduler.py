@@ -17,9 +17,11 @@ from signal import SIGKILL, SIGTERM
 from typing import Any, Protocol
 from uuid import uuid4
 
+from ...runner.protocol import log_header
 from .. import faults
-from ..engines.base import Container, Engine, Exit, PullFailed, Running, StartFailed
+from ..engines.base import Container, Engine, Exit, Login, PullFailed, Running, StartFailed
 from ..faults import Faults
+from ..log_writer import LogWriter
 from .jobs import (
     CHILD_FAILED,
     DEPENDENCY_FAILED,
@@ -54,12 +56,17 @@ TOO_BIG = (
 class Surroundings(Protocol):
     """The roles, logs and environment variables of containers. The scheduler knows no AWS service but Batch."""
 
-    def problem(self, job: Job) -> str | None:
+    async def problem(self, job: Job) -> str | None:
         """Return the reason why ECS would not start the task, such as a missing role or log group, or None."""
 
     def container(self, job: Job, attempt: Attempt) -> Container: ...
     def ended(self, attempt: Attempt) -> None: ...
-    def log(self, job: Job, attempt: Attempt) -> faults.LogSink: ...
+    async def login(self, job: Job) -> Login:
+        """Return the login with which the job's image is pulled."""
+
+    async def log(self, job: Job, attempt: Attempt) -> LogWriter:
+        """Return the writer of the attempt's log. Raises StartFailed where there can be none."""
+
     def fits(self, job: Job) -> bool:
         """Return whether the queue's compute environments are large enough for the job."""
 
@@ -186,7 +193,7 @@ class Scheduler:
         try:
             if fault := self.faults.of_job(job, faults.NOT_STARTED):
                 raise StartFailed(fault.text)
-            if problem := self._around.problem(job):
+            if problem := await self._around.problem(job):
                 raise StartFailed(problem)
             container_exit, timed_out = await self._run(job, attempt)
         except (PullFailed, StartFailed) as error:
@@ -237,12 +244,14 @@ class Scheduler:
 
     async def _run(self, job: Job, attempt: Attempt) -> tuple[Exit, bool]:
         container = self._around.container(job, attempt)
-        if not await _unless(job.stopping, self._pull(container.image)):
+        if not await _unless(job.stopping, self._pull(container.image, job)):
             raise StartFailed("terminated before its container started")
-        sink = self.faults.sink(job, self._around.log(job, attempt))
+        writer = await self._around.log(job, attempt)
+        sink = self.faults.sink(job, writer)
 
         def write(data: bytes) -> None:
-            attempt.heard.set()
+            if not _is_header(data):
+                attempt.heard.set()
             sink.write(data)
 
         async with self._started(container, write) as running:
@@ -256,11 +265,12 @@ class Scheduler:
                 if attempt.losing:
                     attempt.losing.cancel()
         sink.close()
+        await writer.flush()
         return end
 
-    async def _pull(self, image: str) -> bool:
+    async def _pull(self, image: str, job: Job) -> bool:
         try:
-            await self._engine.pull(image)
+            await self._engine.pull(image, await self._around.login(job))
         except PullFailed as error:
             raise PullFailed(f"CannotPullContainerError: {error}") from error
         return True
@@ -294,6 +304,11 @@ class Scheduler:
         finally:
             stop.cancel()
             exit_.cancel()
+
+
+def _is_header(data: bytes) -> bool:
+    """Return whether output is the runner's line before a task, and nothing of the task."""
+    return data.startswith(log_header.MARK.encode()) and data.count(b"\n") <= 1
 
 
 async def _lose_in_time(attempt: Attempt, fault: faults.Fault) -> None:

@@ -34,6 +34,14 @@ class Container:
 
 
 @dataclass(frozen=True)
+class Login:
+    """A login for a registry (host:port), with the user AWS."""
+
+    registry: str
+    password: str
+
+
+@dataclass(frozen=True)
 class Exit:
     """The end of a container. `code` is 128 + N where signal N killed it."""
 
@@ -87,8 +95,8 @@ class Engine(Protocol):
     name: str
     note: str
 
-    async def pull(self, image: str) -> None:
-        """Pull an image from the registry. Raises PullFailed."""
+    async def pull(self, image: str, login: Login | None = None) -> None:
+        """Pull an image with a login, or the engine's own. Raises PullFailed."""
 
     async def start(self, container: Container, on_output: Callable[[bytes], None]) -> Running:
         """Start a container. `on_output` receives its merged standard output and error. Raises StartFailed."""

@@ -27,7 +27,7 @@ from docker.models.containers import Container as DockerContainer
 from docker.types import LogConfig, Mount
 
 from ...images.builders.docker_client import docker_client
-from .base import Container, Exit, PullFailed, StartFailed, reference_of, stop_signal
+from .base import Container, Exit, Login, PullFailed, StartFailed, reference_of, stop_signal
 
 SECRET_FOLDER = "run/covalent-awsbatch-local"  # noqa: S105 - a name
 SECRET_NAME = "authorization-token"  # noqa: S105 - a file's name
@@ -48,7 +48,7 @@ class DockerEngine:
     note = "engine docker: jobs run as real containers, with their memory limits, on this machine's network."
 
     def __init__(self, registry: str, password: str, slots: int, folder: Path = Path()) -> None:
-        self._folder, self._registry, self._login = folder, registry, {"username": "AWS", "password": password}
+        self._folder, self._registry, self._password = folder, registry, password
         self._threads = ThreadPoolExecutor(slots * THREADS_A_JOB + 2, thread_name_prefix="docker")
         self._client = docker_client(120, max_pool_size=slots * THREADS_A_JOB + 2)
         self._pulling = asyncio.Lock()  # layers that two images share are fetched once
@@ -59,17 +59,18 @@ class DockerEngine:
         """Run a blocking function in a thread of this engine."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *args, **kwargs))
 
-    async def pull(self, image: str) -> None:
+    async def pull(self, image: str, login: Login | None = None) -> None:
         async with self._pulling:
             try:
-                await self.call(self._pull, image)
+                await self.call(self._pull, image, login or Login(self._registry, self._password))
             except ENGINE_ERRORS as error:
                 raise PullFailed(f"Error response from daemon: {_daemon_text(error)}") from error
 
-    def _pull(self, image: str) -> None:
-        login = self._login if image.startswith(f"{self._registry}/") else {}
+    def _pull(self, image: str, login: Login) -> None:
+        is_ours = image.startswith(f"{login.registry}/")
         reference = reference_of(image)
-        self._client.images.pull(reference.name, tag=reference.version, auth_config=login)
+        auth = {"username": "AWS", "password": login.password} if is_ours else {}
+        self._client.images.pull(reference.name, tag=reference.version, auth_config=auth)
         self._pulled.add(image)
 
     async def keep(self, image: str) -> None:

@@ -14,6 +14,7 @@ import gzip
 import lzma
 import os
 import shutil
+import stat
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -41,13 +42,14 @@ def extract(archive: Path, folder: Path, free_bytes: int = FREE_BYTES) -> None:
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
+    parents: dict[tuple[str, ...], Path] = {}
     try:
         with _opened(archive) as file, tarfile.open(fileobj=file, mode="r|", tarinfo=BoundedHeader) as tar:
             for number, member in enumerate(tar):
                 if number >= MOST_ENTRIES:
                     raise ValueError(f"more than {MOST_ENTRIES} entries")
                 if parts := _parts(member.name):
-                    _extract(tar, member, folder, parts, free_bytes)
+                    _extract(tar, member, folder, parts, free_bytes, parents)
     except _BROKEN as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise PullFailed(f"Error response from daemon: failed to register layer: {error}") from error
@@ -70,28 +72,46 @@ def _parts(name: str) -> tuple[str, ...]:
 
 
 def _extract(
-    tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, parts: tuple[str, ...], free_bytes: int
+    tar: tarfile.TarFile,
+    member: tarfile.TarInfo,
+    folder: Path,
+    parts: tuple[str, ...],
+    free_bytes: int,
+    parents: dict[tuple[str, ...], Path],
 ) -> None:
+    """Unpack one entry. `parents` holds resolved folders until an entry comes that may change where a path leads."""
     if member.isdir():
         resolve(folder, parts)
         return
-    place = resolve(folder, parts[:-1]) / parts[-1]
+    if not member.isfile():
+        parents.clear()
+    parent = parents.get(parts[:-1]) or resolve(folder, parts[:-1])
+    parents[parts[:-1]] = parent
+    place = parent / parts[-1]
     if member.isfile():
         if shutil.disk_usage(folder).free - member.size < free_bytes:
             raise ValueError(f"write /{member.name}: no space left on device")
-        remove(place)
+        if os.path.lexists(place):
+            parents.clear()
+            remove(place)
         _write(tar, member, place)
     elif member.issym():
         remove(place)
         place.symlink_to(member.linkname)
     elif member.islnk():
-        first = _parts(member.linkname.lstrip("/"))
-        source = resolve(folder, first[:-1]) / first[-1] if first else folder
-        if source.is_dir() and not source.is_symlink():
-            raise ValueError(f"link /{member.linkname}: not a file of this layer")
-        if source != place:
-            remove(place)
-            os.link(source, place, follow_symlinks=False)
+        _link(member, folder, place)
+    if not member.isfile():
+        parents.clear()
+
+
+def _link(member: tarfile.TarInfo, folder: Path, place: Path) -> None:
+    first = _parts(member.linkname.lstrip("/"))
+    source = resolve(folder, first[:-1]) / first[-1] if first else folder
+    if source.is_dir() and not source.is_symlink():
+        raise ValueError(f"link /{member.linkname}: not a file of this layer")
+    if source != place:
+        remove(place)
+        os.link(source, place, follow_symlinks=False)
 
 
 def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> None:
@@ -100,14 +120,21 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> None:
     with os.fdopen(number, "wb") as file:
         if content is not None:
             shutil.copyfileobj(content, file, _CHUNK)
-    place.chmod((member.mode & 0o777) | 0o400)
+    os.chmod(place, (member.mode & 0o777) | 0o400)
     os.utime(place, (member.mtime, member.mtime))
 
 
 # ---- merging ---------------------------------------------------------------------------------------------------------
 def merge(layers: Iterable[Path], root: Path) -> None:
-    """Make one tree of hard links from layers, lowest first. A `.wh.` entry removes a name of lower layers."""
+    """Make one tree of hard links from layers, lowest first. A `.wh.` entry removes a name of lower layers.
+
+    A single layer without such entries is moved: of a base image, which all jobs share, nobody needs two trees.
+    """
     shutil.rmtree(root, ignore_errors=True)
+    layers = list(layers)
+    if len(layers) == 1 and not any(name.startswith(WHITEOUT) for _, _, files in os.walk(layers[0]) for name in files):
+        layers[0].rename(root)
+        return
     root.mkdir()
     for layer in layers:
         for folder, folders, files in os.walk(layer):
@@ -145,7 +172,8 @@ def resolve(root: Path, parts: Iterable[str]) -> Path:
             place = place if place == root else place.parent
             continue
         following = place / part
-        if following.is_symlink():
+        mode = _mode(following)
+        if stat.S_ISLNK(mode):
             links += 1
             if links > MOST_LINKS:
                 raise ValueError(f"/{following.relative_to(root)}: too many levels of symbolic links")
@@ -153,16 +181,27 @@ def resolve(root: Path, parts: Iterable[str]) -> Path:
             place = root if target.is_absolute() else place
             rest += target.parts[::-1]
             continue
-        if following.exists() and not following.is_dir():
+        if mode and not stat.S_ISDIR(mode):
             following.unlink()
-        following.mkdir(exist_ok=True)
+        if not stat.S_ISDIR(mode):
+            following.mkdir(exist_ok=True)
         place = following
     return place
 
 
+def _mode(path: Path) -> int:
+    """Return the mode of a path, whose link is not followed; 0 where nothing is there."""
+    try:
+        return os.lstat(path).st_mode
+    except FileNotFoundError:
+        return 0
+
+
 def remove(path: Path) -> None:
     """Remove a file, a link or a folder, if there is one; a link is never followed."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
+    try:
         path.unlink(missing_ok=True)
+    except (IsADirectoryError, PermissionError):  # the second is macOS's answer for a folder
+        if path.is_symlink() or not path.is_dir():
+            raise
+        shutil.rmtree(path)

@@ -22,7 +22,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from . import proc
-from .base import Container, Exit, StartFailed, stop_signal
+from .base import Container, Exit, Login, StartFailed, stop_signal
 from .container_python import NAMES, make_python
 from .image_cache import Image, ImageCache
 
@@ -45,15 +45,15 @@ class ProcessEngine:
         self._images = ImageCache(folder, registry, password)
         self._waiters = ThreadPoolExecutor(256, thread_name_prefix="wait")  # threads start when they are needed
 
-    async def pull(self, image: str) -> None:
-        await self._images.pull(image)
+    async def pull(self, image: str, login: Login | None = None) -> None:
+        await self._images.pull(image, login)
 
     async def keep(self, image: str) -> None:
         """Unpack a base image before the first job needs its packages. Raises PullFailed."""
         await self._images.pull(image)
 
     async def start(self, container: Container, on_output: Callable[[bytes], None]) -> RunningProcess:
-        image = await self._images.pull(container.image)
+        image = self._images.pulled(container.image)
         scratch = Path(mkdtemp(prefix=proc.SCRATCH, dir=self._folder))
         argv = [*(image.config.get("Entrypoint") or ()), *(container.command or image.config.get("Cmd") or ())]
         programs = make_python(scratch / "python", image.packages)

@@ -11,10 +11,11 @@ scheduler.
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Protocol
@@ -117,6 +118,7 @@ class Fault:
     after_s: float = 0.0
     once_heard: bool = False
     delay_s: float = 0.0
+    at_most_s: float = 0.0
     every_s: float = 0.0
     out_of_order: bool = False
     twice: bool = False
@@ -155,7 +157,7 @@ class Sink(Protocol):
 class LogSink(Sink, Protocol):
     """A log stream that can also receive lines out of order and twice."""
 
-    def write_reversed(self, data: bytes) -> None: ...
+    def write_batch(self, chunks: Sequence[tuple[int, bytes]], *, out_of_order: bool) -> None: ...
     def repeat(self) -> None: ...
 
 
@@ -233,35 +235,39 @@ class Faults:
 class _Late:
     """A sink that passes writes on late, as awslogs and CloudWatch may.
 
-    With `every_s`, what is written within that time is one batch. Batches arrive `delay_s` later. With `out_of_order`
-    the lines of a batch arrive in reverse, each with its own time; with `twice` a batch arrives a second time.
+    With `every_s`, what is written within that time is one batch. Batches arrive `delay_s` later, or with `at_most_s`
+    after a random delay up to that, but never before the one before. With `out_of_order` the lines of a batch arrive in
+    reverse; with `twice` a batch arrives a second time. The lines keep the times at which they were written.
     """
 
     def __init__(self, sink: LogSink, fault: Fault) -> None:
         self._sink, self._fault, self.name = sink, fault, sink.name
-        self._batch: list[bytes] = []
+        self._batch: list[tuple[int, bytes]] = []
         self._waiting: list[Callable[[], None]] = []
+        self._chance = random.Random(sink.name)  # noqa: S311 - the same delays for the same stream
+        self._arrives = 0.0  # of the last batch, time of the loop
 
     def write(self, data: bytes) -> None:
         if not self._batch:
             asyncio.get_running_loop().call_later(self._fault.every_s, self._send)
-        self._batch.append(data)
+        self._batch.append((int(time.time() * 1000), data))
 
     def close(self) -> None:
         self._send()
         self._later(self._sink.close, 0.1)  # after what repeats
 
     def _send(self) -> None:
-        data, self._batch = b"".join(self._batch), []
-        if not data:
+        batch, self._batch = self._batch, []
+        if not batch:
             return
-        if self._fault.out_of_order:
-            self._later(lambda: self._sink.write_reversed(data))
-        else:
-            self._later(lambda: self._sink.write(data))
+        delay_s = max(self._fault.delay_s, self._fault.at_most_s * self._chance.random())
+        self._arrives = max(self._arrives, asyncio.get_running_loop().time() + delay_s)
+        self._later(lambda: self._sink.write_batch(batch, out_of_order=self._fault.out_of_order))
         if self._fault.twice:
             self._later(self._sink.repeat, 0.05)  # at another time of ingestion
 
     def _later(self, call: Callable[[], None], more_s: float = 0) -> None:
+        loop = asyncio.get_running_loop()
         self._waiting.append(call)
-        asyncio.get_running_loop().call_later(self._fault.delay_s + more_s, lambda: self._waiting.pop(0)())
+        self._arrives = max(self._arrives, loop.time()) + more_s
+        loop.call_at(self._arrives, lambda: self._waiting.pop(0)())

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlencode
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 ENTRIES = 3
 _BY_LIMIT = ("logs:GetLogEvents", "logs:FilterLogEvents")  # their tokens are not `nextToken` alone
+_AFTER_EMPTY = "after-the-empty-page"
 _NO_LIST = ("batch:DescribeJobs",)  # answers for ids, without pages
 
 
@@ -27,12 +28,22 @@ def small_pages(operation: str, app: Wsgi, environ: dict[str, Any], start_respon
     if not name.startswith(("List", "Describe", "Get", "Filter")) or operation in _NO_LIST:
         return app(environ, start_response)
     body = json.loads(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)) or b"{}")
+    if operation == "logs:FilterLogEvents":
+        if "nextToken" not in body:
+            return _empty_page(start_response)
+        body = {name: value for name, value in body.items() if value != _AFTER_EMPTY}
     if operation in _BY_LIMIT:
         _put_body(environ, body | {"limit": min(ENTRIES, body.get("limit") or ENTRIES)})
         return app(environ, start_response)
     begin = int(body.pop("nextToken", None) or 0)
     _put_body(environ, body)
     return _cut(begin, app, environ, start_response)
+
+
+def _empty_page(start_response: Any) -> Iterable[bytes]:
+    """Return the page that CloudWatch gives while it searches: no events, and a token for those that follow."""
+    start_response("200 OK", [("Content-Type", "application/x-amz-json-1.1")])
+    return [json.dumps({"events": [], "searchedLogStreams": [], "nextToken": _AFTER_EMPTY}).encode()]
 
 
 def _put_body(environ: dict[str, Any], body: dict[str, Any]) -> None:

@@ -38,8 +38,9 @@ from moto.s3.exceptions import S3AccessDeniedError, S3ClientError
 from moto.s3.models import s3_backends
 
 from . import simulation as iam_simulation
-from .required_actions import ApiRequest, Need, needs, s3_action
+from .required_actions import ApiRequest, Need, denial_text, needs, s3_action
 
+SERVICE = "aws-batch"  # the access key id of AWS Batch itself, whose secret never leaves this process
 ALWAYS = {
     "sts:GetCallerIdentity",
     "sts:AssumeRole",
@@ -92,10 +93,7 @@ def permits(policies: list[Any], need: Need) -> bool:
 
 def denial(who: Principal, need: Need) -> str:
     """Return AWS's text of a denial."""
-    return (
-        f"User: {who.arn} is not authorized to perform: {need.action} on resource: {need.resource} because no "
-        f"identity-based policy allows the {need.action} action"
-    )
+    return denial_text(who.arn, need.action, need.resource)
 
 
 def _permission(policy: Any, need: Need, context: Mapping[str, str]) -> PermissionResult:
@@ -180,6 +178,8 @@ class Role:
 def _authorize(self: Any, iam_request_cls: type, resource: str = "*") -> None:
     """Check a request, in place of moto's method. `self` is the response class of the service."""
     if Guard.current is None:
+        return
+    if _scope(self.headers, self.querystring)[0] == SERVICE:
         return
     who = caller(self.current_account, self.headers, self.querystring)
     for need in _needs_of(self, resource):
@@ -314,4 +314,11 @@ def install(log: Path | None) -> None:
     IAMPolicyStatement.is_action_permitted = _is_action_permitted
     ActionAuthenticatorMixin._authenticate_and_authorize_action = _authorize
     Guard.current = Guard(log) if log else None
-    iam_simulation.install(permits)
+    iam_simulation.install(_simulated)
+
+
+def _simulated(account: str, by: Mapping[str, str], arn: str, policies: list[Any], need: Need) -> bool:
+    """Return whether policies allow an action; log it where AWS Batch asks before it acts in the name of a role."""
+    if Guard.current is not None and _scope(by, NO_QUERY)[0] == SERVICE:
+        return Guard.current.allows(Role(account, arn), need)
+    return permits(policies, need)

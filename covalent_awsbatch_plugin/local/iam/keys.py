@@ -31,6 +31,10 @@ class Keys:
         self._read: dict[str, int] = {}  # by account, how many of its assumed roles are in `_roles`
         self._lock = threading.Lock()
 
+    def add(self, access_key_id: str, secret: str) -> None:
+        """Accept an id that IAM does not have."""
+        self._lent[access_key_id] = Key(secret)
+
     @contextmanager
     def lent(self, access_key_id: str) -> Iterator[str]:
         """Accept an id that IAM does not have, until the block ends; yield its random secret."""

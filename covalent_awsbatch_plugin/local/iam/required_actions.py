@@ -46,6 +46,14 @@ class ApiRequest:
         return name if name.startswith("arn:") else self.arn(f"{kind}/{name}")
 
 
+def denial_text(who: str, action: str, resource: str) -> str:
+    """Return AWS's text of a denial to a principal (ARN)."""
+    return (
+        f"User: {who} is not authorized to perform: {action} on resource: {resource} because no identity-based policy "
+        f"allows the {action} action"
+    )
+
+
 def needs(request: ApiRequest) -> list[Need]:
     """Return all permissions that a request needs."""
     return list(_NEEDS.get(request.service, _by_name)(request))
@@ -107,6 +115,8 @@ def _logs(request: ApiRequest) -> Iterator[Need]:
     resource = request.arn(f"log-group:{group}") if group else parameters.get("resourceArn", ANY)
     if group and "logStreamName" in parameters:
         resource += f":log-stream:{parameters['logStreamName']}"
+    elif request.operation == "FilterLogEvents":
+        resource += ":log-stream:"  # as AWS names it in its refusals
     if request.operation == "DescribeLogGroups":
         resource = request.arn("log-group::log-stream:")
     yield Need(f"logs:{request.operation}", resource)

@@ -8,7 +8,7 @@ https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -18,19 +18,21 @@ from moto.iam.responses import IamResponse
 
 from .required_actions import Need
 
-Permits = Callable[[list[Any], Need], bool]
+# account, headers of the request, ARN of the principal, its policies, and the permission -> whether they allow it
+Permits = Callable[[str, Mapping[str, str], str, list[Any], Need], bool]
 
 
 def install(permits: Permits) -> None:
     """Add SimulatePrincipalPolicy to this process's moto. `permits` evaluates a principal's policies."""
 
     def simulate(self: IamResponse) -> str:
-        policies = _policies(self.current_account, self._get_param("PolicySourceArn"))
+        account, arn = self.current_account, self._get_param("PolicySourceArn")
+        policies = _policies(account, arn)
         context = _context(self.querystring)
         actions = _listed(self.querystring, "ActionNames")
         resources = _listed(self.querystring, "ResourceArns") or ["*"]
         results = [
-            (action, resource, permits(policies, Need(action, resource, context)))
+            (action, resource, permits(account, self.headers, arn, policies, Need(action, resource, context)))
             for action in actions
             for resource in resources
         ]

@@ -8,12 +8,11 @@ https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.ht
 
 from __future__ import annotations
 
-from datetime import UTC
 from secrets import compare_digest, token_urlsafe
 
 from aiohttp import web
-from moto.sts.models import sts_backends
 
+from ..service_client import ServiceClient
 from .origin import only_own
 
 DURATION_S = 6 * 3600
@@ -25,10 +24,10 @@ def _denied(message: str) -> web.Response:
 
 
 class CredentialsEndpoint:
-    """An endpoint with a path for each task. Its credentials come from moto's STS, so that IAM can be enforced."""
+    """An endpoint with a path for each task. Its credentials come from STS, so that IAM can be enforced."""
 
-    def __init__(self, account_id: str, region: str) -> None:
-        self._account_id, self._region = account_id, region
+    def __init__(self, services: ServiceClient) -> None:
+        self._services = services
         self._tasks: dict[str, tuple[str, str]] = {}  # task id -> role, token
 
     def admit(self, task_id: str, role_arn: str) -> tuple[str, str]:
@@ -49,21 +48,14 @@ class CredentialsEndpoint:
         role, token = self._tasks.get(request.match_info["task_id"], ("", ""))
         if not token or not compare_digest(request.headers.get("Authorization", ""), token):
             return web.json_response({"code": "AccessDenied", "message": "unknown task or token"}, status=401)
-        return web.json_response(self._assume(role, request.match_info["task_id"]))
+        return web.json_response(await self._assume(role, request.match_info["task_id"]))
 
-    def _assume(self, role_arn: str, session: str) -> dict[str, str]:
-        role = sts_backends[self._account_id]["aws"].assume_role(
-            region_name=self._region,
-            role_session_name=session,
-            role_arn=role_arn,
-            policy="",
-            duration=DURATION_S,
-            external_id="",
-        )
+    async def _assume(self, role_arn: str, session: str) -> dict[str, str]:
+        assumed = await self._services.assume(role_arn, session, DURATION_S)
         return {
             "RoleArn": role_arn,
-            "AccessKeyId": role.access_key_id,
-            "SecretAccessKey": role.secret_access_key,
-            "Token": role.session_token,
-            "Expiration": role.expiration.replace(tzinfo=UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "AccessKeyId": assumed.key.access_key,
+            "SecretAccessKey": assumed.key.secret_key,
+            "Token": assumed.key.token,
+            "Expiration": assumed.expiration,
         }

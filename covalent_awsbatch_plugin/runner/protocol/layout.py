@@ -34,6 +34,9 @@ ENV_REGION = "COVALENT_AWSBATCH_REGION"  # the bucket's; if unset, AWS_REGION an
 ENV_ENDPOINT = "COVALENT_AWSBATCH_S3_ENDPOINT"  # the URL of S3 in that Region; if unset, the client's own rule
 ENV_SSE = "COVALENT_AWSBATCH_SSE"  # the server-side encryption of results; if unset, the bucket's default
 ENV_KMS_KEY = "COVALENT_AWSBATCH_KMS_KEY"  # the KMS key of that encryption
+# How long (seconds) a request to S3 is repeated in an outage; if unset, the default of the setting `outage_patience`.
+ENV_OUTAGE_PATIENCE = "COVALENT_AWSBATCH_OUTAGE_PATIENCE"
+OUTAGE_PATIENCE_S = 900.0
 # Where several tasks share a container. Without the first, container and task are one, and AWS Batch keeps the time.
 ENV_TASKS_PER_JOB = "COVALENT_AWSBATCH_TASKS_PER_JOB"
 ENV_PARALLEL_TASKS = "COVALENT_AWSBATCH_PARALLEL_TASKS"  # how many of these run at once

@@ -15,7 +15,8 @@ from .layout import FORMAT_VERSION
 IN_IMAGE = "image"
 IN_S3 = "s3"
 
-FUNCTION, CALLS = KINDS = ("function", "calls")  # what a task runs: one call, or several of one function
+# What a task runs: an electron of Covalent; one call of a pool; or several calls of one function, one after another.
+FUNCTION, CALL, CALLS = KINDS = ("function", "call", "calls")
 
 
 @dataclass(frozen=True)
@@ -45,17 +46,19 @@ class ObjectRef:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """One electron of Covalent; `args` and `kwargs` are the node ids of its inputs.
+    """One electron of Covalent, or calls of a pool; `args` and `kwargs` are the node ids of its inputs.
 
-    `python` is the version that pickled the function. With `kind` CALLS its one argument is a list of pairs of
-    arguments and keyword arguments, and its value is `runner.calls.run_calls` of them. `sources` are the lines of the
-    function in the user's script, for tracebacks (`script.SourceLines`); they don't belong to the task's content.
+    `python` is the version that pickled the function. `hooks` is None where there are none. With `kind` CALL the one
+    input is the pickle of a pair of arguments and keyword arguments, and with CALLS several of these
+    (`runner.calls.packed_calls`); the other inputs of the task file are objects that a pair names by their sha256.
+    `sources` are the lines of the function in the user's script, for tracebacks (`script.SourceLines`); they don't
+    belong to the task's content.
     """
 
     node_id: int
     name: str
     function: ObjectRef
-    hooks: ObjectRef
+    hooks: ObjectRef | None
     python: str
     args: tuple[int, ...] = ()
     kwargs: dict[str, int] = field(default_factory=dict)
@@ -106,7 +109,7 @@ def _task_spec(body: dict[str, Any]) -> TaskSpec:
         node_id=body["node_id"],
         name=body["name"],
         function=ObjectRef(**body["function"]),
-        hooks=ObjectRef(**body["hooks"]),
+        hooks=ObjectRef(**body["hooks"]) if body["hooks"] else None,
         python=body["python"],
         args=tuple(body["args"]),
         kwargs=dict(body["kwargs"]),
