@@ -1,25 +1,35 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The live line of a pool: how many calls are queued, starting, running, done and failed, their rate, and the rest time.
+"""The live line of a pool: how many calls are in each state, their rate, and the rest time.
 
-On a terminal the line is rich's, in a notebook a display that is replaced; elsewhere, as in a pipe, nothing is written.
+On a terminal and in a notebook the line is replaced; elsewhere, as in a CI log, a line is written
+once in a while.
 """
 
 from __future__ import annotations
 
+import html
+import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from ..jobs.description import ENDED
+
+if TYPE_CHECKING:
+    from .array_under_way import ArrayUnderWay
+    from .engine import Engine
 
 EVERY_SECONDS = 0.5
+PLAIN_SECONDS = 30
 
 
 @dataclass(frozen=True)
-class Counts:
+class CallCounts:
     """How many calls of a pool are in each state; `done` returned a value, and `failed` includes cancelled ones."""
 
     queued: int = 0
@@ -39,7 +49,41 @@ class Counts:
         return self.queued + self.starting + self.running + self.ended
 
 
-def line(name: str, counts: Counts, seconds: float) -> str:
+def counts_of(engine: Engine) -> CallCounts:
+    """Return the numbers of an engine's calls by state, as of the last look at each job.
+
+    Within an array the open calls are shared out by the numbers of its containers in each state.
+    """
+    waiting, _, done, failed = engine.counts
+    starting = running = queued = 0
+    for array in list(engine.arrays):
+        number, state = len(array.open_calls), array.job_state
+        children = (state.children or {state.status: 1}) if state else {}
+        live = sum(count for status, count in children.items() if status not in ENDED) or 1
+        begun = round(number * children.get("RUNNING", 0) / live)
+        begins = round(number * children.get("STARTING", 0) / live)
+        running, starting, queued = running + begun, starting + begins, queued + number - begun - begins
+    return CallCounts(waiting + queued, starting, running, done, failed)
+
+
+def running_containers(array: ArrayUnderWay) -> int:
+    """Return how many containers of an array run, as of the last look at its job."""
+    state = array.job_state
+    return (state.children or {state.status: 1}).get("RUNNING", 0) if state else 0
+
+
+def pool_table(name: str, counts: CallCounts) -> str:
+    """Return the counts of a pool as HTML."""
+    return table([("pool", name), *((state, f"{number:,}") for state, number in vars(counts).items())])
+
+
+def table(rows: Iterable[tuple[str, str]]) -> str:
+    """Return rows as an HTML table."""
+    body = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in rows)
+    return f"<table>{body}</table>"
+
+
+def line(name: str, counts: CallCounts, seconds: float) -> str:
     """Return the line of a pool whose first call started `seconds` ago."""
     states = " · ".join(
         f"{state} {number:,}" for state in ("queued", "starting", "running", "done", "failed")
@@ -48,7 +92,7 @@ def line(name: str, counts: Counts, seconds: float) -> str:
     return " · ".join(filter(None, (f"{name}: {counts.ended:,} of {counts.total:,}", states, _pace(counts, seconds))))
 
 
-def _pace(counts: Counts, seconds: float) -> str:
+def _pace(counts: CallCounts, seconds: float) -> str:
     """Return the rate of ends, and the time that the rest takes at this rate; nothing before the first end."""
     if not counts.ended or seconds <= 0:
         return ""
@@ -70,7 +114,7 @@ def _duration(seconds: float) -> str:
 class Display(Protocol):
     """A place that shows one line, which is replaced by the next one."""
 
-    def show(self, text: str, counts: Counts) -> None:
+    def show(self, text: str, counts: CallCounts) -> None:
         """Replace the line."""
         ...
 
@@ -80,24 +124,16 @@ class Display(Protocol):
 
 
 class TerminalDisplay:
-    """The last line of a terminal, with a bar."""
+    """The last line of a terminal."""
 
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        text = TextColumn("{task.description}", markup=False)
-        self._progress = Progress(BarColumn(20), text, console=Console(stderr=True), auto_refresh=False)
-        self._task = self._progress.add_task("", total=None)
-        self._progress.start()
-
-    def show(self, text: str, counts: Counts) -> None:
-        """Replace the line."""
-        self._progress.update(self._task, description=text, completed=counts.ended, total=counts.total, refresh=True)
+    def show(self, text: str, counts: CallCounts) -> None:
+        """Replace the line; what is wider than the terminal is cut off."""
+        width = shutil.get_terminal_size().columns - 1
+        print(f"\r\x1b[2K{text[:width]}", end="", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Leave the last line where it is."""
-        self._progress.stop()
+        print(file=sys.stderr, flush=True)
 
 
 class NotebookDisplay:
@@ -106,9 +142,9 @@ class NotebookDisplay:
     def __init__(self) -> None:
         from IPython.display import display
 
-        self._display = display({"text/plain": ""}, raw=True, display_id=True)
+        self._display = display({"text/plain": ""}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
 
-    def show(self, text: str, counts: Counts) -> None:
+    def show(self, text: str, counts: CallCounts) -> None:
         """Replace the line."""
         self._display.update({"text/plain": text}, raw=True)
 
@@ -116,20 +152,38 @@ class NotebookDisplay:
         """Leave the last line where it is."""
 
 
-def display_here() -> Display | None:
-    """Return the display of this process: a notebook's, a terminal's, or None where nobody would see it."""
+class PlainDisplay:
+    """Lines of a log or a pipe: one in PLAIN_SECONDS, and the last one."""
+
+    def __init__(self) -> None:
+        self._since, self._text = time.monotonic(), ""
+
+    def show(self, text: str, counts: CallCounts) -> None:
+        """Write a line if the last one is long ago."""
+        self._text = text
+        if time.monotonic() - self._since >= PLAIN_SECONDS:
+            self._since = time.monotonic()
+            print(text, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Write the last line."""
+        print(self._text, file=sys.stderr, flush=True)
+
+
+def display_here() -> Display:
+    """Return the display of this process: a notebook's, a terminal's, or lines of a log."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     if shell is not None and getattr(shell, "kernel", None) is not None:
         return NotebookDisplay()
-    return TerminalDisplay() if sys.stderr.isatty() else None
+    return TerminalDisplay() if sys.stderr.isatty() else PlainDisplay()
 
 
 class Progress:
     """The live line of the calls that `counts` tells, from `start` until all of them have ended."""
 
     def __init__(
-        self, name: str, counts: Callable[[], Counts], make_display: Callable[[], Display | None] = display_here
+        self, name: str, counts: Callable[[], CallCounts], make_display: Callable[[], Display] = display_here
     ) -> None:
         self._name, self._counts, self._make_display = name, counts, make_display
         self._lock = threading.Lock()
@@ -142,8 +196,6 @@ class Progress:
             if self._thread and self._thread.is_alive():
                 return
             display = self._make_display()
-            if display is None:
-                return
             self._changed.clear()
             self._thread = threading.Thread(target=self._show, args=(display,), name="awsbatch-progress", daemon=True)
             self._thread.start()
@@ -165,7 +217,7 @@ class Progress:
             self._show_once(display, before, started)
             display.close()
 
-    def _show_once(self, display: Display, before: Counts, started: float) -> None:
+    def _show_once(self, display: Display, before: CallCounts, started: float) -> None:
         now = self._counts()
-        counts = Counts(now.queued, now.starting, now.running, now.done - before.done, now.failed - before.failed)
+        counts = CallCounts(now.queued, now.starting, now.running, now.done - before.done, now.failed - before.failed)
         display.show(line(self._name, counts, time.monotonic() - started), counts)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""CPython's own tests of `concurrent.futures` as they lie on this machine: found, imported, and run on another executor.
+"""CPython's own tests of `concurrent.futures` as they lie on this machine: found, imported, and run.
 
 They lie in the standard library of most builds (pyenv's, python.org's) and in Debian's libpython3.11-testsuite: since
 3.12 as a package, before as one file. The tests of a newer Python run on an older one too.
