@@ -76,7 +76,7 @@ coverage: venv ## the tests, and which lines they did not reach
 
 soak: venv ## many tasks while everything goes wrong that can; make soak ARGS='--seed 7 --tasks 500 --engine docker'
 	@$(RUN)/python -m tests.faults.soak --runs 3 $(ARGS)
-	@SOAK=1 $(RUN)/python -m pytest -q tests/faults/test_outages.py tests/faults/test_late_jobs.py tests/tasks/test_batching.py
+	@SOAK=1 $(RUN)/python -m pytest -q tests/faults/test_outages.py tests/faults/test_late_jobs.py tests/tasks/test_batching.py tests/pool/test_integrations.py tests/pool/test_cpython_suite.py
 
 bench: venv ## the numbers of docs/numbers.md, measured here
 	@$(RUN)/python benchmarks/run.py $(ARGS)

@@ -122,7 +122,7 @@ class BatchPool(CallExecutor):
 
     @property
     def pool(self) -> BatchPool:
-        """This pool."""
+        """The pool itself."""
         return self
 
     def __repr__(self) -> str:

@@ -90,7 +90,7 @@ class AWSBatchBackend(ParallelBackendBase):  # type: ignore[misc]
 
     def _opened(self) -> BatchPool:
         if self._pool is None:
-            self._pool = BatchPool("joblib", **self._settings)
+            self._pool = BatchPool(**self._settings)
         return self._pool
 
 

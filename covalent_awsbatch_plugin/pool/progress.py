@@ -30,7 +30,7 @@ PLAIN_SECONDS = 30
 
 @dataclass(frozen=True)
 class CallCounts:
-    """How many calls of a pool are in each state; `done` returned a value, and `failed` includes cancelled ones."""
+    """The numbers of calls of a pool in each state; `done` returned a value, and `failed` includes cancelled ones."""
 
     queued: int = 0
     starting: int = 0
@@ -97,9 +97,9 @@ def _pace(counts: CallCounts, seconds: float) -> str:
     if not counts.ended or seconds <= 0:
         return ""
     rate = counts.ended / seconds
-    shown = f"{rate:,.1f}/s" if rate >= 1 else f"{rate * 60:,.1f}/min"
-    left = counts.total - counts.ended
-    return f"{shown} · {_duration(left / rate)} left" if left else f"{shown} · {_duration(seconds)} in all"
+    pace = f"{rate:,.1f}/s" if rate >= 1 else f"{rate * 60:,.1f}/min"
+    rest = counts.total - counts.ended
+    return f"{pace} · {_duration(rest / rate)} left" if rest else f"{pace} · {_duration(seconds)} in all"
 
 
 def _duration(seconds: float) -> str:
