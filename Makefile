@@ -14,7 +14,7 @@ WORKERS ?= 2
 RUN := $(VENV)/bin
 PYTEST := $(RUN)/python -m pytest -n $(WORKERS)
 
-.PHONY: help venv dev lock lithops-examples demo test test-latest test-fast test-python test-engine lint lint-infra format coverage soak bench engine engine-down clean
+.PHONY: help venv dev lock lithops-examples demo test test-latest test-fast test-python test-engine test-ministack ministack record-operations lint lint-infra format coverage soak bench engine engine-down clean scale browser
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +31,7 @@ COMPILE = tools/uv.sh $(VENV) pip compile --quiet --universal --python-version 3
 lock: venv ## locks/ anew where the requirements changed; make lock ARGS=--upgrade takes the newest versions
 	@$(COMPILE) --extra dev setup.py --output-file locks/development.txt >/dev/null
 	@echo 'checkov>=3.2,<4' | $(COMPILE) - --output-file locks/checkov.txt >/dev/null
+	@echo 'ministack==1.5.33' | $(COMPILE) - --output-file locks/ministack.txt >/dev/null
 
 lithops-examples: venv ## Lithops' public example scripts (EXAMPLES=FOLDER) on the offline AWS, with their imports changed
 	@$(RUN)/python tools/lithops_examples.py $(EXAMPLES)
@@ -53,6 +54,16 @@ test-python: venv ## that, and what else may differ from one Python to another
 
 test-engine: venv ## the tests with a Docker engine only
 	@REQUIRE_ALL=1 $(PYTEST) -m engine $(ARGS)
+
+ministack: venv ## MiniStack, a second AWS emulator, into an environment of its own
+	@test -x .venv-ministack/bin/python || tools/uv.sh $(VENV) venv --quiet --python $(RUN)/python .venv-ministack
+	@tools/uv.sh $(VENV) pip sync --quiet --compile-bytecode --python .venv-ministack/bin/python locks/ministack.txt
+
+test-ministack: ministack ## the conformance tests on MiniStack, with our Batch in front of it, and on the offline AWS
+	@REQUIRE_ALL=1 $(RUN)/python -m pytest -q tests/conformance $(ARGS)
+
+record-operations: ministack ## tests/recorded_operations.json anew
+	@RECORD_OPERATIONS=1 $(RUN)/python -m pytest -q tests/conformance $(ARGS)
 
 lint: dev ## ruff and mypy --strict
 	@$(RUN)/ruff check .
@@ -78,8 +89,15 @@ soak: venv ## many tasks while everything goes wrong that can; make soak ARGS='-
 	@$(RUN)/python -m tests.faults.soak --runs 3 $(ARGS)
 	@SOAK=1 $(RUN)/python -m pytest -q tests/faults/test_outages.py tests/faults/test_late_jobs.py tests/tasks/test_batching.py tests/pool/test_integrations.py tests/pool/test_cpython_suite.py
 
+scale: venv ## 10,000 and 100,000 calls of a pool, with the client's memory and requests
+	@$(RUN)/python -m benchmarks.pool_scale $(ARGS)
+
 bench: venv ## the numbers of docs/numbers.md, measured here
 	@$(RUN)/python benchmarks/run.py $(ARGS)
+
+browser: ## Debian's Chromium and axe-core, for the tests of the report; Debian, root
+	@command -v chromium >/dev/null || { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends chromium npm >/dev/null; }
+	@mkdir -p .browser && cd .browser && test -f package/axe.min.js || { npm pack --silent axe-core@4.14.1 && tar xzf axe-core-4.14.1.tgz; }
 
 engine: ## a Docker engine from Debian's packages (root; without systemd too)
 	@tools/engine.sh up
@@ -88,5 +106,5 @@ engine-down: ## stops the engine that `make engine` started, and no other
 	@tools/engine.sh down
 
 clean: ## removes what the other targets made in this folder
-	@rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.* htmlcov
+	@rm -rf .browser .venv .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.* htmlcov
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -10,6 +10,7 @@ lithops 3.8.0. Of one task in a million nobody would know the difference, but fo
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import functools
 import hashlib
@@ -26,11 +27,12 @@ import cloudpickle
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
 from moto.s3.models import S3Backend, s3_backends
 
-from covalent_awsbatch_plugin.local.engines.base import Container, Exit
+from covalent_awsbatch_plugin.local.engines.base import Container, Exit, Login
 from covalent_awsbatch_plugin.local.engines.image_cache import ImageCache
 from covalent_awsbatch_plugin.runner.bucket import Store
-from covalent_awsbatch_plugin.runner.protocol import archive, envelope, layout
-from covalent_awsbatch_plugin.runner.protocol.task import TaskFile
+from covalent_awsbatch_plugin.runner.protocol import archive, bundle, envelope, layout
+from covalent_awsbatch_plugin.runner.protocol.task import CALL, TaskFile
+from covalent_awsbatch_plugin.runner.shared_container import Load
 from covalent_awsbatch_plugin.runner.unpack import Download, JobPayload, Unpacked, unpack_image
 
 PYTHON = "3.11.0"
@@ -46,9 +48,12 @@ class Instant:
     def __init__(self, folder: Path, registry: str, password: str) -> None:
         self._images = ImageCache(folder, registry, password)
         self._roots: dict[str, Path] = {}
+        self._login: Login | None = None
+        self._pulling = asyncio.Lock()
 
-    async def pull(self, image: str) -> None:
-        """Of our images, whose layers hold the tasks; once each. The others' never change."""
+    async def pull(self, image: str, login: Login | None = None) -> None:
+        """Remember who pulls; the layers are fetched once, where a task needs them."""
+        self._login = login
 
     async def keep(self, image: str) -> None:
         """Nothing to keep."""
@@ -56,7 +61,11 @@ class Instant:
     async def start(self, container: Container, on_output: Callable[[bytes], None]) -> Ended:
         environment = container.environment
         if layout.ENV_RESULTS_PREFIX in environment:
-            _ours(await self._tasks(container), environment)
+            tasks = await self._tasks(container)
+            if Load.of(environment):
+                await asyncio.to_thread(_shared, tasks, environment)
+            else:
+                _ours(tasks, environment)
         elif "COVALENT_TASK_FUNC_FILENAME" in environment:
             _old_plugin(environment)
         elif "__LITHOPS_PAYLOAD" in environment:
@@ -74,8 +83,9 @@ class Instant:
         return download.unpacked()
 
     async def _root(self, image: str) -> Path:
-        if image not in self._roots:
-            self._roots[image] = (await self._images.pull(image)).root
+        async with self._pulling:
+            if image not in self._roots:
+                self._roots[image] = (await self._images.pull(image, self._login)).root
         return self._roots[image]
 
     async def close(self) -> None:
@@ -123,20 +133,42 @@ class _Bucket(Store):
 
 # ---- this plugin: a sealed envelope ---------------------------------------------------------------------------------
 def _ours(tasks: Unpacked, environment: dict[str, str]) -> None:
-    file = TaskFile.from_json(tasks.task(int(environment.get(layout.ENV_ARRAY_INDEX, 0))))
     job, attempt = environment[layout.ENV_JOB_ID], int(environment[layout.ENV_JOB_ATTEMPT])
+    sealed = _sealed(tasks, int(environment.get(layout.ENV_ARRAY_INDEX, 0)), job, attempt)
+    key = layout.result_key(environment[layout.ENV_RESULTS_PREFIX], job, attempt)
+    _put(environment[layout.ENV_BUCKET], key, sealed)
+
+
+def _shared(tasks: Unpacked, environment: dict[str, str]) -> None:
+    """Write the bundle of a container that several calls of a pool share."""
+    load = Load.of(environment)
+    assert load and environment[layout.ENV_BUNDLES]
+    job, attempt = environment[layout.ENV_JOB_ID], int(environment[layout.ENV_JOB_ATTEMPT])
+    results = [(each, _sealed(tasks, each, layout.member_id(job, each), attempt)) for each in load.members]
+    key = bundle.bundle_key(environment[layout.ENV_RESULTS_PREFIX], job, attempt, 0)
+    _put(environment[layout.ENV_BUCKET], key, bundle.pack(results))
+
+
+def _sealed(tasks: Unpacked, number: int, job: str, attempt: int) -> bytes:
+    """Run one task; return its sealed result."""
+    file = TaskFile.from_json(tasks.task(number))
     (task,) = file.tasks
-    args = [_load(tasks, file.inputs[node].sha256) for node in task.args]
-    output = _archived(_function(tasks, task.function.sha256)(*args))
+    function, args = (
+        _function(tasks, task.function.sha256),
+        [_load(tasks, file.inputs[node].sha256) for node in task.args],
+    )
+    if task.kind == CALL:
+        ((args, kwargs),) = args
+        output = cloudpickle.dumps(function(*args, **kwargs))
+    else:
+        output = _archived(function(*args))
     parts = {
         envelope.OUTPUT: envelope.Part(len(output), hashlib.sha256(output).hexdigest(), 0),
         envelope.STDOUT: envelope.Part(0, hashlib.sha256(b"").hexdigest(), len(output)),
         envelope.STDERR: envelope.Part(0, hashlib.sha256(b"").hexdigest(), len(output)),
     }
     result = envelope.TaskResult(task.node_id, envelope.RETURNED, 0, parts=parts)
-    sealed = envelope.seal(envelope.Envelope(job, attempt, PYTHON, (result,), output), bytes.fromhex(file.result_key))
-    key = layout.result_key(environment[layout.ENV_RESULTS_PREFIX], job, attempt)
-    _put(environment[layout.ENV_BUCKET], key, sealed)
+    return envelope.seal(envelope.Envelope(job, attempt, PYTHON, (result,), output), bytes.fromhex(file.result_key))
 
 
 def _load(tasks: Unpacked, sha256: str) -> Any:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
 from .core import resource_names
+from .core.units import gib_of, seconds_of
 from .core.url_passwords import without_passwords
 from .dependencies.spec import one_text, relative_paths
 from .errors import SettingError
@@ -63,7 +64,23 @@ def _readable(text: str) -> str:
     return text
 
 
+def _read_by(read: Callable[[str], float]) -> BeforeValidator:
+    """Return a validator that reads texts with a unit, and leaves all else as it is."""
+
+    def value_of(value: Any) -> Any:
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            return read(value) if isinstance(value, str) else value
+        return value
+
+    return BeforeValidator(value_of)
+
+
 Number = Annotated[float, Field(allow_inf_nan=False)]
+GiB = Annotated[Number, _read_by(gib_of)]
+Seconds = Annotated[Number, _read_by(seconds_of)]
+WholeSeconds = Annotated[int, _read_by(seconds_of)]
 Name = Annotated[str, Field(min_length=1)]
 Bucket = Annotated[Name, AfterValidator(resource_names.bucket_name)]
 Repository = Annotated[Name, AfterValidator(resource_names.repository_name)]
@@ -131,7 +148,12 @@ class Settings(BaseModel):
         description="vCPUs of one task. Values below 1 need a Fargate queue."
         " On EC2 a fraction is raised to the next whole number.",
     )
-    memory: Number = Field(3.75, ge=4 / 1024, le=24576, description="Memory of one task, in GiB; may be a fraction.")
+    memory: GiB = Field(
+        3.75,
+        ge=4 / 1024,
+        le=24576,
+        description='Memory of one task, in GiB; may be a fraction, or a text with a unit such as "500MiB" or "16GB".',
+    )
     num_gpus: int = Field(0, ge=0, le=64, description="GPUs of one task. 0: none.")
     assign_public_ip: bool = Field(
         True,
@@ -167,21 +189,21 @@ class Settings(BaseModel):
         description="Class names of exceptions, separated by commas, after which the function is run again, within"
         " `retry_attempts`. Empty: none.",
     )
-    max_memory: Number = Field(
+    max_memory: GiB = Field(
         0,
         ge=0,
         le=24576,
         description="Limit, in GiB, for tasks that ran out of memory: such a task is submitted again with twice the"
         " memory, up to this limit. 0: not submitted again.",
     )
-    time_limit: int = Field(
+    time_limit: WholeSeconds = Field(
         1800,
         ge=60,
         le=1_209_600,
         description="Longest time, in seconds, that one attempt of a task may run (AWS Batch: job attempt timeout, at"
-        " least 60 s).",
+        ' least 60 s); or a text with a unit such as "1h" or "2d".',
     )
-    start_patience: Number = Field(
+    start_patience: Seconds = Field(
         0,
         ge=0,
         le=604_800,
@@ -195,7 +217,7 @@ class Settings(BaseModel):
         description="Time, in seconds, between two status requests for a job; also the longest delay until its end is"
         " seen.",
     )
-    outage_patience: Number = Field(
+    outage_patience: Seconds = Field(
         900,
         ge=0,
         le=604_800,
@@ -296,6 +318,11 @@ class Settings(BaseModel):
     delete_objects: bool = Field(
         True,
         description="Delete a job's inputs and results from the S3 bucket after its results were read.",
+    )
+    keep_failed: bool = Field(
+        True,
+        description="Keep image, definition and inputs of a failed task, for the command `replay`, until the command"
+        " `clean` or a lifecycle rule deletes them.",
     )
     delete_definitions: bool = Field(
         True, description="Deregister a job's own job definition after its results were read."

@@ -3,9 +3,10 @@
 
 """A pytest plugin: no test is left out in silence.
 
-Tests marked `engine` run where a Docker engine answers, those marked `terraform` where Terraform and its provider
-are. Where they aren't the tests are left out, and the last lines say how many and what to do. With REQUIRE_ALL=1 (and
-in CI, where CI=true) they fail instead, and so does every test that skips.
+Tests marked `engine` run where a Docker engine answers, those marked `ministack` where MiniStack is installed, those
+marked `terraform` where Terraform and its provider are. Where they aren't the tests are left out, and the last lines
+say how many and what to do. With REQUIRE_ALL=1 (and in CI, where CI=true) they fail instead, and so does every test
+that skips.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import os
 import shutil
 from collections.abc import Callable, Generator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+ROOT = Path(__file__).parents[1]
 PROVIDERS = "TERRAFORM_PROVIDERS"  # a folder as `terraform providers mirror` makes it
 left_out = pytest.StashKey[dict[str, int]]()
 
@@ -39,8 +42,13 @@ def terraform_is_here() -> bool:
     return shutil.which("terraform") is not None and os.path.isdir(os.environ.get(PROVIDERS, ""))
 
 
+def ministack_is_here() -> bool:
+    return (ROOT / ".venv-ministack" / "bin" / "python").exists()
+
+
 NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "engine": (engine_answers, "no Docker engine answers; `make engine` starts one"),
+    "ministack": (ministack_is_here, "MiniStack is not installed; `make ministack` does it"),
     "terraform": (
         terraform_is_here,
         f"no Terraform is on PATH, or {PROVIDERS} names no folder with hashicorp/aws; "

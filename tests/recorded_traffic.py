@@ -10,6 +10,7 @@ operations that the conformance suite recorded are in recorded_operations.json: 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,8 +23,10 @@ import botocore.session
 from botocore.model import OperationModel, ServiceModel
 
 OPERATIONS_FILE = Path(__file__).parent / "recorded_operations.json"
+RECORD_OPERATIONS = "RECORD_OPERATIONS"  # the environment variable of `make record-operations`
 REGISTRY = "registry"
 UNKNOWN = "unknown"
+AGENTS = ("aiobotocore/", "covalent-awsbatch-plugin", "object_store/")  # the user agents of the package's own requests
 MODELS = {"servicequotas": "service-quotas"}  # botocore's model of a service that signs with another name
 _SCOPE = re.compile(r"Credential=([^/,]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
 # https://github.com/opencontainers/distribution-spec/blob/main/spec.md#endpoints
@@ -111,6 +114,21 @@ def recorded_operations() -> list[str]:
     """Return the operations of the conformance suite's last whole run in both worlds, sorted."""
     recorded: dict[str, list[str]] = json.loads(OPERATIONS_FILE.read_text(encoding="utf-8"))
     return sorted({operation for operations in recorded.values() for operation in operations})
+
+
+def keep_operations(world: str, record: Record) -> None:
+    """Write a world's operations into the file, where RECORD_OPERATIONS is set: `make record-operations` sets it."""
+    if os.environ.get(RECORD_OPERATIONS):
+        recorded: dict[str, list[str]] = json.loads(OPERATIONS_FILE.read_text(encoding="utf-8"))
+        ours = (each for each in record.exchanges if each.world == world and is_of_the_package(each.request))
+        recorded[world] = sorted({each.operation for each in ours})
+        OPERATIONS_FILE.write_text(json.dumps(recorded, indent=2) + "\n", encoding="utf-8")
+
+
+def is_of_the_package(request: WireRequest) -> bool:
+    """Return whether the package sent a request, and not a test, an engine, Terraform or Batch."""
+    agent = request.headers.get("user-agent", "")
+    return agent.startswith(AGENTS) or "X-Amz-Signature" in request.query
 
 
 # ---- from a request to its operation --------------------------------------------------------------------------------

@@ -260,7 +260,7 @@ variable "vcpu" {
 }
 
 variable "memory" {
-  description = "Memory of one task, in GiB; may be a fraction."
+  description = "Memory of one task, in GiB; may be a fraction, or a text with a unit such as \"500MiB\" or \"16GB\"."
   type        = number
   default     = null
 
@@ -338,7 +338,7 @@ variable "max_memory" {
 }
 
 variable "time_limit" {
-  description = "Longest time, in seconds, that one attempt of a task may run (AWS Batch: job attempt timeout, at least 60 s)."
+  description = "Longest time, in seconds, that one attempt of a task may run (AWS Batch: job attempt timeout, at least 60 s); or a text with a unit such as \"1h\" or \"2d\"."
   type        = number
   default     = null
 
@@ -527,6 +527,12 @@ variable "delete_objects" {
   default     = null
 }
 
+variable "keep_failed" {
+  description = "Keep image, definition and inputs of a failed task, for the command `replay`, until the command `clean` or a lifecycle rule deletes them."
+  type        = bool
+  default     = null
+}
+
 variable "delete_definitions" {
   description = "Deregister a job's own job definition after its results were read."
   type        = bool
@@ -576,6 +582,7 @@ locals {
     max_layer_mib             = var.max_layer_mib
     delete_images             = var.delete_images
     delete_objects            = var.delete_objects
+    keep_failed               = var.keep_failed
     delete_definitions        = var.delete_definitions
   }
 

@@ -5,7 +5,24 @@
 
 from __future__ import annotations
 
-from . import clean, doctor, env, hello, iam, infra, jobs, local, logs, why  # noqa: F401 - each adds its commands to `main`
+from . import (  # noqa: F401 - each adds its commands to `main`
+    check,
+    clean,
+    completion,
+    doctor,
+    env,
+    hello,
+    iam,
+    infra,
+    jobs,
+    local,
+    logs,
+    pools,
+    reap,
+    replay,
+    report,
+    why,
+)
 from .root import main
 
 __all__ = ["main"]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ MIB = 1024 * 1024
 
 
 @main.command()
-@click.option("--yes", is_flag=True, help="Delete. Without this option, only list.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation; needed where there is no terminal.")
 @click.option(
     "--older-than",
     type=float,
@@ -47,19 +48,20 @@ def clean(yes: bool, older_than: float, **options: Any) -> None:
     settings = resolved(options)
     before = datetime.now(UTC) - timedelta(hours=older_than)
 
-    async def work(services: Services) -> Findings:
-        findings = await find(services, settings, before)
-        if yes:
-            await remove(services, settings, findings)
-        return findings
+    async def look(services: Services) -> Findings:
+        return await find(services, settings, before)
 
-    findings = with_services(settings, work)
+    async def delete(services: Services) -> None:
+        await remove(services, settings, findings)
+
+    findings = with_services(settings, look)
     _show("images", findings.images)
     _show("objects", findings.objects)
     _show("job definitions", findings.definitions)
     if findings.empty:
         click.echo("There is nothing to delete.")
-    elif yes:
+    elif yes or (sys.stdin.isatty() and click.confirm("Delete these?")):
+        with_services(settings, delete)
         click.echo("Deleted.")
     else:
         click.echo("Nothing was deleted. Add --yes to delete.")

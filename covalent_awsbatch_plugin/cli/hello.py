@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 import uuid
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.markup import escape
 
+from ..core.covalent_config import config_file, section
 from ..runner.protocol.envelope import STDERR, STDOUT
 from ..settings import Settings
 from .root import main, progress, resolved, settings_options, with_client
@@ -25,15 +28,44 @@ OUTPUT_LINES = 40
 
 
 @main.command()
+@click.option("--settings", "only_settings", is_flag=True, help="Only the settings, each with the place that gives it.")
+@click.option("--json", "as_json", is_flag=True, help="With --settings: print JSON, value and origin by name.")
 @settings_options
-def explain(**options: Any) -> None:
+def explain(only_settings: bool, as_json: bool, **options: Any) -> None:
     """Show what one task would send: layers with sizes, job definition, submission.
 
     Nothing is sent, and no credentials are needed. Settings come from [executors.awsbatch] and from the options here.
     """
+    if as_json and not only_settings:
+        raise click.UsageError("--json needs --settings.")
+    settings = resolved(options)
+    if only_settings:
+        _show_settings(settings, options, as_json=as_json)
+        return
     from ..tasks.explain import explanation
 
-    click.echo(explanation(resolved(options)))
+    click.echo(explanation(settings))
+
+
+def _show_settings(settings: Settings, options: dict[str, Any], *, as_json: bool) -> None:
+    """Print each setting with its origin; passwords in URLs are left out."""
+    from ..core.url_passwords import without_passwords
+
+    in_file = section()
+    origins = {
+        name: "command line" if options.get(name) is not None else str(config_file()) if name in in_file else "default"
+        for name in Settings.model_fields
+    }
+    if as_json:
+        values = {name: without_passwords(value) if isinstance(value, str) else value for name, value in settings}
+        click.echo(json.dumps({name: {"value": values[name], "origin": origins[name]} for name in values}, indent=2))
+        return
+    from .tables import console, table
+
+    rows = table("SETTING", "VALUE", "FROM")
+    for name, value in settings:
+        rows.add_row(escape(name), escape(without_passwords(repr(value))), escape(origins[name]))
+    console().print(rows)
 
 
 @main.command()

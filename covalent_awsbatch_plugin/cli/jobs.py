@@ -1,114 +1,118 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Commands for after a crash: list jobs that still run, terminate them, and fetch results."""
+"""The command `jobs`: a table of jobs with their states."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from pathlib import Path
+import json
+import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..settings import Settings
-from .root import main, resolved, settings_options, with_services
+from .options import CONNECTION, showing
+from .root import main, progress, resolved, settings_options, with_services
+from .values import DURATION, STATES
 
 if TYPE_CHECKING:
-    from ..tasks.orphans import LiveJob
+    from rich.console import RenderableType
+
+    from ..jobs.job_rows import JobRow
+    from ..tasks.jobs_view import Selection
     from ..tasks.services import Services
 
-_dispatch = click.option("--dispatch", default="", help="Only jobs of this Covalent dispatch.")
-_any_host = click.option("--any-host", is_flag=True, help="Also jobs that other machines submitted.")
+WATCH_S = 5.0  # between two looks: two requests each, and one for each 100 jobs
 
 
 @main.command()
-@_dispatch
-@_any_host
+@click.option("--all", "ended", is_flag=True, help="Ended jobs, too; AWS Batch remembers them for a week.")
+@click.option("--queue", help="Name or ARN of the job queue. Default: the setting batch_queue.")
+@click.option("--everyone", "--any-host", is_flag=True, help="Jobs of other machines, and of other programs, too.")
+@click.option("--state", type=STATES, default=frozenset(), help="Only these states, for example RUNNABLE,STARTING.")
+@click.option("--since", type=DURATION, help="Only jobs that were created within this time, for example 2d.")
+@click.option("--dispatch", default="", help="Only jobs of this Covalent dispatch.")
+@click.option("--watch", is_flag=True, help="Show the table again every 5 s until no job is active, or Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list; docs/jobs.md has the schema.")
+@showing(*CONNECTION)
 @settings_options
-def jobs(dispatch: str, any_host: bool, **options: Any) -> None:
-    """List the jobs of this machine that have not ended."""
-    _show(_live(resolved(options), dispatch, any_host))
+def jobs(
+    ended: bool,
+    queue: str | None,
+    everyone: bool,
+    state: frozenset[str],
+    since: float | None,
+    dispatch: str,
+    watch: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """List jobs by state: those of this machine that have not ended, or others by options.
 
-
-@main.command()
-@_dispatch
-@_any_host
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@settings_options
-def reap(dispatch: str, any_host: bool, yes: bool, **options: Any) -> None:
-    """Terminate the jobs that `jobs` lists, for example those that a crashed server left running."""
-    settings = resolved(options)
-    live = _live(settings, dispatch, any_host)
-    _show(live)
-    if not live:
-        return
-    if not yes:
-        click.confirm("Terminate these jobs? A server that waits for one will see it cancelled", abort=True)
-    from ..tasks.orphans import reap as end
-
-    with_services(settings, lambda services: end(services, live))
-    click.echo(f"Terminated {len(live)} jobs.")
-
-
-@main.command()
-@_dispatch
-@click.option(
-    "--into",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("collected"),
-    show_default=True,
-    help="Folder for the results.",
-)
-@settings_options
-def collect(dispatch: str, into: Path, **options: Any) -> None:
-    """Fetch results that were not read, of jobs that this machine submitted, for example before a crash.
-
-    Each task gets a folder, DISPATCH/NODE: its value as Covalent's archive `output-NODE` (read it with
-    `TransportableObject.deserialize(bytes).get_deserialized()`), stdout, stderr and error.
+    \b
+      covalent-awsbatch jobs                          # what runs, and what waits for what
+      covalent-awsbatch jobs --all --since 2d         # ended ones too, with what they used
+      covalent-awsbatch jobs --everyone --state RUNNABLE --watch
     """
+    from ..tasks.jobs_view import Selection
+
+    if watch and as_json:
+        raise click.UsageError("--watch is for people, and --json for programs: give one.")
+    if queue:
+        options["batch_queue"] = queue
     settings = resolved(options)
-    done, waiting = with_services(settings, lambda services: _collect(services, settings, dispatch, into))
-    click.echo(f"Collected {done} results into {into}." if done else "There are no results to collect.")
-    if waiting:
-        click.echo(f"Tasks that have not ended: {waiting}.")
+    after = 0.0 if since is None else time.time() - since
+    selection = Selection(ended, everyone, state, after, dispatch)
+    if watch:
+        with_services(settings, lambda services: _watch(services, settings, selection))
+        return
+    rows = with_services(settings, lambda services: _rows(services, settings, selection))
+    if as_json:
+        click.echo(json.dumps([row.to_json() for row in rows], indent=2))
+    elif rows:
+        _console().print(_page(rows, with_use=ended))
+    else:
+        progress("No job is active." if not ended and not state else "There is no such job.")
 
 
-async def _collect(services: Services, settings: Settings, dispatch: str, into: Path) -> tuple[int, int]:
-    from ..tasks.orphans import find_unsent, recover, unread
+async def _rows(services: Services, settings: Settings, selection: Selection) -> list[JobRow]:
+    from ..tasks.jobs_view import job_rows
 
-    await find_unsent(services, settings)
-    done = waiting = 0
-    async for job_id, tasks in unread(services, dispatch_id=dispatch):
-        running = 0
-        for task in tasks:
-            folder = into / task.dispatch_id / str(task.node_ids[0])
-            folder.mkdir(parents=True, exist_ok=True)
-            results = await recover(services, settings, task, folder)
-            running += results is None
-            for result in results or ():
-                done += 1
-                click.echo(f"{folder}: {'a value' if result.error is None else result.error.happened}")
-        waiting += running
-        if not running and not dispatch:  # an array job may also hold tasks of other dispatches
-            services.ledger.forget(job_id)
-    return done, waiting
+    return await job_rows(services, settings, selection)
 
 
-def _live(settings: Settings, dispatch: str, any_host: bool) -> list[LiveJob]:
-    from ..tasks.orphans import live_jobs
+async def _watch(services: Services, settings: Settings, selection: Selection) -> None:
+    """Show the table until none of its jobs is active; the last one, with their ends, stays on the screen.
 
-    return with_services(
-        settings, lambda services: live_jobs(services, settings, dispatch_id=dispatch, any_host=any_host)
-    )
+    On no terminal only that is printed.
+    """
+    import asyncio
+    from dataclasses import replace
+
+    from rich.live import Live
+    from rich.text import Text
+
+    shown_ids: set[str] = set()
+    with Live(Text("..."), console=_console(), auto_refresh=False) as live:
+        while True:
+            rows = await _rows(services, settings, replace(selection, ended=True, states=frozenset()))
+            rows = [row for row in rows if row.job_id in shown_ids or selection.shows_state(row)]
+            shown_ids |= {row.job_id for row in rows}
+            live.update(_page(rows, with_use=False) if rows else Text("No job is active."), refresh=True)
+            if all(row.ended for row in rows):
+                return
+            await asyncio.sleep(WATCH_S)
 
 
-def _show(live: list[LiveJob]) -> None:
-    if not live:
-        click.echo("No job is active.")
-    for job in live:
-        age = datetime.now(UTC) - job.created
-        size = f", an array of {job.size}" if job.size > 1 else ""
-        click.echo(
-            f"{job.job_id}  {job.status:<9}  {age.total_seconds() / 60:6.1f} min  {job.name}{size}, from {job.host}"
-        )
+def _console() -> Any:
+    from .tables import console
+
+    return console()
+
+
+def _page(rows: Sequence[JobRow], *, with_use: bool) -> RenderableType:
+    from .job_table import job_page
+
+    return job_page(rows, now=time.time(), with_use=with_use)

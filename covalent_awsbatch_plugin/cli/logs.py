@@ -102,4 +102,4 @@ def _print(line: LogLine, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(line.to_json()))
     else:
-        click.echo(f"{colored(line.label)} {plain_text(line.message)}")
+        click.echo(f"{colored(line.label)}  {plain_text(line.message)}")

@@ -18,7 +18,7 @@ from ..dependencies.relative_paths import anchored_existing
 from ..errors import AWSBatchError
 from ..local.background import LocalAWSFailed
 from ..settings import Given, Settings, ignored_keys, place_of, resolve
-from .options import Sectioned
+from .options import Grouped, Sectioned
 
 if TYPE_CHECKING:
     from ..tasks.client import Client
@@ -28,11 +28,15 @@ T = TypeVar("T")
 COMMAND_PATIENCE_S = 20
 
 
-class _ReportedErrors(click.Group):
+class _Subgroup(click.Group):
+    command_class = Sectioned
+
+
+class _ReportedErrors(Grouped):
     """Prints this package's errors without a traceback."""
 
     command_class = Sectioned
-    group_class = type
+    group_class = _Subgroup
 
     def invoke(self, ctx: click.Context) -> Any:
         logging.getLogger("aiobotocore.credentials").setLevel(logging.ERROR)  # it logs the error that is raised, too

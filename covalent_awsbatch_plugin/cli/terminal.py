@@ -34,14 +34,14 @@ def colored(label: str) -> str:
     return click.style(label, fg=_COLORS[zlib.crc32(label.encode()) % len(_COLORS)]) if has_color() else label
 
 
-def plain_text(text: str) -> str:
+def plain_text(text: str, *, is_terminal: bool | None = None, color: bool | None = None) -> str:
     """Return a task's line without commands to the terminal, and without colours where none are shown.
 
-    Of a progress bar, which overwrites its line, the last state is left.
+    Of a progress bar, which overwrites its line, the last state is left. A pipe gets the line as it is.
     """
-    if not sys.stdout.isatty():
+    if not (sys.stdout.isatty() if is_terminal is None else is_terminal):
         return text
     text = _CONTROL.sub("", text.rstrip("\r").rpartition("\r")[2])
-    if has_color():
-        return text + "\x1b[0m" if _COLOR.search(text) else text
+    if has_color() if color is None else color:
+        return text + "\x1b[0m" if _COLOR.search(text) and not text.endswith("\x1b[0m") else text
     return _COLOR.sub("", text)

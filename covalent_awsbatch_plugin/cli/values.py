@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Types of options: durations with units, and regular expressions."""
+"""Types of options: durations with units, regular expressions, and states of jobs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ..core.units import seconds_of
+from ..jobs.job_rows import STATES as JOB_STATES
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.1
@@ -43,4 +44,19 @@ class Pattern(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{value!r} is no regular expression: {error}.", param, ctx)
 
 
-DURATION, PATTERN = Duration(), Pattern()
+class States(click.ParamType):  # type: ignore[type-arg]
+    """Names of AWS Batch's job states, separated by commas."""
+
+    name = "states"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[str]:
+        """Return the states in capitals."""
+        if isinstance(value, frozenset):
+            return value
+        states = frozenset(each.strip().upper() for each in value.split(",") if each.strip())
+        if unknown := sorted(states - set(JOB_STATES)):
+            self.fail(f"{unknown[0]} is no state; there are {', '.join(JOB_STATES)}.", param, ctx)
+        return states
+
+
+DURATION, PATTERN, STATES = Duration(), Pattern(), States()

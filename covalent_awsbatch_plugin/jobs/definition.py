@@ -192,6 +192,11 @@ def sharing(settings: Settings, tasks: int) -> dict[str, str]:
     }
 
 
+def bundles(settings: Settings) -> dict[str, str]:
+    """Return the variable for a shared container that writes its tasks' results as bundles."""
+    return {layout.ENV_BUNDLES: "1"} if settings.shares_containers else {}
+
+
 def addresses(settings: Settings, job_id: str, tasks: int) -> list[tuple[str, int | None]]:
     """Return, for each task, the id of its job (or child job) and its member number.
 

@@ -96,9 +96,25 @@ class Queues:
 
     async def position(self, queue: str, job_id: str) -> int | None:
         """Return the job's place, from 1, among the queue's first 100 RUNNABLE jobs; None if it has none."""
-        answer = await self._aws.call("batch", "GetJobQueueSnapshot", of=f"job queue `{queue}`", jobQueue=queue)
-        waiting = [job["jobArn"].rpartition("/")[2] for job in answer.get("frontOfQueue", {}).get("jobs", ())]
+        waiting = await self.front_of_queue(queue)
         return waiting.index(job_id) + 1 if job_id in waiting else None
+
+    async def front_of_queue(self, queue: str) -> list[str]:
+        """Return the ids of the queue's first RUNNABLE jobs, at most 100, in the order in which they will start."""
+        answer = await self._aws.call("batch", "GetJobQueueSnapshot", of=f"job queue `{queue}`", jobQueue=queue)
+        return [job["jobArn"].rpartition("/")[2] for job in answer.get("frontOfQueue", {}).get("jobs", ())]
+
+    async def summaries(self, queue: str, *, name: str = "", since: float = 0.0) -> list[Mapping[str, Any]]:
+        """Return the queue's JobSummaries in any state, the newest first; children of arrays are not included.
+
+        `name` is the beginning of the jobs' names, and `since` the time of their creation (Unix seconds). ListJobs
+        takes one filter, which shows all states, so the other condition is checked here.
+        """
+        after = {"name": "AFTER_CREATED_AT", "values": [str(int(since * 1000))]}
+        filters = [{"name": "JOB_NAME", "values": [f"{name}*"]} if name and not since else after]
+        of = f"job queue `{queue}`"
+        jobs = self._aws.items("batch", "ListJobs", "jobSummaryList", of=of, jobQueue=queue, filters=filters)
+        return [job async for job in jobs if job["jobName"].startswith(name)]
 
     async def environments(self, queue: str) -> list[Mapping[str, Any]]:
         """Return the queue's compute environments in the queue's order, as AWS describes them."""

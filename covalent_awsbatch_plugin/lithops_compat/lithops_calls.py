@@ -155,10 +155,10 @@ class CallStarter:
     def _send(self, pool: BatchPool, invocation: Invocation, calls: Iterable[tuple[ResponseFuture, Arguments]]) -> None:
         pickler, ready = pool.pickler(invocation), []
         for future, (args, kwargs) in calls:
-            sent: CallFuture[Any] = CallFuture(pool.engine, background_loop())
-            sent.call = pool.new_call(pickler, (int(future.call_id), args, kwargs), {}, sent)
-            if future.follow(sent, pool.cancel) and sent.call.end is None:
-                ready.append(sent.call)
+            own: CallFuture[Any] = CallFuture(pool.engine, background_loop())
+            own.call = pool.new_call(pickler, (int(future.call_id), args, kwargs), {}, own)
+            if future.follow(own, pool.cancel) and own.call.end is None:
+                ready.append(own.call)
         if ready:
             pool.start(ready)
 

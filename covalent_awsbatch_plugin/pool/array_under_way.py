@@ -250,7 +250,8 @@ class ArrayUnderWay:
                 pass  # the lifecycle rules delete what it still writes
         if self.earlier:
             await self._clean_up_earlier(client)
-        client.cleanup.read(self.handle.job_id)
+        failed = any(call.end is not None and call.end.failed is not None for call in self.calls)
+        client.cleanup.read(self.handle.job_id, failed=failed)
         if self.record:
             self.record.note_over(self.array_id)
 
@@ -374,7 +375,9 @@ class ArrayUnderWay:
             await self.submitted.wait()
         for call in calls:
             if call.end is None:
-                self.on_end(call, CallEnd(failed=Cancelled(f"{reason}.")))
+                job = f" (Batch job {self.job_id_of(call)})" if self.handle else ""
+                words = f"`{call.function.name}`{job} was cancelled by the user of this BatchPool."
+                self.on_end(call, CallEnd(failed=Cancelled(words if reason == CANCEL_REASON else f"{reason}.")))
         if self.handle is None or self._client is None:
             return
         others_need = {self.container_of(call) for call in others}

@@ -89,7 +89,7 @@ class Listener(Protocol):
 
 class _Nobody:
     def ended(self, call: Call) -> None:
-        """Nothing waits for the call."""
+        """Do nothing."""
 
 
 NOBODY = _Nobody()  # of the other calls of an array that an earlier process submitted

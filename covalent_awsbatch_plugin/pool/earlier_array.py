@@ -18,7 +18,7 @@ from .record import ArrayRecord, OpenRecord
 
 
 class NoEarlierJob(Exception):
-    """There is no job of an earlier process that has, or may still leave, the results of these calls."""
+    """No job of an earlier process has, or may still leave, the results of these calls."""
 
 
 async def settle(client: Client, settings: Settings, array: ArrayRecord, record: OpenRecord | None) -> None:
@@ -28,12 +28,12 @@ async def settle(client: Client, settings: Settings, array: ArrayRecord, record:
     """
     handle = array.handle
     entry = Entry(handle.dispatch_id, (array.numbers[0],), handle)
-    noted = LedgerRecord(unsent(str(array.job["name"]), handle.submission), array.since, (entry,))
+    earlier = LedgerRecord(unsent(str(array.job["name"]), handle.submission), array.since, (entry,))
     await asyncio.sleep(min(ON_ITS_WAY_SECONDS, max(0.0, array.since + ON_ITS_WAY_SECONDS - time.time())))
-    job_id = await job_of(client.services, settings.batch_queue, noted, last_look=True)
+    job_id = await job_of(client.services, settings.batch_queue, earlier, last_look=True)
     if job_id is None:
         array.gone = True
-        client.late_jobs.submitted_anew(settings, [(noted, entry)])
+        client.late_jobs.submitted_anew(settings, [(earlier, entry)])
         if record:
             record.note_gone(array.array_id)
         return

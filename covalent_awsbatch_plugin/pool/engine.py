@@ -125,14 +125,14 @@ class Engine:
         """Have the jobs of earlier processes watched for calls that they run or ran; return the other calls."""
         assert self._record
         anew: list[Call] = []
-        found: dict[str, tuple[ArrayRecord, list[tuple[int, Call]]]] = {}
+        by_array_id: dict[str, tuple[ArrayRecord, list[tuple[int, Call]]]] = {}
         for call in calls:
             array, index = self._record.places.pop(call.key, (None, 0))
             if array is None:
                 anew.append(call)
             else:
-                found.setdefault(array.array_id, (array, []))[1].append((index, call))
-        for array, places in found.values():
+                by_array_id.setdefault(array.array_id, (array, []))[1].append((index, call))
+        for array, places in by_array_id.values():
             self._begin_earlier(kind.settings, array, places)
         return anew
 

@@ -198,6 +198,16 @@ def read_records() -> list[PoolRecord]:
     return records
 
 
+def user_of(name: str) -> str:
+    """Return which process uses a pool now, in words; "" where none does."""
+    with contextlib.suppress(OSError), open_own(pools_folder() / name / _LOCK) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return file.read(200).decode(errors="replace").strip() or "another process"
+    return ""
+
+
 class OpenRecord:
     """The record of a pool that this process uses: nobody else can append to it until `close`.
 
@@ -225,19 +235,19 @@ class OpenRecord:
             self._begin(f"{name}-{os.urandom(6).hex()}")
 
     def _locked(self) -> int:
-        held = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            holder = os.read(held, 200).decode(errors="replace").strip() or "another process"
-            os.close(held)
+            holder = os.read(lock, 200).decode(errors="replace").strip() or "another process"
+            os.close(lock)
             raise PoolInUse(
                 f"The pool {self.name!r} is in use by {holder}.",
                 advice="Wait until that process has ended or detached the pool, or give this pool another name.",
             ) from None
-        os.ftruncate(held, 0)
-        os.pwrite(held, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-        return held
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        return lock
 
     def _read(self) -> PoolRecord:
         path = self._folder / _RECORD
@@ -298,6 +308,13 @@ class OpenRecord:
         frames += [frame({"frame": "failed", "id": each.array_id, "calls": sorted(each.failed)}) for each in arrays]
         with _usable(path):
             atomic_write(path, _first_frame(self.record) + b"".join(frames), mode=0o600, durable=True)
+
+    def remove(self) -> None:
+        """Delete the record: nothing on this machine tells of the pool any more. Raises StagingError."""
+        with _usable(self._folder / _RECORD):
+            (self._folder / _RECORD).unlink(missing_ok=True)
+            (self._folder / _LOCK).unlink(missing_ok=True)
+            self._folder.rmdir()
 
     def close(self) -> None:
         """Release the pool for other processes."""

@@ -40,10 +40,11 @@ class StoredValue:
         Not for the loop's own thread.
         """
         if not self._path.name or not self._path.exists():
-            self._path = background_loop().run(self._fetched())
+            self._path = background_loop().run(self.fetched())
         return self._path
 
-    async def _fetched(self) -> Path:
+    async def fetched(self) -> Path:
+        """Return the file, fetched and checked anew. Raises Lost or a ServiceError."""
         key = layout.part_key(self._handle.prefix, self._handle.result_id, self._attempt, self._part.sha256)
         path = self._folder / f"value-{self._part.sha256}"
         async with connect(self._settings) as client:

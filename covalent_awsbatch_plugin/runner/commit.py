@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Callable
 from dataclasses import replace
 
 from .bucket import Store
@@ -16,17 +17,25 @@ from .protocol import layout
 from .protocol.envelope import Envelope, Part, TaskResult, seal
 
 
-def commit(job: Job, results: list[TaskResult], store: Store) -> None:
-    """Write the results of the job's tasks to the bucket. Raises StorageError; then nothing is committed."""
+def commit(job: Job, results: list[TaskResult], open_store: Callable[[], Store], into: KeptFile | None = None) -> None:
+    """Write the results of the job's tasks to the bucket. Raises StorageError; then nothing is committed.
+
+    With `into` the envelope goes to that file: the container's first process has it written in a bundle.
+    """
     bundle = Bundle()
     results = [_with_parts(result, bundle.take(job.files[result.node_id].parts)) for result in results]
+    store = open_store() if bundle.large or not into else None
     for sha256, file in bundle.large.items():
+        assert store
         store.put_file(layout.part_key(job.prefix, job.job_id, job.attempt, sha256), file)
     sealed = seal(
         Envelope(job.job_id, job.attempt, platform.python_version(), tuple(results), bytes(bundle.body)),
         bytes.fromhex(job.file.result_key),
     )
-    store.put(layout.result_key(job.prefix, job.job_id, job.attempt), sealed)
+    if into:
+        into.write(sealed)
+    elif store:
+        store.put(layout.result_key(job.prefix, job.job_id, job.attempt), sealed)
 
 
 def _with_parts(result: TaskResult, parts: dict[str, Part]) -> TaskResult:

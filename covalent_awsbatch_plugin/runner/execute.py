@@ -14,23 +14,26 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from . import covalent_context, hooks, sys_path, traceback_text
-from .calls import pickles_in, run_call, run_calls
+from .calls import Call, pickles_in, run_call, run_calls
 from .job import Job, TaskFiles, writable
 from .kept_file import KeptFile, full_disk
 from .on_stop import ENV_STOP_FILE
 from .protocol import archive, envelope
+from .protocol.archive import Writable
 from .protocol.task import CALL, CALLS, FUNCTION, ObjectRef, TaskSpec
 from .script import Script, sources_of
 
 _MOST_CHECKED_BYTES = 8 * 1024 * 1024  # of a value that is unpickled for a check, which needs its memory once more
 _MOST_TEXT = 32 * 1024 * 1024  # bytes of an error's text that are kept
+Change = Callable[[Callable[..., Any]], Callable[..., Any]]
+RunCalls = Callable[[Callable[..., Any], Iterable[Callable[[], Call]], str, Writable, Callable[[], bool]], None]
 
 
 class NoInput(Exception):
@@ -72,16 +75,16 @@ class Report:
 
 def execute(job: Job, task: TaskSpec, runner_dir: Path) -> int:
     """Run the task and write its report; return the exit status of this process."""
-    _settle(job, runner_dir)
+    settle(job, runner_dir)
     files, this_process = job.files[task.node_id], os.getpid()
     os.environ.update(job.task_variables(task))
     os.environ[ENV_STOP_FILE] = str(files.kill_time)
     try:
-        value = _value(job, task, files)
+        value = run_task(job, task, files)
         if os.getpid() != this_process:
             return 0  # the user's code forked, and the copy returned here too: only the first process reports
         if task.kind != CALLS:
-            _save(value, task, files)
+            save(value, task, files)
         report = Report(envelope.RETURNED, 0)
     except BaseException as error:  # every exception of the user's function is an outcome of the task
         if os.getpid() != this_process:
@@ -91,7 +94,7 @@ def execute(job: Job, task: TaskSpec, runner_dir: Path) -> int:
     return report.exit_code
 
 
-def _settle(job: Job, runner_dir: Path) -> None:
+def settle(job: Job, runner_dir: Path) -> None:
     """Prepare this process for the user's code: `sys.path`, streams, HOME; the runner's own modules leave `sys.path`.
 
     The runner's cloudpickle stays imported: it is of the version that wrote the pickles.
@@ -128,8 +131,13 @@ def _raise_oom_score() -> None:
         return  # another system, or not allowed: the kernel chooses
 
 
-def _value(job: Job, task: TaskSpec, files: TaskFiles) -> Any:
-    """Return the function's value, after its hooks; the order is that of Covalent's `wrapper_fn`."""
+def run_task(
+    job: Job, task: TaskSpec, files: TaskFiles, calls: RunCalls = run_calls, change: Change | None = None
+) -> Any:
+    """Return the function's value, after its hooks; the order is that of Covalent's `wrapper_fn`.
+
+    `calls` runs the calls of a task with several, whose value is None; `change` returns the function to run instead.
+    """
     hooked = json.loads(_checked(job, task.hooks)().read() or b"{}") if task.hooks else {}
     script = Script(sources_of(_checked(job, task.sources)().read()) if task.sources else ())
     load_function = _loader(job, task.function, script)
@@ -142,9 +150,9 @@ def _value(job: Job, task: TaskSpec, files: TaskFiles) -> Any:
     contained = job.root == Path("/")
     scratch = hooks.scratch_folder(files.scratch) if hooked else files.scratch
     injected = hooks.before(hooked, scratch, script.load, contained=contained) if hooked else {}
-    function = load_function()
+    function = change(load_function()) if change else load_function()
     if task.kind != FUNCTION:
-        return _calls(job, task, function, script, shared)
+        return _calls(job, task, function, script, shared, calls)
     args = [inputs[node]() for node in task.args]
     kwargs = {name: inputs[node]() for name, node in task.kwargs.items()} | injected
     value = run_call(function, args, kwargs)
@@ -159,7 +167,12 @@ def _shared(job: Job, task: TaskSpec, script: Script) -> dict[str, Callable[[], 
 
 
 def _calls(
-    job: Job, task: TaskSpec, function: Callable[..., Any], script: Script, shared: dict[str, Callable[[], Any]]
+    job: Job,
+    task: TaskSpec,
+    function: Callable[..., Any],
+    script: Script,
+    shared: dict[str, Callable[[], Any]],
+    run: RunCalls,
 ) -> Any:
     """Return the value of a pool's call; write the outcomes of several calls to the task's output."""
     objects: dict[str, Any] = {}
@@ -177,7 +190,7 @@ def _calls(
             return run_call(function, args, kwargs)
         loaders = (partial(script.load, io.BytesIO(data), shared=named) for data in pickles_in(file))
         output = job.files[task.node_id].parts[envelope.OUTPUT]
-        run_calls(function, loaders, task.name, output, lambda: os.getpid() == this_process)
+        run(function, loaders, task.name, output, lambda: os.getpid() == this_process)
     return None
 
 
@@ -225,7 +238,7 @@ def _same_python(task: TaskSpec) -> None:
         )
 
 
-def _save(value: Any, task: TaskSpec, files: TaskFiles) -> None:
+def save(value: Any, task: TaskSpec, files: TaskFiles) -> None:
     """Write the value's archive, or of a pool's call its pickle. Raises Unpicklable, NoRoom."""
     import cloudpickle
 

@@ -11,6 +11,8 @@ The process stays small, has no threads while tasks run and imports none of the 
 from __future__ import annotations
 
 import contextlib
+import functools
+import json
 import os
 import shutil
 import sys
@@ -19,6 +21,7 @@ from pathlib import Path
 
 from . import outcome
 from .bucket import S3, StorageError
+from .bundles import Bundles
 from .child import Child
 from .client_settings import ClientSettings
 from .commit import commit
@@ -29,7 +32,7 @@ from .job import Job, temporary_folder
 from .kept_file import KeptFile
 from .outcome import ProcessEnd
 from .protocol import envelope, layout
-from .protocol.envelope import TaskResult, Usage
+from .protocol.envelope import TaskResult
 from .protocol.layout import ExitCode
 from .protocol.task import TaskSpec
 from .shared_container import Load, SharedContainer, exit_code
@@ -62,18 +65,33 @@ def main() -> int:
         unpacked = download.unpacked()
     if load is None:
         return _run(stop, None, unpacked)
-    container = SharedContainer(stop, load.at_once)
+    bundles = _bundles(folder)
+    container = SharedContainer(
+        stop,
+        load.at_once,
+        bundles,
+        lambda: _bucket(os.environ.get(layout.ENV_BUCKET), layout.STOP_COMMIT_S if stop.sigterm else _patience_s()),
+    )
+    if bundles and int(os.environ.get(layout.ENV_JOB_ATTEMPT) or 1) > 1:
+        codes, reader = KeptFile(folder), Child(stop)
+        if reader.fork():
+            open_store = functools.partial(_bucket, os.environ.get(layout.ENV_BUCKET), _patience_s())
+            return bundles.read_earlier(unpacked, codes, open_store)
+        reader.wait()
+        container.exit_codes |= {int(member): code for member, code in json.loads(codes.read() or b"{}").items()}
     for member in load.members:
+        if member in container.exit_codes:
+            continue
         if not container.has_place():
             break
         if container.fork(member):
             stop.limit(load.time_limit_s)
-            return _run(stop, member, unpacked)
+            return _run(stop, member, unpacked, container.result)
     container.finish()
     killed = {} if stop.sigterm else container.killed()
     for member, status in killed.items():
         if container.fork(member):
-            return _commit_for_killed(stop, member, status, unpacked, container.usage[member])
+            return _commit_for_killed(stop, member, status, unpacked, container)
     container.finish()
     return exit_code(load, container.exit_codes, sigterm=stop.sigterm).code
 
@@ -92,13 +110,21 @@ def _without_tasks(error: str, stop: Stop) -> int:
     return _say(f"the tasks could not be fetched: {error}", layout.NO_INPUT)
 
 
-def _run(stop: Stop, member: int | None, unpacked: Unpacked) -> int:
-    """Run one task group and commit its result; return the exit status."""
+def _bundles(folder: Path) -> Bundles | None:
+    """Return the bundles of this container, None where each task writes its own result or the image is run by hand."""
+    job_id, prefix = os.environ.get(layout.ENV_JOB_ID), os.environ.get(layout.ENV_RESULTS_PREFIX)
+    if not (os.environ.get(layout.ENV_BUNDLES) and job_id and prefix):
+        return None
+    return Bundles(prefix, job_id, int(os.environ.get(layout.ENV_JOB_ATTEMPT) or 1), folder)
+
+
+def _run(stop: Stop, member: int | None, unpacked: Unpacked, into: KeptFile | None = None) -> int:
+    """Run one task group and commit its result, `into` a file for the bundle if so; return the exit status."""
     try:
         job = Job.open(_ROOT, unpacked, os.environ, member)
     except NoJob as error:
         return _say(f"{error}.", layout.NO_INPUT)
-    if member is not None and job.commits and job.attempt > 1:
+    if member is not None and into is None and job.commits and job.attempt > 1:
         reader = Child(stop)
         if reader.fork():
             return read_earlier_result(job, lambda: _bucket(job.bucket, _patience_s()))
@@ -128,17 +154,17 @@ def _run(stop: Stop, member: int | None, unpacked: Unpacked) -> int:
         usage = replace(child.usage, bytes_in=job.bytes_in(task))
         end = ProcessEnd(status, child.stop_signal, outcome.oom_kills() - kills, stop.overdue, usage)
         results[task.node_id] = outcome.judge(task, files, end)
-    code = _finish(job, list(results.values()), stop)
+    code = _finish(job, list(results.values()), stop, into)
     shutil.rmtree(job.work, ignore_errors=True)
     return code
 
 
-def _commit_for_killed(stop: Stop, member: int, status: int, unpacked: Unpacked, usage: Usage) -> int:
+def _commit_for_killed(stop: Stop, member: int, status: int, unpacked: Unpacked, container: SharedContainer) -> int:
     """Commit the result of a killed supervisor, so that the client gets it while other tasks of the container run."""
     job = Job.open(_ROOT, unpacked, os.environ, member)
-    end = ProcessEnd(status, stop_signal=False, out_of_memory=0, usage=usage)
+    end = ProcessEnd(status, stop_signal=False, out_of_memory=0, usage=container.usage[member])
     results = [outcome.judge(task, job.open_files(task.node_id), end) for task in job.file.tasks]
-    code = _finish(job, results, stop)
+    code = _finish(job, results, stop, container.result)
     shutil.rmtree(job.work, ignore_errors=True)
     return code
 
@@ -157,13 +183,14 @@ def _obstacle(job: Job, task: TaskSpec, results: dict[int, TaskResult], stop: St
     return None
 
 
-def _finish(job: Job, results: list[TaskResult], stop: Stop) -> int:
+def _finish(job: Job, results: list[TaskResult], stop: Stop, into: KeptFile | None = None) -> int:
     """Commit the results if AWS Batch runs this job; return the container's exit status."""
     code = _exit_code({result.outcome for result in results}, stop)
     if not job.commits:
         return _say(f"run by hand ({layout.ENV_JOB_ID} is not set): nothing is committed.", code)
     try:
-        commit(job, results, _bucket(job.bucket, layout.STOP_COMMIT_S if stop.sigterm else _patience_s()))
+        give_up_s = layout.STOP_COMMIT_S if stop.sigterm else _patience_s()
+        commit(job, results, lambda: _bucket(job.bucket, give_up_s), into)
     except (StorageError, OSError) as error:
         return _say(str(error), layout.NOT_COMMITTED)
     return code.code

@@ -9,10 +9,13 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from .bucket import Store
+from .bundles import Bundles, write
 from .child import usage
+from .kept_file import KeptFile
 from .protocol import layout
 from .protocol.envelope import Usage
 from .protocol.layout import ExitCode
@@ -50,11 +53,15 @@ class SharedContainer:
     CPU time and memory of a killed supervisor stay unknown: it ended before it could wait for its task's process.
     """
 
-    def __init__(self, stop: Stop, at_once: int) -> None:
-        self._stop, self._at_once = stop, at_once
+    def __init__(
+        self, stop: Stop, at_once: int, bundles: Bundles | None = None, open_store: Callable[[], Store] | None = None
+    ) -> None:
+        self._stop, self._at_once, self._bundles, self._open_store = stop, at_once, bundles, open_store
+        self._writers: dict[int, list[int]] = {}  # members of the bundle that a process writes, by process
         self._live: dict[int, int] = {}  # members by process
         self._stop_passed_on = False
         self.exit_codes: dict[int, int] = {}
+        self.result: KeptFile | None = None  # the file for the result of the member that was forked last
         self.usage: dict[int, Usage] = {}
         self._started: dict[int, tuple[float, float]] = {}  # Unix seconds and monotonic seconds, by member
 
@@ -65,6 +72,7 @@ class SharedContainer:
 
     def fork(self, member: int) -> bool:
         """Fork a supervisor for a member; return True in the supervisor."""
+        self.result = self._bundles.open(member) if self._bundles else None
         started = time.time(), time.monotonic()
         pid = self._stop.fork(supervisor=True)
         if pid == 0:
@@ -74,22 +82,44 @@ class SharedContainer:
         return False
 
     def finish(self) -> None:
-        """Wait for all supervisors."""
+        """Wait for all supervisors, and until their results are written."""
         self._wait(0)
+        while self._write_bundle():
+            continue
+        while self._writers:
+            self._wait(0, len(self._writers) - 1)
 
     def killed(self) -> dict[int, int]:
         """Return the members whose supervisor was killed, with minus the signal: they have no result yet."""
         return {member: status for member, status in self.exit_codes.items() if status < 0}
 
-    def _wait(self, limit: int) -> None:
-        """Wait until at most `limit` supervisors run."""
+    def _write_bundle(self) -> bool:
+        """Have results that wait written by a process of its own, because the S3 client starts threads.
+
+        Return whether there were any.
+        """
+        if not self._bundles or not self._open_store:
+            return False
+        key, content = self._bundles.next()
+        if not content:
+            return False
+        pid = self._stop.fork()
+        if pid == 0:
+            os._exit(write(key, content, self._open_store))
+        self._writers[pid] = [member for member, _ in content]
+        return True
+
+    def _wait(self, limit: int, writers: int = 1_000) -> None:
+        """Wait until at most `limit` supervisors and `writers` of bundles run."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._stop.wakes, selectors.EVENT_READ)
             while True:
                 self._stop.drain_wakeup()
                 self._reap()
                 self._pass_stop_on()
-                if len(self._live) <= limit:
+                if self._bundles and self._bundles.due:
+                    self._write_bundle()
+                if len(self._live) <= limit and len(self._writers) <= writers:
                     return
                 selector.select(_TICK_S)
 
@@ -114,6 +144,11 @@ class SharedContainer:
                 member = self._live.pop(pid)
                 self.exit_codes[member] = os.waitstatus_to_exitcode(status)
                 self.usage[member] = usage(*self._started[member], None)
+                if self._bundles:
+                    self._bundles.take(member, whole=self.exit_codes[member] >= 0)
+            elif pid in self._writers and status:
+                self.exit_codes |= dict.fromkeys(self._writers[pid], layout.NOT_COMMITTED.code)
+            self._writers.pop(pid, None)
 
 
 def exit_code(load: Load, exit_codes: Mapping[int, int], *, sigterm: bool) -> ExitCode:

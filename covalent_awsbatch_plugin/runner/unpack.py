@@ -19,7 +19,7 @@ from typing import IO
 from .bucket import StorageError, Store
 from .kept_file import ImageFile, KeptFile, ReadableAt, reader
 from .protocol import layout
-from .protocol.payload import ROW, BadPayload, ContainerList, Head, PackedObject, Row, row_at
+from .protocol.task import ROW, BadPayload, ContainerList, Head, PackedObject, Row, row_at
 from .script import Place
 
 _AT_ONCE_BYTES = 16 * 1024 * 1024  # of objects in memory; a bigger object is fetched alone

@@ -18,8 +18,8 @@ from ..core.concurrency import together
 from ..errors import Lost
 from ..jobs.description import FAILED, SUCCEEDED, JobState
 from ..jobs.watched import FORGOTTEN_SECONDS, has_begun, results_in
+from ..runner.protocol import bundle, layout
 from ..runner.protocol import envelope as env
-from ..runner.protocol import layout
 from ..settings import Settings
 from .array_package import member_key
 from .client import Client
@@ -56,6 +56,8 @@ class ArrayResults:
     _counted: int = -1
     _untold_s: float = 0
     _waits: dict[int, int] = field(default_factory=dict)  # the attempt of a result without a value, by member
+    _read_keys: set[str] = field(default_factory=set)  # bundles
+    _cut_short: dict[int, env.Envelope] = field(default_factory=dict)
 
     async def follow(self) -> None:
         """Call `on_end` for each open member. Raises Lost or a ServiceError if the array can't be watched."""
@@ -72,6 +74,16 @@ class ArrayResults:
     async def read(self) -> None:
         """Call `on_end` for each open member that has left a value; AWS Batch is not asked."""
         await self._read_new(await results_store(self.client.services, self.settings, self.handle))
+
+    async def look(self) -> None:
+        """Call `on_end` for each open member that has ended by now. Raises Lost or a ServiceError."""
+        store = await results_store(self.client.services, self.settings, self.handle)
+        job_id = self.handle.job_id
+        state = (await self.client.services.backend.describe([job_id])).get(job_id)
+        if state is None:  # AWS Batch has forgotten the job
+            await self._read_new(store)
+        else:
+            await self._look(store, state)
 
     async def _look(self, store: Store, state: JobState) -> bool:
         """Find the members that have ended; return whether some of an ended array are not told yet."""
@@ -111,7 +123,13 @@ class ArrayResults:
     async def _read_new(self, store: Store) -> None:
         below = f"{self.handle.prefix}/{self.handle.job_id}/"
         keys = await store.keys(below)
-        if not self._is_array and not self._shared:  # the id of a lone job is that of its task
+        if self._shared:
+            bundles = [key for key in keys if key.rpartition("/")[2].startswith(bundle.NAME)]
+            await self._at_once(
+                [key for key in bundles if key not in self._read_keys], lambda key: self._read_bundle(store, key)
+            )
+            return
+        if not self._is_array:  # the id of a lone job is that of its task
             keys = [key.replace(below, f"{below}0/", 1) for key in keys]
         newest = results_in(keys, below)
         new = [(m, attempt) for m, attempt in newest.items() if m in self.open and self._waits.get(m) != attempt]
@@ -127,10 +145,32 @@ class ArrayResults:
             envelope = env.unseal(data, member_key(self.key, member), job_id=handle.result_id, attempt=attempt)
         except (env.BadEnvelope, TooLarge) as error:
             raise not_authentic(store, key, error) from error
-        if envelope.returned or (self._shared and not envelope.cut_short):
+        if envelope.returned:
             self._end(member, Ended(handle, None, envelope))
         else:
             self._waits[member] = attempt  # AWS Batch may run another attempt, and says more
+
+    async def _read_bundle(self, store: Store, key: str) -> None:
+        """Read the results in a bundle; one that is not authentic is logged and counts as none."""
+        attempt = key.split("/")[-2]
+        try:
+            for member, sealed in bundle.unpack(await store.get(key, bundle.MOST_BYTES) or bundle.MAGIC):
+                try:
+                    if member in self.open:
+                        self._take_sealed(member, sealed, int(attempt))
+                except env.BadEnvelope as error:
+                    log.warning("%s", not_authentic(store, key, error))
+        except (env.BadEnvelope, TooLarge, ValueError) as error:
+            log.warning("%s", not_authentic(store, key, error))
+        self._read_keys.add(key)
+
+    def _take_sealed(self, member: int, sealed: bytes, attempt: int) -> None:
+        handle = self.member(member)
+        envelope = env.unseal(sealed, member_key(self.key, member), job_id=handle.result_id, attempt=attempt)
+        if envelope.cut_short:
+            self._cut_short[member] = envelope
+        else:
+            self._end(member, Ended(handle, None, envelope))
 
     # ---- members without a value ------------------------------------------------------------------------------------
     async def _suspects(self, state: JobState, ended: int) -> list[int]:
@@ -155,7 +195,10 @@ class ArrayResults:
         async def end(each: tuple[int, JobState]) -> None:
             member, job = each
             key = member_key(self.key, member)
-            envelope = await newest_envelope(self.client.services, store, handles[member], len(job.attempts), key)
+            if self._shared:
+                envelope = self._cut_short.get(member)
+            else:
+                envelope = await newest_envelope(self.client.services, store, handles[member], len(job.attempts), key)
             self._end(member, Ended(handles[member], job, envelope))
 
         await self._at_once(over, end)

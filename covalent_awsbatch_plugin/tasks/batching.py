@@ -163,7 +163,9 @@ class _Queue:
         self.waiting.append(request)
         self.arrived.set()
         if self.flusher is None or self.flusher.done():
-            self.flusher = asyncio.get_running_loop().create_task(self._flush_until_empty(lingers=close))
+            self.flusher = asyncio.get_running_loop().create_task(
+                self._flush_until_empty(lingers=close or request.task.followed)
+            )
 
     async def _flush_until_empty(self, *, lingers: bool) -> None:
         while self.waiting:

@@ -51,6 +51,7 @@ class JobArtifacts:
     prefix: str
     objects: tuple[str, ...]
     payload: str = ""  # key of the object with its tasks, where its image does not contain them
+    keeps_tasks: bool = False  # of a job with a failed task: `replay` needs all but the results
 
     @property
     def has_own_image(self) -> bool:
@@ -121,10 +122,16 @@ class Cleanup:
         """Return the ids of the job's tasks whose results are not read yet; none for a job of another process."""
         return frozenset(self._readers[parent][0]) if parent in self._readers else frozenset()
 
-    def read(self, job_id: str) -> None:
-        """Note that a task's result was read; after the last one, the job's artifacts are swept."""
+    def read(self, job_id: str, *, failed: bool = False) -> None:
+        """Note that a task's result was read; after the last one, the job's artifacts are swept.
+
+        Of a job with a task that `failed` only the results are, where the settings keep the rest.
+        """
         readers, artifacts = self._readers.get(_parent(job_id), (set(), None))
         readers.discard(job_id)
+        if artifacts and failed and artifacts.settings.keep_failed:
+            artifacts = replace(artifacts, keeps_tasks=True)
+            self._readers[_parent(job_id)] = readers, artifacts
         if readers or artifacts is None:  # a job of an earlier process is left to the lifecycle rules
             return
         del self._readers[_parent(job_id)]
@@ -175,7 +182,7 @@ class Cleanup:
 
     async def _sweep_definitions(self, artifacts: list[JobArtifacts]) -> None:
         """Deregister definitions while their images count as being deleted, so that a job that needs one waits."""
-        own = [x for x in artifacts if x.has_own_image and x.settings.delete_definitions]
+        own = [x for x in artifacts if x.has_own_image and x.settings.delete_definitions and not x.keeps_tasks]
         pairs = {(x.image_digest, x.definition) for x in own if x.definition}
 
         async def deregister(digests: list[str]) -> None:
@@ -187,6 +194,7 @@ class Cleanup:
 
     async def _sweep_images(self, artifacts: list[JobArtifacts]) -> None:
         own = [x for x in artifacts if x.image_digest and x.has_own_image and x.settings.delete_images]
+        own = [x for x in own if not x.keeps_tasks]
         pairs = {(x.settings.ecr_repo_name, x.image_digest) for x in own}
         for repository in {name for name, _ in pairs}:
             digests = [digest for name, digest in sorted(pairs) if name == repository]
@@ -198,6 +206,8 @@ class Cleanup:
             if each.prefix:  # a refused submission has no results
                 keys = await self._request(each.store.keys, each.prefix)
                 await self._request(each.store.delete, keys)
+            if each.keeps_tasks:
+                continue
             await self._delete(list(each.sent), functools.partial(self._request, each.store.delete))
 
     async def _delete(self, names: list[str], work: Callable[[list[str]], Awaitable[None]]) -> None:

@@ -175,7 +175,7 @@ class Client:
         with _naming_job(ended.handle):
             results = await collect(self.services, settings, ended, node_ids, folder)
         record_results(self.services.events, ended, results)
-        self.cleanup.read(ended.handle.result_id)
+        self.cleanup.read(ended.handle.result_id, failed=any(result.error for result in results))
         return results
 
     async def cancel(self, job_id: str, member: int | None = None) -> None:

@@ -52,6 +52,7 @@ class Figures(TypedDict, total=False):
     bytes: int
     seconds: float
     image: str
+    payload: str
     log_stream_prefix: str
     log_stream: str
     queue: str

@@ -12,7 +12,7 @@ from ..images.builders.builder import Base, PushedImage
 from ..images.builders.registry_builder import OF_ENVIRONMENT, OF_TASKS
 from ..images.layer import Layer, Pieces, compressed_layer
 from ..runner.protocol import layout
-from ..runner.protocol.payload import ContainerFiles, Payload, payload
+from ..runner.protocol.task import ContainerFiles, Payload, payload
 from ..settings import Settings
 from .array_package import AnyPackage
 from .cleanup import Cleanup

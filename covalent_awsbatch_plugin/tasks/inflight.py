@@ -29,6 +29,7 @@ class Task:
     Without `shares_jobs` its job holds tasks of the same dispatch only, so that all of them can be ended by ending the
     job. `note` is for a door with a record of its own: it gets the handle before the submission, without the job's id,
     and after it, and the ledger has no entry then. With `keeps_results` the bucket keeps the results that were read.
+    `followed` says that others are known to come, so that even the first of its kind waits for them.
     """
 
     nodes: tuple[Node, ...]
@@ -44,6 +45,7 @@ class Task:
     shares_jobs: bool = True
     note: Callable[[JobHandle], None] | None = None
     keeps_results: bool = False
+    followed: bool = False
     _on_cancel: list[Callable[[], object]] = field(default_factory=list)
 
     @classmethod

@@ -258,6 +258,8 @@ async def _complete(services: Services, settings: Settings, ended: Ended, error:
     if len(job.attempts) > 1 and not error.says:
         error.says = said(job)
     error.facts = outcome.facts(error, _job_request(settings, ended).memory)
+    if settings.keep_failed and ended.envelope:
+        error.facts += f"\nRun it again here, in a debugger: covalent-awsbatch replay {ended.handle.result_id} --pdb"
     if stream := job.last.log_stream:
         group = settings.batch_job_log_group_name
         if await services.aws.has_console():

@@ -267,6 +267,7 @@ def _request(
         | jobs.encryption(settings)
         | jobs.patience(settings)
         | jobs.sharing(settings, size)
+        | (jobs.bundles(settings) if isinstance(tasks[0].packed, ArrayPackage) else {})
         | jobs.numbering(tasks[0].earlier_attempts)
         | parts.environment,
         tags=tags | {jobs.TAG_SUBMISSION: submission},

@@ -16,7 +16,7 @@ from typing import ParamSpec
 from ..errors import AWSBatchError, Cancelled
 from ..jobs.definition import log_stream_prefix
 from ..jobs.description import Attempt
-from ..runner.protocol.envelope import Envelope
+from ..runner.protocol.envelope import ERROR, Envelope, TaskResult
 from ..settings import Settings
 from .array_package import ArrayPackage
 from .event_log import EventLog
@@ -77,6 +77,7 @@ def record_submitted(
             job_id=job_id,
             members=members,
             image=parts.image.digest,
+            payload=parts.payload.digest if parts.payload else "",
             log_stream_prefix=log_stream_prefix(settings.batch_job_definition_name, parts.image.uri),
             queue=settings.batch_queue,
             vcpu=settings.vcpu,
@@ -183,4 +184,15 @@ def _record_envelope(
         ended: Figures = {**origin, "outcome": task.outcome, "exit_code": task.exit_code, "signal": task.signal}
         if task.exception_type:
             ended["error"] = task.exception_type[:MAX_TEXT]
+            ended["reason"] = _last_line(envelope, task)
         events.record(Kind.ATTEMPT_ENDED, dispatch_id, nodes, at=at, **{**ended, **figures})
+
+
+def _last_line(envelope: Envelope, task: TaskResult) -> str:
+    """Return the line of a traceback that names the exception, as far as the envelope holds it."""
+    part = task.parts.get(ERROR)
+    if part is None or part.offset is None:
+        return ""
+    lines = envelope.inline(part).decode("utf-8", "replace").splitlines()
+    name = str(task.exception_type)
+    return next((line for line in reversed(lines) if line.startswith(name)), "")[:MAX_TEXT]

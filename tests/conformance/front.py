@@ -9,6 +9,7 @@ Requests go on as they came, the Host header included, so that their signatures 
 from __future__ import annotations
 
 import asyncio
+import io
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -35,7 +36,12 @@ class Upstream:
         headers = {name: value for name, value in request.headers.items() if name not in HOP_BY_HOP}
         url = URL(f"{self.url}{request.target}", encoded=True)
         sending = self._session.request(
-            request.method, url, headers=headers, data=request.body, allow_redirects=False, skip_auto_headers=SKIPPED
+            request.method,
+            url,
+            headers=headers,
+            data=io.BytesIO(request.body),  # aiohttp warns of large bytes
+            allow_redirects=False,
+            skip_auto_headers=SKIPPED,
         )
         async with sending as response:
             return response.status, list(response.headers.items()), await response.read()

@@ -31,4 +31,4 @@ async def ours(record: Record) -> AsyncIterator[World]:
         async with LocalAWS(**options, enforce_iam=True) as aws:
             registry.set_result(Upstream(session, f"http://{aws.registry}"))
             async with site(Front(NAME, record, Upstream(session, aws.endpoint_url).send).app()) as address:
-                yield through(NAME, f"http://{address}", aws.section(), aws.state_dir)
+                yield through(NAME, f"http://{address}", aws)

@@ -41,13 +41,14 @@ def test_the_backend_counts_jobs_as_joblib_does(settings: dict[str, Any]) -> Non
             AWSBatchBackend(pool, memory=4)
 
 
+@soak_only
 def test_an_optimizer_of_scipy_maps_over_the_pool(settings: dict[str, Any]) -> None:
     from scipy.optimize import differential_evolution
 
     with BatchPool(**settings, environment="auto", tasks_per_job=20, parallel_tasks=4) as pool:
         best = differential_evolution(
             lambda x: float((x[0] - 1) ** 2), [(-2, 2)], workers=pool.map, updating="deferred",
-            maxiter=10 if SOAK else 1, popsize=20 if SOAK else 5, polish=False, seed=1,
+            maxiter=10, popsize=20, polish=False, seed=1,
         )  # fmt: skip
     assert abs(best.x[0] - 1) < 1
 

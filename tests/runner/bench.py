@@ -24,8 +24,16 @@ from covalent._workflow.transportable_object import TransportableObject
 from covalent_awsbatch_plugin.jobs.definition import results_prefix
 from covalent_awsbatch_plugin.runner.protocol import envelope, layout
 from covalent_awsbatch_plugin.runner.protocol.envelope import Envelope, Part, TaskResult, unseal
-from covalent_awsbatch_plugin.runner.protocol.payload import ContainerFiles, Payload, payload
-from covalent_awsbatch_plugin.runner.protocol.task import IN_IMAGE, IN_S3, ObjectRef, TaskFile, TaskSpec
+from covalent_awsbatch_plugin.runner.protocol.task import (
+    IN_IMAGE,
+    IN_S3,
+    ContainerFiles,
+    ObjectRef,
+    Payload,
+    TaskFile,
+    TaskSpec,
+    payload,
+)
 
 JOB_ID = "8a7c0f6e-0000-4b1f-9c4d-2f1a5ae7f3b2"
 DISPATCH = "d15pa7c4"

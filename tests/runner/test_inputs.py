@@ -17,8 +17,7 @@ import cloudpickle
 import pytest
 
 from covalent_awsbatch_plugin.runner.protocol import envelope, layout
-from covalent_awsbatch_plugin.runner.protocol.payload import HEAD, MAGIC, ContainerFiles, payload
-from covalent_awsbatch_plugin.runner.protocol.task import IN_S3, ObjectRef
+from covalent_awsbatch_plugin.runner.protocol.task import HEAD, IN_S3, MAGIC, ContainerFiles, ObjectRef, payload
 from tests.runner.bench import Container
 
 MIB = 1024 * 1024

@@ -15,7 +15,7 @@ import cloudpickle
 import pytest
 
 from covalent_awsbatch_plugin.runner.protocol import layout
-from covalent_awsbatch_plugin.runner.protocol.payload import ContainerFiles, Payload, Row, payload, row_at
+from covalent_awsbatch_plugin.runner.protocol.task import ContainerFiles, Payload, Row, payload, row_at
 from tests.runner.bench import JOB_ID, Container, Ran, array_payload
 
 Spoil = Callable[[bytes], bytes]

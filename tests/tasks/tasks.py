@@ -60,6 +60,11 @@ def fail(word: str) -> None:
     raise ValueError(word)
 
 
+def fail_loudly(word: str) -> None:
+    print(word, flush=True)
+    raise ValueError(word)
+
+
 def which_dispatch() -> str:
     """As `ct.get_context` finds it in the container."""
     import covalent as ct
@@ -76,3 +81,8 @@ def say_three_and_kill_the_runner() -> None:
     time.sleep(0.1)
     os.kill(os.getppid(), 9)
     time.sleep(60)
+
+
+def divide(number: int) -> float:
+    print(f"divide({number})")
+    return number / 0

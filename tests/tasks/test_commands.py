@@ -87,7 +87,7 @@ def test_every_command_says_what_it_does_and_what_each_option_means(path: list[s
 
 
 def test_every_setting_is_an_option_with_its_meaning_and_default() -> None:
-    done = command("hello", "--help")
+    done = command("hello", "--help-settings")
     told = " ".join(done.stdout.split())
     for name in SETTING_NAMES:
         assert f"--{name.replace('_', '-')} " in told

@@ -22,8 +22,16 @@ from covalent._workflow.depspip import DepsPip
 from covalent_awsbatch_plugin import errors
 from covalent_awsbatch_plugin.images.layer import Pieces, compressed_layer
 from covalent_awsbatch_plugin.runner.protocol import layout
-from covalent_awsbatch_plugin.runner.protocol.payload import ContainerList, Head, Row, row_at
-from covalent_awsbatch_plugin.runner.protocol.task import IN_IMAGE, IN_S3, ObjectRef, TaskFile
+from covalent_awsbatch_plugin.runner.protocol.task import (
+    IN_IMAGE,
+    IN_S3,
+    ContainerList,
+    Head,
+    ObjectRef,
+    Row,
+    TaskFile,
+    row_at,
+)
 from covalent_awsbatch_plugin.tasks import packing
 from covalent_awsbatch_plugin.tasks.image_and_payload import image_files
 from covalent_awsbatch_plugin.tasks.packing import Package, pack

@@ -18,6 +18,7 @@ import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -56,14 +57,13 @@ class ProcessEngine:
         image = self._images.pulled(container.image)
         scratch = Path(mkdtemp(prefix=proc.SCRATCH, dir=self._folder))
         argv = [*(image.config.get("Entrypoint") or ()), *(container.command or image.config.get("Cmd") or ())]
-        programs = make_python(scratch / "python", image.packages)
-        environment = _environment(container, image, scratch, programs)
+        start = prepared(argv, container, image, scratch)
         reader, writer = os.pipe()
         try:
             process = subprocess.Popen(  # noqa: ASYNC220 - returns as soon as the program runs
-                _in_root(argv, image.root, programs),
-                cwd=_workdir(image),
-                env=environment,
+                start.argv,
+                cwd=start.folder,
+                env=start.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=writer,
                 stderr=writer,
@@ -158,6 +158,22 @@ async def _pump(reader: int, on_output: Callable[[bytes], None]) -> asyncio.Task
             transport.close()
 
     return loop.create_task(forward())
+
+
+@dataclass(frozen=True)
+class Start:
+    """The start of a process of an image: its words, its variables and its working directory."""
+
+    argv: list[str]
+    environment: dict[str, str]
+    folder: Path
+
+
+def prepared(argv: list[str], container: Container, image: Image, scratch: Path) -> Start:
+    """Return how a command in the image is started on this machine; `scratch` is an empty folder of its own."""
+    programs = make_python(scratch / "python", image.packages)
+    environment = _environment(container, image, scratch, programs)
+    return Start(_in_root(argv, image.root, programs), environment, _workdir(image))
 
 
 def _environment(container: Container, image: Image, scratch: Path, programs: Path) -> dict[str, str]:

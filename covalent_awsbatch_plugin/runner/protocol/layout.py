@@ -41,6 +41,7 @@ OUTAGE_PATIENCE_S = 900.0
 ENV_TASKS_PER_JOB = "COVALENT_AWSBATCH_TASKS_PER_JOB"
 ENV_PARALLEL_TASKS = "COVALENT_AWSBATCH_PARALLEL_TASKS"  # how many of these run at once
 ENV_TASKS = "COVALENT_AWSBATCH_TASKS"  # in the whole array; its last container may have fewer than the others
+ENV_BUNDLES = "COVALENT_AWSBATCH_BUNDLES"  # set: the container writes its tasks' results as bundles
 ENV_TIME_LIMIT = "COVALENT_AWSBATCH_TIME_LIMIT"  # seconds each of them may run
 # Where the tasks are no layer of the image.
 ENV_PAYLOAD = "COVALENT_AWSBATCH_PAYLOAD"  # the sha256 that names and proves the object with the tasks
