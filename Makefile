@@ -87,7 +87,7 @@ coverage: venv ## the tests, and which lines they did not reach
 
 soak: venv ## many tasks while everything goes wrong that can; make soak ARGS='--seed 7 --tasks 500 --engine docker'
 	@$(RUN)/python -m tests.faults.soak --runs 3 $(ARGS)
-	@SOAK=1 $(RUN)/python -m pytest -q tests/faults/test_outages.py tests/faults/test_late_jobs.py tests/tasks/test_batching.py tests/pool/test_integrations.py tests/pool/test_cpython_suite.py
+	@SOAK=1 $(RUN)/python -m pytest -q tests/faults/test_outages.py tests/faults/test_late_jobs.py tests/tasks/test_batching.py tests/pool/test_integrations.py tests/pool/test_cpython_suite.py tests/pool/test_sweep_notebook.py
 
 scale: venv ## 10,000 and 100,000 calls of a pool, with the client's memory and requests
 	@$(RUN)/python -m benchmarks.pool_scale $(ARGS)
