@@ -29,6 +29,13 @@ TEST = [
     "hypothesis>=6.100,<7",
     "build>=1.2",  # tests/test_packaging.py makes a wheel and an sdist
     "setuptools>=77",
+    # other people's programs on a pool (tests/pool): joblib's backend, a grid search, an optimizer, a notebook
+    "joblib>=1.4",
+    "scikit-learn>=1.5",
+    "scipy>=1.13",
+    "matplotlib>=3.9",
+    "nbclient>=0.10",
+    "ipykernel>=6.29",
 ]
 DEV = [
     "mypy>=1.15",

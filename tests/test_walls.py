@@ -73,6 +73,8 @@ OUTSIDE = {
     "flask": {"local"},
     "werkzeug": {"local"},
     "cloudpickle": {"runner", "dependencies", "tasks", "pool"},
+    "joblib": {"pool/joblib_backend.py"},  # its user has it
+    "IPython": {"pool/progress.py"},  # a notebook's display
     "obstore": {"runner", "lithops_compat/client_storage.py"},
     "yaml": {"lithops_compat/lithops_config.py"},  # the format of Lithops' configuration
     "aiolimiter": {"core/concurrency.py"},

@@ -6,6 +6,11 @@
 | file | what it holds |
 |---|---|
 | `batch_pool.py` | the methods that users call, each a thin layer over the rest |
+| `call_executor.py` | `submit` and `map`, of a pool and of a pool with other settings |
+| `fuse.py` | the limits of equal failures and of vCPU-hours |
+| `progress.py` | the live line, and the tables of a notebook |
+| `job_reports.py` | the log of a call's job, and why it ended |
+| `joblib_backend.py` | the backend "awsbatch" of joblib |
 | `staged_calls.py` | `CallPickler`: the function pickled once, the arguments of each call, big shared arguments once |
 | `call.py` | `Call`, the small record of one call, and `CallEnd`, which unpickles a value when it is asked for |
 | `started_map.py` | `StartedMap`: the calls of a `map`, started ahead of the reader and read as they end |

@@ -106,9 +106,16 @@ class ArrayUnderWay:
         one = self.members <= self.settings.tasks_per_job
         return self.handle.job_id if one else f"{self.handle.job_id}:{self.container_of(call)}"
 
+    @property
+    def job_state(self) -> JobState | None:
+        """The state of the job as of the last look at it; None before the first."""
+        if self._client is None or self.handle is None:
+            return None
+        return self._client.services.watcher.state_of(self.handle.job_id)
+
     def has_begun(self, call: Call) -> bool:
         """Return whether the container of a call was surely seen to start: for an array, when all of them have."""
-        watched = self._client and self.handle and self._client.services.watcher.state_of(self.handle.job_id)
+        watched = self.job_state
         if not watched or not has_begun(watched):
             return False
         waiting = {"SUBMITTED", "PENDING", "RUNNABLE"} if watched.children else set()
@@ -360,7 +367,7 @@ class ArrayUnderWay:
                 self.on_end(call, CallEnd(failed=error))
 
     # ---- cancel -----------------------------------------------------------------------------------------------------
-    async def end(self, calls: Sequence[Call]) -> None:
+    async def end(self, calls: Sequence[Call], reason: str = CANCEL_REASON) -> None:
         """End the jobs of these calls, whether they run or not; jobs that other open calls need go on."""
         ending = set(calls)
         others = [call for call in self.open_calls if call not in ending]
@@ -375,7 +382,7 @@ class ArrayUnderWay:
             if call.end is None:
                 job = f" (Batch job {self.job_id_of(call)})" if self.handle else ""
                 words = f"`{call.function.name}`{job} was cancelled by the user of this BatchPool."
-                self.on_end(call, CallEnd(failed=Cancelled(words)))
+                self.on_end(call, CallEnd(failed=Cancelled(words if reason == CANCEL_REASON else f"{reason}.")))
         if self.handle is None or self._client is None:
             return
         others_need = {self.container_of(call) for call in others}
@@ -388,7 +395,7 @@ class ArrayUnderWay:
             open_members = {self.member_of(call) for call in self.open_calls}
             self._results.open &= open_members
         terminate = self._client.services.backend.terminate
-        await asyncio.gather(*(terminate(job_id, CANCEL_REASON) for job_id in job_ids))
+        await asyncio.gather(*(terminate(job_id, reason) for job_id in job_ids))
 
     async def end_unbegun(self, calls: Sequence[Call]) -> list[Call]:
         """End those of the calls whose containers have surely not started, and return them.
@@ -422,7 +429,7 @@ class ArrayUnderWay:
         """Return whether a call's container has started; AWS Batch is asked if some of the array have."""
         if self.has_begun(call):
             return True
-        state = self._client and self.handle and self._client.services.watcher.state_of(self.handle.job_id)
+        state = self.job_state
         if not state or not has_begun(state):
             return False
         return not await self._unbegun([str(self.job_id_of(call))])

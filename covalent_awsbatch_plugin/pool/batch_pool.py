@@ -12,46 +12,49 @@ import os
 import shutil
 import tempfile
 import threading
-import time
 import uuid
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent import futures
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from ..aws.session import close_shared
 from ..core.covalent_config import config_file, section
 from ..dependencies.relative_paths import anchored_existing
-from ..errors import NotPicklable, StagingError
-from ..settings import SETTING_NAMES, Given, resolve
-from .argument_checks import check_count, check_function, check_name, check_seconds
+from ..errors import Cancelled, NotPicklable, StagingError
+from ..settings import SETTING_NAMES, Given, Settings, resolve
+from .argument_checks import check_count, check_function, check_name
 from .background_loop import background_loop
 from .call import NO_FUNCTION, Call, CallEnd, Listener
+from .call_executor import CallExecutor, PoolWithSettings
 from .call_future import CallFuture
 from .call_identity import CallKeys
 from .engine import Counts, Engine, Kind
+from .fuse import Fuse
+from .progress import CallCounts, Progress, counts_of, pool_table, running_containers
 from .record import OpenRecord, import_record
 from .staged_calls import CallPickler
-from .started_map import StartedMap, values
 
 log = logging.getLogger(__name__)
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
-BUFFER = 20_000  # tasks of a map that are submitted and not yet read: two full arrays
 _open_pools: weakref.WeakSet[BatchPool] = weakref.WeakSet()
 _opening = threading.Lock()
 
 
-class BatchPool(futures.Executor):
+class BatchPool(CallExecutor):
     """An executor of `concurrent.futures` whose calls run as AWS Batch jobs; no Covalent and no server are needed.
 
     A pool with a `name` is found again: the same script, run by another process of this user, reads the results that
     are there, watches the jobs that run and submits only new calls. Its results stay in the bucket. At most
     `max_workers` calls run at once.
+
+    `progress=True` shows how many calls are in which state. With `canary=True` the first call of a `map` goes ahead of
+    the others, and if it fails they are not submitted. When `halt_after` calls (a number, or a share such as "5%") have
+    failed by the same cause, or containers have run for `max_vcpu_hours` (measured between two looks at the jobs), all
+    others end as Cancelled, and `retry_failed` runs them.
 
     Every setting is a keyword argument; a missing one is taken from `[executors.awsbatch]` of Covalent's config file,
     and then from its default. Use the pool as a context manager: leaving it waits for all calls, and leaving it by an
@@ -62,14 +65,29 @@ class BatchPool(futures.Executor):
     _.
     """
 
-    def __init__(self, name: str | None = None, *, max_workers: int | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        max_workers: int | None = None,
+        progress: bool = False,
+        canary: bool = False,
+        halt_after: int | str | None = None,
+        max_vcpu_hours: float | None = None,
+        **settings: Any,
+    ) -> None:
         if name is not None:
             check_name(name)
         check_count("max_workers", max_workers, may_be_none=True)
         values = {key: value for key, value in section().items() if key in SETTING_NAMES}
-        own = Given(anchored_existing(settings, Path.cwd()), "by BatchPool(...)")
-        self.settings = resolve(own, Given(values, f"in [executors.awsbatch] of {config_file()}"))
-        self.name, self._most = name or "", max_workers
+        self._fuse = Fuse(halt_after, max_vcpu_hours)
+        self._of_file = Given(values, f"in [executors.awsbatch] of {config_file()}")
+        self._given = anchored_existing(settings, Path.cwd())
+        self.settings = resolve(Given(self._given, "by BatchPool(...)"), self._of_file)
+        self.name, self.max_workers, self.canary = name or "", max_workers, canary
+        self._failed: list[Call] = []
+        self._other_settings: dict[int, Settings] = {}  # by the number of the call
+        self._progress = Progress(self.name or "pool", self._counts) if progress else None
         self._folder = Path(tempfile.mkdtemp(prefix="covalent-awsbatch-"))
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._loop = background_loop()
@@ -96,13 +114,16 @@ class BatchPool(futures.Executor):
                     weakref.finalize(self, self._record.close)
                     dispatch_id = self._record.record.dispatch_id
                     self._numbers = itertools.count(self._record.record.next_number)
-                self._engine = Engine(dispatch_id, self._folder, self._loop, self._most, self._record)
+                self._engine = Engine(dispatch_id, self._folder, self._loop, self.max_workers, self._record)
+                self._engine.on_end.append(self._note_end)
+                if self._fuse.limits_hours:
+                    self._loop.start(self._count_hours(self._engine))
             return self._engine
 
     @property
-    def _max_workers(self) -> int:
-        """The most calls that run at once, for dask, which reads this attribute of an executor."""
-        return self._most or self.settings.max_array_size
+    def pool(self) -> BatchPool:
+        """The pool itself."""
+        return self
 
     def __repr__(self) -> str:
         counts = self._engine.counts if self._engine else Counts(0, 0, 0, 0)
@@ -110,62 +131,6 @@ class BatchPool(futures.Executor):
         return f"<BatchPool {self.name or '(no name)'}: {state}, queue {self.settings.batch_queue or '(not set)'}>"
 
     # ---- the executor's own methods ---------------------------------------------------------------------------------
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> CallFuture[T]:
-        """Start a call and return its future. Raises RuntimeError after `shutdown`."""
-        self._check_open()
-        future: CallFuture[T] = CallFuture(self.engine, self._loop)
-        future.call = call = self.new_call(self.pickler(fn), args, kwargs, future)
-        if call.end is None:
-            self.start([call], lingers=True)
-        return future
-
-    def map(
-        self,
-        fn: Callable[..., T],
-        *iterables: Iterable[Any],
-        timeout: float | None = None,
-        chunksize: int = 1,
-        buffersize: int | None = None,
-        ordered: bool = True,
-        return_exceptions: bool = False,
-    ) -> Iterator[T]:
-        """Return the values of `fn` over the zipped iterables; the calls start now and share array jobs.
-
-        `chunksize` calls run in one task, one after another. `buffersize` is the number of tasks that are started and
-        whose values are not yet read; the iterables are read no further. With `ordered=False` values come as they are
-        ready. With `return_exceptions` a failed call gives its exception as a value; else its exception is raised, and
-        the calls that are not read yet are ended. `timeout` is in seconds from now. Raises TimeoutError then.
-        """
-        return self.starmap(
-            fn,
-            zip(*iterables, strict=False),
-            timeout=timeout,
-            chunksize=chunksize,
-            buffersize=buffersize,
-            ordered=ordered,
-            return_exceptions=return_exceptions,
-        )
-
-    def starmap(
-        self,
-        fn: Callable[..., T],
-        arguments: Iterable[Sequence[Any]],
-        *,
-        timeout: float | None = None,
-        chunksize: int = 1,
-        buffersize: int | None = None,
-        ordered: bool = True,
-        return_exceptions: bool = False,
-    ) -> Iterator[T]:
-        """Return the values of `fn(*each)` for each tuple of arguments, as `map` does."""
-        check_count("chunksize", chunksize)
-        check_count("buffersize", buffersize, may_be_none=True)
-        check_seconds("timeout", timeout)
-        deadline = None if timeout is None else time.monotonic() + timeout
-        self._check_open()
-        started = StartedMap(self, fn, iter(arguments), chunksize, buffersize or BUFFER, ordered=ordered)
-        return values(started, deadline, return_exceptions=return_exceptions)
-
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accept no more calls. `cancel_futures` cancels those that have not begun; `wait` waits for all others."""
         self._closed = True
@@ -215,6 +180,8 @@ class BatchPool(futures.Executor):
         return cls(import_record(Path(path), name), max_workers=max_workers, **settings)
 
     def _close(self) -> None:
+        if self._progress:
+            self._progress.finish()
         self._release()
         with _opening:
             _open_pools.discard(self)
@@ -227,6 +194,63 @@ class BatchPool(futures.Executor):
             self._record.close()
 
     # ---- beyond it --------------------------------------------------------------------------------------------------
+    def with_settings(self, **settings: Any) -> PoolWithSettings:
+        """Return an executor whose calls run in this pool with other settings. Raises SettingError for a wrong one."""
+        own = self._given | anchored_existing(settings, Path.cwd())
+        return PoolWithSettings(self, resolve(Given(own, "by with_settings(...)"), self._of_file))
+
+    def retry_failed(self) -> list[CallFuture[Any]]:
+        """Start the calls again that failed, and those that a limit of the pool ended; return their futures.
+
+        Calls that were cancelled by the user, or could not be pickled, are not among them.
+        """
+        self.check_open()
+        failed, self._failed = self._failed, []
+        self._fuse.reset()
+        self.engine.halted = ""
+        by_kind: dict[str, tuple[Settings, list[Call]]] = {}
+        started = []
+        for call in failed:
+            future: CallFuture[Any] = self.new_future()
+            future.call = Call(call.function, call.data, call.shared, next(self._numbers), future, call.key)
+            settings = self._other_settings.pop(call.number, self.settings)
+            by_kind.setdefault(settings.model_dump_json(), (settings, []))[1].append(future.call)
+            started.append(future)
+        for settings, calls in by_kind.values():
+            self.start_calls(settings, calls)
+        return started
+
+    def _repr_html_(self) -> str:
+        """Return the numbers of calls by state as a table for a notebook."""
+        return pool_table(self.name or "BatchPool", self._counts())
+
+    def _counts(self) -> CallCounts:
+        return counts_of(self._engine) if self._engine else CallCounts()
+
+    def _note_end(self, call: Call) -> None:
+        assert call.end and self._engine
+        engine, end = self._engine, call.end
+        if end.failed is None or call.function is NO_FUNCTION:
+            self._other_settings.pop(call.number, None)
+            return
+        if engine.halted or not isinstance(end.failed, Cancelled):
+            self._failed.append(call)
+        if not engine.halted and (why := self._fuse.failed(end, sum(engine.counts))):
+            self._halt(engine, why)
+
+    def _halt(self, engine: Engine, why: str) -> None:
+        engine.halted = f"{why}: the other calls were ended, and retry_failed() runs them"
+        log.warning("%s: %s.", self.name or "BatchPool", engine.halted)
+        self._loop.start(engine.end(reason=engine.halted))
+
+    async def _count_hours(self, engine: Engine) -> None:
+        every = min(self.settings.poll_freq, 5)
+        while not self._closed or engine.arrays:
+            await asyncio.sleep(every)
+            vcpus = sum(running_containers(array) * array.settings.vcpu for array in list(engine.arrays))
+            if (why := self._fuse.ran(vcpus, every)) and not engine.halted:
+                self._halt(engine, why)
+
     def cancel(self, *calls: CallFuture[Any]) -> None:
         """End the jobs of these calls, or of all calls of the pool, whether they run or not."""
         self._loop.run(self.engine.end([future.call for future in calls] if calls else None))
@@ -255,12 +279,17 @@ class BatchPool(futures.Executor):
         await asyncio.to_thread(self.__exit__, kind, error, traceback)
 
     # ---- calls, for this package ------------------------------------------------------------------------------------
-    def pickler(self, function: Callable[..., Any]) -> CallPickler:
+    def new_future(self) -> CallFuture[Any]:
+        """Return a future whose call is not known yet. Raises RuntimeError after `shutdown`."""
+        self.check_open()
+        return CallFuture(self.engine, self._loop)
+
+    def new_pickler(self, settings: Settings, function: Callable[..., Any]) -> CallPickler:
         """Return the pickler of a function's calls, which pickles it once. Raises TypeError for no function."""
         check_function(function)
-        return CallPickler(function, self._folder, round(self.settings.max_baked_mib * 1024 * 1024))
+        return CallPickler(function, self._folder, round(settings.max_baked_mib * 1024 * 1024))
 
-    def new_call(
+    def record_call(
         self, pickler: CallPickler, args: Sequence[Any], kwargs: Mapping[str, Any], listener: Listener
     ) -> Call:
         """Return the record of a call. What can't be pickled is an error of this call alone, which has ended then."""
@@ -278,19 +307,22 @@ class BatchPool(futures.Executor):
             key = self._keys.of_call(pickler.identity, args, kwargs)
         return Call(function, staged.data, staged.shared, next(self._numbers), listener, key)
 
-    def start(self, calls: Sequence[Call], chunksize: int = 1, *, lingers: bool = False) -> None:
+    def start_calls(
+        self, settings: Settings, calls: Sequence[Call], chunksize: int = 1, *, lingers: bool = False
+    ) -> None:
         """Start calls; those that linger wait a moment for others. Raises RuntimeError after `shutdown`."""
-        self._check_open()
-        self.engine.start(Kind(self.settings, chunksize), calls, lingers=lingers)
-
-    def array_calls(self, chunksize: int) -> int:
-        """Return how many calls one array can run."""
-        return self.settings.max_array_size * self.settings.tasks_per_job * chunksize
+        self.check_open()
+        if settings is not self.settings:
+            self._other_settings.update((call.number, settings) for call in calls)
+        self.engine.start(Kind(settings, chunksize), calls, lingers=lingers)
+        if self._progress:
+            self._progress.start()
 
     def end_calls(self, calls: Sequence[Call]) -> None:
         """End calls, whether they run or not."""
         self._loop.run(self.engine.end(calls))
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raise RuntimeError after `shutdown`."""
         if self._closed:
             raise RuntimeError("cannot schedule new futures after shutdown")

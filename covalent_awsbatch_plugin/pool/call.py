@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from ..errors import Lost
 from ..runner.protocol.task import IN_IMAGE, ObjectRef
+from ..settings import Settings
 from ..tasks.array_package import PickledFunction
 from ..tasks.staging import RemoteTraceback
 from .staged_calls import SharedObject
@@ -97,6 +98,8 @@ NOT_ASKED_FOR = CallEnd()
 
 class Array(Protocol):
     """The array of a call, as far as the call knows it."""
+
+    settings: Settings
 
     def job_id_of(self, call: Call) -> str | None:
         """Return the id of a call's job, None before the submission."""

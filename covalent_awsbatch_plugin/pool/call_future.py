@@ -12,6 +12,8 @@ from typing import Any, TypeVar, cast
 from .background_loop import BackgroundLoop
 from .call import Call, CallEnd
 from .engine import Engine
+from .job_reports import log_of, why_of
+from .progress import table
 
 T = TypeVar("T")
 
@@ -84,6 +86,27 @@ class CallFuture(Future[T]):
         if end.failed is not None:
             raise end.error()
         return self._engine.file_of(end)
+
+    def logs(self) -> str:
+        """Return the lines that the call's job has written so far; "" before it is submitted. Raises a ServiceError.
+
+        Calls that share a container share its log.
+        """
+        array, job_id = self.call.array, self.job_id
+        return self._loop.run(log_of(array.settings, job_id)) if array and job_id else ""
+
+    def why(self) -> str:
+        """Return why the call's job ended or does not start, as text. Raises NotFound and other ServiceErrors."""
+        array, job_id = self.call.array, self.job_id
+        if array and job_id:
+            return self._loop.run(why_of(array.settings, job_id))
+        if self.call.end and self.call.end.failed is not None:
+            return str(self.call.end.failed)
+        return "The call is in no job yet."
+
+    def _repr_html_(self) -> str:
+        """Return the state and the job as a table for a notebook."""
+        return table([("state", self.state), ("job", self.job_id or "none yet")])
 
     def _end(self, timeout: float | None) -> CallEnd:
         return cast(CallEnd, super().result(timeout))

@@ -77,6 +77,7 @@ class Engine:
         self.arrays: set[ArrayUnderWay] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._under_way = 0
+        self.halted = ""  # why calls that start now end at once, as a sentence without its dot
         self._ends = collections.Counter[bool]()  # by whether a call returned a value
         self.on_end: list[Callable[[Call], None]] = []  # called in the loop's thread for each call that has ended
 
@@ -104,6 +105,10 @@ class Engine:
                 self._ended(call, CallEnd(failed=error))
 
     def _start(self, kind: Kind, calls: Sequence[Call], *, lingers: bool) -> None:
+        if self.halted:
+            for call in calls:
+                self._ended(call, CallEnd(failed=Cancelled(f"{self.halted}.")))
+            return
         waiting = self._waiting.setdefault(kind.key, _Waiting(kind))
         waiting.calls.extend(self._attach(kind, calls) if self._record else calls)
         if not waiting.calls:
@@ -245,16 +250,16 @@ class Engine:
                 waiting.calls = deque(call for call in waiting.calls if call not in calls)
         return calls_here
 
-    async def end(self, calls: Iterable[Call] | None = None) -> None:
+    async def end(self, calls: Iterable[Call] | None = None, reason: str = CANCEL_REASON) -> None:
         """End these calls, or all, whether they run or not: their jobs, where no other open call needs them."""
         ending = set(self.open_calls if calls is None else calls)
         for call in self._take_waiting(ending):
-            self._ended(call, _never_ran())
+            self._ended(call, _never_ran(reason))
         by_array: dict[ArrayUnderWay, list[Call]] = {}
         for call in ending:
             if isinstance(call.array, ArrayUnderWay) and call.end is None:
                 by_array.setdefault(call.array, []).append(call)
-        await asyncio.gather(*(array.end(mine) for array, mine in by_array.items()))
+        await asyncio.gather(*(array.end(mine, reason) for array, mine in by_array.items()))
 
     async def has_begun(self, call: Call) -> bool:
         """Return whether the call's container has started, as AWS Batch tells now where the last look does not."""
@@ -295,5 +300,5 @@ class Engine:
             await asyncio.wait(set(self._tasks))
 
 
-def _never_ran() -> CallEnd:
-    return CallEnd(failed=Cancelled(f"{CANCEL_REASON}."), never_ran=True)
+def _never_ran(reason: str = CANCEL_REASON) -> CallEnd:
+    return CallEnd(failed=Cancelled(f"{reason}."), never_ran=True)

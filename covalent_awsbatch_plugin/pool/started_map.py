@@ -17,6 +17,9 @@ from ..errors import AWSBatchError
 from .call import Call, CallEnd, Listener
 from .staged_calls import CallPickler
 
+CANARY_SECONDS = 60  # of running, after which the first call of a map has begun well
+_CANARY_LOOK_SECONDS = 0.05
+
 
 class CallStarter(Protocol):
     """A pool as a map sees it: the methods of `BatchPool` of these names."""
@@ -42,17 +45,23 @@ class StartedMap:
         buffersize: int,
         *,
         ordered: bool,
+        canary: bool = False,
     ) -> None:
         self._pool, self._arguments, self._chunksize = pool, arguments, chunksize
         self._pickler = pool.pickler(function)
-        self._buffered = buffersize * chunksize
         self._waiting: deque[Call] = deque()  # not read yet, in the order of the inputs
         self._unread = self._count = 0
         self._awaited: Call | None = None
         self._came = threading.Event()
         self._ended: queue.SimpleQueue[Call] | None = None if ordered else queue.SimpleQueue()
-        self._read_all = False
+        self.canary_failed = False
+        self._buffered = 1 if canary else buffersize * chunksize
         self.more()
+        if canary and self._unread:
+            self.canary_failed = not has_begun_well(self._waiting[0])
+        if not self.canary_failed:
+            self._buffered = buffersize * chunksize
+            self.more()
 
     def more(self) -> None:
         """Start calls until the buffer is full. Raises what the iterables raise."""
@@ -88,7 +97,7 @@ class StartedMap:
             return None
         call = self._next_ended(seconds) if self._ended is not None else self._next_in_order(seconds)
         self._unread -= 1
-        if self._unread <= self._buffered // 2:
+        if self._unread <= self._buffered // 2 and not self.canary_failed:
             self.more()
         assert call.end
         return call.end
@@ -114,13 +123,25 @@ class StartedMap:
             self._pool.end_calls(open_calls)
 
 
+def has_begun_well(canary: Call) -> bool:
+    """Wait until a call has a value or has run for CANARY_SECONDS; return False if it has failed."""
+    running_since: float | None = None
+    while canary.end is None:
+        time.sleep(_CANARY_LOOK_SECONDS)
+        if canary.state == "RUNNING":
+            running_since = running_since or time.monotonic()
+            if time.monotonic() - running_since > CANARY_SECONDS:
+                return True
+    return canary.end.failed is None
+
+
 def values(started: StartedMap, deadline: float | None, *, return_exceptions: bool) -> Iterator[Any]:
     """Yield the values of a map's calls; `deadline` is in monotonic seconds. Raises TimeoutError or a call's error."""
     try:
         while end := started.take(None if deadline is None else max(0.0, deadline - time.monotonic())):
             if end.failed is None:
                 yield end.value()
-            elif return_exceptions:
+            elif return_exceptions and not started.canary_failed:
                 yield end.error()
             else:
                 raise end.error()

@@ -84,6 +84,11 @@ def test_inputs_are_read_no_further_than_the_buffer(pool: BatchPool) -> None:
     values.close()
 
 
+def test_calls_of_a_map_run_without_a_reader(pool: BatchPool, tmp_path: Path) -> None:
+    pool.map(lambda path: Path(path).touch(), [str(tmp_path / "a"), str(tmp_path / "b")])
+    until(lambda: {path.name for path in tmp_path.iterdir()} >= {"a", "b"})
+
+
 # ---- errors ---------------------------------------------------------------------------------------------------------
 def test_the_functions_own_exception_is_raised_with_the_remote_traceback(pool: BatchPool) -> None:
     future = pool.submit(fail, "my own error")
