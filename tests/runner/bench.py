@@ -24,6 +24,7 @@ from covalent._workflow.transportable_object import TransportableObject
 from covalent_awsbatch_plugin.jobs.definition import results_prefix
 from covalent_awsbatch_plugin.runner.protocol import envelope, layout
 from covalent_awsbatch_plugin.runner.protocol.envelope import Envelope, Part, TaskResult, unseal
+from covalent_awsbatch_plugin.runner.protocol.log_header import MARK
 from covalent_awsbatch_plugin.runner.protocol.task import (
     IN_IMAGE,
     IN_S3,
@@ -70,6 +71,11 @@ class OutputOf:
     node_id: int
 
 
+def without_header(text: str) -> str:
+    """Return a container's output without the lines that open a task's part of the log."""
+    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith(MARK))
+
+
 @dataclass
 class Ran:
     """What one run of the container left."""
@@ -81,6 +87,11 @@ class Ran:
     key: bytes
     attempt: str
     job_id: str = JOB_ID
+
+    @property
+    def tasks_stderr(self) -> str:
+        """The container's stderr without the line that opens a task's part of the log."""
+        return without_header(self.stderr.decode())
 
     @cached_property
     def envelope(self) -> Envelope:

@@ -207,7 +207,7 @@ def test_output_of_children_and_c_code_is_caught_by_stream(container: Container)
     container.add(speak)
     ran = container.run()
     assert ran.text(envelope.STDOUT) == ran.stdout.decode() == "python\ndescriptor\nshell\n"
-    assert ran.text(envelope.STDERR) == ran.stderr.decode() == "problem\n"
+    assert ran.text(envelope.STDERR) == ran.tasks_stderr == "problem\n"
 
 
 def test_fifty_megabytes_of_output_arrive_whole(container: Container) -> None:

@@ -21,7 +21,7 @@ import pytest
 from covalent_awsbatch_plugin.runner import kept_file
 from covalent_awsbatch_plugin.runner.kept_file import KeptFile
 from covalent_awsbatch_plugin.runner.protocol import envelope, layout
-from tests.runner.bench import Container
+from tests.runner.bench import Container, without_header
 from tests.runner.test_shared_container import Shared
 
 MIB = 1024 * 1024
@@ -231,7 +231,7 @@ def test_streams_that_are_regular_files_or_closed_take_no_value(
     assert (ran.exit_code, ran.value()) == (0, 42)
     assert (ran.text(envelope.STDOUT), ran.text(envelope.STDERR)) == ("printed\n", "printed\n")
     expected = "" if closed else "printed\n"
-    assert [(tmp_path / name).read_text() for name in ("out", "err")] == [expected, expected]
+    assert [without_header((tmp_path / name).read_text()) for name in ("out", "err")] == [expected, expected]
 
 
 def test_the_parts_of_a_file_are_read_as_one(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_a_hundred_megabytes_in_and_out_need_little_more_memory(container: Conta
     measure(container)
     ran = container.run(timeout=120)
     assert ran.value() == (data[::-1],)
-    fetch, task, supervisor = map(int, ran.stderr.split())
+    fetch, task, supervisor = map(int, ran.tasks_stderr.split())
     assert fetch < 150, "MiB"
     assert task < 100 + 100 + 50, "MiB: the argument, the result, and Python"
     assert supervisor < 150, "MiB"
