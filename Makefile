@@ -91,9 +91,7 @@ soak: venv ## many tasks while everything goes wrong that can; make soak ARGS='-
 	@$(RUN)/python -m tests.faults.matrix
 	@$(RUN)/python -m tests.faults.fuzz --examples 20000
 	@$(RUN)/pip install --quiet atheris && $(RUN)/python -m tests.faults.fuzz --atheris 600
-	@SOAK=1 $(RUN)/python -m pytest -q tests/faults/test_outages.py tests/faults/test_late_jobs.py tests/tasks/test_batching.py
-	@SOAK=1 $(RUN)/python -m pytest -q tests/faults/test_outages.py tests/faults/test_late_jobs.py tests/tasks/test_batching.py tests/pool/test_resumed.py
-	@SOAK=1 $(RUN)/python -m pytest -q tests/faults/test_outages.py tests/faults/test_late_jobs.py tests/tasks/test_batching.py tests/pool/test_integrations.py tests/pool/test_cpython_suite.py tests/pool/test_sweep_notebook.py
+	@SOAK=1 $(RUN)/python -m pytest -q tests/check tests/faults/test_outages.py tests/faults/test_late_jobs.py tests/tasks/test_batching.py tests/pool/test_resumed.py tests/pool/test_integrations.py tests/pool/test_cpython_suite.py tests/pool/test_sweep_notebook.py
 
 scale: venv ## 10,000 and 100,000 calls of a pool, with the client's memory and requests
 	@$(RUN)/python -m benchmarks.pool_scale $(ARGS)

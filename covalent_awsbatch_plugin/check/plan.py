@@ -124,6 +124,7 @@ def trial_settings(settings: Settings, run: str) -> Settings:
         "delete_images": True,
         "delete_objects": True,
         "delete_definitions": True,
+        "keep_failed": False,
         "batch_job_definition_name": name,
     }
     return settings.model_copy(update=changes)

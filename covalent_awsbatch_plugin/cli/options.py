@@ -19,7 +19,7 @@ CONNECTION = ("credentials", "profile", "region")
 NAMES = tuple(SETTINGS.values())
 GROUPS = {
     "Run": ("hello", "replay", "collect", "env"),
-    "See": ("jobs", "logs", "why", "report", "explain"),
+    "See": ("jobs", "pools", "logs", "why", "report", "explain"),
     "Set up": ("local", "infra", "iam", "doctor", "check", "completion"),
     "Clean up": ("reap", "clean"),
 }

@@ -72,7 +72,7 @@ async def test_a_payload_by_s3_runs_as_one_by_image(world: World) -> None:
 async def test_thirty_calls_share_one_array_and_return_in_order(world: World) -> None:
     def run() -> list[int]:
         settings = {**world.aws.section(), **world.changed, "poll_freq": 0.2, "cache_dir": str(world.folder)}
-        with BatchPool("thirty", **settings, array_linger=1) as pool:
+        with BatchPool(**settings, array_linger=1) as pool:
             return list(pool.map(square, range(CALLS)))
 
     before = world.sent().jobs

@@ -156,7 +156,8 @@ async def run(world: World, chosen: Sequence[Place], at_once: int, hang_s: float
 async def seen_without_faults(world: World) -> set[str]:
     """Return the operations that the scenarios send: those that the matrix must have."""
     outcomes = await asyncio.gather(*(Cell(world, scenario).run() for scenario in SCENARIOS if scenario != DIES))
-    assert [each for outcome in outcomes for each in outcome.wrong] == []
+    wrong = [each for outcome in outcomes for each in outcome.wrong]
+    assert not wrong, wrong
     return {name for outcome in outcomes for name in outcome.seen}
 
 

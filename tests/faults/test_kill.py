@@ -46,7 +46,7 @@ async def test_killed_after_that_its_result_is_fetched_and_nothing_is_double(cli
     await client.killed(step)
     assert len(client.jobs()) == before + 1
     if not (client.folder / "go").exists():
-        assert "covalent-killed-0" in await client.says("jobs")
+        assert "covalent-killed-0" in await client.says("jobs", "--json")
         assert "Tasks that have not ended: 1." in await client.says("collect", "--into", str(into))
         client.may_go_on()
     await client.until_all_ended()

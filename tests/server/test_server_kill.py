@@ -132,7 +132,7 @@ def test_a_killed_server_loses_nothing_doubles_nothing_and_leaves_nothing_to_rea
     wait_until(lambda: len(world.jobs()) == len(submitted), "the job that was being submitted")
     assert {name: crash.ran(name) for name in ("ended", "running", "queued")} == {"ended": 1, "running": 1, "queued": 0}
 
-    listed = crash.says("jobs")
+    listed = crash.says("jobs", "--json")
     assert all(f"covalent-{crash.dispatches[step]}" in listed for step in ("running", "queued")), listed
     assert not any(f"covalent-{crash.dispatches[step]}" in listed for step in ("ended", "not submitted"))
     assert "Terminated 1 jobs." in crash.says("reap", "--yes", "--dispatch", crash.dispatches["queued"])
