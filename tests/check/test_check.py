@@ -50,7 +50,9 @@ def test_every_check_is_green_on_the_offline_aws(small_aws: LocalAWS, tmp_path: 
     told = lines(done.stdout)
     assert list(told) == list(NAMES), done.output
     # the process engine needs less than a DescribeJobs call to start a job that has room
-    unseen = {"cancel-starting"} if "passed STARTING before DescribeJobs showed it" in told["cancel-starting"] else set()
+    unseen = (
+        {"cancel-starting"} if "passed STARTING before DescribeJobs showed it" in told["cancel-starting"] else set()
+    )
     assert {name for name, mark in told.items() if not mark.startswith("ok")} == unseen, done.output
     assert done.exit_code == 0
     body = json.loads(record.read_text(encoding="utf-8"))

@@ -47,6 +47,8 @@ def on_terminal(world: World | None, *words: str, columns: int = 80, keys: str =
     controller, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     variables = environment(world, TERM="xterm-256color", **variables)
+    for name in ("COLUMNS", "LINES"):  # which pytest-xdist sets, and which would win over the terminal's size
+        variables.pop(name, None)
     with subprocess.Popen(
         [*COMMAND, *words], stdin=terminal, stdout=terminal, stderr=terminal, cwd=ROOT, env=variables
     ) as process:
