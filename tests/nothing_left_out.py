@@ -6,7 +6,7 @@
 Tests marked `engine` run where a Docker engine answers, those marked `ministack` where MiniStack is installed, those
 marked `terraform` where Terraform and its provider are. Where they aren't the tests are left out, and the last lines
 say how many and what to do. With REQUIRE_ALL=1 (and in CI, where CI=true) they fail instead, and so does every test
-that skips.
+that skips. Tests marked `soak` take minutes each and run with SOAK=1 only; the last lines say how many there are.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PROVIDERS = "TERRAFORM_PROVIDERS"  # a folder as `terraform providers mirror` makes it
+SOAK = "soak"
 left_out = pytest.StashKey[dict[str, int]]()
 
 
@@ -49,6 +50,7 @@ def ministack_is_here() -> bool:
 NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "engine": (engine_answers, "no Docker engine answers; `make engine` starts one"),
     "ministack": (ministack_is_here, "MiniStack is not installed; `make ministack` does it"),
+    SOAK: (lambda: bool(os.environ.get("SOAK")), "they take minutes each; `make soak` runs them"),
     "terraform": (
         terraform_is_here,
         f"no Terraform is on PATH, or {PROVIDERS} names no folder with hashicorp/aws; "
@@ -59,9 +61,9 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     config.stash[left_out] = {}
-    if everything_required():
-        return
     for mark, (is_here, _) in NEEDS.items():
+        if mark != SOAK and everything_required():
+            continue
         marked = [item for item in items if item.get_closest_marker(mark)]
         if marked and not is_here():
             config.stash[left_out][mark] = len(marked)

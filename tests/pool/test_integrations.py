@@ -8,16 +8,12 @@ A small sample runs in CI; SOAK=1 runs the sizes at which users run them.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
 
 from covalent_awsbatch_plugin import BatchPool
 from covalent_awsbatch_plugin.pool.joblib_backend import AWSBatchBackend, register
-
-SOAK = bool(os.environ.get("SOAK"))
-soak_only = pytest.mark.skipif(not SOAK, reason="takes minutes: make soak")
 
 
 def test_parallel_runs_its_tasks_in_the_pool(settings: dict[str, Any]) -> None:
@@ -41,7 +37,7 @@ def test_the_backend_counts_jobs_as_joblib_does(settings: dict[str, Any]) -> Non
             AWSBatchBackend(pool, memory=4)
 
 
-@soak_only
+@pytest.mark.soak
 def test_an_optimizer_of_scipy_maps_over_the_pool(settings: dict[str, Any]) -> None:
     from scipy.optimize import differential_evolution
 
@@ -53,7 +49,7 @@ def test_an_optimizer_of_scipy_maps_over_the_pool(settings: dict[str, Any]) -> N
     assert abs(best.x[0] - 1) < 1
 
 
-@soak_only
+@pytest.mark.soak
 def test_a_dask_graph_of_1000_nodes(settings: dict[str, Any]) -> None:
     import dask
 
@@ -63,7 +59,7 @@ def test_a_dask_graph_of_1000_nodes(settings: dict[str, Any]) -> None:
         assert dask.compute(add(*parts), scheduler=pool) == (sum(range(900)),)
 
 
-@soak_only
+@pytest.mark.soak
 def test_a_grid_search_of_200_fits(settings: dict[str, Any]) -> None:
     import joblib
     from sklearn.datasets import make_classification

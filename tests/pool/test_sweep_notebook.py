@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import tomlkit
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "sweep.ipynb"
 
 
-@pytest.mark.skipif(not os.environ.get("SOAK"), reason="takes minutes on a busy machine: make soak")
+@pytest.mark.soak
 def test_the_sweep_of_1000_calls_shows_its_progress_and_a_plot(
     settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
