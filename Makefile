@@ -100,7 +100,8 @@ bench: venv ## the numbers of docs/numbers.md, measured here
 	@$(RUN)/python benchmarks/run.py $(ARGS)
 
 browser: ## Debian's Chromium and axe-core, for the tests of the report; Debian, root
-	@command -v chromium >/dev/null || { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends chromium npm >/dev/null; }
+	@needed=; command -v chromium >/dev/null || needed=chromium; command -v npm >/dev/null || needed="$$needed npm"; \
+	test -z "$$needed" || { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends $$needed >/dev/null; }
 	@mkdir -p .browser && cd .browser && test -f package/axe.min.js || { npm pack --silent axe-core@4.14.1 && tar xzf axe-core-4.14.1.tgz; }
 
 engine: ## a Docker engine from Debian's packages (root; without systemd too)

@@ -25,7 +25,7 @@ from tests.tasks.tasks import divide, shout
 
 
 async def failed(world: World, **changes: object) -> Electron:
-    electron = Electron(world, world.settings(**changes), divide, 7)
+    electron = Electron(world, world.settings(keep_failed=True, **changes), divide, 7)
     await electron.send()
     result = await electron.end()
     assert result.error
@@ -51,7 +51,9 @@ async def test_debugger_stops_at_the_line_that_raises(world: World) -> None:
 
 
 async def test_task_of_an_array_is_named_by_its_number(world: World) -> None:
-    array = await together(world, world.settings(tasks_per_job=2), [(divide, 1), (shout, "one"), (divide, 3)])
+    array = await together(
+        world, world.settings(keep_failed=True, tasks_per_job=2), [(divide, 1), (shout, "one"), (divide, 3)]
+    )
     await asyncio.gather(*(each.end() for each in array))
     job = array[0].handle.job_id.partition(":")[0]
     without = await asyncio.to_thread(run, world, "replay", job)
@@ -68,7 +70,7 @@ async def test_mended_function_of_the_file_is_run_with_the_same_inputs(world: Wo
     module = sys.modules["to_mend"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     cloudpickle.register_pickle_by_value(module)
-    electron = Electron(world, world.settings(), module.halve, 7)
+    electron = Electron(world, world.settings(keep_failed=True), module.halve, 7)
     await electron.send()
     result = await electron.end()
     assert result.error and f"replay {electron.handle.job_id} --pdb" in str(result.error)

@@ -192,7 +192,6 @@ class Cell:
             cache_dir=str(self.folder / "cache"),
             outage_patience=self.patience_s,
             max_baked_mib=0,
-            keep_failed=False,  # so that whatever is left is an orphan
         )
 
     def _ran(self, number: int) -> str:

@@ -107,7 +107,9 @@ def _executor_moment(world: World, series: Series, dispatch: str, which: signal.
     process.send_signal(which)
     words = _end(process)
     if which == signal.SIGINT:
-        if process.returncode != 0 and "KeyboardInterrupt" not in words.splitlines()[-1]:
+        # Python says nothing where the signal comes in its last steps, after all outcomes
+        over = len(_ended(folder, dispatch)) == TASKS
+        if process.returncode != 0 and not over and "KeyboardInterrupt" not in words.splitlines()[-1]:
             series.add("lost", f"{name}: ended with {words[-600:]}")
         if jobs := _until_none_is_active(world, dispatch):
             series.add("lost", f"{name}: {len(jobs)} jobs run on after SIGINT")

@@ -41,8 +41,12 @@ class World:
     changed: dict[str, Any] = field(default_factory=dict)
 
     def settings(self, **changes: Any) -> Settings:
-        """Those that lead to the offline AWS, with a short `poll_freq` and whatever is changed here."""
-        given = {"poll_freq": 0.2, "array_linger": 0.2, "cache_dir": str(self.folder)} | self.changed | changes
+        """Return those that lead to the offline AWS, with a short `poll_freq` and whatever is changed here.
+
+        Failed tasks are not kept, so that whatever is left at AWS is an orphan.
+        """
+        given = {"poll_freq": 0.2, "array_linger": 0.2, "cache_dir": str(self.folder), "keep_failed": False}
+        given |= self.changed | changes
         return resolve(Given(given, "by this test"), Given(self.aws.section(), "by the offline AWS"))
 
     def client(self, service: str) -> Any:
