@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import covalent_awsbatch_plugin
 
@@ -113,8 +114,9 @@ def test_offline_aws_is_an_extra(built: Built) -> None:
 def test_lock_holds_a_version_in_range_of_each_requirement(built: Built) -> None:
     locked = dict(re.findall(r"^([a-z0-9.-]+)==([^ ]+)", LOCK.read_text(encoding="utf-8"), re.MULTILINE))
     requirements = [Requirement(line) for line in built.metadata().get_all("Requires-Dist", [])]
-    missing = [str(each) for each in requirements if each.name not in locked]
-    outside = [str(each) for each in requirements if each.name in locked and locked[each.name] not in each.specifier]
+    found = [(each, locked.get(canonicalize_name(each.name))) for each in requirements]
+    missing = [str(each) for each, version in found if version is None]
+    outside = [str(each) for each, version in found if version is not None and version not in each.specifier]
     assert (missing, outside) == ([], []), "run `make lock`"
 
 

@@ -50,6 +50,7 @@ def test_the_layer_holds_what_an_import_opens(tmp_path: Path) -> None:
         "obstore/_obstore.abi3.so",
         "obstore/store.py",
         "plugin/covalent_awsbatch_plugin/__init__.py",
+        "plugin/covalent_awsbatch_plugin/lithops_compat.py",
         "plugin/covalent_awsbatch_script.py",
     }
 

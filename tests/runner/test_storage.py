@@ -94,7 +94,7 @@ def test_a_result_that_may_not_be_written_is_one_line_with_the_permission(
     container.add(lambda: 1)
     ran = container.run()
     assert ran.exit_code == layout.NOT_COMMITTED.code
-    line = ran.stderr.decode()
+    line = ran.tasks_stderr
     assert line.count("\n") == 1
     assert line.startswith(f"covalent-awsbatch: s3://{container.bucket.name}/{ran.attempt}/result could not be written")
     assert "AccessDenied: User: worker is not authorized" in line

@@ -147,7 +147,7 @@ def test_a_killed_server_loses_nothing_doubles_nothing_and_leaves_nothing_to_rea
     assert crash.ran("queued") == crash.ran("not submitted") == 0
 
     assert len(world.jobs()) == len(submitted)
-    assert "No job is active." in crash.says("jobs") and "No job is active." in crash.says("reap", "--yes")
+    assert crash.says("jobs", "--json").strip() == "[]" and "No job is active." in crash.says("reap", "--yes")
     assert "There are no results to collect." in crash.says("collect", "--into", str(into))
 
 
