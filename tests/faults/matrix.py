@@ -27,6 +27,7 @@ from pathlib import Path
 from covalent_awsbatch_plugin.local import LocalAWS
 from tests.faults.any_registry import ENGINE
 from tests.faults.cell import ABORT, BIG, CANCEL, DIES, LOST, SCENARIOS, VALUES, Cell, Outcome
+from tests.faults.command_scenarios import CLEAN, DENIED, DOCTOR
 from tests.faults.fault_proxy import BLIP, DRIP, FAULTS, HANG, OUTAGE, SLOW_DOWN
 from tests.tasks.small_world import World
 
@@ -65,6 +66,21 @@ OPERATIONS = {
     "registry:POST mount": VALUES,
     "registry:POST upload": VALUES,
     "registry:PUT upload": VALUES,
+    "ec2:DescribeInstanceTypes": DOCTOR,
+    "ec2:DescribeRouteTables": DOCTOR,
+    "ec2:DescribeSubnets": DOCTOR,
+    "ec2:DescribeVpcEndpoints": DOCTOR,
+    "iam:SimulatePrincipalPolicy": DOCTOR,
+    "s3:GetBucketEncryption": DOCTOR,
+    "servicequotas:GetServiceQuota": DOCTOR,
+    "ecr:DescribeImages": CLEAN,
+    "ecr:BatchCheckLayerAvailability": DENIED,
+    "ecr:BatchGetImage": DENIED,
+    "ecr:CompleteLayerUpload": DENIED,
+    "ecr:GetDownloadUrlForLayer": DENIED,
+    "ecr:InitiateLayerUpload": DENIED,
+    "ecr:PutImage": DENIED,
+    "ecr:UploadLayerPart": DENIED,
     "container s3:GetObject": VALUES,
     "container s3:PutObject": VALUES,
     "container s3:CreateMultipartUpload": BIG,
