@@ -87,7 +87,7 @@ coverage: venv ## the tests, and which lines they did not reach
 
 soak: venv ## many tasks while everything goes wrong that can; make soak ARGS='--seed 7 --tasks 500 --engine docker'
 	@$(RUN)/python -m tests.faults.soak --runs 3 $(ARGS)
-	@for of in executor aws; do $(RUN)/python -m tests.faults.signals $$of --moments 50 || exit 1; done
+	@for of in executor aws server; do $(RUN)/python -m tests.faults.signals $$of --moments 50 || exit 1; done
 	@$(RUN)/python -m tests.faults.matrix
 	@$(RUN)/python -m tests.faults.fuzz --examples 20000
 	@$(RUN)/pip install --quiet atheris && $(RUN)/python -m tests.faults.fuzz --atheris 600

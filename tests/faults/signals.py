@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""SIGINT, SIGTERM and SIGKILL at random moments, of the process with the executor and of the offline AWS.
+"""SIGINT, SIGTERM and SIGKILL at random moments: of the executor's process, the offline AWS and Covalent's server.
 
     python -m tests.faults.signals executor --seed 1 --moments 50
     python -m tests.faults.signals aws --seed 1 --moments 50
+    python -m tests.faults.signals server --seed 1 --moments 50
 
 A moment passes if each task has its value after a second start (or one true sentence where AWS itself is gone), no
 function ran to its end twice for one answer, and nothing is left. The seed decides the moments.
@@ -282,7 +283,11 @@ async def main(told: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="covalent-awsbatch-signals-") as folder:
         names = dict.fromkeys(("XDG_DATA_HOME", "XDG_STATE_HOME", "HOME"), folder)
         os.environ |= names | {"AWS_EC2_METADATA_DISABLED": "true"}
-        if told.of == "aws":
+        if told.of == "server":
+            from tests.faults.server_signals import of_server  # it needs this module
+
+            series = await asyncio.to_thread(of_server, Path(folder), told.seed, told.moments)
+        elif told.of == "aws":
             series = await of_offline_aws(Path(folder), told.seed, told.moments)
         else:
             async with LocalAWS(engine="process", slots=8, grace_s=1, minute_s=4) as aws:
@@ -293,7 +298,7 @@ async def main(told: argparse.Namespace) -> int:
 
 if __name__ == "__main__":
     options = argparse.ArgumentParser()
-    options.add_argument("of", choices=("executor", "aws"))
+    options.add_argument("of", choices=("executor", "aws", "server"))
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--moments", type=int, default=50, help="of each signal")
     sys.exit(asyncio.run(main(options.parse_args())))
