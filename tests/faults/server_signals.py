@@ -25,7 +25,8 @@ import covalent as ct
 
 from covalent_awsbatch_plugin.runner.protocol import archive
 from examples.covalent_server import CovalentServer
-from tests.faults.signals import EARLIEST_S, LATEST_S, SIGNALS, TASKS, Series
+from tests.faults.client_process import TASKS
+from tests.faults.signals import EARLIEST_S, LATEST_S, SIGNALS, Series
 from tests.server.covalent_world import LIVE, CovalentWorld, offline_aws
 
 JOBS_END_WITHIN_S = 30.0

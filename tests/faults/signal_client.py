@@ -47,16 +47,18 @@ async def one(settings: Settings, folder: Path, dispatch: str, number: int) -> s
 
 
 async def main(folder: Path, dispatch: str, tasks: int) -> None:
-    """Run the tasks, and note each outcome at once."""
+    """Run the tasks that have no value yet, and note each outcome at once."""
     settings = Settings.model_validate_json((folder / "settings.json").read_text())
 
     async def noting(number: int) -> None:
         outcome = await one(settings, folder, dispatch, number)
-        with (folder / f"{dispatch}.ended").open("a") as file:
+        with ended.open("a") as file:
             file.write(f"{number} {outcome}\n")
 
+    ended = folder / f"{dispatch}.ended"
+    earlier = ended.read_text().splitlines() if ended.exists() else []
     (folder / f"{dispatch}.began").touch()
-    await asyncio.gather(*map(noting, range(tasks)))
+    await asyncio.gather(*(noting(number) for number in range(tasks) if f"{number} value" not in earlier))
 
 
 if __name__ == "__main__":
