@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -38,7 +39,7 @@ async def one(settings: Settings, folder: Path, dispatch: str, number: int) -> s
     """Run one task; return what came of it."""
     given = {name: value for name, value in settings if value is not None}
     path = str(folder / f"{dispatch}-{number}")
-    meta = {"dispatch_id": dispatch, "node_id": number, "results_dir": str(folder)}
+    meta = {"dispatch_id": dispatch, "node_id": number, "results_dir": os.environ.get("RESULTS_DIR", str(folder))}
     try:
         value = await AWSBatchExecutor(**given).run(noted, [path, 0.5 + 0.3 * number], {}, meta)
     except errors.AWSBatchError as error:
