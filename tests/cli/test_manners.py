@@ -63,7 +63,7 @@ def test_sizes_and_times_have_units() -> None:
 
 
 async def test_clean_asks_on_a_terminal_and_deletes_nothing_in_a_pipe(world: World) -> None:
-    electron = Electron(world, world.settings(), divide, 1)
+    electron = Electron(world, world.settings(keep_failed=True), divide, 1)
     await electron.send()
     await electron.end()
     before = world.sent().images

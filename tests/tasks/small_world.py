@@ -113,11 +113,15 @@ class World:
 
     def printed(self, stream: str | None) -> list[str]:
         """The tasks' lines of a log stream; none where there is no stream yet."""
+        return [event["message"] for event in self.log_events(stream)]
+
+    def log_events(self, stream: str | None) -> list[dict[str, Any]]:
+        """Return CloudWatch's events of the tasks' lines of a log stream; none where there is no stream yet."""
         if not stream:
             return []
         group = self.aws.section()["batch_job_log_group_name"]
         told = self.client("logs").get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True)
-        return [event["message"] for event in told["events"] if not event["message"].startswith(MARK)]
+        return [event for event in told["events"] if not event["message"].startswith(MARK)]
 
     async def until_heard(self, job_id: str) -> None:
         """Its first output is in its log."""
