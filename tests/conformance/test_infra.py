@@ -39,6 +39,10 @@ VARIANTS = {
 RUNS_HERE = ("Fargate", "Fargate Spot before Fargate", "Spot before EC2", "GPUs")  # our Batch has no arm64 machine
 
 
+# MiniStack does not give a rule's description back, so that Terraform wants to write it again: docs/conformance.md
+NEVER_SETTLED = {"aws_vpc_security_group_egress_rule.jobs: Plan to update"}
+
+
 class Deployer:
     """A user who may do what `iam --role deployer` prints, and one who runs tasks; `made` are the stack's names."""
 
@@ -80,7 +84,7 @@ class Deployer:
 
 
 @pytest.fixture
-def builder(aws: World, tmp_path: Path, checked: None) -> Deployer:
+def builder(aws: World, tmp_path: Path, checked_apart_from_terraforms: None) -> Deployer:
     return Deployer(aws, tmp_path)
 
 
@@ -88,7 +92,8 @@ def test_five_kinds_of_compute_are_made_one_after_the_other_and_removed(builder:
     for name, words in VARIANTS.items():
         assert "to create" in builder.infra("plan", *words) or name != "Fargate"
         builder.infra("up", *words, "--yes")
-        assert "Nothing to change." in builder.infra("plan"), name
+        plan = builder.infra("plan")
+        assert {line.strip() for line in plan.splitlines() if ": Plan to " in line} <= NEVER_SETTLED, f"{name}: {plan}"
         if name in RUNS_HERE:
             assert "Result: Hello" in builder.hello(), name
     assert builder.left()
