@@ -87,8 +87,11 @@ coverage: venv ## the tests, and which lines they did not reach
 
 soak: venv ## many tasks while everything goes wrong that can; make soak ARGS='--seed 7 --tasks 500 --engine docker'
 	@$(RUN)/python -m tests.faults.soak --runs 3 $(ARGS)
-	@for of in executor aws; do $(RUN)/python -m tests.faults.signals $$of --moments 50 || exit 1; done
+	@for of in executor aws server; do $(RUN)/python -m tests.faults.signals $$of --moments 50 || exit 1; done
 	@$(RUN)/python -m tests.faults.matrix
+	@for s in 2 10 150; do $(RUN)/python -m tests.faults.matrix --only outage --outage $$s --tasks 150 || exit 1; done
+	@$(RUN)/python -m tests.faults.clock_steps --moments 10
+	@$(RUN)/python -m tests.faults.full_disk
 	@$(RUN)/python -m tests.faults.fuzz --examples 20000
 	@$(RUN)/pip install --quiet atheris && $(RUN)/python -m tests.faults.fuzz --atheris 600
 	@SOAK=1 $(RUN)/python -m pytest -q tests/check tests/faults/test_outages.py tests/faults/test_late_jobs.py tests/tasks/test_batching.py tests/pool/test_resumed.py tests/pool/test_integrations.py tests/pool/test_cpython_suite.py tests/pool/test_sweep_notebook.py

@@ -99,6 +99,18 @@ class CovalentServer:
                 os.killpg(session, signal.SIGKILL)
                 time.sleep(0.05)
 
+    def end_by(self, which: signal.Signals) -> None:
+        """Send a signal to its processes, and kill what has not ended after `STOPS_WITHIN_S`."""
+        if self._session is None:
+            return
+        over = time.monotonic() + STOPS_WITHIN_S
+        with suppress(ProcessLookupError):
+            os.killpg(self._session, which)
+            while time.monotonic() < over:
+                os.killpg(self._session, 0)
+                time.sleep(0.05)
+        self.kill()
+
     def last_words(self) -> str:
         """The end of the server's log, without the requests it answered."""
         log = self.log_file.read_text(errors="replace") if self.log_file.exists() else "(no log)"

@@ -184,4 +184,6 @@ async def _pushed_at(bench: Workbench, trial: Trial) -> str:
     answer = await bench.aws.call(
         "ecr", "DescribeImages", of=f"image {digest}", imageIds=[{"imageDigest": digest}], **place
     )
-    return str(answer["imageDetails"][0].get("imagePushedAt"))
+    images = answer["imageDetails"]
+    expect(len(images) == 1, f"ECR has {len(images)} images {digest}")
+    return str(images[0].get("imagePushedAt"))

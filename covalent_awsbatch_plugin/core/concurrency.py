@@ -74,11 +74,15 @@ async def side_by_side() -> AsyncIterator[asyncio.TaskGroup]:
         raise errors.exceptions[0] from None
 
 
-async def together(*work: Coroutine[Any, Any, Any]) -> None:
-    """Run all coroutines at once; the first error cancels the others and is raised itself, not in a group."""
+async def together(*work: Coroutine[Any, Any, T]) -> list[T]:
+    """Run all coroutines at once, and return their results in order.
+
+    The first error cancels the others, waits for their ends, and is raised itself, not in a group. asyncio.gather would
+    let the others go on, so that they open connections or send objects after whoever asked for them has cleaned up.
+    """
     async with side_by_side() as group:
-        for each in work:
-            group.create_task(each)
+        tasks = [group.create_task(each) for each in work]
+    return [task.result() for task in tasks]
 
 
 # ---- checks side by side ---------------------------------------------------------------------------------------------

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import asyncio
-
+from ..core.concurrency import together
 from ..errors import Cancelled, NotAllowed
 from ..settings import Settings
 from .array_package import ArrayPackage
@@ -49,7 +48,7 @@ async def _submit(client: Client, settings: Settings, task: Task) -> tuple[Setti
         if packs:
             task.dependencies = await client.dependency_layers.pack(settings, package, (), task.base, package)
         uploads = (client.upload(settings, resources, key, path) for key, path in package.uploads.items())
-        await asyncio.gather(*uploads)
+        await together(*uploads)
         uploaded = True
         if task.cancelled:
             raise Cancelled("Cancelled before it was submitted.")

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..aws.session import AWS, Connection, shared
+from ..core.concurrency import side_by_side, together
 from ..errors import AWSBatchError, Cancelled, NeverStarted, NotAllowed, Throttled, Unreachable
 from ..jobs.definition import JobPlacement
 from ..jobs.description import JobState
@@ -92,12 +93,14 @@ class Client:
         if settings.bake_deps_pip:
             task.group, requirements = await self.services.in_thread(without_pip, task.staged)
         group = task.staged
-        resources, package = await asyncio.gather(
-            self.services.resources(settings),
-            self.services.in_thread(
-                pack, group, round(settings.max_baked_mib * MIB), partial(result_key, secret), _covalent_version()
-            ),
-        )
+        async with side_by_side() as both:
+            resolving = both.create_task(self.services.resources(settings))
+            packing = both.create_task(
+                self.services.in_thread(
+                    pack, group, round(settings.max_baked_mib * MIB), partial(result_key, secret), _covalent_version()
+                )
+            )
+        resources, package = resolving.result(), packing.result()
         record_packed(self.services.events, task, package)
         settings = await self._fitted(settings, resources.placement)
         if package.beside:
@@ -120,9 +123,7 @@ class Client:
                 )
             if earlier:
                 return await self._take_over(settings, earlier, package, task)
-            await asyncio.gather(
-                *(self.upload(settings, resources, key, path) for key, path in package.uploads.items())
-            )
+            await together(*(self.upload(settings, resources, key, path) for key, path in package.uploads.items()))
             uploaded = True
             _raise_if_cancelled(task)
             give_back = partial(self.give_back, settings, resources, package)

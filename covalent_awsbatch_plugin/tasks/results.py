@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import logging
@@ -20,6 +19,7 @@ from .. import errors
 from ..aws.logs import Logs, link
 from ..aws.s3 import Store
 from ..aws.s3_fast_get import MOST_BYTES, TooLarge
+from ..core.concurrency import together
 from ..core.files import staged
 from ..core.private_files import create_own, open_own
 from ..jobs.attempts import above_stderr
@@ -104,7 +104,7 @@ async def collect(
         services, await results_store(services, settings, ended.handle), ended.handle, ended.envelope, into
     )
     tasks = ended.envelope.tasks
-    return list(await asyncio.gather(*(_node_result(folder, settings, ended, task, above) for task in tasks)))
+    return await together(*(_node_result(folder, settings, ended, task, above) for task in tasks))
 
 
 def _check_nodes(envelope: env.Envelope, handle: JobHandle, node_ids: Sequence[int]) -> None:
@@ -204,7 +204,7 @@ class _Folder:
 
     async def fetch(self, task: env.TaskResult) -> dict[str, Path]:
         names = list(task.parts)
-        paths = await asyncio.gather(*(self._part(task.node_id, name, task.parts[name]) for name in names))
+        paths = await together(*(self._part(task.node_id, name, task.parts[name]) for name in names))
         return dict(zip(names, paths, strict=True))
 
     async def _part(self, node_id: int, name: str, part: env.Part) -> Path:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
 import aiohttp
@@ -28,12 +28,12 @@ Answer = tuple[int, list[tuple[str, str]], bytes]
 class Upstream:
     """An HTTP server behind the front."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
-        self._session, self.url = session, url.rstrip("/")
+    def __init__(self, session: aiohttp.ClientSession, url: str, added: Mapping[str, str] | None = None) -> None:
+        self._session, self.url, self._added = session, url.rstrip("/"), dict(added or {})
 
     async def send(self, request: WireRequest) -> Answer:
         """Send a request on. The response's headers are as they came."""
-        headers = {name: value for name, value in request.headers.items() if name not in HOP_BY_HOP}
+        headers = {name: value for name, value in request.headers.items() if name not in HOP_BY_HOP} | self._added
         url = URL(f"{self.url}{request.target}", encoded=True)
         sending = self._session.request(
             request.method,

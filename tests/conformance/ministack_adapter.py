@@ -10,6 +10,7 @@ do what: its evaluator is asked with the resources that AWS documents where Mini
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from base64 import b64decode, b64encode
 from collections import Counter
@@ -52,6 +53,7 @@ class Adapter:
     mended: Counter[str] = field(default_factory=Counter)  # how often each workaround was needed
     _owners: dict[str, str] = field(default_factory=dict)  # access key id -> ARN of its user or role
     _logins: dict[str, str] = field(default_factory=dict)  # password -> access key id
+    _deleted: set[tuple[str, str]] = field(default_factory=set)  # repository; digest or tag
     _trusting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -183,6 +185,10 @@ class Adapter:
             self._logins[password] = request.scope[0]
             token = b64encode(f"AWS:{LOGIN_TOKEN}".encode())
             body = body.replace(token, b64encode(f"AWS:{password}".encode()))
+        if operation == "ecr:BatchDeleteImage" and status == 200:
+            repository = json.loads(request.body)["repositoryName"]
+            for image in json.loads(body)["imageIds"]:
+                self._deleted |= {(repository, reference) for reference in image.values()}
         return status, headers, body
 
     async def answer_registry(self, request: WireRequest) -> Answer:
@@ -195,12 +201,23 @@ class Adapter:
         for need in self._registry_needs(request) if owner else ():
             if not await self.permissions.allow(str(owner), need):
                 return 403, JSON, _problem("DENIED", denial_text(str(owner), need.action, need.resource))
+        if self._is_deleted(request):
+            self.mended["manifest of a deleted image"] += 1
+            return 404, JSON, _problem("MANIFEST_UNKNOWN", "The image does not exist")
         status, headers, body = await self.ministack.send(request)
         return (
             status,
             [(name, _relative(value) if name.lower() == "location" else value) for name, value in headers],
             body,
         )
+
+    def _is_deleted(self, request: WireRequest) -> bool:
+        """Return whether a request reads the manifest of a deleted image, which MiniStack's registry still has."""
+        repository, found, reference = request.path.removeprefix("/v2/").partition("/manifests/")
+        if found and request.method == "PUT":
+            digest = f"sha256:{hashlib.sha256(request.body).hexdigest()}"
+            self._deleted -= {(repository, reference), (repository, digest)}
+        return (repository, reference) in self._deleted
 
     def _registry_needs(self, request: WireRequest) -> Iterator[Need]:
         name = request.path.removeprefix("/v2/").partition("/blobs/")[0].partition("/manifests/")[0]

@@ -21,7 +21,10 @@ TYPES = {
     "string": str, "integer": int, "long": int, "float": (int, float), "double": (int, float), "boolean": bool,
     "list": list, "map": dict, "structure": dict, "blob": (bytes, str), "timestamp": (int, float, str),
 }  # fmt: skip
-JAVA_CLASSES = {r"\p{XDigit}": "0-9a-fA-F", r"\p{Alnum}": "a-zA-Z0-9", r"\p{Z}": r"\s", r"\p{L}": r"^\W\d_"}
+JAVA_CLASSES = {
+    r"\p{XDigit}": "0-9a-fA-F", r"\p{Alnum}": "a-zA-Z0-9", r"\p{Z}": r"\s", r"\p{N}": "0-9",
+    r"\p{L}": "a-zA-Z\u00aa-\uffff",
+}  # fmt: skip
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 Problem = str
 

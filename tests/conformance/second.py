@@ -35,6 +35,7 @@ from tests.recorded_traffic import Record, WireRequest
 NAME = "ministack"
 SECRET = "unchecked"
 BASE_TAG = "base"
+AS_HTTPS = {"x-forwarded-proto": "https"}  # as a proxy that ends TLS says it; the stack's bucket denies plain HTTP
 
 
 @asynccontextmanager
@@ -59,7 +60,7 @@ async def second(record: Record, folder: Path) -> AsyncIterator[World]:
         async with LocalAWS(engine="process", slots=4, grace_s=1, services=services) as batch:
             batches = Upstream(session, batch.endpoint_url)
             root = Credentials(PROVISIONER, SECRET)
-            made = Adapter(Upstream(session, url), batches, root, REGION, registry)
+            made = Adapter(Upstream(session, url, AS_HTTPS), batches, root, REGION, registry)
             adapter.set_result(made)
             credentials = folder / "credentials"
             await asyncio.to_thread(_provision, f"http://{address}", credentials)

@@ -81,6 +81,17 @@ async def test_work_that_nobody_waits_for_is_cancelled_and_can_begin_again() -> 
     assert await once("key", work) == 2
 
 
+async def test_together_returns_the_results_in_order() -> None:
+    async def late() -> str:
+        await asyncio.sleep(0)
+        return "late"
+
+    async def at_once() -> str:
+        return "at once"
+
+    assert await together(late(), at_once()) == ["late", "at once"]
+
+
 async def test_together_raises_the_first_error_by_itself_and_ends_the_rest() -> None:
     slow, broken = Work(), Work(ValueError("no"))
     broken.go.set()

@@ -32,17 +32,19 @@ from covalent_awsbatch_plugin.tasks.client import Client
 from covalent_awsbatch_plugin.tasks.inflight import Task
 from covalent_awsbatch_plugin.tasks.services import Services
 from covalent_awsbatch_plugin.tasks.staging import value_of
-from tests.faults.fault_proxy import PORTAL, RESET_AFTER, FaultProxy
+from tests.faults.command_scenarios import CLEAN, COMMANDS, DENIED, DENIED_OPERATION, DOCTOR
+from tests.faults.fault_proxy import FORBIDDEN, PORTAL, RESET_AFTER, FaultProxy
 from tests.tasks.small_world import World
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 VALUES, BIG, DIES, CANCEL, LOST, ABORT = "values", "big", "dies", "cancel", "lost answer", "abort"
-SCENARIOS = (VALUES, BIG, DIES, CANCEL, LOST, ABORT)
+SCENARIOS = (VALUES, BIG, DIES, CANCEL, LOST, ABORT, DOCTOR, CLEAN, DENIED)
 # the faults that lead to an operation which no run without a fault sends
-STANDING = {
+STANDING: dict[str, list[tuple[str, str, int | None]]] = {
     LOST: [(RESET_AFTER, "batch:SubmitJob", 1)],
     ABORT: [(PORTAL, "s3:UploadPart", 9), (PORTAL, "container s3:UploadPart", 1)],
+    DENIED: [(FORBIDDEN, DENIED_OPERATION, None)],
 }
 BIG_BYTES = 18 << 20  # three parts of an upload
 ENDS_WITHIN_S = 20.0  # far less than a job that waits for its cancel
@@ -107,45 +109,61 @@ class Cell:
                 async with asyncio.timeout(LONGEST_S):
                     await self._all()
             except TimeoutError:
-                self._wrong("lost", f"no end after {LONGEST_S:.0f} s")
+                self.wrong("lost", f"no end after {LONGEST_S:.0f} s")
             except Exception as error:  # noqa: BLE001 - whatever reaches a user is looked at
-                self._wrong("lost", f"{type(error).__name__} from closing: {error}")
+                self.wrong("lost", f"{type(error).__name__} from closing: {error}")
             self.outcome.seen = self.proxy.seen
         await asyncio.to_thread(self._count)
         return self.outcome
 
     async def _all(self) -> None:
-        async with self.client() as client:
-            await asyncio.gather(*(self._one(client, number) for number in range(self.tasks)))
+        async with self.connected(self.settings) as services:
+            client = Client(services)
+            if command := COMMANDS.get(self.scenario):
+                await command(self, client)
+            else:
+                await asyncio.gather(*(self._one(client, number) for number in range(self.tasks)))
 
     @contextlib.asynccontextmanager
-    async def client(self) -> AsyncIterator[Client]:
-        """Open a client of this cell's own."""
-        settings = self.settings
+    async def connected(self, settings: Settings) -> AsyncIterator[Services]:
+        """Open services of this cell's own, through the proxy or past it, as the settings say."""
         connection = Connection(settings.credentials, settings.profile, settings.region, settings.outage_patience)
         async with AWS(connection) as aws:
-            yield Client(Services(aws))
+            yield Services(aws)
 
     async def _one(self, client: Client, number: int) -> None:
-        data = random.Random(number).randbytes(BIG_BYTES) if self.scenario in (BIG, ABORT) else bytes(300_000)
         then = self.scenario if self.scenario in (DIES, CANCEL) else "returns"
-        into = self.folder / f"out-{number}"
-        into.mkdir()
+        data = self._data(number)
         try:
-            group = self.world.stage(noted, self._ran(number), then, data, dispatch_id=self.name, node_id=number)
-            task = Task.of(group)
+            task = self.task(number, then)
             handle = await client.submit(self.settings, task)
             cancelling = asyncio.create_task(self._cancel(client, task, number))
             ended = await client.wait(self.settings, handle, task)
             await cancelling
-            (result,) = await client.results(self.settings, ended, group.node_ids, into)
+            (result,) = await client.results(self.settings, ended, [number], self.into(number))
             if result.error:
                 raise result.error
-            self._is_right(value_of(result) == data and then == "returns")
+            self.is_right(value_of(result) == data and then == "returns", "another value")
         except errors.AWSBatchError as error:
             self._told(error)
         except Exception as error:  # noqa: BLE001 - whatever reaches a user is looked at
-            self._wrong("lost", f"{type(error).__name__}: {error}")
+            self.wrong("lost", f"{type(error).__name__}: {error}")
+
+    def task(self, number: int, then: str) -> Task:
+        """Stage one task, which ends in the way that `noted` has for `then`."""
+        group = self.world.stage(
+            noted, self._ran(number), then, self._data(number), dispatch_id=self.name, node_id=number
+        )
+        return Task.of(group)
+
+    def into(self, number: int) -> Path:
+        """Return an empty folder for a task's result."""
+        into = self.folder / f"out-{number}"
+        into.mkdir()
+        return into
+
+    def _data(self, number: int) -> bytes:
+        return random.Random(number).randbytes(BIG_BYTES) if self.scenario in (BIG, ABORT) else bytes(300_000)
 
     async def _cancel(self, client: Client, task: Task, number: int) -> None:
         """Cancel the task while its function runs."""
@@ -157,10 +175,11 @@ class Cell:
         assert task.handle
         await client.cancel(task.handle.job_id, task.handle.member)
 
-    def _is_right(self, right: bool) -> None:
+    def is_right(self, right: bool, otherwise: str) -> None:
+        """Count a value or a command's answer; where it is not right, say `otherwise`."""
         self.outcome.values += 1
         if not right:
-            self._wrong("lost", "another value")
+            self.wrong("lost", otherwise)
 
     def _told(self, error: errors.AWSBatchError) -> None:
         """Count an error; it must be a sentence about what failed, and no leak of Python's own words."""
@@ -170,13 +189,14 @@ class Cell:
             self.scenario == DIES and isinstance(error, errors.JobFailed) and "the last line" in text
         )
         if not is_expected and not self.patience_s < 60:
-            self._wrong("lost", f"an error where a value was due: {text}")
+            self.wrong("lost", f"an error where a value was due: {text}")
         if leaks := [word for word in ("Traceback", "object at 0x", "Error(", "<class") if word in text]:
-            self._wrong("lost", f"{leaks} in: {text}")
+            self.wrong("lost", f"{leaks} in: {text}")
         if not error.happened.rstrip().endswith((".", ":")):
-            self._wrong("lost", f"no sentence: {error.happened}")
+            self.wrong("lost", f"no sentence: {error.happened}")
 
-    def _wrong(self, count: str, text: str) -> None:
+    def wrong(self, count: str, text: str) -> None:
+        """Add one to a count, and a sentence about it."""
         setattr(self.outcome, count, getattr(self.outcome, count) + 1)
         self.outcome.wrong.append(f"{count}: {text}")
 
@@ -184,14 +204,19 @@ class Cell:
     def _make(self) -> None:
         self.world.client("s3").create_bucket(Bucket=self.name)
         self.world.client("ecr").create_repository(repositoryName=self.name)
+        own = {
+            "s3_bucket_name": self.name,
+            "ecr_repo_name": self.name,
+            "batch_job_definition_name": self.name,
+            "cache_dir": str(self.folder / "cache"),
+            "outage_patience": self.patience_s,
+            "max_baked_mib": 0,
+        }
+        self.direct_settings: Settings = self.world.settings(**own)
         self.settings: Settings = self.world.settings(
+            **own,
             credentials=self.world.profile(endpoint_url=self.proxy.url),
-            s3_bucket_name=self.name,
-            ecr_repo_name=self.name,
             container_image_uri=self.proxy.through(self.world.aws.section()["container_image_uri"]),
-            cache_dir=str(self.folder / "cache"),
-            outage_patience=self.patience_s,
-            max_baked_mib=0,
         )
 
     def _ran(self, number: int) -> str:
@@ -202,7 +227,7 @@ class Cell:
         for number in range(self.tasks):
             ran = Path(self._ran(number)).read_bytes() if os.path.exists(self._ran(number)) else b""
             if len(ran) > 1:
-                self._wrong("double", f"task {number} ran {len(ran)} times")
+                self.wrong("double", f"task {number} ran {len(ran)} times")
         self.outcome.uploads = len(self.world.client("s3").list_multipart_uploads(Bucket=self.name).get("Uploads", []))
         for kind, names in self._left_at_last().items():
             self.outcome.orphans[kind] += len(names)

@@ -25,6 +25,7 @@ from tests.faults.wire import Closed, Message, Reader, operation_of
 
 RESET_BEFORE, RESET_AFTER, TRUNCATED = "reset before", "reset after", "truncated body"
 TEXT_500, UNAVAILABLE, SLOW_DOWN, THROTTLED = "500 with text", "503", "SlowDown", "429"
+FORBIDDEN = "403"  # not one of FAULTS: a denial is an answer, which nothing repeats
 PORTAL, HANG, DRIP, BLIP, OUTAGE = "another 200 body", "hang", "slow drip", "blip", "outage"
 FAULTS = (
     RESET_BEFORE, RESET_AFTER, TRUNCATED, TEXT_500, UNAVAILABLE, SLOW_DOWN, THROTTLED, PORTAL, HANG, DRIP, BLIP, OUTAGE,
@@ -242,9 +243,16 @@ def canned(kind: str, operation: str, method: str) -> Message:
         TEXT_500: ("500 Internal Server Error", "text/plain", b"upstream connect error"),
         UNAVAILABLE: ("503 Service Unavailable", "text/html", b"<html><body>No server is available.</body></html>"),
         PORTAL: ("200 OK", "text/html", PAGE),
-    }.get(kind) or _throttle(kind, operation)
+    }.get(kind) or (_denial(operation) if kind == FORBIDDEN else _throttle(kind, operation))
     head = f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
     return Message(head.encode(), b"" if method == "HEAD" else body)
+
+
+def _denial(operation: str) -> tuple[str, str, bytes]:
+    """Return IAM's denial in the form of the JSON protocols."""
+    words = f"User: arn:aws:iam::123456789012:user/me is not authorized to perform: {operation} on resource: *"
+    body = json.dumps({"__type": "AccessDeniedException", "message": words})
+    return "403 Forbidden\r\nx-amzn-ErrorType: AccessDeniedException", "application/json", body.encode()
 
 
 def _throttle(kind: str, operation: str) -> tuple[str, str, bytes]:
@@ -252,6 +260,9 @@ def _throttle(kind: str, operation: str) -> tuple[str, str, bytes]:
     if service == "s3":
         status = "503 Slow Down" if kind == SLOW_DOWN else "429 Too Many Requests"
         return status, "application/xml", b"<Error><Code>SlowDown</Code><Message>Reduce your rate</Message></Error>"
+    if service == "ec2":
+        error = b"<Errors><Error><Code>RequestLimitExceeded</Code><Message>Rate exceeded</Message></Error></Errors>"
+        return "503 Unavailable", "text/xml", b"<Response>" + error + b"<RequestID>1</RequestID></Response>"
     if service in ("iam", "sts"):
         error = b"<Error><Type>Sender</Type><Code>Throttling</Code><Message>Rate exceeded</Message></Error>"
         return "400 Bad Request", "text/xml", b"<ErrorResponse>" + error + b"<RequestId>1</RequestId></ErrorResponse>"

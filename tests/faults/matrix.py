@@ -6,6 +6,7 @@
     python -m tests.faults.matrix --write docs/faults.md     # the whole, and the table for the documentation
     python -m tests.faults.matrix --only registry            # a part, by words of "operation, fault"
     python -m tests.faults.matrix --seed 7 --sample          # what CI runs
+    python -m tests.faults.matrix --only outage --outage 150 --tasks 150
 
 A cell passes with 0 lost (each task has its value, or one true sentence), 0 double (no function ran twice) and
 0 orphans (boto3 and the disk show nothing that is left).
@@ -27,6 +28,7 @@ from pathlib import Path
 from covalent_awsbatch_plugin.local import LocalAWS
 from tests.faults.any_registry import ENGINE
 from tests.faults.cell import ABORT, BIG, CANCEL, DIES, LOST, SCENARIOS, VALUES, Cell, Outcome
+from tests.faults.command_scenarios import CLEAN, DENIED, DOCTOR
 from tests.faults.fault_proxy import BLIP, DRIP, FAULTS, HANG, OUTAGE, SLOW_DOWN
 from tests.tasks.small_world import World
 
@@ -65,6 +67,21 @@ OPERATIONS = {
     "registry:POST mount": VALUES,
     "registry:POST upload": VALUES,
     "registry:PUT upload": VALUES,
+    "ec2:DescribeInstanceTypes": DOCTOR,
+    "ec2:DescribeRouteTables": DOCTOR,
+    "ec2:DescribeSubnets": DOCTOR,
+    "ec2:DescribeVpcEndpoints": DOCTOR,
+    "iam:SimulatePrincipalPolicy": DOCTOR,
+    "s3:GetBucketEncryption": DOCTOR,
+    "servicequotas:GetServiceQuota": DOCTOR,
+    "ecr:DescribeImages": CLEAN,
+    "ecr:BatchCheckLayerAvailability": DENIED,
+    "ecr:BatchGetImage": DENIED,
+    "ecr:CompleteLayerUpload": DENIED,
+    "ecr:GetDownloadUrlForLayer": DENIED,
+    "ecr:InitiateLayerUpload": DENIED,
+    "ecr:PutImage": DENIED,
+    "ecr:UploadLayerPart": DENIED,
     "container s3:GetObject": VALUES,
     "container s3:PutObject": VALUES,
     "container s3:CreateMultipartUpload": BIG,
@@ -121,12 +138,22 @@ def groups(chosen: Sequence[Place], size: int) -> list[list[Place]]:
     return [part[at : at + size] for part in by_scenario for at in range(0, len(part), size)]
 
 
-async def run_one(world: World, together: Sequence[Place], hang_s: float = SHORT_HANG_S, hits: int = HITS) -> Outcome:
+@dataclass(frozen=True)
+class Measures:
+    """The lengths of a hang and an outage in seconds, the requests that another fault befalls, the tasks of a cell."""
+
+    hang_s: float = SHORT_HANG_S
+    outage_s: float = OUTAGE_S
+    hits: int = HITS
+    tasks: int = 3
+
+
+async def run_one(world: World, together: Sequence[Place], measures: Measures = Measures()) -> Outcome:
     """Run the tasks of one place, or of a group's."""
-    cell = Cell(world, OPERATIONS[together[0].operation])
+    cell = Cell(world, OPERATIONS[together[0].operation], tasks=measures.tasks)
     for place in together:
-        seconds = hang_s if place.fault == HANG else OUTAGE_S
-        cell.proxy.fault(place.fault, place.operation, 1 if place.fault in ONCE else hits, seconds)
+        seconds = measures.hang_s if place.fault == HANG else measures.outage_s
+        cell.proxy.fault(place.fault, place.operation, 1 if place.fault in ONCE else measures.hits, seconds)
     outcome = await cell.run()
     outcome.wrong += [
         f"{place.operation} was not sent, so its fault did not happen"
@@ -137,14 +164,14 @@ async def run_one(world: World, together: Sequence[Place], hang_s: float = SHORT
     return outcome
 
 
-async def run(world: World, chosen: Sequence[Place], at_once: int, hang_s: float, hits: int) -> list[Outcome]:
+async def run(world: World, chosen: Sequence[Place], at_once: int, measures: Measures) -> list[Outcome]:
     """Run places side by side, and print a line for each."""
     slots = asyncio.Semaphore(at_once)
 
     async def one(place: Place) -> Outcome:
         async with slots:
             began = time.monotonic()
-            outcome = await run_one(world, [place], hang_s, hits)
+            outcome = await run_one(world, [place], measures)
         seconds = time.monotonic() - began
         wrong = "".join(f"\n    {each}" for each in outcome.wrong)
         print(f"{place}: {_counts([outcome])}, {seconds:.0f} s{wrong}", flush=True)
@@ -212,7 +239,8 @@ async def main(told: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="covalent-awsbatch-matrix-") as folder:
         os.environ |= {"XDG_DATA_HOME": folder, "HOME": folder, "AWS_EC2_METADATA_DISABLED": "true"}
         async with LocalAWS(engine=ENGINE, slots=8, grace_s=1, minute_s=4) as aws:
-            outcomes = await run(World(aws, Path(folder)), chosen, told.at_once, told.hang, told.hits)
+            measures = Measures(told.hang, told.outage, told.hits, told.tasks)
+            outcomes = await run(World(aws, Path(folder)), chosen, told.at_once, measures)
     lines = "\n".join(table(chosen, outcomes))
     print(f"{lines}\n{len(chosen)} cells: {_counts(outcomes)}")
     if told.write:
@@ -232,6 +260,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="words that a cell's `operation, fault` has")
     parser.add_argument("--at-once", type=int, default=4, help="cells side by side")
     parser.add_argument("--hang", type=float, default=HANG_S, help="seconds of a hang")
+    parser.add_argument("--outage", type=float, default=OUTAGE_S, help="seconds of an outage")
+    parser.add_argument("--tasks", type=int, default=3, help="tasks of a cell")
     parser.add_argument("--hits", type=int, default=HITS, help="requests that a fault befalls; 1 is within botocore's")
     parser.add_argument("--write", default="", help="file for the table")
     return parser.parse_args()

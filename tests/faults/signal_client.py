@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -38,7 +39,7 @@ async def one(settings: Settings, folder: Path, dispatch: str, number: int) -> s
     """Run one task; return what came of it."""
     given = {name: value for name, value in settings if value is not None}
     path = str(folder / f"{dispatch}-{number}")
-    meta = {"dispatch_id": dispatch, "node_id": number, "results_dir": str(folder)}
+    meta = {"dispatch_id": dispatch, "node_id": number, "results_dir": os.environ.get("RESULTS_DIR", str(folder))}
     try:
         value = await AWSBatchExecutor(**given).run(noted, [path, 0.5 + 0.3 * number], {}, meta)
     except errors.AWSBatchError as error:
@@ -47,16 +48,18 @@ async def one(settings: Settings, folder: Path, dispatch: str, number: int) -> s
 
 
 async def main(folder: Path, dispatch: str, tasks: int) -> None:
-    """Run the tasks, and note each outcome at once."""
+    """Run the tasks that have no value yet, and note each outcome at once."""
     settings = Settings.model_validate_json((folder / "settings.json").read_text())
 
     async def noting(number: int) -> None:
         outcome = await one(settings, folder, dispatch, number)
-        with (folder / f"{dispatch}.ended").open("a") as file:
+        with ended.open("a") as file:
             file.write(f"{number} {outcome}\n")
 
+    ended = folder / f"{dispatch}.ended"
+    earlier = ended.read_text().splitlines() if ended.exists() else []
     (folder / f"{dispatch}.began").touch()
-    await asyncio.gather(*map(noting, range(tasks)))
+    await asyncio.gather(*(noting(number) for number in range(tasks) if f"{number} value" not in earlier))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: 2026 covalent-awsbatch-plugin contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""SIGINT, SIGTERM and SIGKILL at random moments, of the process with the executor and of the offline AWS.
+"""SIGINT, SIGTERM and SIGKILL at random moments: of the executor's process, the offline AWS and Covalent's server.
 
     python -m tests.faults.signals executor --seed 1 --moments 50
     python -m tests.faults.signals aws --seed 1 --moments 50
+    python -m tests.faults.signals server --seed 1 --moments 50
 
 A moment passes if each task has its value after a second start (or one true sentence where AWS itself is gone), no
 function ran to its end twice for one answer, and nothing is left. The seed decides the moments.
@@ -17,31 +18,32 @@ import asyncio
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.core.user_dirs import data_dir
 from covalent_awsbatch_plugin.local import LocalAWS, background
 from covalent_awsbatch_plugin.settings import Settings
-from covalent_awsbatch_plugin.tasks import clean
-from covalent_awsbatch_plugin.tasks.client import connect
+from tests.faults.client_process import (
+    TASKS,
+    active_jobs,
+    clean_up,
+    jobs_of,
+    last_words,
+    outcomes_of,
+    start_client,
+    wait_for,
+)
 from tests.tasks.small_world import World
 
-ROOT = Path(__file__).parents[2]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-TASKS = 3
 EARLIEST_S, LATEST_S = 0.1, 5.0  # after the client's first request may leave, and after its tasks should have ended
-ENDS_WITHIN_S = 90.0
-ACTIVE = {"SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING"}
 
 
 @dataclass
@@ -90,7 +92,7 @@ async def of_executor(world: World, seed: int, moments: int, at_once: int = 3) -
 
     plan = [(which, dice.uniform(EARLIEST_S, LATEST_S)) for which in SIGNALS for _ in range(moments)]
     await asyncio.gather(*(one(number, *each) for number, each in enumerate(plan)))
-    await _clean(settings)
+    await clean_up(settings)
     after = world.sent()
     for kind in ("images", "definitions", "objects"):
         if left := getattr(after, kind) - getattr(before, kind):
@@ -101,29 +103,29 @@ async def of_executor(world: World, seed: int, moments: int, at_once: int = 3) -
 
 def _executor_moment(world: World, series: Series, dispatch: str, which: signal.Signals, after_s: float) -> None:
     folder, name = world.folder, f"{dispatch}, {which.name} after {after_s:.2f} s"
-    process = _start(folder, dispatch)
-    _until(lambda: (folder / f"{dispatch}.began").exists(), process)
+    process = start_client(folder, dispatch)
+    wait_for(lambda: (folder / f"{dispatch}.began").exists(), process)
     time.sleep(after_s)
     process.send_signal(which)
-    words = _end(process)
+    words = last_words(process)
     if which == signal.SIGINT:
         # Python says nothing where the signal comes in its last steps, after all outcomes
-        over = len(_ended(folder, dispatch)) == TASKS
+        over = len(outcomes_of(folder, dispatch)) == TASKS
         if process.returncode != 0 and not over and "KeyboardInterrupt" not in words.splitlines()[-1]:
             series.add("lost", f"{name}: ended with {words[-600:]}")
-        if jobs := _until_none_is_active(world, dispatch):
+        if jobs := active_jobs(world, dispatch):
             series.add("lost", f"{name}: {len(jobs)} jobs run on after SIGINT")
-    earlier = _ended(folder, dispatch)
-    words = _end(_start(folder, dispatch)) if len(earlier) < TASKS else ""
-    outcomes = _ended(folder, dispatch)
+    earlier = outcomes_of(folder, dispatch)
+    words = last_words(start_client(folder, dispatch)) if len(earlier) < TASKS else ""
+    outcomes = outcomes_of(folder, dispatch)
     for number in range(TASKS):
-        _judge(series, f"{name}, task {number}", outcomes.get(number, words[-600:]))
+        judge(series, f"{name}, task {number}", outcomes.get(number, words[-600:]))
         ended = Path(folder, f"{dispatch}-{number}-ended")
         runs = len(ended.read_bytes()) if ended.exists() else 0
         # a result that was read just before the kill is noted nowhere, so its task is run again
         if runs > 1 and not (which != signal.SIGINT and _was_read(world, dispatch, number)):
             series.add("double", f"{name}, task {number} ran {runs} times")
-    if jobs := _until_none_is_active(world, dispatch):
+    if jobs := active_jobs(world, dispatch):
         series.orphans["jobs"] += len(jobs)
         series.wrong.append(f"orphans: {name}: {len(jobs)} jobs")
     if notes := [str(path) for path in data_dir().rglob("*.json") if dispatch in path.read_text()]:
@@ -132,7 +134,8 @@ def _executor_moment(world: World, series: Series, dispatch: str, which: signal.
     series.ended(name)
 
 
-def _judge(series: Series, name: str, outcome: str) -> None:
+def judge(series: Series, name: str, outcome: str) -> None:
+    """Count a value, or a lost task."""
     if outcome == "value":
         series.values += 1
     else:
@@ -141,60 +144,8 @@ def _judge(series: Series, name: str, outcome: str) -> None:
 
 def _was_read(world: World, dispatch: str, number: int) -> bool:
     """Return whether the task has more than one job that SUCCEEDED, each of which was read or superseded."""
-    names = [job for job in _jobs(world, dispatch) if job["status"] == "SUCCEEDED"]
+    names = [job for job in jobs_of(world, dispatch) if job["status"] == "SUCCEEDED"]
     return len(names) > 1
-
-
-def _start(folder: Path, dispatch: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.faults.signal_client", str(folder), dispatch, str(TASKS)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-
-
-def _end(process: subprocess.Popen[str]) -> str:
-    """Wait for the end; return what the process said, and that it did not end where it was killed for that."""
-    try:
-        return process.communicate(timeout=ENDS_WITHIN_S)[1] or "no words"
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.communicate()[1] + f"\nno end within {ENDS_WITHIN_S:.0f} s"
-
-
-def _until(holds: Any, process: subprocess.Popen[str]) -> None:
-    ends = time.monotonic() + ENDS_WITHIN_S
-    while not holds() and process.poll() is None and time.monotonic() < ends:
-        time.sleep(0.02)
-
-
-def _ended(folder: Path, dispatch: str) -> dict[int, str]:
-    path = folder / f"{dispatch}.ended"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return {int(number): outcome for number, _, outcome in (line.partition(" ") for line in lines)}
-
-
-def _jobs(world: World, dispatch: str) -> list[dict[str, Any]]:
-    wanted = [{"name": "JOB_NAME", "values": [f"covalent-{dispatch}-*"]}]
-    queue = world.aws.section()["batch_queue"]
-    found: list[dict[str, Any]] = world.client("batch").list_jobs(jobQueue=queue, filters=wanted)["jobSummaryList"]
-    return found
-
-
-def _until_none_is_active(world: World, dispatch: str) -> list[dict[str, Any]]:
-    """Return the jobs that are still active after a while."""
-    ends = time.monotonic() + 15
-    while (jobs := [job for job in _jobs(world, dispatch) if job["status"] in ACTIVE]) and time.monotonic() < ends:
-        time.sleep(0.2)
-    return jobs
-
-
-async def _clean(settings: Settings) -> None:
-    """Remove what killed processes had sent, as `covalent-awsbatch clean` does."""
-    async with connect(settings) as client:
-        found = await clean.find(client.services, settings, datetime.now(UTC))
-        await clean.remove(client.services, settings, found)
-    await close_shared()
 
 
 # ---- the offline AWS -------------------------------------------------------------------------------------------------
@@ -223,12 +174,12 @@ def _aws_moment(folder: Path, series: Series, dispatch: str, which: signal.Signa
     running = background.up(dispatch, "process", progress=lambda _line: None)
     settings = Settings.model_validate({**running.section, "outage_patience": 3, "poll_freq": 0.3})
     (folder / "settings.json").write_text(settings.model_dump_json())
-    process = _start(folder, dispatch)
-    _until(lambda: (folder / f"{dispatch}.began").exists(), process)
+    process = start_client(folder, dispatch)
+    wait_for(lambda: (folder / f"{dispatch}.began").exists(), process)
     time.sleep(after_s)
     os.kill(running.pid, which)
-    words = _end(process)
-    outcomes = _ended(folder, dispatch)
+    words = last_words(process)
+    outcomes = outcomes_of(folder, dispatch)
     for task in range(TASKS):
         outcome = outcomes.get(task, "")
         if outcome == "value":
@@ -251,10 +202,10 @@ def _again(series: Series, name: str, dispatch: str, folder: Path) -> None:
     settings = Settings.model_validate({**running.section, "poll_freq": 0.3})
     (folder / "settings.json").write_text(settings.model_dump_json())
     again = f"{dispatch}-again"
-    words = _end(_start(folder, again))
-    outcomes = _ended(folder, again)
+    words = last_words(start_client(folder, again))
+    outcomes = outcomes_of(folder, again)
     for task in range(TASKS):
-        _judge(series, f"{name}, started again, task {task}", outcomes.get(task, words[-600:]))
+        judge(series, f"{name}, started again, task {task}", outcomes.get(task, words[-600:]))
     background.down(dispatch, progress=lambda _line: None)
 
 
@@ -282,7 +233,11 @@ async def main(told: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="covalent-awsbatch-signals-") as folder:
         names = dict.fromkeys(("XDG_DATA_HOME", "XDG_STATE_HOME", "HOME"), folder)
         os.environ |= names | {"AWS_EC2_METADATA_DISABLED": "true"}
-        if told.of == "aws":
+        if told.of == "server":
+            from tests.faults.server_signals import of_server  # it needs this module
+
+            series = await asyncio.to_thread(of_server, Path(folder), told.seed, told.moments)
+        elif told.of == "aws":
             series = await of_offline_aws(Path(folder), told.seed, told.moments)
         else:
             async with LocalAWS(engine="process", slots=8, grace_s=1, minute_s=4) as aws:
@@ -293,7 +248,7 @@ async def main(told: argparse.Namespace) -> int:
 
 if __name__ == "__main__":
     options = argparse.ArgumentParser()
-    options.add_argument("of", choices=("executor", "aws"))
+    options.add_argument("of", choices=("executor", "aws", "server"))
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--moments", type=int, default=50, help="of each signal")
     sys.exit(asyncio.run(main(options.parse_args())))

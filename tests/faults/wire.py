@@ -180,6 +180,8 @@ def _of_s3(method: str, path: str, query: str) -> str:
         if "delete" in names:
             return "DeleteObjects"
         return "CreateMultipartUpload" if "uploads" in names else "CompleteMultipartUpload"
+    if "encryption" in names:
+        return f"{method.capitalize()}BucketEncryption"
     if "uploadId" in names:
         return "UploadPart" if method == "PUT" else "AbortMultipartUpload"
     if kind == "Bucket" and method == "GET":

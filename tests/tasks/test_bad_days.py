@@ -8,6 +8,7 @@ Each day goes wrong, is mended by the one change that the error asks for, and th
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -20,7 +21,9 @@ from typing import IO, Any
 import pytest
 
 from covalent_awsbatch_plugin import errors
+from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.jobs.resources import fitted
+from covalent_awsbatch_plugin.local import faults
 from covalent_awsbatch_plugin.settings import Settings
 from covalent_awsbatch_plugin.tasks.client import connect
 from covalent_awsbatch_plugin.tasks.inflight import Task
@@ -538,6 +541,18 @@ async def test_a_staged_file_that_has_gone_is_told(world: World) -> None:
     with pytest.raises(errors.StagingError) as caught:
         await world.run_staged(world.settings(), group)
     holds(caught.value, str(group.tasks[0].function), "No such file", "cache_dir")
+
+
+async def test_nothing_goes_on_beside_a_task_that_cannot_be_packed(world: World) -> None:
+    """The queue, the bucket and the roles are asked for meanwhile; a client that opens later would never be closed."""
+    group = world.stage(shout, "a")
+    group.tasks[0].function.unlink()
+    world.aws.fault(faults.SLOW, of="sts:*", delay_s=2)
+    before = asyncio.all_tasks()
+    with pytest.raises(errors.StagingError):
+        await world.run_staged(world.settings(), group)
+    await close_shared()
+    assert asyncio.all_tasks() == before
 
 
 async def test_a_staged_file_that_is_no_function_is_told(world: World) -> None:

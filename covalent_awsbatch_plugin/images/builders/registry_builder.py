@@ -100,7 +100,7 @@ class RegistryBuilder:
     async def missing(self, layers: Sequence[Layer], into: Repository) -> list[Layer]:
         """See `Builder.missing`."""
         registry = Registry(self._http, into.host, into.name, into.login)
-        there = await asyncio.gather(*(registry.has_blob(layer.digest) for layer in layers))
+        there = await together(*(registry.has_blob(layer.digest) for layer in layers))
         return [layer for layer, exists in zip(layers, there, strict=True) if not exists]
 
     async def push(self, base: Base, layers: Sequence[Layer], into: Repository, kind: str = OF_TASKS) -> PushedImage:
