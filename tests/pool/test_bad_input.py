@@ -232,3 +232,26 @@ def test_calls_of_a_program_that_ends_without_waiting_run_on(
     gate.touch()
     until(ran.exists)
     until(lambda: not live_jobs(world))
+
+
+AT_EXIT = """
+import atexit
+
+def late():
+    try:
+        pool.submit(twice, 21).result(timeout=60)
+    except RuntimeError as error:
+        print(type(error).__name__, error)
+    pool.shutdown()
+
+atexit.register(late)
+"""
+
+
+def test_a_call_at_the_interpreters_exit_is_refused_as_pythons_executors_refuse_it(
+    settings: dict[str, Any], world: World, tmp_path: Path
+) -> None:
+    done = run_script(tmp_path / "script.py", settings, AT_EXIT)
+    printed = "the script runs\n[2, 4, 6]\nRuntimeError cannot schedule new futures after interpreter shutdown\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, printed, "")
+    assert not live_jobs(world)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import random
 import signal
 import subprocess
@@ -112,4 +113,32 @@ def test_after_ctrl_c_no_job_runs(settings: dict[str, Any], world: World, tmp_pa
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=100)
         assert process.returncode != 0 and "KeyboardInterrupt" in err
+    until(lambda: not live_jobs(world))
+
+
+def test_after_ctrl_c_in_a_terminal_no_job_runs(settings: dict[str, Any], world: World, tmp_path: Path) -> None:
+    """The key reaches the terminal's whole foreground group, as a user's does; a signal reaches one process."""
+    waiting, _ = gated(tmp_path, settings)
+    environment = {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
+    arguments = [str(SWEEP), "sweep", json.dumps(waiting | {"folder": str(tmp_path)}), str(ROWS)]
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execve(sys.executable, [sys.executable, *arguments], os.environ | environment)
+    shown = b""
+    try:
+        until(lambda: bool(runs(tmp_path)))
+        os.write(terminal, b"\x03")
+        while True:
+            try:
+                more = os.read(terminal, 4096)
+            except OSError:  # what Linux tells when the other side of a terminal is closed
+                break
+            if not more:
+                break
+            shown += more
+    finally:
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        os.close(terminal)
+    assert b"KeyboardInterrupt" in shown and b"values [" not in shown, shown
     until(lambda: not live_jobs(world))
