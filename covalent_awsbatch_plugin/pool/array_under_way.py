@@ -160,6 +160,11 @@ class ArrayUnderWay:
         except NeverStarted:
             await self._clean_up(client)
             raise
+        except Lost:
+            if not (self.earlier and await self._is_forgotten(client)):
+                raise
+            await self._results.read()  # a young job of another AWS at this address: an offline one that was restarted
+            raise NoEarlierJob from None
         await self._clean_up(client)
 
     async def _submit(self, client: Client) -> None:

@@ -27,6 +27,7 @@ class CallFuture(Future[T]):
     """
 
     call: Call
+    _call_end: CallEnd
 
     def __init__(self, engine: Engine, loop: BackgroundLoop) -> None:
         super().__init__()
@@ -109,13 +110,18 @@ class CallFuture(Future[T]):
         return table([("state", self.state), ("job", self.job_id or "none yet")])
 
     def _end(self, timeout: float | None) -> CallEnd:
-        return cast(CallEnd, super().result(timeout))
+        super().exception(timeout)  # waits, and raises TimeoutError and CancelledError
+        return self._call_end
 
     def ended(self, call: Call) -> None:
         """Settle the future by its call's end."""
-        end = cast(CallEnd, call.end)
+        self._call_end = end = cast(CallEnd, call.end)
         if end.never_ran:
             super().cancel()
             self.set_running_or_notify_cancel()  # tells `wait` and `as_completed`
-        elif self.set_running_or_notify_cancel():
+        elif not self.set_running_or_notify_cancel():
+            return
+        elif end.failed is None:
             self.set_result(cast(Any, end))
+        else:
+            self.set_exception(end.failed)  # ends `wait(..., FIRST_EXCEPTION)`; the call's own is not unpickled yet

@@ -232,3 +232,27 @@ def test_calls_of_a_program_that_ends_without_waiting_run_on(
     gate.touch()
     until(ran.exists)
     until(lambda: not live_jobs(world))
+
+
+AT_EXIT = """
+import atexit
+
+def late():
+    try:
+        pool.submit(twice, 21).result(timeout=60)
+    except RuntimeError as error:
+        print(type(error).__name__, error)
+    pool.shutdown()
+
+atexit.register(late)
+"""
+
+
+def test_a_call_at_the_interpreters_exit_is_refused_as_pythons_executors_refuse_it(
+    settings: dict[str, Any], world: World, tmp_path: Path
+) -> None:
+    done = run_script(tmp_path / "script.py", settings, AT_EXIT)
+    *before, told = done.stdout.splitlines()
+    assert (done.returncode, before, done.stderr) == (0, ["the script runs", "[2, 4, 6]"], "")
+    assert told.startswith("RuntimeError cannot schedule new futures after "), "of the interpreter or of its threads"
+    assert not live_jobs(world)

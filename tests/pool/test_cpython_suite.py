@@ -25,7 +25,9 @@ INITIALIZER = "a pool has no initializer: a module that the function imports doe
 FUTURE = "makes a Future by hand, in a state that no executor gives it; CallFuture inherits the class that it tests"
 NESTED = "the container would have to submit to the pool that runs it"
 
-WORDS = "asks for the words of ProcessPoolExecutor's error: test_bad_input.py asks for this package's"
+WORDS = (
+    "asks for the words of CPython's own error: test_bad_input.py asks for the same ValueError in this package's words"
+)
 TIME = "asks that two containers have ended within 5 s: test_batch_pool.py has a test of the timeout without that"
 
 LEFT_OUT = {
@@ -35,12 +37,13 @@ LEFT_OUT = {
     "AsCompletedTests.test_free_reference_yielded_future": "has no call of an executor",
     "ExecutorDeadlockTest.test_gh105829_should_not_deadlock_if_wakeup_pipe_full": PROCESSES,
     "ExecutorDeadlockTest.test_shutdown_deadlock_pickle": PROCESSES,
-    "ExecutorShutdownTest.test_interpreter_shutdown": "a call's stdout is in its log, and not in the caller's; "
-    "no other test has its place yet",
+    "ExecutorShutdownTest.test_interpreter_shutdown": "a call's stdout is in its log, and not in the caller's: "
+    "test_bad_input.py has a program that ends without waiting",
     "ExecutorShutdownTest.test_submit_after_interpreter_shutdown": "its script imports the executor from "
-    "concurrent.futures; no other test has its place yet",
+    "concurrent.futures: test_bad_input.py has a call at the interpreter's exit",
     "ExecutorShutdownTest.test_hang_gh83386": "as test_interpreter_shutdown",
-    "ThreadPoolShutdownTest.test_cancel_futures_wait_false": "as test_interpreter_shutdown",
+    "ThreadPoolShutdownTest.test_cancel_futures_wait_false": "as test_interpreter_shutdown: test_contract.py cancels "
+    "without waiting",
     "FailingInitializerMixin.test_initializer": INITIALIZER,
     "FailingInitializerResourcesTest.test_forkserver": INITIALIZER,
     "FailingInitializerResourcesTest.test_spawn": INITIALIZER,

@@ -10,21 +10,28 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import random
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from covalent_awsbatch_plugin import BatchPool
+from covalent_awsbatch_plugin.jobs import watched
+from covalent_awsbatch_plugin.jobs.api import Batch
+from covalent_awsbatch_plugin.jobs.description import JobState
+from covalent_awsbatch_plugin.pool import array_under_way
 from tests.pool.test_batch_pool import live_jobs, until
 from tests.tasks.small_world import World
+from tests.tasks.tasks import when_there
 
 ROOT = Path(__file__).parents[2]
 SWEEP = Path(__file__).with_name("resumed_sweep.py")
@@ -112,4 +119,58 @@ def test_after_ctrl_c_no_job_runs(settings: dict[str, Any], world: World, tmp_pa
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=100)
         assert process.returncode != 0 and "KeyboardInterrupt" in err
+    until(lambda: not live_jobs(world))
+
+
+def test_after_ctrl_c_in_a_terminal_no_job_runs(settings: dict[str, Any], world: World, tmp_path: Path) -> None:
+    """The key reaches the terminal's whole foreground group, as a user's does; a signal reaches one process."""
+    waiting, _ = gated(tmp_path, settings)
+    environment = {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
+    arguments = [str(SWEEP), "sweep", json.dumps(waiting | {"folder": str(tmp_path)}), str(ROWS)]
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execve(sys.executable, [sys.executable, *arguments], os.environ | environment)
+    shown = b""
+    try:
+        until(lambda: bool(runs(tmp_path)))
+        os.write(terminal, b"\x03")
+        while True:
+            try:
+                more = os.read(terminal, 4096)
+            except OSError:  # what Linux tells when the other side of a terminal is closed
+                break
+            if not more:
+                break
+            shown += more
+    finally:
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        os.close(terminal)
+    assert b"KeyboardInterrupt" in shown and b"values [" not in shown, shown
+    until(lambda: not live_jobs(world))
+
+
+def test_a_young_job_that_an_aws_does_not_know_is_submitted_anew(
+    settings: dict[str, Any], world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An offline AWS that was restarted knows no job of before; a job of AWS Batch can be unknown for seconds."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    pool, gate = BatchPool("restarted", **settings), str(tmp_path / "gate")
+    old = pool.submit(when_there, gate)
+    until(lambda: old.job_id is not None)
+    lost = str(old.job_id)
+    pool.detach()
+    describe = Batch.describe
+
+    async def without_it(self: Batch, job_ids: Sequence[str]) -> dict[str, JobState]:
+        return {job_id: state for job_id, state in (await describe(self, job_ids)).items() if job_id != lost}
+
+    monkeypatch.setattr(Batch, "describe", without_it)
+    for module in (watched, array_under_way):
+        monkeypatch.setattr(module, "FORGOTTEN_SECONDS", 6)
+    with BatchPool("restarted", **settings) as again:
+        new = again.submit(when_there, gate)
+        until(lambda: new.job_id not in (None, lost))
+        Path(gate).touch()
+        assert new.result(timeout=60) == "it is there"
     until(lambda: not live_jobs(world))
