@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from ..images.builders.registry_builder import OF_ENVIRONMENT, OF_TASKS
 from ..jobs import definition as jobs
@@ -40,7 +41,8 @@ async def find(services: Services, settings: Settings, before: datetime) -> Find
     live_jobs = await services.batch.live_jobs(settings.batch_queue, jobs.JOB_NAME_BEGINS)
     live_images = {str((job.get("container") or {}).get("image", "")).rpartition("@")[2] for job in live_jobs}
     live_definitions = {str(job.get("jobDefinition", "")) for job in live_jobs}
-    dispatches = {(job.get("tags") or {}).get(jobs.TAG_DISPATCH, "") for job in live_jobs} - {""}
+    uses_bucket = [job for job in live_jobs if _bucket_of(job) in ("", settings.s3_bucket_name)]
+    dispatches = {(job.get("tags") or {}).get(jobs.TAG_DISPATCH, "") for job in uses_bucket} - {""}
     images = [i for i in await leftovers.images(settings.ecr_repo_name) if TASK_TAG.fullmatch(i.label)]
     store = services.store(settings.s3_bucket_name, (await services.identity()).account)
     objects = await leftovers.objects(store, f"{layout.S3_ROOT}/")
@@ -69,6 +71,12 @@ async def remove(services: Services, settings: Settings, findings: Findings) -> 
 
 def _before(leftovers: Iterable[Leftover], before: datetime) -> list[Leftover]:
     return [each for each in leftovers if each.since is None or each.since < before]
+
+
+def _bucket_of(job: Mapping[str, Any]) -> str:
+    """Return the bucket of a job's inputs and results, or "" where its record does not tell."""
+    environment = (job.get("container") or {}).get("environment") or ()
+    return next((str(each["value"]) for each in environment if each["name"] == layout.ENV_BUCKET), "")
 
 
 def _is_live(key: str, dispatches: set[str]) -> bool:

@@ -235,10 +235,14 @@ class Cell:
 
     def _left_at_last(self) -> dict[str, Sequence[str]]:
         """Return what is left once the jobs had time to end: a result is read before its container has ended."""
+        self.until_no_job_is_active()
+        return self.left()
+
+    def until_no_job_is_active(self) -> None:
+        """Wait for the ends of the cell's jobs, for a while."""
         ends = time.monotonic() + ENDS_WITHIN_S
-        while "jobs" in (left := self.left()) and time.monotonic() < ends:
+        while "jobs" in self.left() and time.monotonic() < ends:
             time.sleep(0.2)
-        return left
 
     def left(self) -> dict[str, Sequence[str]]:
         """Return what is left of the cell, by kind, as plain boto3 and the disk show it."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -44,6 +45,7 @@ async def clean(cell: Cell, client: Client) -> None:
         task = cell.task(0, "returns")
         ended = await direct.wait(settings, await direct.submit(settings, task), task)
         await direct.results(settings, ended, [0], cell.into(0))
+    await asyncio.to_thread(cell.until_no_job_is_active)  # the result can be there before the container's end
     left = cell.left()
     if missing := {"images", "definitions"} - set(left):
         cell.wrong("lost", f"the task left no {sorted(missing)} for `clean`: {left}")

@@ -9,6 +9,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
 from covalent_awsbatch_plugin.runner.protocol import layout
+from covalent_awsbatch_plugin.tasks.clean import find
 from covalent_awsbatch_plugin.tasks.client import connect
 from covalent_awsbatch_plugin.tasks.inflight import Task
 from tests.tasks.small_world import World
@@ -108,3 +110,19 @@ async def test_what_a_living_job_needs_stays(world: World, tmp_path: Path, paylo
         ended = await client.wait(settings, handle)
     assert ended.envelope is not None
     assert ended.envelope.returned
+
+
+async def test_a_living_job_of_another_bucket_keeps_no_objects(world: World, tmp_path: Path) -> None:
+    gate, other = tmp_path / "there", "another-bucket-of-mine"
+    world.client("s3").create_bucket(Bucket=other)
+    settings = world.settings(**KEEP)
+    async with connect(settings) as client:
+        task = Task.of(world.stage(when_there, str(gate)))
+        handle = await client.submit(settings, task)
+        elsewhere = settings.model_copy(update={"s3_bucket_name": other})
+        store = client.services.store(other, (await client.services.identity()).account)
+        await store.put(layout.object_key("of-nobody"), b"1", settings.encryption)
+        found = await find(client.services, elsewhere, datetime.now(UTC) + timedelta(hours=1))
+        gate.touch()
+        await client.wait(settings, handle, task)
+    assert [each.name for each in found.objects] == [layout.object_key("of-nobody")]
