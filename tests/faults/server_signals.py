@@ -107,7 +107,8 @@ def _judge(world: CovalentWorld, series: Series, moment: Moment) -> None:
     nodes = {node["node_id"]: node for node in _record(world, moment.dispatch)}
     for number in range(TASKS):
         value, ran = f"value {number}", moment.ended(number)
-        if value in (_recorded(nodes.get(number)), _collected(into / moment.dispatch / str(number) / "output-0")):
+        collected = _collected(into / moment.dispatch / str(number) / f"output-{number}")
+        if value in (_recorded(nodes.get(number)), collected):
             series.values += 1
         elif not ran or not _succeeded(world, moment.dispatch, number):
             series.told += 1
