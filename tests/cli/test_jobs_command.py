@@ -110,13 +110,24 @@ async def test_jobs_are_chosen_by_state_and_those_of_others_on_demand(world: Wor
     assert foreign not in [row["job_id"] for row in await listed(world, "--everyone", "--state", "SUCCEEDED")]
 
 
+def listings(world: World) -> int:
+    """Return how often jobs were listed."""
+    counts = (each for who, each in world.aws.calls().items() if not who.startswith("refused"))
+    return sum(each.get("batch:ListJobs", 0) for each in counts)
+
+
 async def test_watched_jobs_are_shown_until_none_is_active_and_stay_on_the_screen(world: World) -> None:
     gate = world.folder / "gate"
     electron = Electron(world, world.settings(), when_there, str(gate))
     await electron.send()
+    await world.until_heard(electron.handle.job_id)  # it runs, so that the first table shows it
+    before = listings(world)
+    await asyncio.to_thread(run, world, "jobs")
+    one_look, before = listings(world) - before, listings(world)
     watching = asyncio.create_task(asyncio.to_thread(on_terminal, world, "jobs", "--watch", columns=140))
-    await world.until_heard(electron.handle.job_id)
-    await asyncio.sleep(3)
+    async with asyncio.timeout(60):
+        while listings(world) <= before + one_look:  # the first table is on the screen when the second look begins
+            await asyncio.sleep(0.1)
     gate.touch()
     await electron.end()
     shown = plain(await watching)

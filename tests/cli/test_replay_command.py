@@ -16,7 +16,7 @@ import pytest
 from covalent_awsbatch_plugin.cli import replay_files
 from covalent_awsbatch_plugin.errors import NotFound, SettingError
 from covalent_awsbatch_plugin.tasks.client import connect
-from covalent_awsbatch_plugin.tasks.events import Kind, event_files, events_folder, read_events
+from covalent_awsbatch_plugin.tasks.events import Event, Kind, event_files, events_folder, read_events
 from covalent_awsbatch_plugin.tasks.replayed_task import place_of_job, recorded_task
 from tests.cli.shell import on_terminal, plain, run
 from tests.tasks.electron import Electron, together
@@ -62,6 +62,15 @@ async def test_task_of_an_array_is_named_by_its_number(world: World) -> None:
     assert "divide(3)" in done.stdout, done.stderr
 
 
+async def attempt_ended(dispatch_id: str) -> Event:
+    """Return the event of an attempt's end, which a thread of the client writes soon after the result was read."""
+    async with asyncio.timeout(30):
+        while True:
+            if found := [each for each in read_events(dispatch_id) if each.kind == Kind.ATTEMPT_ENDED]:
+                return found[0]
+            await asyncio.sleep(0.1)
+
+
 async def test_mended_function_of_the_file_is_run_with_the_same_inputs(world: World) -> None:
     path = world.folder / "to_mend.py"
     path.write_text("def halve(number):\n    return number / 0\n")
@@ -74,7 +83,7 @@ async def test_mended_function_of_the_file_is_run_with_the_same_inputs(world: Wo
     await electron.send()
     result = await electron.end()
     assert result.error and f"replay {electron.handle.job_id} --pdb" in str(result.error)
-    (ended,) = (each for each in read_events(electron.group.dispatch_id) if each.kind == Kind.ATTEMPT_ENDED)
+    ended = await attempt_ended(electron.group.dispatch_id)
     assert ended.figures["reason"] == "ZeroDivisionError: division by zero"
     path.write_text("def halve(number):\n    return number / 2\n")
     done = await asyncio.to_thread(run, world, "replay", electron.handle.job_id, "--code", "here")
