@@ -274,8 +274,12 @@ def test_wait_for_the_first_exception_returns_with_it(settings_here: dict[str, A
     with BatchPool(**settings_here) as pool:
         waits: Any = pool.submit(when_there, str(tmp_path / "gate"))
         fails: Any = pool.submit(fail, "first")
-        told = futures.wait([waits, fails], timeout=60, return_when=futures.FIRST_EXCEPTION)
-        (tmp_path / "gate").touch()
+        with futures.ThreadPoolExecutor(1) as threads:
+            waiting = threads.submit(futures.wait, [waits, fails], return_when=futures.FIRST_EXCEPTION)
+            try:
+                told = waiting.result(timeout=60)  # it returns before the gate opens, or never
+            finally:
+                (tmp_path / "gate").touch()
         assert (told.done, told.not_done) == ({fails}, {waits})
 
 
