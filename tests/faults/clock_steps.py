@@ -26,14 +26,13 @@ from covalent_awsbatch_plugin.local import LocalAWS
 from tests.faults.client_process import (
     CLIENT,
     TASKS,
-    active_jobs,
     clean_up,
     last_words,
     outcomes_of,
     start_client,
     wait_for,
 )
-from tests.faults.signals import EARLIEST_S, LATEST_S, Series, judge
+from tests.faults.signals import EARLIEST_S, LATEST_S, Series, judge_all
 from tests.tasks.small_world import World
 
 HOUR_S = 3600
@@ -62,11 +61,7 @@ async def of_clock(world: World, seed: int, moments: int, at_once: int = 3) -> S
     plan = [(step_s, dice.uniform(EARLIEST_S, LATEST_S)) for step_s in (HOUR_S, -HOUR_S) for _ in range(moments)]
     await asyncio.gather(*(one(number, *each) for number, each in enumerate(plan)))
     await clean_up(settings)
-    after = world.sent()
-    for kind in ("images", "definitions", "objects"):
-        if left := getattr(after, kind) - getattr(before, kind):
-            series.orphans[kind] += len(left)
-            series.wrong.append(f"orphans: {len(left)} {kind}, such as {min(left)}")
+    series.count_left(before, world.sent())
     return series
 
 
@@ -87,15 +82,7 @@ def _moment(world: World, series: Series, dispatch: str, step_s: int, after_s: f
         series.told += "clock" in outcome
     if any(outcome != "value" for outcome in outcomes.values()) or len(outcomes) < TASKS:
         words = last_words(start_client(folder, dispatch))
-    for number in range(TASKS):
-        judge(series, f"{name}, task {number}", outcomes_of(folder, dispatch).get(number, words[-600:]))
-        ended = folder / f"{dispatch}-{number}-ended"
-        if (runs := ended.stat().st_size if ended.exists() else 0) > 1:
-            series.add("double", f"{name}, task {number} ran {runs} times")
-    if jobs := active_jobs(world, dispatch):
-        series.orphans["jobs"] += len(jobs)
-        series.wrong.append(f"orphans: {name}: {len(jobs)} jobs")
-    series.ended(name)
+    judge_all(series, world, name, dispatch, words)
 
 
 def _stepping(clock: Path) -> dict[str, str]:

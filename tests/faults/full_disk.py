@@ -23,8 +23,8 @@ from pathlib import Path
 
 from covalent_awsbatch_plugin.aws.session import close_shared
 from covalent_awsbatch_plugin.local import LocalAWS
-from tests.faults.client_process import CLIENT, TASKS, active_jobs, clean_up, last_words, outcomes_of, start_client
-from tests.faults.signals import Series, judge
+from tests.faults.client_process import CLIENT, TASKS, clean_up, last_words, outcomes_of, start_client
+from tests.faults.signals import Series, judge_all
 from tests.tasks.small_world import World
 
 DISK_MIB = 64
@@ -71,11 +71,7 @@ async def of_disk(world: World, disk: Path, first: int, last: int) -> Series:
         if not await asyncio.to_thread(_one, world, series, disk, place):
             break
     await clean_up(settings)
-    after = world.sent()
-    for kind in ("images", "definitions", "objects"):
-        if left := getattr(after, kind) - getattr(before, kind):
-            series.orphans[kind] += len(left)
-            series.wrong.append(f"orphans: {len(left)} {kind}, such as {min(left)}")
+    series.count_left(before, world.sent())
     return series
 
 
@@ -96,15 +92,7 @@ def _one(world: World, series: Series, disk: Path, place: int) -> bool:
         series.told += outcome != "value"
     if any(outcomes.get(number) != "value" for number in range(TASKS)):
         words = last_words(start_client(folder, dispatch, variables | {"PLACE": "0"}, ("-c", LAUNCH)))
-    for number in range(TASKS):
-        judge(series, f"{dispatch}, task {number}", outcomes_of(folder, dispatch).get(number, words[-600:]))
-        ended = folder / f"{dispatch}-{number}-ended"
-        if (runs := ended.stat().st_size if ended.exists() else 0) > 1:
-            series.add("double", f"{dispatch}, task {number} ran {runs} times")
-    if jobs := active_jobs(world, dispatch):
-        series.orphans["jobs"] += len(jobs)
-        series.wrong.append(f"orphans: {dispatch}: {len(jobs)} jobs")
-    series.ended(dispatch)
+    judge_all(series, world, dispatch, dispatch, words)
     return reached
 
 

@@ -40,7 +40,7 @@ from tests.faults.client_process import (
     start_client,
     wait_for,
 )
-from tests.tasks.small_world import World
+from tests.tasks.small_world import Sent, World
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 EARLIEST_S, LATEST_S = 0.1, 5.0  # after the client's first request may leave, and after its tasks should have ended
@@ -70,6 +70,13 @@ class Series:
         setattr(self, count, getattr(self, count) + 1)
         self.wrong.append(f"{count}: {text}")
 
+    def count_left(self, before: Sent, after: Sent) -> None:
+        """Count what AWS holds after a series and did not hold before."""
+        for kind in ("images", "definitions", "objects"):
+            if left := getattr(after, kind) - getattr(before, kind):
+                self.orphans[kind] += len(left)
+                self.wrong.append(f"orphans: {len(left)} {kind}, such as {min(left)}")
+
     def ended(self, name: str) -> None:
         """Count a moment that was judged, and print the counts so far: a long series may be cut off."""
         self.moments += 1
@@ -93,11 +100,7 @@ async def of_executor(world: World, seed: int, moments: int, at_once: int = 3) -
     plan = [(which, dice.uniform(EARLIEST_S, LATEST_S)) for which in SIGNALS for _ in range(moments)]
     await asyncio.gather(*(one(number, *each) for number, each in enumerate(plan)))
     await clean_up(settings)
-    after = world.sent()
-    for kind in ("images", "definitions", "objects"):
-        if left := getattr(after, kind) - getattr(before, kind):
-            series.orphans[kind] += len(left)
-            series.wrong.append(f"orphans: {len(left)} {kind}, such as {min(left)}")
+    series.count_left(before, world.sent())
     return series
 
 
@@ -140,6 +143,19 @@ def judge(series: Series, name: str, outcome: str) -> None:
         series.values += 1
     else:
         series.add("lost", f"{name}: {outcome}")
+
+
+def judge_all(series: Series, world: World, name: str, dispatch: str, words: str) -> None:
+    """Count the tasks of a dispatch that ended, their runs, and the jobs that are still active."""
+    for number in range(TASKS):
+        judge(series, f"{name}, task {number}", outcomes_of(world.folder, dispatch).get(number, words[-600:]))
+        ended = world.folder / f"{dispatch}-{number}-ended"
+        if (runs := ended.stat().st_size if ended.exists() else 0) > 1:
+            series.add("double", f"{name}, task {number} ran {runs} times")
+    if jobs := active_jobs(world, dispatch):
+        series.orphans["jobs"] += len(jobs)
+        series.wrong.append(f"orphans: {name}: {len(jobs)} jobs")
+    series.ended(name)
 
 
 def _was_read(world: World, dispatch: str, number: int) -> bool:
