@@ -77,6 +77,15 @@ def active_jobs(world: World, dispatch: str) -> list[dict[str, Any]]:
     return jobs
 
 
+def collect(settings: Settings, into: Path) -> None:
+    """Run `covalent-awsbatch collect`, as a user does after a crash."""
+    given = settings.model_dump(exclude_defaults=True)
+    options = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    command = [sys.executable, "-m", "covalent_awsbatch_plugin.cli", "collect", "--into", str(into), *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 async def clean_up(settings: Settings) -> None:
     """Remove what killed processes had sent, as `covalent-awsbatch clean` does."""
     async with connect(settings) as client:
